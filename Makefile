@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# GradCore: everything that one does from a checkout. `make help` lists the targets. All of them set up .venv/ by themselves.
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# Debian packages, each with what shows that it is there.
+PACKAGES_RUN := g++=g++ make=make perl=perl liblz4-dev=/usr/include/lz4.h zlib1g-dev=/usr/include/zlib.h
+PACKAGES_TEST := $(PACKAGES_RUN) iverilog=iverilog ccache=ccache
+
+# $(call debian,packages): install what is missing, through apt-get.
+define debian
+missing=(); \
+for item in $(1); do \
+  probe="$${item#*=}"; \
+  if [[ "$$probe" == /* ]]; then [[ -e "$$probe" ]] || missing+=("$${item%%=*}"); \
+  else command -v "$$probe" >/dev/null || missing+=("$${item%%=*}"); fi; \
+done; \
+if (( $${#missing[@]} )); then \
+  if [[ "$$(id -u)" != 0 ]] || ! command -v apt-get >/dev/null; then \
+    echo "GradCore needs packages that are not installed: as root, run: apt-get install $${missing[*]}" >&2; exit 2; \
+  fi; \
+  echo "installing $${missing[*]}" >&2; \
+  export DEBIAN_FRONTEND=noninteractive; \
+  apt-get update -qq >&2; \
+  apt-get install -qq -y --no-install-recommends "$${missing[@]}" >&2; \
+fi
+endef
+
+.PHONY: help setup explain test regress lint registers clean distclean
+.DEFAULT_GOAL := help
+
+help:  ## This list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(VENV)/.ready-test  ## The virtual environment in .venv, with everything for development
+
+explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IMAGE=file METHOD=saliency|deconvnet|guided, both optional
+	$(BIN)/gradcore explain $(if $(IMAGE),"$(IMAGE)") $(if $(METHOD),--method "$(METHOD)")
+
+test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
+
+regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one)
+	@seed="$(SEED)"; [[ -n "$$seed" ]] || seed="$$(( (RANDOM << 15 | RANDOM) % 1073741823 + 1 ))"; runs="$(or $(RUNS),8)"; \
+	echo "regression with seed $$seed: replay with make regress SEED=$$seed RUNS=$$runs"; \
+	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -k "rtl" $(PYTEST) || { \
+	  echo "failed: replay with make regress SEED=$$seed RUNS=$$runs" >&2; exit 1; }
+
+lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules of the sources
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/test_lint.py
+
+registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
+	$(BIN)/python registers/generate.py
+
+clean:  ## Remove builds and caches
+	rm -rf build dist .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+distclean: clean  ## Remove .venv, too
+	rm -rf $(VENV)
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { $(call debian,python3=python3 python3-venv=/usr/lib/python3/dist-packages/ensurepip); }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "GradCore needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call debian,python3-venv=/nonexistent); }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.ready-run: pyproject.toml $(VENV)/.created
+	@$(call debian,$(PACKAGES_RUN))
+	@echo "installing GradCore in $(VENV)" >&2
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml $(VENV)/.ready-run
+	@$(call debian,$(PACKAGES_TEST))
+	@echo "installing PyTorch and the test tools in $(VENV)" >&2
+	@$(PIP) torch==2.13.0
+	@$(PIP) --editable '.[test]'
+	@touch $@

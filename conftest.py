@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest set-up: the checkout's root on sys.path, and the session's seed printed and shared with all workers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from tb.support.seeds import FRESH_SEED  # noqa: E402  (needs the path above)
+
+
+def pytest_report_header() -> str:
+    """Print the seed, so that every run can be replayed."""
+    return f"seed: {FRESH_SEED} (replay with GRADCORE_SEED={FRESH_SEED})"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seed again at the end, where it is looked for."""
+    terminalreporter.write_line(f"seed: {FRESH_SEED} (replay with GRADCORE_SEED={FRESH_SEED})")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Back ends: what runs a network forward and backward.
+
+All take uint8 pictures and give logits and attribution in real numbers. ``rtl`` simulates the Verilog, ``golden`` is
+the bit-exact model in Python: the two agree in every bit. ``float`` is PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradcore.errors import GradCoreError
+from gradcore.models import arithmetic
+from gradcore.network import Network
+from gradcore.progress import Progress, silent
+
+METHODS = arithmetic.METHODS
+BACKENDS = ("rtl", "golden", "float")
+SIMULATORS = ("verilator", "icarus")
+PRESETS = ("small", "paper", "full")
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class LayerCycles:
+    """Clock cycles of one layer in one direction: from the end of the layer before to its own end."""
+
+    layer: str
+    direction: str  # 'forward' or 'backward'
+    cycles: int
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Clock cycles from START to the interrupt. ``layers`` are in the order in which they ended."""
+
+    total: int
+    forward: int
+    backward: int
+    layers: tuple[LayerCycles, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``result.json`` holds."""
+        return {
+            "total": self.total,
+            "forward": self.forward,
+            "backward": self.backward,
+            "layers": [{"layer": one.layer, "pass": one.direction, "cycles": one.cycles} for one in self.layers],
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One picture's result.
+
+    Attributes:
+        logits: float64, one for each class.
+        target: index of the class whose gradient was followed.
+        attribution: float32, channels x height x width: gradient of the target's logit with respect to the normalised
+            input.
+        cycles, counters: of the hardware; only ``rtl`` has them.
+    """
+
+    logits: np.ndarray
+    target: int
+    attribution: np.ndarray
+    cycles: Cycles | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+Target = int | Sequence[int] | None
+"""Class to explain, by index: one for all pictures, one for each, or None: each picture's predicted class."""
+
+
+class Backend(Protocol):
+    """What ``open_backend`` returns.
+
+    Attributes:
+        notes: what a user should know of the network, one sentence each.
+    """
+
+    notes: tuple[str, ...]
+
+    def run(
+        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+    ) -> dict[str, list[Run]]:
+        """Run uint8 pictures, H x W x C, with each method; results by method, in the order of the pictures."""
+
+
+def load_network(network: str | Path | Network) -> Network:
+    """The network itself, or the one in a file, or the one of that name that comes with GradCore.
+
+    Raises:
+        GradCoreError: see ``Network.load``.
+    """
+    return network if isinstance(network, Network) else Network.load(network)
+
+
+def open_backend(
+    name: str,
+    network: Network,
+    *,
+    simulator: str = "verilator",
+    preset: str = "full",
+    waves: str | Path | None = None,
+    clock_mhz: float = 100.0,
+    progress: Progress = silent,
+) -> Backend:
+    """Make a back end ready to run a network. For ``rtl`` that compiles the network and, once, the simulator.
+
+    Raises:
+        GradCoreError: the network cannot be run, or a tool is missing.
+    """
+    check_choice("backend", name, BACKENDS)
+    if waves is not None and name != "rtl":
+        raise GradCoreError(f"the {name} backend has no waveforms: leave waves out, or take the backend rtl")
+    if name == "golden":
+        return GoldenBackend(network)
+    if name == "float":
+        from gradcore.float_backend import FloatBackend
+
+        return FloatBackend(network)
+    from gradcore.rtl_backend import RtlBackend
+
+    return RtlBackend(network, simulator=simulator, preset=preset, waves=waves, clock_mhz=clock_mhz, progress=progress)
+
+
+class GoldenBackend:
+    """The bit-exact model of the hardware."""
+
+    def __init__(self, network: Network) -> None:
+        from gradcore.quantise import quantise
+
+        self._network = quantise(network)
+        self.notes = self._network.notes
+
+    def run(
+        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+    ) -> dict[str, list[Run]]:
+        """See ``Backend.run``."""
+        from gradcore.models import network as golden
+
+        runs: dict[str, list[Run]] = {method: [] for method in methods}
+        for start in range(0, len(pictures), _BATCH):
+            progress("running the golden model", start, len(pictures))
+            part = slice(start, start + _BATCH)
+            forward = golden.forward(self._network, self._network.quantise_image(np.stack(pictures[part])))
+            logits = self._network.dequantise_logits(forward.logits)
+            targets = np.argmax(logits, axis=1) if target is None else np.broadcast_to(target, len(pictures))[part]
+            for method in methods:
+                gradients = self._network.dequantise_attribution(
+                    golden.backward(self._network, forward, method, targets).attribution
+                )
+                runs[method] += [
+                    Run(scores, int(index), gradient)
+                    for scores, index, gradient in zip(logits, targets, gradients, strict=True)
+                ]
+        progress("running the golden model", len(pictures), len(pictures))
+        return runs
+
+
+def check_choice(what: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a value that is not one of those known.
+
+    Raises:
+        GradCoreError: naming them.
+    """
+    if value not in known:
+        import difflib
+
+        near = difflib.get_close_matches(str(value).lower(), known, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise GradCoreError(f"unknown {what} {value!r}{hint}: use one of {', '.join(known)}")

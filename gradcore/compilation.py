@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network file to a program file: quantise, compile, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradcore.backends import load_network
+from gradcore.errors import GradCoreError
+
+if TYPE_CHECKING:
+    from gradcore.compiler import Program
+    from gradcore.network import Network
+
+
+def compile_network(
+    network: str | Path | Network = "cifar10", *, preset: str = "full", base: int | None = None
+) -> Program:
+    """Quantise and compile a network.
+
+    Args:
+        network: 'cifar10', the path of a network file, or a ``Network``.
+        preset: the hardware to compile for: 'full' (128 MACs), 'paper' (64) or 'small' (32).
+        base: address that the memory image starts at; None is 256 MiB, out of Linux's way on a board.
+
+    Returns:
+        A ``gradcore.compiler.Program``: ``image`` and ``base`` say what memory must hold, ``listing()`` is for people.
+
+    Raises:
+        GradCoreError: no such network, or a layer that cannot be run; the message names the layer and the limit.
+    """
+    from gradcore.compiler import DEFAULT_BASE
+    from gradcore.compiler import compile_network as compile_quantised
+    from gradcore.quantise import quantise
+
+    hardware = preset_hardware(preset)
+    return compile_quantised(quantise(load_network(network)), hardware, base=DEFAULT_BASE if base is None else base)
+
+
+def preset_hardware(preset: str) -> Any:
+    """The compiler's description of a preset of the hardware.
+
+    Raises:
+        GradCoreError: there is no such preset.
+    """
+    from gradcore.backends import check_choice
+    from gradcore.compiler import HardwareConfig
+    from gradcore.simulator import PRESETS
+
+    check_choice("preset", preset, tuple(PRESETS))
+    return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
+
+
+def compile_to_file(network: str | Path | Network, out: str | Path, *, preset: str = "full") -> dict[str, Any]:
+    """Compile a network and write its program with the memory image to ``out``, and its listing beside it.
+
+    Returns:
+        A dictionary: ``network``, ``preset``, ``descriptors``, ``image_bytes``, ``memory_bytes``, ``tag_bytes``,
+        ``macs`` (dense, forward and backward), ``notes`` and ``files``: ``program`` and ``listing``.
+
+    Raises:
+        GradCoreError: see ``compile_network``; or a file cannot be written.
+    """
+    program = compile_network(network, preset=preset)
+    out = Path(out)
+    listing = out.with_name(out.name + ".txt")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text(program.listing(), encoding="utf-8")
+    except OSError as error:
+        raise GradCoreError(
+            f"cannot write {listing} ({error.strerror or error}): choose another place with --out"
+        ) from None
+    program.save(out)
+    return {
+        "network": program.name,
+        "preset": preset,
+        "descriptors": program.descriptors,
+        "image_bytes": len(program.image),
+        "memory_bytes": program.memory_size,
+        "tag_bytes": program.tag_bytes,
+        "macs": sum(layer.macs_dense for layer in program.layers),
+        "notes": list(program.notes),
+        "files": {"program": str(out), "listing": str(listing)},
+    }

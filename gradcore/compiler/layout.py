@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie in memory: regions for maps, tags and constants, and how to cut values out of dumped memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT = 64
+VALUES_PER_WORD = 4
+BLOCK = 16
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is at least ``value``."""
+    return -(-value // multiple) * multiple
+
+
+def padded(channels: int) -> int:
+    """Channels of a pixel in memory: rounded up to whole words."""
+    return round_up(channels, VALUES_PER_WORD)
+
+
+def blocks_of(channels: int) -> int:
+    """Blocks of 16 channels."""
+    return -(-channels // BLOCK)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A stretch of memory: ``size`` bytes from ``address`` on, and what it is for."""
+
+    name: str
+    address: int
+    size: int
+    purpose: str
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class MapRegion(Region):
+    """A feature map or gradient, height x width x channels; a vector is a map of 1 x 1 pixels."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def padded_channels(self) -> int:
+        return padded(self.channels)
+
+    @property
+    def words_per_pixel(self) -> int:
+        return self.padded_channels // VALUES_PER_WORD
+
+    @property
+    def pixel_pitch(self) -> int:
+        """Bytes from pixel to pixel."""
+        return 2 * self.padded_channels
+
+    @property
+    def row_pitch(self) -> int:
+        """Bytes from row to row: rows follow one another without a gap."""
+        return self.width * self.pixel_pitch
+
+    @property
+    def values(self) -> int:
+        """Values in memory, padding included."""
+        return self.height * self.width * self.padded_channels
+
+    def pixel_address(self, row: int, column: int) -> int:
+        return self.address + row * self.row_pitch + column * self.pixel_pitch
+
+    def memory_index(self, index: int) -> int:
+        """Index of a value in memory order, padding included, from its index in H, W, C order."""
+        return index // self.channels * self.padded_channels + index % self.channels
+
+    def value_index(self, memory_index: int) -> int:
+        """The inverse of ``memory_index``."""
+        return memory_index // self.padded_channels * self.channels + memory_index % self.padded_channels
+
+    def read(self, memory: np.ndarray, base: int, *, padding: bool = False) -> np.ndarray:
+        """int64 (H, W, C) from uint8 memory that starts at address ``base``; with ``padding`` all Cp channels."""
+        raw = memory[self.address - base : self.address - base + 2 * self.values].view("<i2").astype(np.int64)
+        raw = raw.reshape(self.height, self.width, self.padded_channels)
+        return raw if padding else raw[..., : self.channels]
+
+    def write(self, memory: np.ndarray, base: int, values: np.ndarray) -> None:
+        """Store (H, W, C) values of 16 bits with zeros as padding."""
+        values = np.asarray(values)
+        if values.shape != (self.height, self.width, self.channels):
+            raise ValueError(f"{self.name} holds {(self.height, self.width, self.channels)}, not {values.shape}")
+        raw = np.zeros((self.height, self.width, self.padded_channels), dtype="<i2")
+        raw[..., : self.channels] = values
+        memory[self.address - base : self.address - base + 2 * self.values] = raw.reshape(-1).view(np.uint8)
+
+
+@dataclass(frozen=True)
+class TagRegion(Region):
+    """Masks, and indexes of pooled layers: ``pieces`` (1 or 3) of 16 bits for each block of each pixel."""
+
+    height: int
+    width: int
+    channels: int
+    pieces: int
+
+    @property
+    def blocks(self) -> int:
+        return blocks_of(self.channels)
+
+    @property
+    def pixel_pitch(self) -> int:
+        return 2 * self.blocks * self.pieces
+
+    @property
+    def row_pitch(self) -> int:
+        return round_up(self.width * self.pixel_pitch, 8)
+
+    def pixel_address(self, row: int, column: int) -> int:
+        return self.address + row * self.row_pitch + column * self.pixel_pitch
+
+    def read_pieces(self, memory: np.ndarray, base: int) -> np.ndarray:
+        """uint16 (H, W, blocks, pieces)."""
+        start = self.address - base
+        rows = memory[start : start + self.height * self.row_pitch].reshape(self.height, self.row_pitch)
+        used = np.ascontiguousarray(rows[:, : self.width * self.pixel_pitch])
+        return used.view("<u2").reshape(self.height, self.width, self.blocks, self.pieces)
+
+    def read(self, memory: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """(mask bool (H, W, C), index int64 (H, W, C) or None)."""
+        pieces = self.read_pieces(memory, base)
+        mask, index = split_pieces(pieces)
+        return mask[..., : self.channels], None if index is None else index[..., : self.channels]
+
+
+def split_pieces(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(..., blocks, pieces) of 16 bits to (mask bool (..., blocks * 16), index int64 or None)."""
+    lanes = np.arange(BLOCK)
+    pieces = pieces.astype(np.int64)
+    shape = (*pieces.shape[:-2], pieces.shape[-2] * BLOCK)
+    mask = ((pieces[..., :1] >> lanes) & 1).astype(bool).reshape(shape)
+    if pieces.shape[-1] == 1:
+        return mask, None
+    index = (np.repeat(pieces[..., 1:3], BLOCK // 2, axis=-1) >> (2 * (lanes % 8))) & 3
+    return mask, index.reshape(shape)
+
+
+def join_pieces(mask: np.ndarray, index: np.ndarray | None) -> np.ndarray:
+    """The inverse of ``split_pieces``: uint16 (..., blocks, 1 or 3) from (..., blocks * 16)."""
+    lanes = np.arange(BLOCK)
+    mask = np.asarray(mask).reshape(*mask.shape[:-1], -1, BLOCK).astype(np.int64)
+    pieces = [(mask << lanes).sum(axis=-1)]
+    if index is not None:
+        index = np.asarray(index).reshape(mask.shape).astype(np.int64)
+        shifted = index << (2 * (lanes % 8))
+        pieces += [shifted[..., :8].sum(axis=-1), shifted[..., 8:].sum(axis=-1)]
+    return np.stack(pieces, axis=-1).astype(np.uint16)
+
+
+def region_from_json(data: dict[str, Any]) -> Region:
+    """The inverse of ``Region.to_json``."""
+    data = dict(data)
+    kind = {"Region": Region, "MapRegion": MapRegion, "TagRegion": TagRegion}[data.pop("type")]
+    return kind(**data)
+
+
+class Allocator:
+    """Hands out aligned regions, one after the other from ``base`` on."""
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.next = base
+        self.regions: dict[str, Region] = {}
+
+    def region(self, name: str, size: int, purpose: str) -> Region:
+        return self._add(Region(name, self.next, size, purpose))
+
+    def map(self, name: str, shape: tuple[int, int, int], purpose: str) -> MapRegion:
+        """A map of shape (H, W, C)."""
+        height, width, channels = shape
+        size = 2 * height * width * padded(channels)
+        return self._add(MapRegion(name, self.next, size, purpose, height, width, channels))
+
+    def tags(self, name: str, shape: tuple[int, int, int], pieces: int, purpose: str) -> TagRegion:
+        """Tags of a map of shape (H, W, C)."""
+        height, width, channels = shape
+        row_pitch = round_up(2 * width * blocks_of(channels) * pieces, 8)
+        return self._add(TagRegion(name, self.next, height * row_pitch, purpose, height, width, channels, pieces))
+
+    def _add(self, region):
+        self.regions[region.name] = region
+        self.next = round_up(region.end, ALIGNMENT)
+        return region

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compiled program: memory image, where everything lies, and how to read results out of memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradcore.compiler import descriptors
+from gradcore.compiler.configuration import HardwareConfig
+from gradcore.compiler.layout import MapRegion, Region, TagRegion, region_from_json
+from gradcore.errors import GradCoreError
+from gradcore.quantise import quantise_image
+
+FORMAT = "gradcore-program 1"
+PAGE = 4096
+
+
+@dataclass
+class LayerInfo:
+    """What a layer became in one direction.
+
+    Attributes:
+        identifier: the ``layer`` field of its descriptors, and index of its completion time stamp.
+        name: the layer's name, with ``_backward`` for the backward pass; ``seed`` for the seed.
+        direction: ``forward``, ``seed`` or ``backward``. kind: ``conv``, ``fc`` or ``seed``.
+        jobs: TILE, VECTOR or SEED jobs.
+        macs_dense: multiplications of the layer, padding taps included.
+        tile: output pixels (before pooling) of a full tile. stride: pixels of a pack. sets: passes over the tiles.
+        first_descriptor, last_descriptor: its part of the program (WEIGHTS jobs of later layers may lie in between).
+    """
+
+    identifier: int
+    name: str
+    direction: str
+    kind: str
+    jobs: int = 0
+    macs_dense: int = 0
+    tile: tuple[int, int] | None = None
+    stride: int = 1
+    sets: int = 1
+    first_descriptor: int = 0
+    last_descriptor: int = 0
+    addresses: list[tuple[int, ...]] = field(default_factory=list)
+
+
+@dataclass
+class Program:
+    """A compiled network.
+
+    Attributes:
+        image: uint8, what memory must hold from ``base`` on: descriptors and constants. The rest of the memory needs
+            no contents.
+        memory_size: bytes from ``base`` on that the program uses, image included; the window is [base, base +
+            memory_size).
+        program_address: address of the first descriptor. descriptors: their number.
+        regions: everything in memory by name: ``program``, constants, ``activation_i`` (0 the picture), ``tags_i`` of
+            layer i, ``gradient_i`` (0 the attribution).
+        layers: by identifier: forward layers, the seed, backward layers.
+        activations, gradients: fraction bits.
+    """
+
+    name: str
+    hardware: HardwareConfig
+    base: int
+    image: np.ndarray
+    memory_size: int
+    program_address: int
+    descriptors: int
+    regions: dict[str, Region]
+    layers: list[LayerInfo]
+    classes: list[str]
+    seed_value: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    activations: list[int]
+    gradients: list[int]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(base, limit) for the core's window registers; whole pages."""
+        return self.base, self.base + -(-self.memory_size // PAGE) * PAGE
+
+    @property
+    def count(self) -> int:
+        """Number of layers of the network."""
+        return len(self.activations) - 1
+
+    @property
+    def picture(self) -> MapRegion:
+        return self.regions["activation_0"]
+
+    @property
+    def logits(self) -> MapRegion:
+        return self.regions[f"activation_{self.count}"]
+
+    @property
+    def seed(self) -> MapRegion:
+        return self.regions[f"gradient_{self.count}"]
+
+    @property
+    def attribution(self) -> MapRegion:
+        return self.regions["gradient_0"]
+
+    @property
+    def forward_layers(self) -> list[LayerInfo]:
+        return [layer for layer in self.layers if layer.direction == "forward"]
+
+    @property
+    def backward_layers(self) -> list[LayerInfo]:
+        """In the order in which they run: the last layer first."""
+        return [layer for layer in self.layers if layer.direction == "backward"]
+
+    @property
+    def tag_bytes(self) -> int:
+        """Memory that the backward pass needs of the forward pass."""
+        return sum(region.size for region in self.regions.values() if isinstance(region, TagRegion))
+
+    @property
+    def descriptor_words(self) -> np.ndarray:
+        """uint32 (descriptors, 32)."""
+        start = self.program_address - self.base
+        return (
+            self.image[start : start + descriptors.BYTES * self.descriptors].view("<u4").reshape(-1, descriptors.WORDS)
+        )
+
+    def jobs(self) -> list[dict[str, int | str]]:
+        """Every descriptor, decoded."""
+        return [descriptors.decode(words) for words in self.descriptor_words]
+
+    def new_memory(self, fill: int = 0) -> np.ndarray:
+        """uint8 memory from ``base`` on with the image in it; the rest holds ``fill``."""
+        memory = np.full(self.window[1] - self.base, fill, dtype=np.uint8)
+        memory[: len(self.image)] = self.image
+        return memory
+
+    def quantise_image(self, pixels: np.ndarray) -> np.ndarray:
+        """int16 (H, W, C) from uint8 pixels, as the golden model does."""
+        return quantise_image(pixels, self.mean, self.std, self.activations[0])
+
+    def picture_bytes(self, picture: np.ndarray) -> tuple[int, bytes]:
+        """(address, bytes) of a picture: quantised int (H, W, C), or uint8 pixels, which are quantised first."""
+        picture = np.asarray(picture)
+        if picture.dtype == np.uint8:
+            picture = self.quantise_image(picture)
+        if picture.shape != (self.picture.height, self.picture.width, self.picture.channels):
+            raise GradCoreError(
+                f"the program takes a picture of {self.picture.height} x {self.picture.width} x "
+                f"{self.picture.channels}, "
+                f"not {picture.shape}: resize or convert it"
+            )
+        memory = np.zeros(self.picture.size, dtype=np.uint8)
+        self.picture.write(memory, self.picture.address, picture)
+        return self.picture.address, memory.tobytes()
+
+    def load_image(self, memory: np.ndarray, picture: np.ndarray) -> None:
+        """Put a picture (see ``picture_bytes``) in uint8 memory that starts at ``base``."""
+        address, data = self.picture_bytes(picture)
+        memory[address - self.base : address - self.base + len(data)] = np.frombuffer(data, dtype=np.uint8)
+
+    def load_seed(self, memory: np.ndarray, seed: np.ndarray) -> None:
+        """Put a seed vector (H, W, C) of the logits' shape in memory, for seed mode 2."""
+        self.seed.write(memory, self.base, seed)
+
+    def read_logits(self, memory: np.ndarray) -> np.ndarray:
+        """int64 (values,) in H, W, C order."""
+        return self.logits.read(memory, self.base).reshape(-1)
+
+    def read_attribution(self, memory: np.ndarray) -> np.ndarray:
+        """int64 (C, H, W)."""
+        return self.attribution.read(memory, self.base).transpose(2, 0, 1)
+
+    def read_activation(self, memory: np.ndarray, index: int, *, padding: bool = False) -> np.ndarray:
+        """int64 (H, W, C) of activation ``index``: 0 the picture, i + 1 the output of layer i."""
+        return self.regions[f"activation_{index}"].read(memory, self.base, padding=padding)
+
+    def read_gradient(self, memory: np.ndarray, index: int, *, padding: bool = False) -> np.ndarray:
+        """int64 (H, W, C) of the gradient of activation ``index``."""
+        return self.regions[f"gradient_{index}"].read(memory, self.base, padding=padding)
+
+    def read_tags(self, memory: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """(mask bool (H, W, C), index int64 (H, W, C) or None) of a layer; None for a layer without ReLU and pool."""
+        region = self.regions.get(f"tags_{layer}")
+        return None if region is None else region.read(memory, self.base)
+
+    def class_of(self, memory_index: int) -> int:
+        """The class (index in H, W, C order) from the core's CLASS_INDEX (index in memory, padding included)."""
+        return self.logits.value_index(memory_index)
+
+    def seed_index(self, target: int) -> int:
+        """What the SEED_INDEX register must hold for a class."""
+        return self.logits.memory_index(target)
+
+    def dequantise_logits(self, logits: np.ndarray) -> np.ndarray:
+        return np.asarray(logits) * 2.0 ** -self.activations[-1]
+
+    def dequantise_attribution(self, attribution: np.ndarray) -> np.ndarray:
+        return (np.asarray(attribution) * 2.0 ** -self.gradients[0]).astype(np.float32)
+
+    def listing(self) -> str:
+        """The program for a person to read."""
+        from gradcore.compiler.listing import listing
+
+        return listing(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write one file (npz: ``image`` and JSON ``metadata``). Raises GradCoreError when it cannot be written."""
+        data = io.BytesIO()
+        np.savez_compressed(
+            data, image=self.image, metadata=np.frombuffer(json.dumps(self._metadata()).encode(), dtype=np.uint8)
+        )
+        try:
+            Path(path).write_bytes(data.getvalue())
+        except OSError as error:
+            raise GradCoreError(
+                f"{path} cannot be written ({error.strerror or error}): check the folder and its permissions"
+            ) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Program:
+        """Read what ``save`` wrote. Raises GradCoreError when it is no program."""
+        try:
+            with np.load(Path(path), allow_pickle=False) as data:
+                metadata, image = json.loads(data["metadata"].tobytes()), data["image"]
+            if metadata.pop("format") != FORMAT:
+                raise ValueError("another format")
+            metadata["hardware"] = HardwareConfig(**metadata["hardware"])
+            metadata["regions"] = {name: region_from_json(region) for name, region in metadata["regions"].items()}
+            metadata["layers"] = [LayerInfo(**layer) for layer in metadata["layers"]]
+            for layer in metadata["layers"]:
+                layer.tile = None if layer.tile is None else tuple(layer.tile)
+                layer.addresses = [tuple(addresses) for addresses in layer.addresses]
+            metadata["mean"], metadata["std"] = tuple(metadata["mean"]), tuple(metadata["std"])
+            return cls(image=image, **metadata)
+        except FileNotFoundError:
+            raise GradCoreError(f"{path}: there is no such file: check the path") from None
+        except OSError as error:
+            raise GradCoreError(f"{path} cannot be read ({error.strerror or error}): check the path") from None
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise GradCoreError(
+                f"{path} is not a program that GradCore compiled ({type(error).__name__}): compile the network again"
+            ) from None
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "hardware": asdict(self.hardware),
+            "base": self.base,
+            "memory_size": self.memory_size,
+            "program_address": self.program_address,
+            "descriptors": self.descriptors,
+            "regions": {name: region.to_json() for name, region in self.regions.items()},
+            "layers": [asdict(layer) for layer in self.layers],
+            "classes": self.classes,
+            "seed_value": self.seed_value,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "activations": self.activations,
+            "gradients": self.gradients,
+            "notes": self.notes,
+        }

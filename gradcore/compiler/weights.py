@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights as the hardware reads them: planes of convolution weights, matrices, and their place in the weight buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradcore.compiler.configuration import HardwareConfig
+from gradcore.compiler.layout import BLOCK, padded, round_up
+from gradcore.compiler.tiling import ConvPass
+from gradcore.models import arithmetic
+
+MERGE_ROWS = 32  # a part of fewer rows is not worth a WEIGHTS job of its own
+
+
+@dataclass(frozen=True)
+class WeightPart:
+    """Rows ``first`` .. ``first + rows - 1`` of a set's blocks: one WEIGHTS job, allowed after ``wait_computed``
+    tiles."""
+
+    first: int
+    rows: int
+    wait_computed: int
+
+
+@dataclass
+class WeightSet:
+    """The weights of one set of blocks of a pass, and where they live in the weight buffer while its tiles run.
+
+    Attributes:
+        conv, blocks: whose weights.
+        first_tile, last_tile: the TILE jobs that use them.
+        base: first row (the buffer is a ring); bias_bank: bank of the initial accumulators.
+        parts: the jobs that load them, in program order.
+        loaded: WEIGHTS jobs of the program up to and including the last part.
+        addresses: (plane 0, plane 1) of each part, set by the layout.
+    """
+
+    conv: ConvPass
+    blocks: range
+    first_tile: int
+    last_tile: int
+    base: int = 0
+    bias_bank: int = 0
+    parts: list[WeightPart] = field(default_factory=list)
+    loaded: int = 0
+    addresses: list[tuple[int, int]] = field(default_factory=list)
+
+    def part_bytes(self, part: WeightPart) -> int:
+        """Bytes of one plane of a part."""
+        return len(self.blocks) * (16 * part.rows + 64)
+
+
+def place(sets: list[WeightSet], hardware: HardwareConfig) -> None:
+    """Give every set its rows, in a ring, and cut its load where a piece can be fetched before the rest.
+
+    A row may be overwritten when the last tile that uses it is computed; a bank of initial accumulators likewise. As a
+    set's rows follow those of the set before, most of them are free while that one still computes.
+    """
+    free_after = [0] * hardware.weight_depth  # number of tiles that must be computed before the row is free
+    bank_free = [0, 0]
+    pointer = loaded = 0
+    for number, weights in enumerate(sets):
+        weights.base, weights.bias_bank = pointer, number % 2
+        rows = weights.conv.weight_rows
+        waits = [max(free_after[(pointer + row) % hardware.weight_depth], bank_free[number % 2]) for row in range(rows)]
+        weights.parts = _cut(waits)
+        for row in range(rows):
+            free_after[(pointer + row) % hardware.weight_depth] = weights.last_tile + 1
+        bank_free[number % 2] = weights.last_tile + 1
+        pointer = (pointer + rows) % hardware.weight_depth
+        loaded += len(weights.parts)
+        weights.loaded = loaded
+
+
+def _cut(waits: list[int]) -> list[WeightPart]:
+    """Runs of rows with the same wait, short ones merged, in the order in which they may be loaded."""
+    runs: list[list[int]] = []
+    for row, wait in enumerate(waits):
+        if runs and runs[-1][2] == wait:
+            runs[-1][1] += 1
+        else:
+            runs.append([row, 1, wait])
+    merged: list[list[int]] = []
+    for run in runs:
+        if merged and (run[1] < MERGE_ROWS or merged[-1][1] < MERGE_ROWS):
+            merged[-1][1] += run[1]
+            merged[-1][2] = max(merged[-1][2], run[2])
+        else:
+            merged.append(run)
+    return [WeightPart(*run) for run in sorted(merged, key=lambda run: (run[2], run[0]))]
+
+
+def block_weights(conv: ConvPass, kernels: np.ndarray, block: int) -> np.ndarray:
+    """int16 (weight rows, 16): row = tap * in_channels + channel; kernels OIHW of this pass."""
+    taps = np.zeros((conv.kernel, conv.kernel_w, conv.in_channels, BLOCK), dtype=np.int16)
+    if conv.stride == 1:
+        part = kernels[block * BLOCK : (block + 1) * BLOCK]
+        taps[..., : len(part)] = part.transpose(2, 3, 1, 0)
+    else:
+        pitch = BLOCK // conv.stride
+        for pixel in range(conv.stride):
+            lanes = slice(pixel * pitch, pixel * pitch + conv.out_channels)
+            taps[:, pixel : pixel + conv.kernel, :, lanes] = kernels.transpose(2, 3, 1, 0)
+    return taps.reshape(-1, BLOCK)
+
+
+def initial_accumulators(conv: ConvPass, bias: np.ndarray | None, shift: int, block: int) -> np.ndarray:
+    """int64 (16,): bias plus rounding constant of each lane."""
+    values = np.full(BLOCK, arithmetic.rounding_constant(shift), dtype=np.int64)
+    if bias is not None:
+        if conv.stride == 1:
+            part = bias[block * BLOCK : (block + 1) * BLOCK]
+            values[: len(part)] += part
+        else:
+            pitch = BLOCK // conv.stride
+            for pixel in range(conv.stride):
+                values[pixel * pitch : pixel * pitch + conv.out_channels] += bias
+    return values
+
+
+def planes(
+    weights: WeightSet, part: WeightPart, kernels: np.ndarray, bias: np.ndarray | None, shift: int
+) -> list[np.ndarray]:
+    """The two planes of a part, uint8: for each block its rows of 8 lanes, then 8 initial accumulators of 64 bits."""
+    result: list[list[np.ndarray]] = [[], []]
+    for block in weights.blocks:
+        rows = block_weights(weights.conv, kernels, block)[part.first : part.first + part.rows]
+        initial = initial_accumulators(weights.conv, bias, shift, block)
+        for half in (0, 1):
+            lanes = slice(8 * half, 8 * half + 8)
+            result[half] += [
+                np.ascontiguousarray(rows[:, lanes]).astype("<i2").reshape(-1).view(np.uint8),
+                initial[lanes].astype("<i8").view(np.uint8),
+            ]
+    return [np.concatenate(half) for half in result]
+
+
+@dataclass(frozen=True)
+class MatrixChunk:
+    """At most 512 outputs of a vector-matrix product: one VECTOR job.
+
+    Attributes:
+        first, outputs: outputs (in memory order, padding included) ``first`` .. ``first + outputs - 1``.
+        blocks: blocks of 8 lanes in each half. pitch_log2: log2 of the bytes from one input's weights to the next, in
+            a plane.
+        words: words that each half stores.
+    """
+
+    first: int
+    outputs: int
+    blocks: int
+    pitch_log2: int
+    words: tuple[int, int]
+
+
+def chunks(outputs: int, hardware: HardwareConfig) -> list[MatrixChunk]:
+    """Cut ``outputs`` (a multiple of 4) in chunks."""
+    largest = 2 * 8 * hardware.vector_blocks
+    result = []
+    for first in range(0, outputs, largest):
+        size = min(largest, outputs - first)
+        blocks = max(2, round_up(-(-size // 16), 2))
+        words0 = min(size, 8 * blocks) // 4
+        result.append(MatrixChunk(first, size, blocks, (16 * blocks - 1).bit_length(), (words0, size // 4 - words0)))
+    return result
+
+
+def matrix_planes(matrix: np.ndarray, chunk: MatrixChunk) -> list[np.ndarray]:
+    """The two planes of a chunk, uint8, of matrix int (inputs, outputs) in memory order, padding included."""
+    part = np.zeros((matrix.shape[0], 16 * chunk.blocks), dtype="<i2")
+    part[:, : chunk.outputs] = matrix[:, chunk.first : chunk.first + chunk.outputs]
+    result = []
+    for half in (0, 1):
+        plane = np.zeros((matrix.shape[0], (1 << chunk.pitch_log2) // 2), dtype="<i2")
+        plane[:, : 8 * chunk.blocks] = part[:, 8 * chunk.blocks * half : 8 * chunk.blocks * (half + 1)]
+        result.append(plane.reshape(-1).view(np.uint8))
+    return result
+
+
+def bias_planes(bias: np.ndarray, shift: int, chunk: MatrixChunk) -> list[np.ndarray]:
+    """Initial accumulators of each half, uint8 of 64-bit words; bias int64 (outputs,) in memory order, padding
+    included."""
+    values = np.full(16 * chunk.blocks, arithmetic.rounding_constant(shift), dtype="<i8")
+    values[: chunk.outputs] += bias[chunk.first : chunk.first + chunk.outputs]
+    return [values[: 8 * chunk.blocks].view(np.uint8), values[8 * chunk.blocks :].view(np.uint8)]
+
+
+def matrix_in_memory_order(weights: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """int64 (padded inputs, padded outputs) from (O, C * H * W): inputs in H, W, Cp order of a map of shape (H, W,
+    C)."""
+    height, width, channels = shape
+    outputs = weights.shape[0]
+    spread = np.zeros((height, width, padded(channels), padded(outputs)), dtype=np.int64)
+    spread[:, :, :channels, :outputs] = weights.reshape(outputs, channels, height, width).transpose(2, 3, 1, 0)
+    return spread.reshape(-1, padded(outputs))

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The back end that runs the Verilog itself: compile, load memory, write registers, wait, read memory back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gradcore import hardware
+from gradcore.backends import Cycles, LayerCycles, Run, Target
+from gradcore.compilation import preset_hardware
+from gradcore.compiler import Program
+from gradcore.compiler import compile_network as compile_quantised
+from gradcore.compiler.layout import MapRegion
+from gradcore.errors import GradCoreError
+from gradcore.network import Network
+from gradcore.progress import Progress, silent
+from gradcore.quantise import quantise
+from gradcore.simulator import MEMORY_BYTES, Simulator
+
+VECTOR_MACS = 8
+WATCHDOG_CYCLES = 1_000_000
+_COUNTERS = ("MACS_ISSUED", "ZEROS_SKIPPED", "BYTES_READ", "BYTES_WRITTEN")
+_START = hardware.CONTROL_START | hardware.CONTROL_EXPLAIN | hardware.CONTROL_INTERRUPT_ENABLE
+
+
+class RtlBackend:
+    """The Verilog in a simulator.
+
+    Attributes:
+        notes: what a user should know of the network.
+        macs: multipliers of the simulated hardware: conv groups and vector engine.
+        program: the compiled network; its memory starts at address 0 of the simulated memory.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        simulator: str = "verilator",
+        preset: str = "full",
+        waves: str | Path | None = None,
+        clock_mhz: float = 100.0,
+        progress: Progress = silent,
+    ) -> None:
+        config = preset_hardware(preset)
+        quantised = quantise(network)
+        self.notes = quantised.notes
+        self.macs = config.groups * 2 * config.lanes + VECTOR_MACS
+        self.program: Program = compile_quantised(quantised, config, base=0)
+        memory = MEMORY_BYTES
+        while memory < self.program.window[1]:
+            memory *= 2
+        self._simulator = Simulator(
+            simulator, preset, clock_mhz=clock_mhz, waves=waves, parameters={"MEMORY_BYTES": memory}
+        )
+        self._simulator.build(progress)
+
+    def run(
+        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+    ) -> dict[str, list[Run]]:
+        """See ``Backend.run``. All pictures and methods run one after the other in one simulation."""
+        targets = [
+            None if target is None else int(one)
+            for one in np.broadcast_to(np.asarray(target, dtype=object), len(pictures))
+        ]
+        runs: dict[str, list[Run]] = {method: [] for method in methods}
+        total = len(pictures) * len(methods)
+        with self._simulator.start(progress):
+            self._set_up()
+            for number, (picture, one) in enumerate(zip(pictures, targets, strict=True)):
+                self._simulator.load(*self.program.picture_bytes(np.asarray(picture)))
+                for position, method in enumerate(methods):
+                    done = number * len(methods) + position
+                    text = (
+                        f"simulating the Verilog, run {done + 1} of {total}" if total > 1 else "simulating the Verilog"
+                    )
+                    progress(text, done, total)
+                    runs[method].append(
+                        self._run_one(method, one, lambda *_, text=text, done=done: progress(text, done, total))
+                    )
+        progress("simulating the Verilog", total, total)
+        return runs
+
+    def _set_up(self) -> None:
+        """Load the program and set what is the same for all runs."""
+        program, simulator = self.program, self._simulator
+        simulator.load(program.base, program.image)
+        base, limit = program.window
+        for register, value in (
+            (hardware.PROGRAM_ADDRESS, program.program_address),
+            (hardware.WINDOW_BASE, base),
+            (hardware.WINDOW_LIMIT, limit),
+            (hardware.WATCHDOG, WATCHDOG_CYCLES),
+        ):
+            simulator.write(register, value)
+
+    def _run_one(self, method: str, target: int | None, progress: Progress) -> Run:
+        """One picture, which is in memory, with one method."""
+        program, simulator = self.program, self._simulator
+        simulator.write(hardware.METHOD, hardware.METHODS[method])
+        simulator.write(hardware.SEED_MODE, hardware.SEED_MODES["ARG_MAX" if target is None else "INDEX"])
+        if target is not None:
+            simulator.write(hardware.SEED_INDEX, program.seed_index(target))
+        simulator.write(hardware.CONTROL, _START)
+        cycles = simulator.wait_interrupt(_limit(program), progress)
+        self._check_status()
+        simulator.write(hardware.INTERRUPT, hardware.INTERRUPT_PENDING)
+        logits = program.dequantise_logits(self._read(program.logits).reshape(-1))
+        attribution = program.dequantise_attribution(self._read(program.attribution).transpose(2, 0, 1))
+        predicted = program.class_of(simulator.read(hardware.CLASS_INDEX))
+        return Run(logits, predicted if target is None else target, attribution, self._cycles(cycles), self._counters())
+
+    def _read(self, region: MapRegion) -> np.ndarray:
+        """int64 (H, W, C) of a map in the simulated memory."""
+        return region.read(
+            np.frombuffer(self._simulator.dump(region.address, region.size), dtype=np.uint8), region.address
+        )
+
+    def _check_status(self) -> None:
+        """Refuse a run that ended with an error."""
+        status = self._simulator.read(hardware.STATUS)
+        if status & hardware.STATUS_ERROR or not status & hardware.STATUS_DONE:
+            code = hardware.register_field(status, "STATUS.code")
+            name = next((name for name, number in hardware.CODES.items() if number == code), str(code))
+            index = self._simulator.read(hardware.DESCRIPTOR_INDEX)
+            address = self._simulator.read(hardware.ERROR_ADDRESS)
+            raise GradCoreError(
+                f"the simulated hardware stopped with {name} (status {status:#x}) at descriptor {index}, address "
+                f"{address:#x}: "
+                "this is a bug of GradCore; look at it with --waves and report it"
+            )
+
+    def _cycles(self, total: int) -> Cycles:
+        """Split the cycles of a run at the layers' time stamps; what comes after the last belongs to the last."""
+        layers, before = [], 0
+        for info in self.program.layers:
+            if info is self.program.layers[-1]:
+                stamp = total
+            else:
+                self._simulator.write(hardware.LAYER_INDEX, info.identifier)
+                stamp = self._simulator.read(hardware.LAYER_CYCLES)
+            name = info.name.removesuffix("_backward") if info.direction == "backward" else info.name
+            layers.append(LayerCycles(name, "forward" if info.direction == "forward" else "backward", stamp - before))
+            before = stamp
+        forward = sum(one.cycles for one in layers if one.direction == "forward")
+        return Cycles(total, forward, total - forward, tuple(layers))
+
+    def _counters(self) -> dict[str, int]:
+        """The counters that reports use, by their names in lower case."""
+        values = {}
+        for name in _COUNTERS:
+            low = self._simulator.read(hardware.COUNTERS[name])
+            values[name.lower()] = low | self._simulator.read(hardware.COUNTERS[name] + 4) << 32
+        return values
+
+
+def _limit(program: Program) -> int:
+    """Cycles after which a run is given up: far more than the smallest hardware needs when it skips nothing."""
+    return 10_000_000 + 2 * sum(layer.macs_dense for layer in program.layers)

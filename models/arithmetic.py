@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arithmetic of GradCore, in exact integers: the one place where rounding, saturation, ties and ReLU rules are defined.
+
+Values are raw signed integers of 16 bits with a power-of-two scale (``raw = real * 2**fraction``); accumulators are exact
+signed integers of at most 48 bits. All functions take and return NumPy int64 arrays (or what converts to them).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+VALUE_BITS = 16
+ACCUMULATOR_BITS = 48
+VALUE_MIN = -(1 << (VALUE_BITS - 1))
+VALUE_MAX = (1 << (VALUE_BITS - 1)) - 1
+METHODS = ("saliency", "deconvnet", "guided")
+
+
+def rounding_constant(shift: int) -> int:
+    """Half of the last bit that a right shift by ``shift`` keeps; 0 for a shift of 0."""
+    return (1 << shift) >> 1
+
+
+def saturate(values: np.ndarray) -> np.ndarray:
+    """Clip to the signed 16-bit range."""
+    return np.clip(np.asarray(values, dtype=np.int64), VALUE_MIN, VALUE_MAX)
+
+
+def requantise(accumulators: np.ndarray, shift: int) -> np.ndarray:
+    """Round half up, shift right arithmetically by ``shift`` (0..47), saturate to 16 bits.
+
+    The accumulators do not yet hold the rounding constant; the hardware starts its accumulators with it instead.
+    """
+    accumulators = np.asarray(accumulators, dtype=np.int64)
+    return saturate((accumulators + rounding_constant(shift)) >> shift)
+
+
+def relu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (max(x, 0), mask); the mask is 1 exactly where x > 0."""
+    values = np.asarray(values, dtype=np.int64)
+    mask = values > 0
+    return np.where(mask, values, 0), mask
+
+
+def relu_backward(gradients: np.ndarray, mask: np.ndarray, method: str) -> np.ndarray:
+    """Apply a ReLU's backward rule: saliency g*mask, deconvnet max(g, 0), guided max(g, 0)*mask."""
+    gradients = np.asarray(gradients, dtype=np.int64)
+    if method == "saliency":
+        return np.where(mask, gradients, 0)
+    if method == "deconvnet":
+        return np.maximum(gradients, 0)
+    if method == "guided":
+        return np.where(mask, np.maximum(gradients, 0), 0)
+    raise ValueError(f"unknown method {method!r}: use one of {', '.join(METHODS)}")
+
+
+def max_pool(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """2 x 2 max-pool, stride 2, of an (..., H, W, C) map; odd last rows and columns are dropped.
+
+    Returns (maxima, index), index = 2*row + column of the winner; the first in row-major order wins a tie.
+    """
+    values = np.asarray(values, dtype=np.int64)
+    height, width = values.shape[-3] // 2 * 2, values.shape[-2] // 2 * 2
+    values = values[..., :height, :width, :]
+    windows = np.stack([values[..., row::2, column::2, :] for row in (0, 1) for column in (0, 1)])
+    return windows.max(axis=0), windows.argmax(axis=0)
+
+
+def max_unpool(gradients: np.ndarray, index: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Put each gradient of an (..., H/2, W/2, C) map at its winner's place in an (..., height, width, C) map of zeros."""
+    gradients = np.asarray(gradients, dtype=np.int64)
+    result = np.zeros((*gradients.shape[:-3], height, width, gradients.shape[-1]), dtype=np.int64)
+    rows, columns = gradients.shape[-3] * 2, gradients.shape[-2] * 2
+    for position in range(4):
+        result[..., position // 2 : rows : 2, position % 2 : columns : 2, :] = np.where(index == position, gradients, 0)
+    return result
+
+
+def arg_max(values: np.ndarray) -> int:
+    """Index of the largest value; the first wins a tie."""
+    return int(np.argmax(np.asarray(values).reshape(-1)))

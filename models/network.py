@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden model of a whole network: forward, and backward to the picture, in exact integers.
+
+Feature maps are int64 arrays of shape (images, height, width, channels); a vector (fully connected layer) is a map of
+1 x 1 pixels. Layer i takes activation i and makes activation i+1, so activation 0 is the picture and the last one the
+logits; gradient i belongs to activation i.
+
+Sums of products are computed by BLAS in float64. That is exact, not approximate: every product and every partial sum
+is an integer below 2**53 in magnitude, whatever the order of summation. ``exact_product`` asserts the bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcore.models import arithmetic
+
+if TYPE_CHECKING:
+    from gradcore.quantise import QuantisedLayer, QuantisedNetwork
+
+EXACT_BITS = 53
+
+
+@dataclass(frozen=True)
+class LayerForward:
+    """What a layer makes in the forward pass.
+
+    Attributes:
+        output: (N, H, W, C) int64, after requantisation, ReLU and pooling.
+        mask: (N, H, W, C) bool, output > 0: the ReLU's mask; for a pooled layer the mask of the winners.
+        index: (N, H, W, C) int64, 2*row + column of the winner; None without pooling.
+        full: (N, H', W', C) int64, after requantisation and ReLU, before pooling; ``full > 0`` is the full-size mask.
+    """
+
+    output: np.ndarray
+    mask: np.ndarray
+    index: np.ndarray | None
+    full: np.ndarray
+
+    @property
+    def full_mask(self) -> np.ndarray:
+        """(N, H', W', C) bool: the ReLU's mask at the size before pooling."""
+        return self.full > 0
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Result of a forward pass: ``picture`` (N, H, W, C), ``layers``, and ``logits`` (N, values) in H, W, C order."""
+
+    picture: np.ndarray
+    layers: tuple[LayerForward, ...]
+
+    @property
+    def logits(self) -> np.ndarray:
+        output = self.layers[-1].output
+        return output.reshape(output.shape[0], -1)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """Result of a backward pass: ``gradients[i]`` (N, H, W, C) with respect to activation i; index 0 is the
+    picture's."""
+
+    gradients: tuple[np.ndarray, ...]
+
+    @property
+    def attribution(self) -> np.ndarray:
+        """(N, C, H, W): the gradient with respect to the picture, at the picture's gradient fraction."""
+        return self.gradients[0].transpose(0, 3, 1, 2)
+
+
+def exact_product(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """values (..., n) @ matrix (n, m) of integers, exactly; float64 in, int64 out. Asserts that all partial sums are
+    exact."""
+    largest = float(np.abs(values).max(initial=0)) * float(np.abs(matrix).sum(axis=0).max(initial=0))
+    assert largest < 2**EXACT_BITS, f"sums up to {largest:g} are not exact in float64"
+    rows = int(np.prod(values.shape[:-1]))
+    return (
+        (values.reshape(rows, matrix.shape[0]) @ matrix).astype(np.int64).reshape(*values.shape[:-1], matrix.shape[1])
+    )
+
+
+def windows(maps: np.ndarray, kernel: int) -> np.ndarray:
+    """im2col with zero padding of kernel // 2: (N, H, W, C) -> (N, H, W, kernel * kernel * C), taps in row-major
+    order."""
+    if kernel == 1:
+        return maps
+    pad = kernel // 2
+    padded = np.pad(maps, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    height, width = maps.shape[1:3]
+    return np.concatenate(
+        [padded[:, y : y + height, x : x + width] for y in range(kernel) for x in range(kernel)], axis=-1
+    )
+
+
+def convolution(maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Exact accumulators (N, H, W, O) of a convolution of (N, H, W, I) maps with OIHW weights, stride 1, same size."""
+    out_channels, _, kernel, _ = weights.shape
+    matrix = weights.transpose(2, 3, 1, 0).reshape(-1, out_channels).astype(np.float64)
+    return exact_product(windows(maps.astype(np.float64), kernel), matrix)
+
+
+def convolution_backward(gradients: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Exact accumulators (N, H, W, I) of the gradient: a convolution with the kernel rotated by 180 degrees, channels
+    swapped."""
+    return convolution(gradients, weights[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+
+
+def flatten(maps: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> (N, C * H * W), in the C, H, W order of the weights of a fully connected layer."""
+    return maps.transpose(0, 3, 1, 2).reshape(maps.shape[0], -1)
+
+
+def unflatten(vectors: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """(N, C * H * W) -> (N, H, W, C); shape = (H, W, C)."""
+    height, width, channels = shape
+    return vectors.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+
+
+def layer_forward(layer: QuantisedLayer, maps: np.ndarray) -> LayerForward:
+    """One layer forward on (N, H, W, C) int64 maps."""
+    if layer.kind == "conv":
+        accumulators = convolution(maps, layer.weights)
+    else:
+        accumulators = exact_product(flatten(maps).astype(np.float64), layer.weights.T.astype(np.float64))[
+            :, None, None, :
+        ]
+    full = arithmetic.requantise(accumulators + layer.bias, layer.shift)
+    if layer.relu:
+        full, _ = arithmetic.relu(full)
+    output, index = arithmetic.max_pool(full) if layer.pool else (full, None)
+    return LayerForward(output, output > 0, index, full)
+
+
+def layer_backward(
+    layer: QuantisedLayer, trace: LayerForward, gradients: np.ndarray, shape: tuple[int, int, int], method: str
+) -> np.ndarray:
+    """One layer backward: gradients (N, H, W, C) of its output to those of its input, of shape (H, W, C) =
+    ``shape``."""
+    if layer.relu:
+        gradients = arithmetic.relu_backward(gradients, trace.mask, method)
+    if layer.pool:
+        gradients = arithmetic.max_unpool(gradients, trace.index, *trace.full.shape[1:3])
+    if layer.kind == "conv":
+        accumulators = convolution_backward(gradients, layer.weights)
+    else:
+        vectors = gradients.reshape(gradients.shape[0], -1).astype(np.float64)
+        accumulators = unflatten(exact_product(vectors, layer.weights.astype(np.float64)), shape)
+    return arithmetic.requantise(accumulators, layer.backward_shift)
+
+
+def forward(network: QuantisedNetwork, pictures: np.ndarray) -> Forward:
+    """Forward pass of quantised pictures, int (N, H, W, C) or (H, W, C)."""
+    pictures = np.asarray(pictures, dtype=np.int64)
+    if pictures.ndim == 3:
+        pictures = pictures[None]
+    traces: list[LayerForward] = []
+    maps = pictures
+    for layer in network.layers:
+        traces.append(layer_forward(layer, maps))
+        maps = traces[-1].output
+    return Forward(pictures, tuple(traces))
+
+
+def seed_gradient(network: QuantisedNetwork, result: Forward, target: int | np.ndarray | None = None) -> np.ndarray:
+    """The seed (N, H, W, C): one-hot 1.0 at the arg-max (target None) or at the given index (or one index for each
+    image), in the H, W, C order of the logits."""
+    logits = result.logits
+    if target is None:
+        indexes = np.argmax(logits, axis=1)
+    else:
+        indexes = np.broadcast_to(np.asarray(target, dtype=np.int64), logits.shape[:1])
+    if np.any(indexes < 0) or np.any(indexes >= logits.shape[1]):
+        raise ValueError(f"target {target} is not in 0..{logits.shape[1] - 1}")
+    seed = np.zeros_like(logits)
+    seed[np.arange(logits.shape[0]), indexes] = network.seed_value
+    return seed.reshape(result.layers[-1].output.shape)
+
+
+def backward(
+    network: QuantisedNetwork,
+    result: Forward,
+    method: str,
+    target: int | np.ndarray | None = None,
+    seed: np.ndarray | None = None,
+) -> Backward:
+    """Backward pass from a one-hot seed (see ``seed_gradient``) or from any ``seed`` (N, H, W, C) of 16-bit values."""
+    gradients = seed_gradient(network, result, target) if seed is None else np.asarray(seed, dtype=np.int64)
+    inputs = [result.picture, *(trace.output for trace in result.layers)]
+    chain = [gradients]
+    for position in reversed(range(len(network.layers))):
+        layer, trace = network.layers[position], result.layers[position]
+        chain.append(layer_backward(layer, trace, chain[-1], inputs[position].shape[1:], method))
+    return Backward(tuple(reversed(chain)))

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden model of rtl/seed_unit.v: the winning class of a map of logits, and the one-hot gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcore.models import arithmetic
+
+ARG_MAX, GIVEN, SUPPLIED = 0, 1, 2
+ReadWords = Callable[[int, int], np.ndarray]
+"""Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
+
+
+@dataclass(frozen=True)
+class SeedJob:
+    """A job of the seed unit. Field names are those of the ports of seed_unit.v (without ``job_``).
+
+    ``seed_value`` is a 16-bit value, signed or as the unsigned number with the same bits.
+    """
+
+    logits_address: int
+    words_per_pixel: int
+    pixels: int
+    channels: int
+    seed_address: int
+    seed_value: int
+    wait_tiles: int = 0
+    wait_vectors: int = 0
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """``class_index``: the winner's number in memory order, padding counted; ``seed``: uint64 words to write, or None."""
+
+    class_index: int
+    max_value: int
+    seed: np.ndarray | None
+
+
+def seed_unit(job: SeedJob, seed_mode: int, seed_index: int, explain: bool, read: ReadWords) -> SeedResult:
+    """All that ``job`` does: arg-max over the valid channels, then zeros with the seed value at the winner or the given index."""
+    words = job.pixels * job.words_per_pixel
+    logits = read(job.logits_address, words).view("<i2").astype(np.int64)
+    candidates = logits.reshape(job.pixels, -1).copy()
+    candidates[:, job.channels :] = arithmetic.VALUE_MIN - 1
+    class_index = arithmetic.arg_max(candidates)
+    seed = None
+    if explain and seed_mode != SUPPLIED:
+        target = seed_index if seed_mode == GIVEN else class_index
+        values = np.zeros(4 * words, dtype="<u2")
+        if target < len(values):
+            values[target] = job.seed_value & 0xFFFF
+        seed = values.view("<u8")
+    return SeedResult(class_index, int(logits[class_index]), seed)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden model of rtl/vector_engine.v: one job, from vector, tags, matrix planes and bias in memory to the words written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcore.models import arithmetic
+from gradcore.models.requantise import requantise
+
+LEAST_ROW_WORDS = 4
+ReadWords = Callable[[int, int], np.ndarray]
+"""Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
+
+
+@dataclass(frozen=True)
+class VectorJob:
+    """A job of the vector engine. Field names are those of the ports of vector_engine.v (without ``job_``)."""
+
+    vector_address: int
+    vector_words: int
+    pitch_log2: int
+    shift: int
+    matrix_address0: int
+    matrix_address1: int
+    destination_address0: int
+    destination_address1: int
+    destination_words0: int
+    destination_words1: int
+    tag_address: int = 0
+    load_relu: int = 0
+    tags: int = 0
+    has_bias: int = 0
+    relu: int = 0
+    store_tags: int = 0
+    bias_address0: int = 0
+    bias_address1: int = 0
+    tag_destination0: int = 0
+    tag_destination1: int = 0
+    wait_tiles: int = 0
+    wait_vectors: int = 0
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write request with its words: ``data`` unsigned 64-bit words (bytes without strobe are 0), ``strobes`` 8 bits each."""
+
+    address: int
+    data: tuple[int, ...]
+    strobes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class VectorResult:
+    """What a job does: the writes of each half in order, its multiplications, and the zero inputs that it skips.
+
+    ``vector_reads``: words read for values and tags; ``row_reads``: words read by each half for rows and bias.
+    """
+
+    writes: tuple[tuple[Write, ...], tuple[Write, ...]]
+    vector_reads: int
+    row_reads: tuple[int, int]
+    macs: int
+    zeros: int
+
+
+def byte_write(address: int, content: np.ndarray) -> Write:
+    """The write of ``content`` (any dtype, little-endian) to a byte address: whole words, byte strobes covering just it."""
+    content = np.ascontiguousarray(content).view(np.uint8).reshape(-1)
+    skip = address % 8
+    words = -(-(skip + len(content)) // 8)
+    buffer = np.zeros(8 * words, dtype=np.uint8)
+    buffer[skip : skip + len(content)] = content
+    inside = np.zeros(8 * words, dtype=np.uint8)
+    inside[skip : skip + len(content)] = 1
+    strobes = np.packbits(inside, bitorder="little")
+    return Write(address - skip, tuple(map(int, buffer.view("<u8"))), tuple(map(int, strobes)))
+
+
+def loaded_vector(job: VectorJob, method: str, read: ReadWords) -> np.ndarray:
+    """The job's input values, int64 (4 * vector_words,), after the method's ReLU rule."""
+    values = read(job.vector_address, job.vector_words).view("<i2").astype(np.int64)
+    if not job.load_relu:
+        return values
+    mask = np.ones(len(values), dtype=bool)
+    if job.tags and method != "deconvnet":
+        skip = job.tag_address % 8
+        raw = read(job.tag_address - skip, -(-(8 * skip + len(values)) // 64))
+        mask = np.unpackbits(raw.view(np.uint8), bitorder="little")[8 * skip :][: len(values)].astype(bool)
+    return arithmetic.relu_backward(values, mask, method)
+
+
+def half_writes(job: VectorJob, half: int, values: np.ndarray, read: ReadWords) -> tuple[Write, ...]:
+    """The writes of one half, given the job's input values after the ReLU rule."""
+    words = int(getattr(job, f"destination_words{half}"))
+    if not words:
+        return ()
+    matrix_address = getattr(job, f"matrix_address{half}")
+    accumulators = np.zeros(4 * words, dtype=np.int64)
+    for index in np.flatnonzero(values):
+        row = read(matrix_address + (int(index) << job.pitch_log2), words).view("<i2").astype(np.int64)
+        accumulators += values[index] * row
+    if job.has_bias:
+        bias = read(getattr(job, f"bias_address{half}"), 4 * words)
+        accumulators += (bias << np.uint64(16)).view("<i8") >> 16
+    else:
+        accumulators += arithmetic.rounding_constant(job.shift)
+    outputs = requantise(accumulators, job.shift)
+    passed, mask = arithmetic.relu(outputs)
+    writes = [byte_write(getattr(job, f"destination_address{half}"), (passed if job.relu else outputs).astype("<i2"))]
+    if job.store_tags:
+        bits = np.zeros(-(-words // 4) * 16, dtype=bool)
+        bits[: len(mask)] = mask
+        pieces = np.packbits(bits, bitorder="little").view("<u2")
+        writes.append(byte_write(getattr(job, f"tag_destination{half}"), pieces))
+    return tuple(writes)
+
+
+def vector_engine(job: VectorJob, method: str, read: ReadWords) -> VectorResult:
+    """All that ``job`` does under ``method`` ("saliency", "deconvnet" or "guided")."""
+    values = loaded_vector(job, method, read)
+    used = int(np.count_nonzero(values))
+    stored = (job.destination_words0, job.destination_words1)
+    rows = [max(LEAST_ROW_WORDS, words) if words else 0 for words in stored]
+    masked = job.load_relu and job.tags and method != "deconvnet"
+    tag_words = -(-(job.tag_address % 8 * 8 + len(values)) // 64) if masked else 0
+    return VectorResult(
+        writes=(half_writes(job, 0, values, read), half_writes(job, 1, values, read)),
+        vector_reads=job.vector_words + tag_words,
+        row_reads=(
+            used * rows[0] + 4 * stored[0] * bool(job.has_bias),
+            used * rows[1] + 4 * stored[1] * bool(job.has_bias),
+        ),
+        macs=4 * used * sum(rows),
+        zeros=len(values) - used,
+    )

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Cuts a request (first word, number of words) in AXI bursts: one after every 128-byte boundary inside it. So a
+// burst has at most 16 beats of 8 bytes and none crosses 4 KiB.
+//
+// Contract: load (a pulse, only while free is high) takes a request of at least 1 word; its first burst is offered 2
+// cycles later, one burst a cycle from then on. free rises as soon as the last burst is offered. burst_* are
+// registers, held until burst_take. burst_last marks the last burst of its request. clear drops everything.
+`default_nettype none
+
+module axi_burst_splitter (
+  input  wire        clk,
+  input  wire        rst,
+  input  wire        clear,
+  input  wire        load,
+  input  wire [31:3] load_address,
+  input  wire [15:0] load_words,
+  output wire        free,
+  output reg         burst_valid,
+  input  wire        burst_take,
+  output reg  [31:3] burst_address,
+  output reg  [4:0]  burst_beats,   // 1 to 16
+  output reg         burst_last
+);
+
+  reg        busy;
+  reg [31:3] address;
+  reg [15:0] words;
+
+  wire [4:0] room = 5'd16 - {1'b0, address[6:3]};  // words before the next boundary
+  wire       last = words <= {11'd0, room};
+  wire       move = busy && (!burst_valid || burst_take);
+
+  assign free = !busy;
+
+  always @(posedge clk) begin
+    if (move) begin
+      burst_address <= address;
+      burst_beats   <= last ? words[4:0] : room;
+      burst_last    <= last;
+      address       <= {address[31:7] + 25'd1, 4'd0};
+      words         <= words - {11'd0, room};
+    end
+    if (load) begin
+      address <= load_address;
+      words   <= load_words;
+    end
+
+    if (move)
+      burst_valid <= 1'b1;
+    else if (burst_take)
+      burst_valid <= 1'b0;
+    if (load)
+      busy <= 1'b1;
+    else if (move && last)
+      busy <= 1'b0;
+
+    if (rst || clear) begin
+      busy        <= 1'b0;
+      burst_valid <= 1'b0;
+    end
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// conv_engine: the conv groups with their job FIFOs, and the tokens that all groups together give.
+//
+// Contract: a TILE descriptor is offered to all groups at once (`job_valid && job_ready`); each group works through its jobs at its
+//   own pace. `tile_computed` pulses, in job order, when every group has reported the tile. `tile_loaded` and `bank_released`
+//   go to all groups. The broadcast writes of the two loaders are registered once on their way to the groups, which keeps
+//   their wires short; `tile_loaded` and `weights_loaded` are delayed with them.
+// Numbers: as in conv_group.
+`default_nettype none
+
+module conv_engine #(
+    parameter GROUPS = 4,
+    parameter LANES = 16,
+    parameter TILE_DEPTH = 8192,
+    parameter WEIGHT_DEPTH = 1024
+) (
+    input  wire                  clk,
+    input  wire                  rst,
+    // Tokens.
+    input  wire                  tile_loaded,
+    input  wire                  bank_released,
+    input  wire [          23:0] weights_loaded,
+    output reg                   tile_computed,
+    // Jobs: TILE descriptors.
+    input  wire                  job_valid,
+    output wire                  job_ready,
+    input  wire [        1023:0] descriptor,
+    // From the tile loader.
+    input  wire                  entry_bank,
+    input  wire [           1:0] entry_write,
+    input  wire [          25:0] entry_address,
+    input  wire [          53:0] entry_data,
+    input  wire                  count_write,
+    input  wire [           8:0] count_address,
+    input  wire [          10:0] count_data,
+    // From the weight loader.
+    input  wire [    GROUPS-1:0] weight_write,
+    input  wire [           9:0] weight_address,
+    input  wire [  LANES*16-1:0] weight_data,
+    input  wire [    GROUPS-1:0] initial_write,
+    input  wire [           4:0] initial_address,
+    input  wire [          47:0] initial_data,
+    // To the output buffer.
+    output wire [  2*GROUPS-1:0] transfer_valid,
+    input  wire [  2*GROUPS-1:0] transfer_ready,
+    output wire [  2*GROUPS-1:0] transfer_tag,
+    output wire [  2*GROUPS-1:0] transfer_bank,
+    output wire [  2*GROUPS-1:0] transfer_parity,
+    output wire [ 18*GROUPS-1:0] transfer_address,
+    output wire [128*GROUPS-1:0] transfer_data,
+    // Events of each stream: an entry issued; frozen because the output is not taken.
+    output wire [  2*GROUPS-1:0] event_issue,
+    output wire [  2*GROUPS-1:0] event_output_wait
+);
+
+  `include "gradcore_constants.vh"
+
+  // ---- The slice of a descriptor that a group needs.
+  localparam JOB_BITS = 160;
+  wire [JOB_BITS-1:0] job = {
+    descriptor[DESCRIPTOR_TILE_WAIT_WEIGHTS+:DESCRIPTOR_TILE_WAIT_WEIGHTS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_BUFFER_ROWS+:DESCRIPTOR_TILE_BUFFER_ROWS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_BUFFER_COLUMNS+:DESCRIPTOR_TILE_BUFFER_COLUMNS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_SLOT+:DESCRIPTOR_TILE_SLOT_WIDTH],
+    descriptor[DESCRIPTOR_TILE_ROW_ENTRIES+:DESCRIPTOR_TILE_ROW_ENTRIES_WIDTH],
+    descriptor[DESCRIPTOR_TILE_UNIT_ROWS+:DESCRIPTOR_TILE_UNIT_ROWS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_UNIT_COLUMNS+:DESCRIPTOR_TILE_UNIT_COLUMNS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_KERNEL_H+:DESCRIPTOR_TILE_KERNEL_H_WIDTH],
+    descriptor[DESCRIPTOR_TILE_KERNEL_W+:DESCRIPTOR_TILE_KERNEL_W_WIDTH],
+    descriptor[DESCRIPTOR_TILE_STRIDE_X+:DESCRIPTOR_TILE_STRIDE_X_WIDTH],
+    descriptor[DESCRIPTOR_TILE_BLOCKS+:DESCRIPTOR_TILE_BLOCKS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_ORIGIN_ROW+:DESCRIPTOR_TILE_ORIGIN_ROW_WIDTH],
+    descriptor[DESCRIPTOR_TILE_ORIGIN_COLUMN+:DESCRIPTOR_TILE_ORIGIN_COLUMN_WIDTH],
+    descriptor[DESCRIPTOR_TILE_SHIFT+:DESCRIPTOR_TILE_SHIFT_WIDTH],
+    descriptor[DESCRIPTOR_TILE_RELU],
+    descriptor[DESCRIPTOR_TILE_POOL],
+    descriptor[DESCRIPTOR_TILE_STORE_TAGS],
+    descriptor[DESCRIPTOR_TILE_WEIGHT_BASE+:DESCRIPTOR_TILE_WEIGHT_BASE_WIDTH],
+    descriptor[DESCRIPTOR_TILE_TAP_ROWS+:DESCRIPTOR_TILE_TAP_ROWS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_BIAS_BANK],
+    descriptor[DESCRIPTOR_TILE_BUFFER_ROW_WORDS+:DESCRIPTOR_TILE_BUFFER_ROW_WORDS_WIDTH],
+    descriptor[DESCRIPTOR_TILE_BUFFER_ROW_PIECES+:DESCRIPTOR_TILE_BUFFER_ROW_PIECES_WIDTH]
+  };
+
+  // ---- Broadcast registers.
+  reg loaded_tile;
+  reg [23:0] loaded_weights;
+  reg bank_of_entries;
+  reg [1:0] write_entry;
+  reg [25:0] address_of_entry;
+  reg [53:0] data_of_entry;
+  reg write_count;
+  reg [9:0] address_of_count;
+  reg [10:0] data_of_count;
+  reg [GROUPS-1:0] write_weight, write_initial;
+  reg [9:0] address_of_weight;
+  reg [LANES*16-1:0] data_of_weight;
+  reg [4:0] address_of_initial;
+  reg [47:0] data_of_initial;
+
+  always @(posedge clk) begin
+    loaded_tile <= tile_loaded;
+    loaded_weights <= weights_loaded;
+    bank_of_entries <= entry_bank;
+    write_entry <= entry_write;
+    address_of_entry <= entry_address;
+    data_of_entry <= entry_data;
+    write_count <= count_write;
+    address_of_count <= {entry_bank, count_address};
+    data_of_count <= count_data;
+    write_weight <= weight_write;
+    address_of_weight <= weight_address;
+    data_of_weight <= weight_data;
+    write_initial <= initial_write;
+    address_of_initial <= initial_address;
+    data_of_initial <= initial_data;
+    if (rst) begin
+      loaded_tile <= 1'b0;
+      loaded_weights <= 24'd0;
+      write_entry <= 2'b00;
+      write_count <= 1'b0;
+      write_weight <= {GROUPS{1'b0}};
+      write_initial <= {GROUPS{1'b0}};
+    end
+  end
+
+  // ---- Groups.
+  wire [GROUPS-1:0] queue_ready, computed, reported;
+  assign job_ready = &queue_ready;
+  wire all_reported = &reported;
+  wire push = job_valid && job_ready;
+
+  genvar group;
+  generate
+    for (group = 0; group < GROUPS; group = group + 1) begin : g_group
+      wire group_job_valid, group_job_ready;
+      wire [JOB_BITS-1:0] group_job;
+      wire [4:0] unused_level;
+      fifo #(
+          .WIDTH(JOB_BITS),
+          .DEPTH(16)
+      ) job_fifo (
+          .clk(clk),
+          .rst(rst),
+          .in_valid(push),
+          .in_ready(queue_ready[group]),
+          .in_data(job),
+          .out_valid(group_job_valid),
+          .out_ready(group_job_ready),
+          .out_data(group_job),
+          .level(unused_level)
+      );
+
+      wire [23:0] wait_weights;
+      wire [7:0] buffer_rows, buffer_columns, unit_rows, unit_columns, origin_row, origin_column;
+      wire [10:0] slot, tap_rows;
+      wire [12:0] row_entries;
+      wire [3:0] kernel_rows, kernel_columns, stride_x;
+      wire [2:0] blocks;
+      wire [5:0] shift;
+      wire relu, pool, tags, initial_bank;
+      wire [9:0] weight_base;
+      wire [8:0] row_words, row_pieces;
+      assign {wait_weights, buffer_rows, buffer_columns, slot, row_entries, unit_rows, unit_columns,
+              kernel_rows, kernel_columns, stride_x, blocks, origin_row, origin_column, shift, relu, pool, tags,
+              weight_base, tap_rows, initial_bank, row_words, row_pieces} = group_job;
+
+      conv_group #(
+          .GROUPS(GROUPS),
+          .GROUP(group),
+          .LANES(LANES),
+          .TILE_DEPTH(TILE_DEPTH),
+          .WEIGHT_DEPTH(WEIGHT_DEPTH)
+      ) conv_group (
+          .clk(clk),
+          .rst(rst),
+          .tile_loaded(loaded_tile),
+          .bank_released(bank_released),
+          .weights_loaded(loaded_weights),
+          .computed(computed[group]),
+          .job_valid(group_job_valid),
+          .job_ready(group_job_ready),
+          .job_wait_weights(wait_weights),
+          .job_buffer_rows(buffer_rows),
+          .job_buffer_columns(buffer_columns),
+          .job_slot(slot),
+          .job_row_entries(row_entries),
+          .job_unit_rows(unit_rows),
+          .job_unit_columns(unit_columns),
+          .job_kernel_rows(kernel_rows),
+          .job_kernel_columns(kernel_columns),
+          .job_stride_x(stride_x),
+          .job_blocks(blocks),
+          .job_origin_row(origin_row),
+          .job_origin_column(origin_column),
+          .job_shift(shift),
+          .job_relu(relu),
+          .job_pool(pool),
+          .job_tags(tags),
+          .job_weight_base(weight_base),
+          .job_tap_rows(tap_rows),
+          .job_initial_bank(initial_bank),
+          .job_row_words(row_words),
+          .job_row_pieces(row_pieces),
+          .entry_bank(bank_of_entries),
+          .entry_write(write_entry),
+          .entry_write_address(address_of_entry),
+          .entry_write_data(data_of_entry),
+          .count_write(write_count),
+          .count_write_address(address_of_count),
+          .count_write_data(data_of_count),
+          .weight_write(write_weight[group]),
+          .weight_write_address(address_of_weight),
+          .weight_write_data(data_of_weight),
+          .initial_write(write_initial[group]),
+          .initial_write_address(address_of_initial),
+          .initial_write_data(data_of_initial),
+          .transfer_valid(transfer_valid[2*group+:2]),
+          .transfer_ready(transfer_ready[2*group+:2]),
+          .transfer_tag(transfer_tag[2*group+:2]),
+          .transfer_bank(transfer_bank[2*group+:2]),
+          .transfer_parity(transfer_parity[2*group+:2]),
+          .transfer_address(transfer_address[18*group+:18]),
+          .transfer_data(transfer_data[128*group+:128]),
+          .event_issue(event_issue[2*group+:2]),
+          .event_output_wait(event_output_wait[2*group+:2])
+      );
+
+      // Tiles that this group has computed and another one has not yet: two at most, one for each bank.
+      reg [1:0] ahead;
+      assign reported[group] = (ahead != 2'd0);
+      always @(posedge clk) begin
+        ahead <= ahead + {1'b0, computed[group]} - {1'b0, all_reported};
+        if (rst) ahead <= 2'd0;
+      end
+    end
+  endgenerate
+
+  always @(posedge clk) tile_computed <= all_reported && !rst;
+
+endmodule
+
+`default_nettype wire

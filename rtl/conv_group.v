@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// conv_group: LANES lanes for two streams, with their weight buffer and their copy of the tile buffer.
+//
+// Contract: tile entries, counts, weights and initial values are broadcast to all groups and may come at any time that the
+//   tokens allow. Jobs come by valid/ready; the fields hold until ready. See unit_dispatcher for when a job starts and what `computed`
+//   means. Stream s sends its output on transfer s. A weight write freezes stream 1 for a cycle.
+// Numbers: values and weights signed 16 bits, sums exact in 48 bits, one requantisation for each output.
+`default_nettype none
+
+module conv_group #(
+    parameter GROUPS = 4,
+    parameter GROUP = 0,
+    parameter LANES = 16,
+    parameter TILE_DEPTH = 8192,
+    parameter WEIGHT_DEPTH = 1024,
+    parameter ENTRY_ADDRESS_BITS = 13,
+    parameter PIXEL_BITS = 9,
+    parameter COUNT_BITS = 11,
+    parameter WEIGHT_ADDRESS_BITS = 10,
+    parameter OUTPUT_ADDRESS_BITS = 9
+) (
+    input  wire                             clk,
+    input  wire                             rst,
+    // Tokens.
+    input  wire                             tile_loaded,
+    input  wire                             bank_released,
+    input  wire [                     23:0] weights_loaded,
+    output wire                             computed,
+    // Job.
+    input  wire                             job_valid,
+    output wire                             job_ready,
+    input  wire [                     23:0] job_wait_weights,
+    input  wire [                      7:0] job_buffer_rows,
+    input  wire [                      7:0] job_buffer_columns,
+    input  wire [                     10:0] job_slot,
+    input  wire [   ENTRY_ADDRESS_BITS-1:0] job_row_entries,
+    input  wire [                      7:0] job_unit_rows,
+    input  wire [                      7:0] job_unit_columns,
+    input  wire [                      3:0] job_kernel_rows,
+    input  wire [                      3:0] job_kernel_columns,
+    input  wire [                      3:0] job_stride_x,
+    input  wire [                      2:0] job_blocks,
+    input  wire [                      7:0] job_origin_row,
+    input  wire [                      7:0] job_origin_column,
+    input  wire [                      5:0] job_shift,
+    input  wire                             job_relu,
+    input  wire                             job_pool,
+    input  wire                             job_tags,
+    input  wire [  WEIGHT_ADDRESS_BITS-1:0] job_weight_base,
+    input  wire [                     10:0] job_tap_rows,
+    input  wire                             job_initial_bank,
+    input  wire [  OUTPUT_ADDRESS_BITS-1:0] job_row_words,
+    input  wire [  OUTPUT_ADDRESS_BITS-1:0] job_row_pieces,
+    // From the tile loader: entries of two halves, one count.
+    input  wire                             entry_bank,
+    input  wire [                      1:0] entry_write,
+    input  wire [ 2*ENTRY_ADDRESS_BITS-1:0] entry_write_address,
+    input  wire [    2*(COUNT_BITS+16)-1:0] entry_write_data,
+    input  wire                             count_write,
+    input  wire [               PIXEL_BITS:0] count_write_address,
+    input  wire [           COUNT_BITS-1:0] count_write_data,
+    // From the weight loader.
+    input  wire                             weight_write,
+    input  wire [  WEIGHT_ADDRESS_BITS-1:0] weight_write_address,
+    input  wire [             LANES*16-1:0] weight_write_data,
+    input  wire                             initial_write,
+    input  wire [                      4:0] initial_write_address,
+    input  wire [                     47:0] initial_write_data,
+    // To the output buffer, for each stream.
+    output wire [                      1:0] transfer_valid,
+    input  wire [                      1:0] transfer_ready,
+    output wire [                      1:0] transfer_tag,
+    output wire [                      1:0] transfer_bank,
+    output wire [                      1:0] transfer_parity,
+    output wire [2*OUTPUT_ADDRESS_BITS-1:0] transfer_address,
+    output wire [                    127:0] transfer_data,
+    // Events for the counters.
+    output wire [                      1:0] event_issue,
+    output wire [                      1:0] event_output_wait
+);
+
+  localparam ENTRY_BITS = COUNT_BITS + 16;
+
+  wire bank;
+  wire [1:0] unit_valid, unit_ready, scanner_busy, unit_done, unit_done_bank;
+  wire signed [9:0] unit_row, unit_column;
+  wire [PIXEL_BITS-1:0] unit_pixel;
+  wire [ENTRY_ADDRESS_BITS-1:0] unit_entry;
+  wire unit_parity;
+  wire [OUTPUT_ADDRESS_BITS-1:0] unit_word_address, unit_tag_address;
+
+  unit_dispatcher #(
+      .GROUPS(GROUPS),
+      .GROUP(GROUP),
+      .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
+      .PIXEL_BITS(PIXEL_BITS),
+      .OUTPUT_ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
+  ) unit_dispatcher (
+      .clk(clk),
+      .rst(rst),
+      .tile_loaded(tile_loaded),
+      .bank_released(bank_released),
+      .weights_loaded(weights_loaded),
+      .computed(computed),
+      .job_valid(job_valid),
+      .job_ready(job_ready),
+      .job_wait_weights(job_wait_weights),
+      .job_buffer_columns(job_buffer_columns),
+      .job_slot(job_slot),
+      .job_row_entries(job_row_entries),
+      .job_unit_rows(job_unit_rows),
+      .job_unit_columns(job_unit_columns),
+      .job_stride_x(job_stride_x),
+      .job_blocks(job_blocks),
+      .job_origin_row(job_origin_row),
+      .job_origin_column(job_origin_column),
+      .job_pool(job_pool),
+      .job_row_words(job_row_words),
+      .job_row_pieces(job_row_pieces),
+      .bank(bank),
+      .unit_valid(unit_valid),
+      .unit_ready(unit_ready),
+      .unit_row(unit_row),
+      .unit_column(unit_column),
+      .unit_pixel(unit_pixel),
+      .unit_entry(unit_entry),
+      .unit_parity(unit_parity),
+      .unit_word_address(unit_word_address),
+      .unit_tag_address(unit_tag_address),
+      .scanner_busy(scanner_busy),
+      .unit_done(unit_done),
+      .unit_done_bank(unit_done_bank)
+  );
+
+  wire [1:0] lane_enable, read_bank, lane_first;
+  wire [2*ENTRY_ADDRESS_BITS-1:0] read_address;
+  wire [2*ENTRY_BITS-1:0] bank_entry0, bank_entry1;
+  wire [2*WEIGHT_ADDRESS_BITS-1:0] lane_address;
+  wire [31:0] lane_value;
+  wire [95:0] lane_initial;
+  wire [2*LANES*48-1:0] accumulators;
+
+  genvar index;
+  generate
+    for (index = 0; index < 2; index = index + 1) begin : g_bank
+      wire [ENTRY_BITS-1:0] entry0, entry1;
+      tile_bank #(
+          .DEPTH(TILE_DEPTH),
+          .ADDRESS_BITS(ENTRY_ADDRESS_BITS),
+          .ENTRY_BITS(ENTRY_BITS)
+      ) tile_bank (
+          .clk(clk),
+          .write0(entry_write[0] && entry_bank == index),
+          .write_address0(entry_write_address[ENTRY_ADDRESS_BITS-1:0]),
+          .write_data0(entry_write_data[ENTRY_BITS-1:0]),
+          .enable0(lane_enable[0]),
+          .address0(read_address[ENTRY_ADDRESS_BITS-1:0]),
+          .entry0(entry0),
+          .write1(entry_write[1] && entry_bank == index),
+          .write_address1(entry_write_address[2*ENTRY_ADDRESS_BITS-1:ENTRY_ADDRESS_BITS]),
+          .write_data1(entry_write_data[2*ENTRY_BITS-1:ENTRY_BITS]),
+          .enable1(lane_enable[1]),
+          .address1(read_address[2*ENTRY_ADDRESS_BITS-1:ENTRY_ADDRESS_BITS]),
+          .entry1(entry1)
+      );
+      if (index == 0) begin : g_even
+        assign bank_entry0 = {entry1, entry0};
+      end else begin : g_odd
+        assign bank_entry1 = {entry1, entry0};
+      end
+    end
+
+    for (index = 0; index < 2; index = index + 1) begin : g_stream
+      conv_stream #(
+          .LANES(LANES),
+          .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
+          .PIXEL_BITS(PIXEL_BITS),
+          .COUNT_BITS(COUNT_BITS),
+          .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS),
+          .OUTPUT_ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
+      ) conv_stream (
+          .clk(clk),
+          .rst(rst),
+          .enable(index == 0 || !weight_write),
+          .lane_enable(lane_enable[index]),
+          .busy(scanner_busy[index]),
+          .bank(bank),
+          .pool(job_pool),
+          .relu(job_relu),
+          .tags(job_tags),
+          .shift(job_shift),
+          .kernel_rows(job_kernel_rows),
+          .kernel_columns(job_kernel_columns),
+          .buffer_rows(job_buffer_rows),
+          .buffer_columns(job_buffer_columns),
+          .slot(job_slot),
+          .row_entries(job_row_entries),
+          .weight_base(job_weight_base),
+          .tap_rows(job_tap_rows),
+          .initial_bank(job_initial_bank),
+          .unit_valid(unit_valid[index]),
+          .unit_ready(unit_ready[index]),
+          .unit_row(unit_row),
+          .unit_column(unit_column),
+          .unit_pixel(unit_pixel),
+          .unit_entry(unit_entry),
+          .unit_parity(unit_parity),
+          .unit_word_address(unit_word_address),
+          .unit_tag_address(unit_tag_address),
+          .unit_done(unit_done[index]),
+          .unit_done_bank(unit_done_bank[index]),
+          .count_write(count_write),
+          .count_write_address(count_write_address),
+          .count_write_data(count_write_data),
+          .initial_write(initial_write),
+          .initial_write_address(initial_write_address),
+          .initial_write_data(initial_write_data),
+          .entry_address(read_address[index*ENTRY_ADDRESS_BITS+:ENTRY_ADDRESS_BITS]),
+          .entry_bank(read_bank[index]),
+          .entry(read_bank[index] ? bank_entry1[index*ENTRY_BITS+:ENTRY_BITS]
+                                  : bank_entry0[index*ENTRY_BITS+:ENTRY_BITS]),
+          .lane_address(lane_address[index*WEIGHT_ADDRESS_BITS+:WEIGHT_ADDRESS_BITS]),
+          .lane_first(lane_first[index]),
+          .lane_value(lane_value[index*16+:16]),
+          .lane_initial(lane_initial[index*48+:48]),
+          .accumulators(accumulators[index*LANES*48+:LANES*48]),
+          .out_valid(transfer_valid[index]),
+          .out_ready(transfer_ready[index]),
+          .out_tag(transfer_tag[index]),
+          .out_bank(transfer_bank[index]),
+          .out_parity(transfer_parity[index]),
+          .out_address(transfer_address[index*OUTPUT_ADDRESS_BITS+:OUTPUT_ADDRESS_BITS]),
+          .out_data(transfer_data[index*64+:64]),
+          .event_issue(event_issue[index]),
+          .event_output_wait(event_output_wait[index])
+      );
+    end
+  endgenerate
+
+  lane_array #(
+      .LANES(LANES),
+      .WEIGHT_DEPTH(WEIGHT_DEPTH),
+      .ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
+  ) lane_array (
+      .clk(clk),
+      .enable(lane_enable),
+      .address(lane_address),
+      .first(lane_first),
+      .value(lane_value),
+      .initial_value(lane_initial),
+      .accumulators(accumulators),
+      .weight_write(weight_write),
+      .weight_address(weight_write_address),
+      .weight_data(weight_write_data)
+  );
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// conv_stream: everything of one stream of a conv group but its tile-buffer port and its lanes.
+//
+// Scans the receptive field of the units it is given (tap_scanner), reads one non-zero entry a cycle from the tile buffer
+// (entry_issuer), forms weight addresses for the lanes, supplies the lanes' initial values, and drains their sums (stream_drain) into
+// a small queue of transfers for the output buffer.
+//
+// Contract: units are taken by `unit_valid && unit_ready`; the configuration inputs hold while `busy`. `enable` freezes the stream;
+//   the lanes of this stream take `lane_enable`. `entry` is the tile buffer's answer one lane_enable cycle after `entry_address`.
+//   `unit_done` (with its bank) pulses when a unit's last transfer has been taken by the output buffer.
+//   Transfers: valid/ready; units leave in the order in which they came.
+// Numbers: as in lane_array and stream_drain.
+`default_nettype none
+
+module conv_stream #(
+    parameter LANES = 16,
+    parameter ENTRY_ADDRESS_BITS = 13,
+    parameter PIXEL_BITS = 9,
+    parameter COUNT_BITS = 11,
+    parameter WEIGHT_ADDRESS_BITS = 10,
+    parameter OUTPUT_ADDRESS_BITS = 9
+) (
+    input  wire                           clk,
+    input  wire                           rst,
+    input  wire                           enable,
+    output wire                           lane_enable,
+    output wire                           busy,
+    // Configuration of the tile job.
+    input  wire                           bank,
+    input  wire                           pool,
+    input  wire                           relu,
+    input  wire                           tags,
+    input  wire [                    5:0] shift,
+    input  wire [                    3:0] kernel_rows,
+    input  wire [                    3:0] kernel_columns,
+    input  wire [                    7:0] buffer_rows,
+    input  wire [                    7:0] buffer_columns,
+    input  wire [                   10:0] slot,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] row_entries,
+    input  wire [WEIGHT_ADDRESS_BITS-1:0] weight_base,
+    input  wire [                   10:0] tap_rows,
+    input  wire                           initial_bank,
+    // Units.
+    input  wire                           unit_valid,
+    output wire                           unit_ready,
+    input  wire signed [             9:0] unit_row,
+    input  wire signed [             9:0] unit_column,
+    input  wire [         PIXEL_BITS-1:0] unit_pixel,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
+    input  wire                           unit_parity,
+    input  wire [OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
+    input  wire [OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
+    output wire                           unit_done,
+    output wire                           unit_done_bank,
+    // Counts and initial values are written here; entries are read outside.
+    input  wire                           count_write,
+    input  wire [           PIXEL_BITS:0] count_write_address,
+    input  wire [         COUNT_BITS-1:0] count_write_data,
+    input  wire                           initial_write,
+    input  wire [                    4:0] initial_write_address,
+    input  wire [                   47:0] initial_write_data,
+    output wire [ ENTRY_ADDRESS_BITS-1:0] entry_address,
+    output reg                            entry_bank,
+    input  wire [        COUNT_BITS+15:0] entry,
+    // Lanes.
+    output reg  [WEIGHT_ADDRESS_BITS-1:0] lane_address,
+    output reg                            lane_first,
+    output reg  [                   15:0] lane_value,
+    output reg  [                   47:0] lane_initial,
+    input  wire [           LANES*48-1:0] accumulators,
+    // Transfers to the output buffer.
+    output wire                           out_valid,
+    input  wire                           out_ready,
+    output wire                           out_tag,
+    output wire                           out_bank,
+    output wire                           out_parity,
+    output wire [OUTPUT_ADDRESS_BITS-1:0] out_address,
+    output wire [                   63:0] out_data,
+    // Events for the counters: an entry issued; nothing to issue; frozen by the output.
+    output wire                           event_issue,
+    output wire                           event_output_wait
+);
+
+  wire transfer_ready;
+  assign lane_enable = enable && transfer_ready;
+
+  // ---- Counts: one block RAM a stream, both banks.
+  (* ram_style = "block" *) reg [COUNT_BITS-1:0] counts[0:(2<<PIXEL_BITS)-1];
+  reg [COUNT_BITS-1:0] count;
+  wire [PIXEL_BITS-1:0] count_address;
+  always @(posedge clk) begin
+    if (count_write) counts[count_write_address] <= count_write_data;
+    count <= counts[{bank, count_address}];
+  end
+
+  // ---- Units, taps, issues.
+  localparam TAP_BITS = ENTRY_ADDRESS_BITS + COUNT_BITS + WEIGHT_ADDRESS_BITS + 3;
+  localparam UNIT_BITS = 11 + 2 * OUTPUT_ADDRESS_BITS;
+
+  wire scanner_ready, description_ready;
+  assign unit_ready = scanner_ready && description_ready;
+  wire unit_taken = unit_valid && unit_ready;
+
+  wire tap_valid, tap_final;
+  wire [ENTRY_ADDRESS_BITS-1:0] tap_entry;
+  wire [COUNT_BITS-1:0] tap_count;
+  wire [WEIGHT_ADDRESS_BITS-1:0] tap_weight;
+  wire [4:0] tap_level;
+
+  tap_scanner #(
+      .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
+      .PIXEL_BITS(PIXEL_BITS),
+      .COUNT_BITS(COUNT_BITS),
+      .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
+  ) tap_scanner (
+      .clk(clk),
+      .rst(rst),
+      .busy(busy),
+      .pool(pool),
+      .kernel_rows(kernel_rows),
+      .kernel_columns(kernel_columns),
+      .buffer_rows(buffer_rows),
+      .buffer_columns(buffer_columns),
+      .slot(slot),
+      .row_entries(row_entries),
+      .weight_base(weight_base),
+      .tap_rows(tap_rows),
+      .unit_valid(unit_valid && description_ready),
+      .unit_ready(scanner_ready),
+      .unit_row(unit_row),
+      .unit_column(unit_column),
+      .unit_pixel(unit_pixel),
+      .unit_entry(unit_entry),
+      .count_address(count_address),
+      .count(count),
+      .tap_space(tap_level < 5'd11),
+      .tap_valid(tap_valid),
+      .tap_entry(tap_entry),
+      .tap_count(tap_count),
+      .tap_weight(tap_weight),
+      .tap_final(tap_final)
+  );
+
+  wire next_tap_valid, next_tap_ready;
+  wire [TAP_BITS-1:0] next_tap;
+  wire unused_tap_in_ready;
+  fifo #(
+      .WIDTH(TAP_BITS),
+      .DEPTH(16)
+  ) tap_fifo (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(tap_valid),
+      .in_ready(unused_tap_in_ready),
+      .in_data({initial_bank, bank, tap_final, tap_weight, tap_count, tap_entry}),
+      .out_valid(next_tap_valid),
+      .out_ready(next_tap_ready),
+      .out_data(next_tap),
+      .level(tap_level)
+  );
+
+  wire issue_entry, issue_bank, issue_initial_bank, issue_first, issue_last;
+  wire [WEIGHT_ADDRESS_BITS-1:0] issue_weight;
+
+  entry_issuer #(
+      .LANES(LANES),
+      .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
+      .COUNT_BITS(COUNT_BITS),
+      .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
+  ) entry_issuer (
+      .clk(clk),
+      .rst(rst),
+      .enable(lane_enable),
+      .tap_valid(next_tap_valid),
+      .tap_ready(next_tap_ready),
+      .tap_entry(next_tap[ENTRY_ADDRESS_BITS-1:0]),
+      .tap_count(next_tap[ENTRY_ADDRESS_BITS+:COUNT_BITS]),
+      .tap_weight(next_tap[ENTRY_ADDRESS_BITS+COUNT_BITS+:WEIGHT_ADDRESS_BITS]),
+      .tap_final(next_tap[TAP_BITS-3]),
+      .tap_bank(next_tap[TAP_BITS-2]),
+      .tap_initial_bank(next_tap[TAP_BITS-1]),
+      .issue_entry(issue_entry),
+      .issue_address(entry_address),
+      .issue_weight(issue_weight),
+      .issue_bank(issue_bank),
+      .issue_initial_bank(issue_initial_bank),
+      .issue_first(issue_first),
+      .issue_last(issue_last)
+  );
+
+  assign event_issue = issue_entry && lane_enable;
+  assign event_output_wait = !transfer_ready;
+
+  // ---- From the entry's address to the lanes: read (1), select the bank (2), add the channel (3); the value follows one cycle
+  // later. A bubble multiplies row 0 of the weights by 0.
+  reg [2:1] stage_entry, stage_first;
+  reg [7:1] stage_last;
+  reg [WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
+  reg [COUNT_BITS-1:0] channel2;
+  reg [15:0] value2, value3;
+  reg [5:1] stage_initial_bank;
+  reg [5:4] late_first;
+
+  always @(posedge clk) begin
+    if (lane_enable) begin
+      stage_entry <= {stage_entry[1], issue_entry};
+      stage_first <= {stage_first[1], issue_first};
+      stage_last <= {stage_last[6:1], issue_last};
+      stage_initial_bank <= {stage_initial_bank[4:1], issue_initial_bank};
+      entry_bank <= issue_bank;
+      weight1 <= issue_weight;
+      weight2 <= weight1;
+      channel2 <= entry[16+:COUNT_BITS];
+      value2 <= stage_entry[1] ? entry[15:0] : 16'd0;
+      lane_address <= stage_entry[2] ? weight2 + channel2[WEIGHT_ADDRESS_BITS-1:0] : {WEIGHT_ADDRESS_BITS{1'b0}};
+      lane_first <= stage_first[2];
+      value3 <= value2;
+      lane_value <= value3;
+      late_first <= {late_first[4], lane_first};
+    end
+    if (rst) begin
+      stage_entry <= 2'd0;
+      stage_first <= 2'd0;
+      stage_last  <= 7'd0;
+      lane_first  <= 1'b0;
+      late_first  <= 2'd0;
+    end
+  end
+
+  // ---- Initial accumulator values: lane l's must stand 4 + l cycles after lane_address of the pixel's first issue.
+  (* ram_style = "distributed" *) reg [47:0] initial_values[0:31];
+  reg [3:0] initial_lane;
+  reg initial_from_bank;
+  always @(posedge clk) begin
+    if (initial_write) initial_values[initial_write_address] <= initial_write_data;
+    if (lane_enable) begin
+      if (late_first[5]) begin
+        initial_lane <= 4'd0;
+        initial_from_bank <= stage_initial_bank[5];
+      end else begin
+        initial_lane <= initial_lane + 4'd1;
+      end
+      lane_initial <= initial_values[{initial_from_bank, initial_lane}];
+    end
+  end
+
+  // ---- Drain.
+  wire unit_pop, unused_description_valid;
+  wire [UNIT_BITS-1:0] description;
+  wire [4:0] unused_description_level;
+  fifo #(
+      .WIDTH(UNIT_BITS),
+      .DEPTH(16)
+  ) unit_fifo (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(unit_taken),
+      .in_ready(description_ready),
+      .in_data({shift, relu, pool, tags, bank, unit_parity, unit_word_address, unit_tag_address}),
+      .out_valid(unused_description_valid),
+      .out_ready(unit_pop),
+      .out_data(description),
+      .level(unused_description_level)
+  );
+
+  wire drain_valid, drain_tag, drain_bank, drain_parity, drain_unit_end;
+  wire [OUTPUT_ADDRESS_BITS-1:0] drain_address;
+  wire [63:0] drain_data;
+
+  stream_drain #(
+      .LANES(LANES),
+      .ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
+  ) stream_drain (
+      .clk(clk),
+      .rst(rst),
+      .enable(lane_enable),
+      .start(stage_last[7]),
+      .accumulators(accumulators),
+      .unit_pop(unit_pop),
+      .unit_shift(description[UNIT_BITS-1-:6]),
+      .unit_relu(description[UNIT_BITS-7]),
+      .unit_pool(description[UNIT_BITS-8]),
+      .unit_tags(description[UNIT_BITS-9]),
+      .unit_bank(description[UNIT_BITS-10]),
+      .unit_parity(description[UNIT_BITS-11]),
+      .unit_word_address(description[OUTPUT_ADDRESS_BITS+:OUTPUT_ADDRESS_BITS]),
+      .unit_tag_address(description[OUTPUT_ADDRESS_BITS-1:0]),
+      .out_valid(drain_valid),
+      .out_tag(drain_tag),
+      .out_bank(drain_bank),
+      .out_parity(drain_parity),
+      .out_address(drain_address),
+      .out_data(drain_data),
+      .out_unit_end(drain_unit_end)
+  );
+
+  wire out_unit_end;
+  wire [3:0] unused_transfer_level;
+  fifo #(
+      .WIDTH(OUTPUT_ADDRESS_BITS + 68),
+      .DEPTH(8)
+  ) transfer_fifo (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(drain_valid && lane_enable),
+      .in_ready(transfer_ready),
+      .in_data({drain_unit_end, drain_tag, drain_bank, drain_parity, drain_address, drain_data}),
+      .out_valid(out_valid),
+      .out_ready(out_ready),
+      .out_data({out_unit_end, out_tag, out_bank, out_parity, out_address, out_data}),
+      .level(unused_transfer_level)
+  );
+
+  assign unit_done = out_valid && out_ready && out_unit_end;
+  assign unit_done_bank = out_bank;
+
+  wire unused_channel = &{1'b0, channel2[COUNT_BITS-1:WEIGHT_ADDRESS_BITS]};
+
+endmodule
+
+`default_nettype wire

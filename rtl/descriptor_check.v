@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides whether a descriptor is legal: version, opcode, checksum, alignment, fields within the limits of the hardware.
+//
+// `check` (pulse) starts; `descriptor` and `checksum` (exclusive-or of all its words) must be stable until `done` pulses,
+// together with `illegal`: 4 cycles later, 11 for a TILE, whose eight products go through one multiplier.
+// What is checked keeps every unit from waiting for a job of no size and every internal address in its memory; external
+// addresses are checked by the AXI ports. The same rules in Python: models/descriptor_check.py.
+`default_nettype none
+module descriptor_check #(
+    parameter GROUPS       = 4,
+    parameter WEIGHT_DEPTH = 1024,  // rows of a weight buffer
+    parameter TILE_PIXELS  = 512,   // pixels of a tile bank
+    parameter TILE_ENTRIES = 8192,  // entries of a tile bank
+    parameter OUTPUT_WORDS = 512    // words, and pieces, of a side and bank of the output buffer
+) (
+    input  wire          clk,
+    input  wire          rst,
+    input  wire          check,
+    input  wire [1023:0] descriptor,
+    input  wire [  31:0] checksum,
+    output reg           done,
+    output reg           illegal
+);
+  `include "gradcore_constants.vh"
+
+  localparam [20:0] WEIGHT_LIMIT = WEIGHT_DEPTH;
+  localparam [20:0] PIXEL_LIMIT = TILE_PIXELS;
+  localparam [20:0] ENTRY_LIMIT = TILE_ENTRIES;
+  localparam [20:0] WORD_LIMIT = OUTPUT_WORDS;
+  localparam [2:0] BLOCK_LIMIT = GROUPS[2:0];
+  localparam [5:0] SHIFT_LIMIT = 6'd47;
+  localparam [7:0] FORMAT_VERSION = 8'd1;
+
+  initial begin
+    if (GROUPS < 1 || GROUPS > 7) begin
+      $display("%m: GROUPS must be 1 to 7, not %0d", GROUPS);
+      $finish;
+    end
+  end
+
+  wire [3:0] opcode = descriptor[DESCRIPTOR_OPCODE+:DESCRIPTOR_OPCODE_WIDTH];
+  wire [7:0] version = descriptor[DESCRIPTOR_VERSION+:DESCRIPTOR_VERSION_WIDTH];
+
+  // TILE: what it loads.
+  wire [ 7:0] source_rows = descriptor[DESCRIPTOR_TILE_SOURCE_ROWS+:8];
+  wire [ 7:0] source_columns = descriptor[DESCRIPTOR_TILE_SOURCE_COLUMNS+:8];
+  wire [ 9:0] words_per_pixel = descriptor[DESCRIPTOR_TILE_WORDS_PER_PIXEL+:10];
+  wire [ 7:0] buffer_rows = descriptor[DESCRIPTOR_TILE_BUFFER_ROWS+:8];
+  wire [ 7:0] buffer_columns = descriptor[DESCRIPTOR_TILE_BUFFER_COLUMNS+:8];
+  wire [10:0] slot = descriptor[DESCRIPTOR_TILE_SLOT+:11];
+  wire [12:0] row_entries = descriptor[DESCRIPTOR_TILE_ROW_ENTRIES+:13];
+  wire        unpool_without_tags = descriptor[DESCRIPTOR_TILE_UNPOOL] && !descriptor[DESCRIPTOR_TILE_TAGS];
+  wire        source_misaligned = (|descriptor[DESCRIPTOR_TILE_SOURCE_ADDRESS+:3]) ||
+       (|descriptor[DESCRIPTOR_TILE_SOURCE_ROW_PITCH+:3]) || descriptor[DESCRIPTOR_TILE_TAG_ADDRESS] ||
+       descriptor[DESCRIPTOR_TILE_TAG_ROW_PITCH];
+  wire        bad_source = source_rows == 8'd0 || source_columns == 8'd0 || words_per_pixel == 10'd0 ||
+       words_per_pixel > 10'd512 || buffer_rows == 8'd0 || buffer_columns == 8'd0 || slot == 11'd0 ||
+       unpool_without_tags || source_misaligned;
+
+  // TILE: what it computes.
+  wire [ 7:0] unit_rows = descriptor[DESCRIPTOR_TILE_UNIT_ROWS+:8];
+  wire [ 7:0] unit_columns = descriptor[DESCRIPTOR_TILE_UNIT_COLUMNS+:8];
+  wire [ 3:0] kernel_height = descriptor[DESCRIPTOR_TILE_KERNEL_H+:4];
+  wire [ 3:0] kernel_width = descriptor[DESCRIPTOR_TILE_KERNEL_W+:4];
+  wire [ 3:0] stride = descriptor[DESCRIPTOR_TILE_STRIDE_X+:4];
+  wire [ 2:0] tile_blocks = descriptor[DESCRIPTOR_TILE_BLOCKS+:3];
+  wire [ 5:0] tile_shift = descriptor[DESCRIPTOR_TILE_SHIFT+:6];
+  wire [10:0] tap_rows = descriptor[DESCRIPTOR_TILE_TAP_ROWS+:11];
+  wire [ 6:0] taps = {3'd0, kernel_height} * {3'd0, kernel_width};
+  wire        bad_kernel = unit_rows == 8'd0 || unit_columns == 8'd0 || kernel_height == 4'd0 || kernel_height > 4'd8 ||
+       kernel_width == 4'd0 || kernel_width > 4'd8 || stride == 4'd0 || stride > 4'd4 || tile_blocks == 3'd0 ||
+       tile_blocks > BLOCK_LIMIT || tile_shift > SHIFT_LIMIT || tap_rows == 11'd0;
+
+  // TILE: what it stores.
+  wire [ 7:0] half_rows = {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]};
+  wire [ 9:0] words_stored = descriptor[DESCRIPTOR_TILE_WORDS_PER_PIXEL_STORED+:10];
+  wire [15:0] pixel_pitch = descriptor[DESCRIPTOR_TILE_DESTINATION_PIXEL_PITCH+:16];
+  wire [ 7:0] columns_stored = descriptor[DESCRIPTOR_TILE_COLUMNS_STORED+:8];
+  wire [ 7:0] pixel_words = descriptor[DESCRIPTOR_TILE_BUFFER_PIXEL_WORDS+:8];
+  wire [ 8:0] row_words = descriptor[DESCRIPTOR_TILE_BUFFER_ROW_WORDS+:9];
+  wire [ 7:0] pieces = descriptor[DESCRIPTOR_TILE_PIECES_PER_PIXEL+:8];
+  wire [ 8:0] row_pieces = descriptor[DESCRIPTOR_TILE_BUFFER_ROW_PIECES+:9];
+  wire        store_tags = descriptor[DESCRIPTOR_TILE_STORE_TAGS];
+  wire        destination_misaligned = (|descriptor[DESCRIPTOR_TILE_DESTINATION_ADDRESS+:3]) ||
+       (|descriptor[DESCRIPTOR_TILE_DESTINATION_ROW_PITCH+:3]) || (|pixel_pitch[2:0]);
+  wire        tags_misaligned = descriptor[DESCRIPTOR_TILE_TAG_DESTINATION] ||
+       descriptor[DESCRIPTOR_TILE_TAG_DESTINATION_ROW_PITCH] || descriptor[DESCRIPTOR_TILE_TAG_DESTINATION_PIXEL_PITCH];
+  wire        bad_destination = columns_stored == 8'd0 || words_stored == 10'd0 || words_stored > {2'd0, pixel_words} ||
+       (descriptor[DESCRIPTOR_TILE_CONTIGUOUS] && pixel_pitch != {3'd0, words_stored, 3'd0}) ||
+       destination_misaligned || (store_tags && (pieces == 8'd0 || tags_misaligned));
+
+  // WEIGHTS.
+  wire [10:0] weight_rows = descriptor[DESCRIPTOR_WEIGHTS_ROWS+:11];
+  wire [ 2:0] weight_blocks = descriptor[DESCRIPTOR_WEIGHTS_BLOCKS+:3];
+  wire        bad_weights = weight_rows == 11'd0 || {10'd0, weight_rows} > WEIGHT_LIMIT || weight_blocks == 3'd0 ||
+       weight_blocks > BLOCK_LIMIT || (|descriptor[DESCRIPTOR_WEIGHTS_ADDRESS0+:3]) ||
+       (|descriptor[DESCRIPTOR_WEIGHTS_ADDRESS1+:3]);
+
+  // VECTOR. A row of a plane of the matrix holds 16 * blocks bytes; a half makes 2 * blocks words.
+  wire [ 5:0] vector_blocks = descriptor[DESCRIPTOR_VECTOR_BLOCKS+:6];
+  wire [15:0] matrix_pitch = 16'd1 << descriptor[DESCRIPTOR_VECTOR_PITCH_LOG2+:4];
+  wire        vector_misaligned = (|descriptor[DESCRIPTOR_VECTOR_VECTOR_ADDRESS+:3]) ||
+       (|descriptor[DESCRIPTOR_VECTOR_MATRIX_ADDRESS0+:3]) || (|descriptor[DESCRIPTOR_VECTOR_MATRIX_ADDRESS1+:3]) ||
+       (|descriptor[DESCRIPTOR_VECTOR_BIAS_ADDRESS0+:3]) || (|descriptor[DESCRIPTOR_VECTOR_BIAS_ADDRESS1+:3]) ||
+       (|descriptor[DESCRIPTOR_VECTOR_DESTINATION_ADDRESS0+:3]) ||
+       (|descriptor[DESCRIPTOR_VECTOR_DESTINATION_ADDRESS1+:3]) ||
+       descriptor[DESCRIPTOR_VECTOR_TAG_ADDRESS] || descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION0] ||
+       descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION1];
+  wire        bad_vector = descriptor[DESCRIPTOR_VECTOR_VECTOR_WORDS+:20] == 20'd0 || vector_blocks == 6'd0 ||
+       vector_blocks[0] || vector_blocks > 6'd32 || descriptor[DESCRIPTOR_VECTOR_SHIFT+:6] > SHIFT_LIMIT ||
+       {6'd0, vector_blocks, 4'd0} > matrix_pitch ||
+       descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS0+:8] > {1'b0, vector_blocks, 1'b0} ||
+       descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS1+:8] > {1'b0, vector_blocks, 1'b0} || vector_misaligned;
+
+  // SEED.
+  wire [ 9:0] seed_words = descriptor[DESCRIPTOR_SEED_WORDS_PER_PIXEL+:10];
+  wire [11:0] seed_channels = descriptor[DESCRIPTOR_SEED_CHANNELS+:12];
+  wire        bad_seed = seed_words == 10'd0 || descriptor[DESCRIPTOR_SEED_PIXELS+:16] == 16'd0 ||
+       seed_channels == 12'd0 || seed_channels > {seed_words, 2'd0} ||
+       (|descriptor[DESCRIPTOR_SEED_LOGITS_ADDRESS+:3]) || (|descriptor[DESCRIPTOR_SEED_SEED_ADDRESS+:3]);
+
+  reg bad_fields;
+  always @* begin
+    case (opcode)
+      OPCODE_TILE: bad_fields = bad_source || bad_kernel || bad_destination;
+      OPCODE_WEIGHTS: bad_fields = bad_weights;
+      OPCODE_VECTOR: bad_fields = bad_vector;
+      OPCODE_SEED: bad_fields = bad_seed;
+      OPCODE_END: bad_fields = 1'b0;
+      default: bad_fields = 1'b1;
+    endcase
+  end
+
+  // Products of a TILE: operands, product and comparison in three stages, one product a cycle.
+  reg [ 2:0] step;
+  reg [ 7:0] factor_a;
+  reg [12:0] factor_b;
+  reg [20:0] factor_limit;
+  reg [20:0] product;
+  reg [20:0] product_limit;
+  reg stepping;       // operands are chosen
+  reg multiplying;    // operands are in their registers
+  reg comparing;      // the product is in its register
+
+  wire last_step = opcode != OPCODE_TILE || step == 3'd7;
+
+  always @(posedge clk) begin
+    case (step)
+      3'd0: {factor_a, factor_b, factor_limit} <= {buffer_rows, 5'd0, buffer_columns, PIXEL_LIMIT};
+      3'd1: {factor_a, factor_b, factor_limit} <= {buffer_rows, row_entries, ENTRY_LIMIT};
+      3'd2: {factor_a, factor_b, factor_limit} <= {buffer_columns, 2'd0, slot, 8'd0, row_entries};
+      3'd3: {factor_a, factor_b, factor_limit} <= {1'b0, taps, 2'd0, tap_rows, WEIGHT_LIMIT};
+      3'd4: {factor_a, factor_b, factor_limit} <= {half_rows, 4'd0, row_words, WORD_LIMIT};
+      3'd5: {factor_a, factor_b, factor_limit} <= {columns_stored, 5'd0, pixel_words, WORD_LIMIT};
+      3'd6: {factor_a, factor_b, factor_limit} <= {half_rows, 4'd0, row_pieces & {9{store_tags}}, WORD_LIMIT};
+      default: {factor_a, factor_b, factor_limit} <= {columns_stored, 5'd0, pieces & {8{store_tags}}, WORD_LIMIT};
+    endcase
+    product <= {13'd0, factor_a} * {8'd0, factor_b};
+    product_limit <= factor_limit;
+
+    if (check) begin
+      stepping <= 1'b1;
+      step <= 3'd0;
+    end else begin
+      if (last_step) stepping <= 1'b0;
+      step <= step + 3'd1;
+    end
+    multiplying <= stepping;
+    comparing   <= multiplying;
+    done        <= comparing && !multiplying;
+
+    if (check) illegal <= bad_fields || checksum != DESCRIPTOR_CHECKSUM_KEY || version != FORMAT_VERSION;
+    else if (comparing && opcode == OPCODE_TILE && product > product_limit) illegal <= 1'b1;
+
+    if (rst) begin
+      stepping    <= 1'b0;
+      multiplying <= 1'b0;
+      comparing   <= 1'b0;
+      done        <= 1'b0;
+    end
+  end
+
+  wire unused_bits = &{1'b0, descriptor};
+endmodule
+`default_nettype wire

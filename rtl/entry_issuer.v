@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// entry_issuer: turns taps into one tile-buffer read a cycle.
+//
+// Contract: with `enable`, every cycle is an issue: an entry of the current tap, or a bubble (`issue_entry` low). `issue_first`
+//   marks the first issue of a pixel, `issue_last` its last; both fall on an entry or a bubble. A pixel lasts at least
+//   LANES issues, since the lanes share one bus for initial values and one for results; shorter ones are filled with bubbles.
+//   Taps follow one another without a bubble while `tap_valid`. Outputs are registered. Without `enable` all holds.
+// Numbers: entry address and weight row are modulo their width; counts up to 2^COUNT_BITS - 1.
+`default_nettype none
+
+module entry_issuer #(
+    parameter LANES = 16,
+    parameter ENTRY_ADDRESS_BITS = 13,
+    parameter COUNT_BITS = 11,
+    parameter WEIGHT_ADDRESS_BITS = 10
+) (
+    input  wire                           clk,
+    input  wire                           rst,
+    input  wire                           enable,
+    input  wire                           tap_valid,
+    output wire                           tap_ready,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] tap_entry,
+    input  wire [         COUNT_BITS-1:0] tap_count,
+    input  wire [WEIGHT_ADDRESS_BITS-1:0] tap_weight,
+    input  wire                           tap_final,
+    input  wire                           tap_bank,
+    input  wire                           tap_initial_bank,
+    output reg                            issue_entry,
+    output reg  [ ENTRY_ADDRESS_BITS-1:0] issue_address,
+    output reg  [WEIGHT_ADDRESS_BITS-1:0] issue_weight,
+    output reg                            issue_bank,
+    output reg                            issue_initial_bank,
+    output reg                            issue_first,
+    output reg                            issue_last
+);
+
+  reg loaded;  // a tap with entries left, or an empty pixel's tap, is held
+  reg padding;  // all entries are issued, the pixel is still shorter than LANES issues
+  reg in_pixel;  // the first issue of the pixel has been made
+  reg final_tap;
+  reg [ENTRY_ADDRESS_BITS-1:0] address;
+  reg [COUNT_BITS-1:0] remaining;
+  reg [WEIGHT_ADDRESS_BITS-1:0] weight;
+  reg bank, initial_bank;
+  reg [4:0] issues;  // issues of this pixel so far, at most LANES - 1
+
+  wire long_enough = (issues == LANES - 1);
+  wire tap_done = loaded && (remaining <= 1);
+  wire pixel_done = ((tap_done && final_tap) || padding) && long_enough;
+  wire start_padding = tap_done && final_tap && !long_enough;
+  // The next tap is taken as the current one ends, but not while its pixel is being padded.
+  wire take = enable && (pixel_done || (tap_done && !final_tap) || (!loaded && !padding));
+
+  assign tap_ready = take;
+
+  always @(posedge clk) begin
+    if (enable) begin
+      issue_entry <= loaded && (remaining != {COUNT_BITS{1'b0}});
+      issue_address <= address;
+      issue_weight <= weight;
+      issue_bank <= bank;
+      issue_initial_bank <= initial_bank;
+      issue_first <= loaded && !in_pixel;
+      issue_last <= pixel_done;
+
+      address <= address + 1'b1;
+      remaining <= remaining - 1'b1;
+      if (pixel_done) begin
+        in_pixel <= 1'b0;
+        issues <= 5'd0;
+      end else if (loaded || in_pixel) begin
+        in_pixel <= 1'b1;
+        if (!long_enough) issues <= issues + 5'd1;
+      end
+      padding <= (padding || start_padding) && !pixel_done;
+      if (take) begin
+        loaded <= tap_valid;
+        address <= tap_entry;
+        remaining <= tap_count;
+        weight <= tap_weight;
+        final_tap <= tap_final;
+        bank <= tap_bank;
+        initial_bank <= tap_initial_bank;
+      end else if (start_padding) begin
+        loaded <= 1'b0;
+      end
+    end
+    if (rst) begin
+      loaded <= 1'b0;
+      padding <= 1'b0;
+      in_pixel <= 1'b0;
+      issues <= 5'd0;
+      issue_entry <= 1'b0;
+      issue_first <= 1'b0;
+      issue_last <= 1'b0;
+    end
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// AXI4-Lite slave with all registers of docs/registers.md, and the interrupt.
+//
+// Writes: address and data may come in either order; answered one cycle after both are held. Reads: answered two cycles after the
+// address. One write and one read are open at a time; they do not disturb each other. SLVERR, without any effect, for
+// an address without register, a write to a read-only register, METHOD or SEED_MODE 3, and a run's parameter while busy.
+// `start` and `soft_reset` pulse for one cycle, with the other bits of the same write already on their outputs.
+// Parameters of a run are stable while busy. Counters: reading a low word keeps the high word of the same cycle for the next
+// read of that counter's high word. `irq` = (a run has ended and it was not acknowledged) and INTERRUPT_ENABLE; an event
+// in the cycle of the acknowledgement is not lost. `counters` holds 64 bits each, number i at [64i+63:64i].
+`default_nettype none
+module register_file #(
+  parameter GROUPS        = 4,
+  parameter TILE_ENTRIES  = 8192,
+  parameter TILE_PIXELS   = 512,
+  parameter WEIGHT_DEPTH  = 1024,
+  parameter OUTPUT_WORDS  = 512,
+  parameter COUNTER_TOTAL = 17
+) (
+  input  wire                   clk,
+  input  wire                   rst,
+  // AXI4-Lite slave
+  input  wire [11:0]            s_axil_awaddr,
+  input  wire [2:0]             s_axil_awprot,
+  input  wire                   s_axil_awvalid,
+  output wire                   s_axil_awready,
+  input  wire [31:0]            s_axil_wdata,
+  input  wire [3:0]             s_axil_wstrb,
+  input  wire                   s_axil_wvalid,
+  output wire                   s_axil_wready,
+  output reg  [1:0]             s_axil_bresp,
+  output reg                    s_axil_bvalid,
+  input  wire                   s_axil_bready,
+  input  wire [11:0]            s_axil_araddr,
+  input  wire [2:0]             s_axil_arprot,
+  input  wire                   s_axil_arvalid,
+  output wire                   s_axil_arready,
+  output reg  [31:0]            s_axil_rdata,
+  output reg  [1:0]             s_axil_rresp,
+  output reg                    s_axil_rvalid,
+  input  wire                   s_axil_rready,
+  output reg                    irq,
+  // to the core
+  output reg                    start,            // pulse
+  output reg                    soft_reset,       // pulse
+  output reg                    explain,
+  output reg  [1:0]             method,
+  output reg  [1:0]             seed_mode,
+  output reg  [31:0]            seed_index,
+  output reg  [31:0]            program_address,
+  output reg  [31:0]            window_base,
+  output reg  [31:0]            window_limit,
+  output reg  [31:0]            watchdog_limit,
+  output reg  [7:0]             layer_index,
+  // from the core
+  input  wire                   busy,
+  input  wire                   done,
+  input  wire                   error,
+  input  wire                   start_while_busy,
+  input  wire [7:0]             code,
+  input  wire                   interrupt_event,  // pulse
+  input  wire [15:0]            descriptor_index, // of the descriptor that is executed
+  input  wire [15:0]            error_index,      // of the error; shown while `error`
+  input  wire [31:0]            error_address,
+  input  wire [31:0]            class_index,
+  input  wire [15:0]            class_value,
+  input  wire [8:0]             layers_finished,
+  input  wire [31:0]            layer_cycles,     // of the layer at layer_index
+  input  wire [64*COUNTER_TOTAL-1:0] counters
+);
+  `include "gradcore_constants.vh"
+
+  localparam [1:0] OKAY = 2'b00, SLVERR = 2'b10;
+  localparam integer LAST_COUNTER = COUNTERS - 1;
+
+  initial begin
+    if (GROUPS < 1 || GROUPS > 15 || TILE_ENTRIES > 65535 || TILE_PIXELS > 65535 || WEIGHT_DEPTH > 65535 ||
+        OUTPUT_WORDS > 65535 || COUNTER_TOTAL != COUNTERS) begin
+      $display("%m: a size does not fit its field, or COUNTER_TOTAL is not the number of counters");
+      $finish;
+    end
+  end
+
+  // ---- writes ----
+  reg        address_held, data_held;
+  reg [11:0] write_address;
+  reg [31:0] write_data;
+  reg [3:0]  write_strobe;
+
+  wire write_now = address_held && data_held && !s_axil_bvalid;
+  assign s_axil_awready = !address_held;
+  assign s_axil_wready = !data_held;
+
+  wire [31:0] mask = {{8{write_strobe[3]}}, {8{write_strobe[2]}}, {8{write_strobe[1]}}, {8{write_strobe[0]}}};
+  wire bad_choice = write_strobe[0] && write_data[1:0] == 2'd3;
+
+  // Is there a register that takes this write now?
+  reg write_allowed;
+  always @* begin
+    case ({write_address[11:2], 2'b00})
+      REGISTER_CONTROL_ADDRESS, REGISTER_INTERRUPT_ADDRESS, REGISTER_LAYER_INDEX_ADDRESS: write_allowed = 1'b1;
+      REGISTER_PROGRAM_ADDRESS_ADDRESS, REGISTER_WINDOW_BASE_ADDRESS, REGISTER_WINDOW_LIMIT_ADDRESS,
+      REGISTER_WATCHDOG_ADDRESS, REGISTER_SEED_INDEX_ADDRESS: write_allowed = !busy;
+      REGISTER_METHOD_ADDRESS, REGISTER_SEED_MODE_ADDRESS: write_allowed = !busy && !bad_choice;
+      default: write_allowed = 1'b0;
+    endcase
+  end
+
+  reg interrupt_enable, pending;
+  wire write = write_now && write_allowed;
+
+  always @(posedge clk) begin
+    if (s_axil_awvalid && s_axil_awready) begin
+      address_held <= 1'b1;
+      write_address <= s_axil_awaddr;
+    end
+    if (s_axil_wvalid && s_axil_wready) begin
+      data_held <= 1'b1;
+      write_data <= s_axil_wdata;
+      write_strobe <= s_axil_wstrb;
+    end
+    if (s_axil_bvalid && s_axil_bready) s_axil_bvalid <= 1'b0;
+    start <= 1'b0;
+    soft_reset <= 1'b0;
+    if (write_now) begin
+      address_held <= 1'b0;
+      data_held <= 1'b0;
+      s_axil_bvalid <= 1'b1;
+      s_axil_bresp <= write_allowed ? OKAY : SLVERR;
+    end
+    if (write) begin
+      case ({write_address[11:2], 2'b00})
+        REGISTER_CONTROL_ADDRESS: begin
+          start <= write_strobe[0] && write_data[REGISTER_CONTROL_START_LSB];
+          soft_reset <= write_strobe[0] && write_data[REGISTER_CONTROL_SOFT_RESET_LSB];
+          if (write_strobe[0] && !busy) explain <= write_data[REGISTER_CONTROL_EXPLAIN_LSB];
+          if (write_strobe[1]) interrupt_enable <= write_data[REGISTER_CONTROL_INTERRUPT_ENABLE_LSB];
+        end
+        REGISTER_INTERRUPT_ADDRESS:
+          if (write_strobe[0] && write_data[REGISTER_INTERRUPT_PENDING_LSB]) pending <= 1'b0;
+        REGISTER_PROGRAM_ADDRESS_ADDRESS: program_address <= (write_data & mask) | (program_address & ~mask);
+        REGISTER_WINDOW_BASE_ADDRESS: window_base <= (write_data & mask) | (window_base & ~mask);
+        REGISTER_WINDOW_LIMIT_ADDRESS: window_limit <= (write_data & mask) | (window_limit & ~mask);
+        REGISTER_WATCHDOG_ADDRESS: watchdog_limit <= (write_data & mask) | (watchdog_limit & ~mask);
+        REGISTER_METHOD_ADDRESS: if (write_strobe[0]) method <= write_data[1:0];
+        REGISTER_SEED_MODE_ADDRESS: if (write_strobe[0]) seed_mode <= write_data[1:0];
+        REGISTER_SEED_INDEX_ADDRESS: seed_index <= (write_data & mask) | (seed_index & ~mask);
+        REGISTER_LAYER_INDEX_ADDRESS: if (write_strobe[0]) layer_index <= write_data[7:0];
+        default: ;
+      endcase
+    end
+    if (interrupt_event) pending <= 1'b1;
+    irq <= pending && interrupt_enable;
+    if (rst) begin
+      address_held <= 1'b0;
+      data_held <= 1'b0;
+      s_axil_bvalid <= 1'b0;
+      start <= 1'b0;
+      soft_reset <= 1'b0;
+      explain <= REGISTER_CONTROL_RESET[REGISTER_CONTROL_EXPLAIN_LSB];
+      interrupt_enable <= REGISTER_CONTROL_RESET[REGISTER_CONTROL_INTERRUPT_ENABLE_LSB];
+      pending <= 1'b0;
+      irq <= 1'b0;
+      program_address <= REGISTER_PROGRAM_ADDRESS_RESET;
+      window_base <= REGISTER_WINDOW_BASE_RESET;
+      window_limit <= REGISTER_WINDOW_LIMIT_RESET;
+      watchdog_limit <= REGISTER_WATCHDOG_RESET;
+      method <= REGISTER_METHOD_RESET[1:0];
+      seed_mode <= REGISTER_SEED_MODE_RESET[1:0];
+      seed_index <= REGISTER_SEED_INDEX_RESET;
+      layer_index <= REGISTER_LAYER_INDEX_RESET[7:0];
+    end
+  end
+
+  // ---- reads: address, then selection, then the answer ----
+  reg        read_held, read_selected, read_good, read_counter, read_high;
+  reg [11:0] read_address;
+  reg [31:0] read_value;
+  reg [31:0] kept_high;
+
+  assign s_axil_arready = !read_held && !read_selected && !s_axil_rvalid;
+
+  wire [11:0] counter_offset = read_address - COUNTERS_ADDRESS;
+  wire [4:0]  counter_number = counter_offset[7:3];
+  wire        is_counter = counter_offset[11:3] <= LAST_COUNTER[8:0];
+  wire [63:0] counter = counters[64*counter_number+:64];
+
+  localparam integer STREAMS = 2, LANES = 16, VECTOR_LANES = 16, DESCRIPTOR_VERSION_NUMBER = 1;
+  wire [31:0] configuration =
+      {DESCRIPTOR_VERSION_NUMBER[7:0], VECTOR_LANES[7:0], LANES[7:0], STREAMS[3:0], GROUPS[3:0]};
+
+  reg [31:0] value;
+  reg        known;
+  always @* begin
+    known = 1'b1;
+    case ({read_address[11:2], 2'b00})
+      REGISTER_IDENTIFIER_ADDRESS: value = REGISTER_IDENTIFIER_RESET;
+      REGISTER_VERSION_ADDRESS: value = REGISTER_VERSION_RESET;
+      REGISTER_CONFIGURATION_ADDRESS: value = configuration;
+      REGISTER_CONFIGURATION_TILE_ADDRESS: value = {TILE_PIXELS[15:0], TILE_ENTRIES[15:0]};
+      REGISTER_CONFIGURATION_BUFFERS_ADDRESS: value = {OUTPUT_WORDS[15:0], WEIGHT_DEPTH[15:0]};
+      REGISTER_CONTROL_ADDRESS: value = {23'd0, interrupt_enable, 3'd0, explain, 4'd0};
+      REGISTER_STATUS_ADDRESS: value = {16'd0, code, 4'd0, start_while_busy, error, done, busy};
+      REGISTER_INTERRUPT_ADDRESS: value = {31'd0, pending};
+      REGISTER_DESCRIPTOR_INDEX_ADDRESS: value = {16'd0, error ? error_index : descriptor_index};
+      REGISTER_ERROR_ADDRESS_ADDRESS: value = error_address;
+      REGISTER_PROGRAM_ADDRESS_ADDRESS: value = program_address;
+      REGISTER_WINDOW_BASE_ADDRESS: value = window_base;
+      REGISTER_WINDOW_LIMIT_ADDRESS: value = window_limit;
+      REGISTER_WATCHDOG_ADDRESS: value = watchdog_limit;
+      REGISTER_METHOD_ADDRESS: value = {30'd0, method};
+      REGISTER_SEED_MODE_ADDRESS: value = {30'd0, seed_mode};
+      REGISTER_SEED_INDEX_ADDRESS: value = seed_index;
+      REGISTER_CLASS_INDEX_ADDRESS: value = class_index;
+      REGISTER_CLASS_VALUE_ADDRESS: value = {16'd0, class_value};
+      REGISTER_LAYER_INDEX_ADDRESS: value = {7'd0, layers_finished, 8'd0, layer_index};
+      REGISTER_LAYER_CYCLES_ADDRESS: value = layer_cycles;
+      default: begin
+        value = 32'd0;
+        known = 1'b0;
+      end
+    endcase
+  end
+
+  always @(posedge clk) begin
+    if (s_axil_arvalid && s_axil_arready) begin
+      read_held <= 1'b1;
+      read_address <= s_axil_araddr;
+    end
+    read_selected <= read_held;
+    if (read_held) begin
+      read_held <= 1'b0;
+      read_good <= known || is_counter;
+      read_counter <= is_counter;
+      read_high <= read_address[2];
+      read_value <= is_counter ? counter[31:0] : value;
+      if (is_counter && !read_address[2]) kept_high <= counter[63:32];
+    end
+    if (s_axil_rvalid && s_axil_rready) s_axil_rvalid <= 1'b0;
+    if (read_selected) begin
+      s_axil_rvalid <= 1'b1;
+      s_axil_rresp <= read_good ? OKAY : SLVERR;
+      s_axil_rdata <= (read_counter && read_high) ? kept_high : read_value;
+    end
+    if (rst) begin
+      read_held <= 1'b0;
+      read_selected <= 1'b0;
+      s_axil_rvalid <= 1'b0;
+      kept_high <= 32'd0;
+    end
+  end
+
+  wire unused_bits = &{1'b0, s_axil_awprot, s_axil_arprot, write_address[1:0], counter_offset[2:0]};
+endmodule
+`default_nettype wire

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// seed_unit: finds the winning class and writes the gradient that the backward pass starts from.
+//
+// A job reads `pixels` pixels of `words_per_pixel` words from logits_address and finds the largest value (the first in memory
+// order on a tie); in each pixel the values from `channels` on are padding and are passed over. `class_index` is the winner's
+// number in memory order, padding counted, `max_value` its value; both hold from `done` until the next job's reading.
+// Then, when `explain` is set and seed_mode is not 2, it writes as many words to seed_address: all zero but seed_value at the
+// winner (mode 0 and 3) or at seed_index (mode 1; an index beyond the map leaves zeros only). `done` pulses when the write
+// responses have arrived, or at once when nothing is written. seed_mode, seed_index and explain are stable during a job.
+//
+// Latency: 1 value a cycle (4 cycles a word), one word a cycle written. Stalls: missing words, write port not ready.
+// Format: values signed 16 bits, four a word. words_per_pixel, pixels and channels are at least 1.
+
+`default_nettype none
+
+module seed_unit (
+  input  wire        clk,
+  input  wire        rst,
+  input  wire [1:0]  seed_mode,
+  input  wire [31:0] seed_index,
+  input  wire        explain,
+  input  wire [23:0] tiles_stored,
+  input  wire [23:0] vectors_done,
+  // job
+  input  wire        job_valid,
+  output wire        job_ready,
+  input  wire [23:0] job_wait_tiles,
+  input  wire [23:0] job_wait_vectors,
+  input  wire [31:0] job_logits_address,
+  input  wire [9:0]  job_words_per_pixel,
+  input  wire [15:0] job_pixels,
+  input  wire [11:0] job_channels,
+  input  wire [31:0] job_seed_address,
+  input  wire [15:0] job_seed_value,
+  output reg         done,
+  output wire        busy,
+  // result
+  output wire [31:0] class_index,
+  output reg  [15:0] max_value,
+  // read client: port 1 client 5
+  output reg         read_request_valid,
+  input  wire        read_request_ready,
+  output wire [31:0] read_request_address,
+  output wire [15:0] read_request_words,
+  input  wire        read_response_valid,
+  output wire        read_response_ready,
+  input  wire [63:0] read_response_data,
+  // write client: port 0 client 2
+  output reg         write_request_valid,
+  input  wire        write_request_ready,
+  output wire [31:0] write_request_address,
+  output wire [15:0] write_request_words,
+  output wire        write_data_valid,
+  input  wire        write_data_ready,
+  output wire [63:0] write_data,
+  output wire [7:0]  write_strobe,
+  input  wire        write_done
+);
+
+  localparam [25:0] STRETCH = 26'd64;  // words a request at most
+  localparam [1:0] GIVEN = 2'd1;
+  localparam [1:0] SUPPLIED = 2'd2;
+
+  localparam [1:0] IDLE = 2'd0;
+  localparam [1:0] COUNT = 2'd1;  // words = words_per_pixel * pixels, by shift and add
+  localparam [1:0] READ = 2'd2;
+  localparam [1:0] WRITE = 2'd3;
+  reg [1:0] state;
+
+  // ---- Job
+  reg  [9:0]  words_per_pixel;
+  reg  [11:0] channels;
+  reg  [31:0] seed_address;
+  reg  [15:0] seed_value;
+  reg  [25:0] addend;
+  reg  [15:0] multiplier;
+  reg  [25:0] words;
+  wire        take_job = job_valid && job_ready;
+  wire        writes = explain && seed_mode != SUPPLIED;
+
+  assign job_ready = state == IDLE && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+  assign busy = state != IDLE;
+
+  // ---- Requests, for reading and then for writing
+  reg  [31:0] address;
+  reg  [25:0] left;  // words not yet asked for
+  wire        last_stretch = left <= STRETCH;
+  wire [15:0] stretch_words = last_stretch ? {9'd0, left[6:0]} : STRETCH[15:0];
+  wire        asked = read_request_valid && read_request_ready || write_request_valid && write_request_ready;
+
+  assign read_request_address = address;
+  assign read_request_words = stretch_words;
+  assign write_request_address = address;
+  assign write_request_words = stretch_words;
+
+  // ---- Arg-max, a value a cycle
+  reg  [25:0] word;      // number of the current word, read or written
+  reg  [9:0]  column;    // its place in the pixel
+  reg  [1:0]  place;     // of the value in the word
+  reg         found;
+  reg  [27:0] winner;
+  wire        last_word = word == words - 26'd1;
+  wire [15:0] value = read_response_data[16*place +: 16];
+  wire        valid_channel = {column, place} < channels;
+  wire        better = !found || $signed(value) > $signed(max_value);
+  wire        look = state == READ && read_response_valid;
+  wire        read_word = look && place == 2'd3;
+
+  assign read_response_ready = state == READ && place == 2'd3;
+  assign class_index = {4'd0, winner};
+
+  // ---- Words to write
+  wire [31:0] target = (seed_mode == GIVEN) ? seed_index : class_index;
+  wire        hit = target[31:2] == {4'd0, word};
+  reg         writing;
+  reg  [21:0] outstanding;
+  wire        write_word = write_data_valid && write_data_ready;
+  wire        all_written = !writing && !write_request_valid && outstanding == 22'd0;
+
+  assign write_data_valid = writing;
+  assign write_data = hit ? {48'd0, seed_value} << {target[1:0], 4'd0} : 64'd0;
+  assign write_strobe = 8'hff;
+
+  always @(posedge clk) begin
+    done <= 1'b0;
+    outstanding <= outstanding + {21'd0, write_request_valid && write_request_ready} - {21'd0, write_done};
+
+    if (asked) begin
+      address <= address + {3'd0, STRETCH, 3'd0};
+      left <= left - STRETCH;
+    end
+    if (asked && last_stretch) begin
+      read_request_valid <= 1'b0;
+      write_request_valid <= 1'b0;
+    end
+
+    case (state)
+      IDLE: begin
+        addend <= {16'd0, job_words_per_pixel};
+        multiplier <= job_pixels;
+        words_per_pixel <= job_words_per_pixel;
+        channels <= job_channels;
+        seed_address <= job_seed_address;
+        seed_value <= job_seed_value;
+        address <= job_logits_address;
+        words <= 26'd0;
+        word <= 26'd0;
+        column <= 10'd0;
+        place <= 2'd0;
+        if (take_job)
+          state <= COUNT;
+      end
+      COUNT: begin
+        left <= words;
+        found <= 1'b0;
+        addend <= {addend[24:0], 1'b0};
+        multiplier <= {1'b0, multiplier[15:1]};
+        if (multiplier[0])
+          words <= words + addend;
+        if (multiplier == 16'd0) begin
+          state <= READ;
+          read_request_valid <= 1'b1;
+        end
+      end
+      READ: begin
+        if (look) begin
+          place <= place + 2'd1;
+          if (valid_channel) begin
+            found <= 1'b1;
+            if (better) begin
+              max_value <= value;
+              winner <= {word, place};
+            end
+          end
+        end
+        if (read_word) begin
+          word <= word + 26'd1;
+          column <= (column == words_per_pixel - 10'd1) ? 10'd0 : column + 10'd1;
+          if (last_word) begin
+            state <= writes ? WRITE : IDLE;
+            done <= !writes;
+            address <= seed_address;
+            left <= words;
+            word <= 26'd0;
+            write_request_valid <= writes;
+            writing <= writes;
+          end
+        end
+      end
+      default: begin
+        if (write_word) begin
+          word <= word + 26'd1;
+          writing <= !last_word;
+        end
+        if (all_written) begin
+          state <= IDLE;
+          done <= 1'b1;
+        end
+      end
+    endcase
+
+    if (rst) begin
+      state <= IDLE;
+      read_request_valid <= 1'b0;
+      write_request_valid <= 1'b0;
+      writing <= 1'b0;
+      outstanding <= 22'd0;
+      done <= 1'b0;
+    end
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// stream_drain: takes the finished sums of a stream, one lane a cycle, and makes output words and tag pieces of them.
+//
+// Requantises, applies ReLU, and for a pooling unit keeps the largest of the window's four pixels with its index (the first
+// wins a tie). Four values make a word. After the last lane of a unit come its tag pieces: the mask, with `pool` also two pieces of index.
+//
+// Contract: `start` says that lane 0's sum stands on `accumulators` in the next enabled cycle, lane l's l cycles later; starts
+//   are LANES or more enabled cycles apart. A unit's description is taken from `unit_*` (first-word-fall-through,
+//   `unit_pop`) with its first lane. Transfers leave on `out_*` in enabled cycles, at most one a cycle; the caller drops
+//   `enable` while it cannot take one. `out_unit_end` marks a unit's last transfer.
+// Numbers: accumulators signed 48 bits (rounding constant included), values signed 16 bits.
+`default_nettype none
+
+module stream_drain #(
+    parameter LANES = 16,
+    parameter ADDRESS_BITS = 9
+) (
+    input  wire                    clk,
+    input  wire                    rst,
+    input  wire                    enable,
+    input  wire                    start,
+    input  wire [    LANES*48-1:0] accumulators,
+    output wire                    unit_pop,
+    input  wire [             5:0] unit_shift,
+    input  wire                    unit_relu,
+    input  wire                    unit_pool,
+    input  wire                    unit_tags,
+    input  wire                    unit_bank,
+    input  wire                    unit_parity,
+    input  wire [ADDRESS_BITS-1:0] unit_word_address,
+    input  wire [ADDRESS_BITS-1:0] unit_tag_address,
+    output reg                     out_valid,
+    output reg                     out_tag,
+    output reg                     out_bank,
+    output reg                     out_parity,
+    output reg  [ADDRESS_BITS-1:0] out_address,
+    output reg  [            63:0] out_data,
+    output reg                     out_unit_end
+);
+
+  localparam UNIT_BITS = 4 + 2 * ADDRESS_BITS;
+  localparam [3:0] LAST_LANE = 4'd15;
+
+  initial begin
+    if (LANES != 16) begin
+      $display("%m: LANES must be 16, the width of a tag piece, not %0d", LANES);
+      $finish;
+    end
+  end
+
+  // Stage 0: select the lane's sum.
+  reg active;
+  reg [3:0] lane;
+  reg [1:0] pixel;  // which pixel of a pooling window
+  wire unit_begin = active && (lane == 4'd0) && (pixel == 2'd0);
+  assign unit_pop = enable && unit_begin;
+
+  reg sum_valid;
+  reg [3:0] sum_lane;
+  reg [1:0] sum_pixel;
+  reg [47:0] sum;
+  reg [5:0] sum_shift;
+  reg sum_relu;
+  reg [UNIT_BITS-1:0] sum_unit;
+  wire sum_unit_pool = sum_unit[UNIT_BITS-1];
+
+  always @(posedge clk) begin
+    if (enable) begin
+      if (start) begin
+        active <= 1'b1;
+        lane   <= 4'd0;
+      end else if (active) begin
+        lane <= lane + 4'd1;
+        if (lane == LAST_LANE) active <= 1'b0;
+      end
+      if (active && lane == LAST_LANE) pixel <= sum_unit_pool ? pixel + 2'd1 : 2'd0;
+      sum_valid <= active;
+      sum_lane  <= lane;
+      sum_pixel <= pixel;
+      sum       <= accumulators[lane*48+:48];
+      if (unit_begin) begin
+        sum_shift <= unit_shift;
+        sum_relu  <= unit_relu;
+        sum_unit  <= {unit_pool, unit_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
+      end
+    end
+    if (rst) begin
+      active <= 1'b0;
+      pixel <= 2'd0;
+      sum_valid <= 1'b0;
+    end
+  end
+
+  // Stage 1: requantise.
+  wire signed [15:0] requantised;
+  requantise requantise (
+      .accumulator(sum),
+      .shift(sum_shift),
+      .value(requantised)
+  );
+
+  reg value_valid;
+  reg [3:0] value_lane;
+  reg [1:0] value_pixel;
+  reg signed [15:0] value;
+  reg [UNIT_BITS-1:0] value_unit;
+  always @(posedge clk) begin
+    if (enable) begin
+      value_valid <= sum_valid;
+      value_lane  <= sum_lane;
+      value_pixel <= sum_pixel;
+      value       <= (sum_relu && requantised[15]) ? 16'sd0 : requantised;
+      value_unit  <= sum_unit;
+    end
+    if (rst) value_valid <= 1'b0;
+  end
+
+  // Stage 2: pool. Each lane's largest value so far, with its index.
+  (* ram_style = "distributed" *) reg [17:0] pool_memory[0:LANES-1];
+  wire [17:0] best = pool_memory[value_lane];
+  wire signed [15:0] best_value = best[15:0];
+  wire better = (value_pixel == 2'd0) || (value > best_value);
+  wire [17:0] pooled = better ? {value_pixel, value} : best;
+  wire value_pool = value_unit[UNIT_BITS-1];
+
+  always @(posedge clk) begin
+    if (enable && value_valid) pool_memory[value_lane] <= pooled;
+  end
+
+  reg result_valid;
+  reg [3:0] result_lane;
+  reg [17:0] result;
+  reg [UNIT_BITS-1:0] result_unit;
+  always @(posedge clk) begin
+    if (enable) begin
+      result_valid <= value_valid && (!value_pool || value_pixel == 2'd3);
+      result_lane  <= value_lane;
+      result       <= pooled;
+      result_unit  <= value_unit;
+    end
+    if (rst) result_valid <= 1'b0;
+  end
+
+  // Stage 3: pack.
+  wire result_pool, result_tags, result_bank, result_parity;
+  wire [ADDRESS_BITS-1:0] result_word_address, result_tag_address;
+  assign {result_pool, result_tags, result_bank, result_parity, result_word_address, result_tag_address} = result_unit;
+
+  wire [15:0] result_value = result[15:0];
+  wire result_mask = !result_value[15] && (result_value != 16'd0);
+  wire word_done = result_valid && (result_lane[1:0] == 2'd3);
+  wire unit_done = result_valid && (result_lane == LAST_LANE);
+
+  reg [47:0] earlier_values;
+  reg [LANES-1:1] mask;
+  reg [2*LANES-1:2] index;
+  wire [LANES-1:0] next_mask = {result_mask, mask};
+  wire [2*LANES-1:0] next_index = {result[17:16], index};
+  // The tag pieces of the unit just done; they leave while the next unit's first values arrive.
+  reg [3*LANES-1:0] pieces;
+  reg [1:0] pieces_left;
+  reg [ADDRESS_BITS-1:0] piece_address;
+  reg piece_bank, piece_parity;
+
+  always @(posedge clk) begin
+    if (enable) begin
+      if (result_valid) begin
+        earlier_values <= {result_value, earlier_values[47:16]};
+        mask  <= next_mask[LANES-1:1];
+        index <= next_index[2*LANES-1:2];
+      end
+      out_valid <= word_done || (pieces_left != 2'd0);
+      out_tag   <= !word_done;
+      if (word_done) begin
+        out_unit_end <= unit_done && !result_tags;
+        out_bank <= result_bank;
+        out_parity <= result_parity;
+        out_address <= result_word_address + {{(ADDRESS_BITS - 2) {1'b0}}, result_lane[3:2]};
+        out_data <= {result_value, earlier_values};
+      end else begin
+        out_unit_end <= (pieces_left == 2'd1);
+        out_bank <= piece_bank;
+        out_parity <= piece_parity;
+        out_address <= piece_address;
+        out_data <= {48'd0, pieces[LANES-1:0]};
+      end
+      if (unit_done) begin
+        pieces <= {next_index, next_mask};
+        pieces_left <= !result_tags ? 2'd0 : result_pool ? 2'd3 : 2'd1;
+        piece_address <= result_tag_address;
+        piece_bank <= result_bank;
+        piece_parity <= result_parity;
+      end else if (pieces_left != 2'd0) begin
+        pieces <= {{LANES{1'b0}}, pieces[3*LANES-1:LANES]};
+        pieces_left <= pieces_left - 2'd1;
+        piece_address <= piece_address + 1'b1;
+      end
+    end
+    if (rst) begin
+      out_valid   <= 1'b0;
+      pieces_left <= 2'd0;
+    end
+  end
+
+endmodule
+
+`default_nettype wire

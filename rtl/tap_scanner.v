@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tap_scanner: walks the receptive fields of one output unit and lists the taps that hold something.
+//
+// A unit is one output position (1 pixel to compute) or, with `pool`, a 2 x 2 window (4 pixels, row-major). For each
+// pixel the kernel_rows x kernel_columns taps are visited, one a cycle; a tap outside the tile buffer is outside the
+// picture. Each tap inside costs one read of the count memory; taps with a count of 0 are dropped.
+//
+// Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`. Taps leave on
+//   `tap_*` in order, the last one of each pixel with `tap_final`; a pixel without any gives one tap of count 0.
+//   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 4 more fit.
+// Numbers: rows and columns signed, indices and addresses modulo their width.
+`default_nettype none
+
+module tap_scanner #(
+    parameter ENTRY_ADDRESS_BITS = 13,
+    parameter PIXEL_BITS = 9,
+    parameter COUNT_BITS = 11,
+    parameter WEIGHT_ADDRESS_BITS = 10
+) (
+    input  wire                           clk,
+    input  wire                           rst,
+    output wire                           busy,
+    // Configuration, constant for one tile job.
+    input  wire                           pool,
+    input  wire [                    3:0] kernel_rows,
+    input  wire [                    3:0] kernel_columns,
+    input  wire [                    7:0] buffer_rows,
+    input  wire [                    7:0] buffer_columns,
+    input  wire [                   10:0] slot,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] row_entries,
+    input  wire [WEIGHT_ADDRESS_BITS-1:0] weight_base,
+    input  wire [                   10:0] tap_rows,
+    // One output unit: input position of tap (0, 0) of its first pixel.
+    input  wire                           unit_valid,
+    output wire                           unit_ready,
+    input  wire signed [             9:0] unit_row,
+    input  wire signed [             9:0] unit_column,
+    input  wire [         PIXEL_BITS-1:0] unit_pixel,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
+    // Count memory: address now, count one cycle later.
+    output wire [         PIXEL_BITS-1:0] count_address,
+    input  wire [         COUNT_BITS-1:0] count,
+    // Taps.
+    input  wire                           tap_space,
+    output reg                            tap_valid,
+    output reg  [ ENTRY_ADDRESS_BITS-1:0] tap_entry,
+    output reg  [         COUNT_BITS-1:0] tap_count,
+    output reg  [WEIGHT_ADDRESS_BITS-1:0] tap_weight,
+    output reg                            tap_final
+);
+
+  localparam IDLE = 2'd0, SCAN = 2'd1, NEXT_PIXEL = 2'd2;
+
+  reg [1:0] state;
+  reg [1:0] pixel;  // {row, column} in the window
+  reg [3:0] kernel_row;
+  reg [3:0] kernel_column;
+  // Input position, count address and entry address of: the pixel's tap (0, 0), its current line, its current tap.
+  reg signed [9:0] pixel_column;
+  reg signed [9:0] tap_row;
+  reg signed [9:0] tap_column;
+  reg signed [9:0] pixel_row;
+  reg [PIXEL_BITS-1:0] pixel_index, line_index, tap_index;
+  reg [ENTRY_ADDRESS_BITS-1:0] pixel_entry, line_entry, current_entry;
+  reg [WEIGHT_ADDRESS_BITS-1:0] current_weight;
+
+  wire step = (state == SCAN) && tap_space;
+  wire last_column = (kernel_column == kernel_columns - 4'd1);
+  wire last_row = (kernel_row == kernel_rows - 4'd1);
+  wire row_inside = !tap_row[9] && (tap_row[8:0] < {1'b0, buffer_rows});
+  wire column_inside = !tap_column[9] && (tap_column[8:0] < {1'b0, buffer_columns});
+
+  assign unit_ready = (state == IDLE);
+  assign count_address = tap_index;
+
+  // From one pixel of a window to the next: right, then down and back left.
+  wire go_right = !pixel[0];
+  wire [PIXEL_BITS-1:0] columns_index = {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns};
+  wire [ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
+  wire [PIXEL_BITS-1:0] next_index = go_right ? pixel_index + 1'b1 : pixel_index + columns_index - 1'b1;
+  wire [ENTRY_ADDRESS_BITS-1:0] next_entry =
+      go_right ? pixel_entry + slot_entries : pixel_entry + row_entries - slot_entries;
+  wire signed [9:0] next_row = go_right ? pixel_row : pixel_row + 10'sd1;
+  wire signed [9:0] next_column = go_right ? pixel_column + 10'sd1 : pixel_column - 10'sd1;
+
+  always @(posedge clk) begin
+    case (state)
+      IDLE:
+      if (unit_valid) begin
+        state <= SCAN;
+        pixel <= 2'd0;
+        kernel_row <= 4'd0;
+        kernel_column <= 4'd0;
+        pixel_row <= unit_row;
+        pixel_column <= unit_column;
+        tap_row <= unit_row;
+        tap_column <= unit_column;
+        pixel_index <= unit_pixel;
+        line_index <= unit_pixel;
+        tap_index <= unit_pixel;
+        pixel_entry <= unit_entry;
+        line_entry <= unit_entry;
+        current_entry <= unit_entry;
+        current_weight <= weight_base;
+      end
+      SCAN:
+      if (step) begin
+        current_weight <= current_weight + tap_rows[WEIGHT_ADDRESS_BITS-1:0];
+        if (!last_column) begin
+          kernel_column <= kernel_column + 4'd1;
+          tap_column <= tap_column + 10'sd1;
+          tap_index <= tap_index + 1'b1;
+          current_entry <= current_entry + slot_entries;
+        end else begin
+          kernel_column <= 4'd0;
+          kernel_row <= kernel_row + 4'd1;
+          tap_row <= tap_row + 10'sd1;
+          tap_column <= pixel_column;
+          line_index <= line_index + columns_index;
+          tap_index <= line_index + columns_index;
+          line_entry <= line_entry + row_entries;
+          current_entry <= line_entry + row_entries;
+          if (last_row) state <= NEXT_PIXEL;
+        end
+      end
+      default: begin  // NEXT_PIXEL; this cycle is also the gap in which the pixel's final tap is pushed
+        kernel_row <= 4'd0;
+        kernel_column <= 4'd0;
+        pixel <= pixel + 2'd1;
+        pixel_row <= next_row;
+        pixel_column <= next_column;
+        tap_row <= next_row;
+        tap_column <= next_column;
+        pixel_index <= next_index;
+        line_index <= next_index;
+        tap_index <= next_index;
+        pixel_entry <= next_entry;
+        line_entry <= next_entry;
+        current_entry <= next_entry;
+        current_weight <= weight_base;
+        state <= (pool && pixel != 2'd3) ? SCAN : IDLE;
+      end
+    endcase
+    if (rst) state <= IDLE;
+  end
+
+  // Second stage: the count has been read. One tap is held back until it is known whether another one follows.
+  reg read_valid, read_inside, read_last;
+  reg [ENTRY_ADDRESS_BITS-1:0] read_entry;
+  reg [WEIGHT_ADDRESS_BITS-1:0] read_weight;
+  reg held_valid, flush;
+  reg [ENTRY_ADDRESS_BITS-1:0] held_entry;
+  reg [COUNT_BITS-1:0] held_count;
+  reg [WEIGHT_ADDRESS_BITS-1:0] held_weight;
+
+  wire something = read_valid && read_inside && (count != {COUNT_BITS{1'b0}});
+
+  assign busy = (state != IDLE) || read_valid || flush;
+
+  always @(posedge clk) begin
+    read_valid <= step;
+    read_inside <= row_inside && column_inside;
+    read_last <= last_column && last_row;
+    read_entry <= current_entry;
+    read_weight <= current_weight;
+
+    if (something) begin
+      held_entry  <= read_entry;
+      held_count  <= count;
+      held_weight <= read_weight;
+    end
+    held_valid <= (held_valid && !flush) || something;
+    flush <= read_valid && read_last;
+
+    tap_valid <= flush || (something && held_valid);
+    tap_final <= flush;
+    tap_entry <= held_entry;
+    tap_weight <= held_weight;
+    tap_count <= held_valid ? held_count : {COUNT_BITS{1'b0}};
+
+    if (rst) begin
+      read_valid <= 1'b0;
+      held_valid <= 1'b0;
+      flush <= 1'b0;
+      tap_valid <= 1'b0;
+    end
+  end
+
+  wire unused_tap_rows = &{1'b0, tap_rows[10]};
+
+endmodule
+
+`default_nettype wire

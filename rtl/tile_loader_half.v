@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tile_loader_half: turns the words of source rows HALF, HALF+2, ... into list entries and counts of a tile bank.
+//
+// Pipeline: a word meets its tags (ReLU rule, pooling index, test for zero and for positions outside the buffer) -> the
+// squeezer offers its non-zero values one a cycle -> + count of the list -> + position within the unpooled window.
+// An entry leaves three cycles after its value was picked, the counts of a pixel through a FIFO after its last value.
+//
+// Contract: `start` is a pulse while `done`; the job's fields are stable from it until `done` is high again, which says
+// that all entries but one that may be at the output in this cycle, and all counts, have left. A word with n values to
+// write takes max(1, n) cycles; there is no gap between words, pixels and rows. Words wait for tags and for room for counts.
+// `dropped` is the number of values that are not written, of the word taken two cycles before.
+// Format: entry {channel[10:0], value[15:0]} at row * row_entries + column * slot + k modulo 8192; count addresses
+// row * buffer_columns + column modulo 512.
+
+`default_nettype none
+
+module tile_loader_half #(
+  parameter HALF = 0
+) (
+  input  wire        clk,
+  input  wire        rst,
+
+  input  wire        start,
+  output wire        done,
+  output wire        active,
+  input  wire [7:0]  source_rows,
+  input  wire [7:0]  source_columns,
+  input  wire [9:0]  last_word,        // words a pixel - 1
+  input  wire        relu,
+  input  wire [1:0]  method,
+  input  wire        unpool,
+  input  wire        tags,
+  input  wire [15:0] row_pieces,
+  input  wire [1:0]  tag_skip,         // pieces before the tile's first piece in its word
+  input  wire [1:0]  tag_skip_step,    // the same, gained from row to row
+  input  wire        crop_row,         // only with unpool
+  input  wire        crop_column,
+  input  wire [7:0]  buffer_rows,
+  input  wire [7:0]  buffer_columns,
+  input  wire [10:0] slot,
+  input  wire [12:0] row_entries,
+  input  wire [12:0] diagonal,         // row_entries + slot
+
+  input  wire        value_valid,
+  output wire        value_ready,
+  input  wire [63:0] value_data,
+  input  wire        tag_valid,
+  output wire        tag_ready,
+  input  wire [63:0] tag_data,
+
+  output reg         entry_write,
+  output reg  [12:0] entry_address,
+  output reg  [26:0] entry_data,
+  output wire        count_valid,
+  input  wire        count_ready,
+  output wire [8:0]  count_address,
+  output wire [10:0] count_data,
+  output reg  [2:0]  dropped
+);
+
+  // ---- Tags: pieces, then blocks ----
+  reg  [7:0] tag_rows_left;
+  reg  [1:0] row_skip;
+  wire       tag_row_ready;
+  wire       piece_valid, piece_ready;
+  wire [15:0] piece_data;
+  wire       tags_valid, tags_ready;
+  wire [15:0] tags_mask;
+  wire [31:0] tags_index;
+
+  piece_unpacker #(
+    .PIECES_WIDTH(16)
+  ) u_pieces (
+    .clk(clk),
+    .rst(rst),
+    .row_valid(tag_rows_left != 8'd0),
+    .row_ready(tag_row_ready),
+    .row_skip(row_skip),
+    .row_pieces(row_pieces),
+    .word_valid(tag_valid),
+    .word_ready(tag_ready),
+    .word_data(tag_data),
+    .piece_valid(piece_valid),
+    .piece_ready(piece_ready),
+    .piece_data(piece_data)
+  );
+
+  tag_collector u_tags (
+    .clk(clk),
+    .rst(rst),
+    .indexed(unpool),
+    .piece_valid(piece_valid),
+    .piece_ready(piece_ready),
+    .piece_data(piece_data),
+    .tags_valid(tags_valid),
+    .tags_ready(tags_ready),
+    .tags_mask(tags_mask),
+    .tags_index(tags_index)
+  );
+
+  // ---- Walk over the words of the source rows ----
+  wire [8:0] half_rows = (HALF == 0) ? {1'b0, source_rows} + 9'd1 : {1'b0, source_rows};
+  wire       unused_row_bit = half_rows[0];
+
+  reg  [7:0] rows_left;             // the current row included; 0: all words are in
+  reg  [7:0] columns_left;
+  reg  [8:0] word;
+  reg        first_row, first_column;
+  reg signed [9:0] rows_inside;     // buffer rows from the current pixel's first one to the end; may fall below 0
+  reg signed [9:0] columns_inside;
+
+  wire       squeezer_ready;
+  wire       pixel_last = {1'b0, word} == last_word;
+  wire       row_last = pixel_last && columns_left == 8'd1;
+  wire       block_last = pixel_last || word[1:0] == 2'd3;
+  wire       running = rows_left != 8'd0;
+  wire       take = value_valid && value_ready;
+
+  assign value_ready = running && squeezer_ready && (tags_valid || !tags);
+  assign tags_ready = take && block_last && tags;
+
+  wire signed [9:0] all_columns_inside = {2'b00, buffer_columns} + {9'd0, crop_column};
+  wire signed [9:0] row_step_inside = unpool ? 10'sd4 : 10'sd2;
+  wire signed [9:0] column_step_inside = unpool ? 10'sd2 : 10'sd1;
+  // The first row of half 1 is one source row further down.
+  wire signed [9:0] first_rows_inside = {2'b00, buffer_rows} + {9'd0, crop_row} -
+      (HALF == 0 ? 10'sd0 : unpool ? 10'sd2 : 10'sd1);
+
+  always @(posedge clk) begin
+    if (start) begin
+      columns_left <= source_columns;
+      word <= 9'd0;
+      first_row <= HALF == 0;
+      first_column <= 1'b1;
+      rows_inside <= first_rows_inside;
+      columns_inside <= all_columns_inside;
+    end else if (take) begin
+      word <= pixel_last ? 9'd0 : word + 9'd1;
+      if (row_last) begin
+        columns_left <= source_columns;
+        first_row <= 1'b0;
+        first_column <= 1'b1;
+        rows_inside <= rows_inside - row_step_inside;
+        columns_inside <= all_columns_inside;
+      end else if (pixel_last) begin
+        columns_left <= columns_left - 8'd1;
+        first_column <= 1'b0;
+        columns_inside <= columns_inside - column_step_inside;
+      end
+    end
+    if (start)
+      row_skip <= (HALF == 0) ? tag_skip : tag_skip + tag_skip_step;
+    else if (tag_row_ready)
+      row_skip <= row_skip + {tag_skip_step[0], 1'b0};
+
+    if (start)
+      rows_left <= half_rows[8:1];
+    else if (take && row_last)
+      rows_left <= rows_left - 8'd1;
+    if (start)
+      tag_rows_left <= tags ? half_rows[8:1] : 8'd0;
+    else if (tag_row_ready && tag_rows_left != 8'd0)
+      tag_rows_left <= tag_rows_left - 8'd1;
+    if (rst) begin
+      rows_left <= 8'd0;
+      tag_rows_left <= 8'd0;
+    end
+  end
+
+  // ---- What of the word is to be written ----
+  wire [3:0] row_ok_column_ok = {rows_inside > 10'sd1 && unpool, rows_inside > 10'sd0 && !(first_row && crop_row),
+                                 columns_inside > 10'sd1 && unpool,
+                                 columns_inside > 10'sd0 && !(first_column && crop_column)};
+  wire [3:0] positions = {{2{row_ok_column_ok[3]}}, {2{row_ok_column_ok[2]}}} & {2{row_ok_column_ok[1:0]}};
+  reg  [3:0]  mask;
+  reg  [7:0]  index;
+  wire [3:0]  keep;
+  wire [3:0]  write;
+
+  always @* begin
+    case (word[1:0])
+      2'd0: {mask, index} = {tags_mask[3:0], tags_index[7:0]};
+      2'd1: {mask, index} = {tags_mask[7:4], tags_index[15:8]};
+      2'd2: {mask, index} = {tags_mask[11:8], tags_index[23:16]};
+      default: {mask, index} = {tags_mask[15:12], tags_index[31:24]};
+    endcase
+    if (!tags)
+      mask = 4'b1111;
+    if (!tags || !unpool)
+      index = 8'd0;
+  end
+
+  relu_keep u_rule (
+    .negative({value_data[63], value_data[47], value_data[31], value_data[15]}),
+    .mask(mask),
+    .method(method),
+    .enable(relu),
+    .keep(keep)
+  );
+
+  genvar k;
+  generate
+    for (k = 0; k < 4; k = k + 1) begin : g_write
+      assign write[k] = value_data[16*k +: 16] != 16'd0 && keep[k] && positions[index[2*k +: 2]];
+    end
+  endgenerate
+
+  // ---- One value a cycle ----
+  wire        word_valid, finish, finish_ready, pick_valid;
+  wire [1:0]  pick_position;
+  wire [15:0] pick_value;
+  reg  [7:0]  held_index;
+  reg  [8:0]  held_word;
+  reg  [3:0]  held_positions;
+  reg  [3:0]  held_write;   // of the word that was taken in the cycle before, with held_new
+  reg         held_new;
+  reg         held_pixel_last, held_row_last;
+  wire        counts_ready;
+
+  assign finish_ready = !held_pixel_last || counts_ready;
+
+  nonzero_squeezer u_squeezer (
+    .clk(clk),
+    .rst(rst),
+    .in_valid(take),
+    .in_ready(squeezer_ready),
+    .in_values(value_data),
+    .in_write(write),
+    .word_valid(word_valid),
+    .finish(finish),
+    .finish_ready(finish_ready),
+    .pick_valid(pick_valid),
+    .pick_position(pick_position),
+    .pick_value(pick_value)
+  );
+
+  always @(posedge clk) begin
+    if (take) begin
+      held_index <= index;
+      held_word <= word;
+      held_positions <= positions;
+      held_pixel_last <= pixel_last;
+      held_row_last <= row_last;
+    end
+    held_write <= write;
+    held_new <= take;
+    dropped <= held_new ? {2'd0, !held_write[0]} + {2'd0, !held_write[1]} + {2'd0, !held_write[2]} +
+                          {2'd0, !held_write[3]} : 3'd0;
+    if (rst) begin
+      held_new <= 1'b0;
+      dropped <= 3'd0;
+    end
+  end
+
+  // ---- Where it goes: first entry and count address of the pixel, or of its window's first pixel ----
+  wire        pixel_end = finish && held_pixel_last;
+  reg  [12:0] pixel_entry, row_entry;
+  reg  [8:0]  pixel_count, row_count;
+  reg  [43:0] counts;
+  reg  [43:0] next_counts;
+  reg  [1:0]  pick_index;
+  reg  [10:0] pick_count;
+
+  wire [12:0] next_row_entry = row_entry + (unpool ? {row_entries[10:0], 2'd0} : {row_entries[11:0], 1'b0});
+  wire [8:0]  next_row_count = row_count + (unpool ? {buffer_columns[6:0], 2'd0} : {buffer_columns, 1'b0});
+  wire [12:0] pixel_entries = unpool ? {1'b0, slot, 1'b0} : {2'd0, slot};
+  // The window of the first row starts `crop` above and left of the buffer: such positions are not written.
+  reg  [12:0] first_entry_row;
+  reg  [8:0]  first_count_row;
+  wire [12:0] first_entry = first_entry_row - (crop_column ? {2'd0, slot} : 13'd0);
+  wire [8:0]  first_count = first_count_row - {8'd0, crop_column};
+
+  always @* begin
+    first_entry_row = 13'd0;
+    first_count_row = 9'd0;
+    if (HALF == 0) begin
+      if (crop_row) begin
+        first_entry_row = -row_entries;
+        first_count_row = -{1'b0, buffer_columns};
+      end
+    end else if (unpool && !crop_row) begin
+      first_entry_row = {row_entries[11:0], 1'b0};
+      first_count_row = {buffer_columns, 1'b0};
+    end else begin
+      first_entry_row = row_entries;
+      first_count_row = {1'b0, buffer_columns};
+    end
+  end
+
+  always @* begin
+    case (pick_position)
+      2'd0: pick_index = held_index[1:0];
+      2'd1: pick_index = held_index[3:2];
+      2'd2: pick_index = held_index[5:4];
+      default: pick_index = held_index[7:6];
+    endcase
+    case (pick_index)
+      2'd0: pick_count = counts[10:0];
+      2'd1: pick_count = counts[21:11];
+      2'd2: pick_count = counts[32:22];
+      default: pick_count = counts[43:33];
+    endcase
+    next_counts[10:0] = counts[10:0] + {10'd0, pick_valid && pick_index == 2'd0};
+    next_counts[21:11] = counts[21:11] + {10'd0, pick_valid && pick_index == 2'd1};
+    next_counts[32:22] = counts[32:22] + {10'd0, pick_valid && pick_index == 2'd2};
+    next_counts[43:33] = counts[43:33] + {10'd0, pick_valid && pick_index == 2'd3};
+  end
+
+  always @(posedge clk) begin
+    if (start) begin
+      pixel_entry <= first_entry;
+      row_entry <= first_entry;
+      pixel_count <= first_count;
+      row_count <= first_count;
+    end else if (pixel_end) begin
+      if (held_row_last) begin
+        pixel_entry <= next_row_entry;
+        row_entry <= next_row_entry;
+        pixel_count <= next_row_count;
+        row_count <= next_row_count;
+      end else begin
+        pixel_entry <= pixel_entry + pixel_entries;
+        pixel_count <= pixel_count + (unpool ? 9'd2 : 9'd1);
+      end
+    end
+    if (start || pixel_end)
+      counts <= 44'd0;
+    else
+      counts <= next_counts;
+  end
+
+  // ---- Address: list, then place in the window ----
+  reg         sum_valid;
+  reg  [12:0] sum_address;
+  reg  [1:0]  sum_index;
+  reg  [26:0] sum_data;
+  reg  [12:0] window_offset;
+
+  always @* begin
+    case (sum_index)
+      2'd0: window_offset = 13'd0;
+      2'd1: window_offset = {2'd0, slot};
+      2'd2: window_offset = row_entries;
+      default: window_offset = diagonal;
+    endcase
+  end
+
+  always @(posedge clk) begin
+    sum_valid <= pick_valid;
+    sum_address <= pixel_entry + {2'd0, pick_count};
+    sum_index <= pick_index;
+    sum_data <= {held_word, pick_position, pick_value};
+    entry_write <= sum_valid;
+    entry_address <= sum_address + window_offset;
+    entry_data <= sum_data;
+    if (rst) begin
+      sum_valid <= 1'b0;
+      entry_write <= 1'b0;
+    end
+  end
+
+  // ---- Counts ----
+  wire counts_empty;
+
+  count_queue u_counts (
+    .clk(clk),
+    .rst(rst),
+    .row_pixels(buffer_columns),
+    .in_valid(pixel_end),
+    .in_ready(counts_ready),
+    .in_write(held_positions),
+    .in_address(pixel_count),
+    .in_counts(next_counts),
+    .out_valid(count_valid),
+    .out_ready(count_ready),
+    .out_address(count_address),
+    .out_count(count_data),
+    .empty(counts_empty)
+  );
+
+  assign active = word_valid || !counts_empty;
+  assign done = !running && !word_valid && !sum_valid && counts_empty;
+
+endmodule
+
+`default_nettype wire

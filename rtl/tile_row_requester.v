@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tile_row_requester: asks one read port for the rows of a tile that belong to one half of the tile loader.
+//
+// Half h has source rows h, h+2, ... For each the requester offers one request for the values and, with `tags`, one for the
+// tags, aligned down to 8 bytes and long enough to cover the row's pieces. It runs ahead as far as the read port lets it.
+//
+// Contract: `start` is a pulse while idle; the job's fields must be stable from it until `busy` is low again. Both request
+// ports are valid/ready; the requests of the next row are offered when both of this row have been taken.
+// Format: addresses and pitches in bytes; row_words in words of 64 bits, row_pieces in pieces of 16 bits.
+
+`default_nettype none
+
+module tile_row_requester #(
+  parameter HALF = 0
+) (
+  input  wire        clk,
+  input  wire        rst,
+
+  input  wire        start,
+  output wire        busy,
+  input  wire [7:0]  source_rows,
+  input  wire [31:0] source_address,
+  input  wire [31:0] source_row_pitch,
+  input  wire [15:0] row_words,
+  input  wire        tags,
+  input  wire [31:0] tag_address,
+  input  wire [31:0] tag_row_pitch,
+  input  wire [15:0] row_pieces,
+
+  output reg         value_request_valid,
+  input  wire        value_request_ready,
+  output wire [31:0] value_request_address,
+  output wire [15:0] value_request_words,
+  output reg         tag_request_valid,
+  input  wire        tag_request_ready,
+  output wire [31:0] tag_request_address,
+  output wire [15:0] tag_request_words
+);
+
+  initial begin
+    if (HALF != 0 && HALF != 1) begin
+      $display("%m: HALF is %0d but must be 0 or 1", HALF);
+      $finish;
+    end
+  end
+
+  reg [7:0]  rows_left;      // the offered row included
+  reg [31:0] value_address;  // of the offered row
+  reg [31:0] tag_position;   // of the offered row's first piece
+
+  wire [8:0] half_rows = (HALF == 0) ? {1'b0, source_rows} + 9'd1 : {1'b0, source_rows};
+  wire       unused_row_bit = half_rows[0];
+
+  wire row_taken = (!value_request_valid || value_request_ready) && (!tag_request_valid || tag_request_ready);
+  wire advance = busy && row_taken;
+
+  // One adder each for the first row's address and the steps of two rows.
+  wire [31:0] value_base = start ? source_address : value_address;
+  wire [31:0] tag_base = start ? tag_address : tag_position;
+  wire [31:0] value_step = start ? (HALF == 0 ? 32'd0 : source_row_pitch) : {source_row_pitch[30:0], 1'b0};
+  wire [31:0] tag_step = start ? (HALF == 0 ? 32'd0 : tag_row_pitch) : {tag_row_pitch[30:0], 1'b0};
+
+  wire [16:0] covered_pieces = {1'b0, row_pieces} + {15'd0, tag_position[2:1]} + 17'd3;
+  wire [2:0]  unused_bits = {tag_position[0], covered_pieces[1:0]};
+
+  assign busy = rows_left != 8'd0;
+  assign value_request_address = value_address;
+  assign value_request_words = row_words;
+  assign tag_request_address = {tag_position[31:3], 3'd0};
+  assign tag_request_words = {1'b0, covered_pieces[16:2]};
+
+  always @(posedge clk) begin
+    if (start || advance) begin
+      value_address <= value_base + value_step;
+      tag_position <= tag_base + tag_step;
+    end
+    if (value_request_ready)
+      value_request_valid <= 1'b0;
+    if (tag_request_ready)
+      tag_request_valid <= 1'b0;
+    if (start) begin
+      rows_left <= half_rows[8:1];
+      value_request_valid <= half_rows[8:1] != 8'd0;
+      tag_request_valid <= half_rows[8:1] != 8'd0 && tags;
+    end else if (advance) begin
+      rows_left <= rows_left - 8'd1;
+      value_request_valid <= rows_left != 8'd1;
+      tag_request_valid <= rows_left != 8'd1 && tags;
+    end
+    if (rst) begin
+      rows_left <= 8'd0;
+      value_request_valid <= 1'b0;
+      tag_request_valid <= 1'b0;
+    end
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// unit_dispatcher: starts tile jobs in one conv group and hands their output units to its two streams.
+//
+// With B blocks of output channels in a job, group g computes block g % B and, of the units, those with
+// (row + column) % copies == g / B, copies = GROUPS / B. Whichever stream is free gets the next unit.
+//
+// Contract: a job starts when its tile is loaded (`tile_loaded` pulses, one a job), its weights are there
+//   (`weights_loaded` >= job_wait_weights) and its output bank has been read out (`bank_released` pulses, two banks to begin with).
+//   The job's fields stay up until `job_ready`, when both scanners have finished with it. `computed` pulses, in job order, when every unit of a job
+//   has left the group. Input and output bank is the job number modulo 2. A group without work in a job reports it all the same.
+// Numbers: positions signed in input pixels, addresses modulo their width.
+`default_nettype none
+
+module unit_dispatcher #(
+    parameter GROUPS = 4,
+    parameter GROUP = 0,
+    parameter ENTRY_ADDRESS_BITS = 13,
+    parameter PIXEL_BITS = 9,
+    parameter OUTPUT_ADDRESS_BITS = 9
+) (
+    input  wire                           clk,
+    input  wire                           rst,
+    // Tokens.
+    input  wire                           tile_loaded,
+    input  wire                           bank_released,
+    input  wire [                   23:0] weights_loaded,
+    output reg                            computed,
+    // Job.
+    input  wire                           job_valid,
+    output wire                           job_ready,
+    input  wire [                   23:0] job_wait_weights,
+    input  wire [                    7:0] job_buffer_columns,
+    input  wire [                   10:0] job_slot,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] job_row_entries,
+    input  wire [                    7:0] job_unit_rows,
+    input  wire [                    7:0] job_unit_columns,
+    input  wire [                    3:0] job_stride_x,
+    input  wire [                    2:0] job_blocks,
+    input  wire [                    7:0] job_origin_row,
+    input  wire [                    7:0] job_origin_column,
+    input  wire                           job_pool,
+    input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_words,
+    input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_pieces,
+    output reg                            bank,
+    // Units to the two streams.
+    output wire [                    1:0] unit_valid,
+    input  wire [                    1:0] unit_ready,
+    output reg signed [              9:0] unit_row,
+    output reg signed [              9:0] unit_column,
+    output reg  [         PIXEL_BITS-1:0] unit_pixel,
+    output reg  [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
+    output wire                           unit_parity,
+    output reg  [OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
+    output reg  [OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
+    input  wire [                    1:0] scanner_busy,
+    input  wire [                    1:0] unit_done,
+    input  wire [                    1:0] unit_done_bank
+);
+
+  initial begin
+    if (GROUPS != 1 && GROUPS != 2 && GROUPS != 4) begin
+      $display("%m: GROUPS must be 1, 2 or 4, not %0d", GROUPS);
+      $finish;
+    end
+  end
+
+  localparam WAIT = 3'd0, STEPS = 3'd1, ORIGIN = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
+
+  // What the number of blocks means for this group.
+  localparam [31:0] GROUP_NUMBER = GROUP, GROUP_HALF = GROUP / 2, GROUP_ODD = GROUP % 2, GROUP_THIRD = GROUP % 3;
+  wire [1:0] group = GROUP_NUMBER[1:0];
+  wire one_block = (job_blocks == 3'd1);
+  wire two_blocks = (job_blocks == 3'd2);
+  wire [1:0] copies_log2 = (GROUPS == 4) ? (one_block ? 2'd2 : two_blocks ? 2'd1 : 2'd0)
+                         : (GROUPS == 2) ? (one_block ? 2'd1 : 2'd0) : 2'd0;
+  wire [1:0] set = one_block ? group : two_blocks ? GROUP_HALF[1:0] : 2'd0;
+  wire [1:0] block = one_block ? 2'd0 : two_blocks ? GROUP_ODD[1:0] : (job_blocks == 3'd3) ? GROUP_THIRD[1:0] : group;
+  wire idle_group = (job_blocks == 3'd3) && (GROUP == 3);
+
+  reg [2:0] state;
+  reg [7:0] row, column;
+  // Steps: from one unit to the next, and from one unit of this group to its next.
+  reg [ENTRY_ADDRESS_BITS-1:0] step_entries, jump_entries;
+  reg [2:0] step_pixels;
+  reg [4:0] jump_pixels;
+  reg [OUTPUT_ADDRESS_BITS-1:0] step_words, jump_words, step_pieces, jump_pieces;
+  reg [2:0] jump_units;
+  // Values of the row's unit 0.
+  reg signed [9:0] row_input;
+  reg [PIXEL_BITS-1:0] row_pixel;
+  reg [ENTRY_ADDRESS_BITS-1:0] row_entry;
+  reg [OUTPUT_ADDRESS_BITS-1:0] row_words, row_pieces;
+
+  // ---- Credits and completion.
+  reg [2:0] loaded_tiles;
+  reg [1:0] free_banks;
+  reg [8:0] outstanding0, outstanding1;  // units on their way, for each bank
+  reg [1:0] dispatched;
+  reg oldest;  // bank of the oldest job not yet reported
+
+  wire weights_ready = (weights_loaded >= job_wait_weights);
+  reg can_start;
+  wire job_start = (state == WAIT) && can_start && job_valid;
+  assign job_ready = (state == SCANNERS) && (scanner_busy == 2'b00);
+
+  wire have_unit = (state == UNITS) && (column < job_unit_columns);
+  reg prefer;
+  wire choice = unit_ready[prefer] ? prefer : !prefer;
+  assign unit_valid = have_unit ? (choice ? 2'b10 : 2'b01) : 2'b00;
+  wire unit_taken = have_unit && unit_ready[choice];
+  assign unit_parity = row[0];
+
+  wire [1:0] finish0 = {unit_done[1] && !unit_done_bank[1], unit_done[0] && !unit_done_bank[0]};
+  wire [1:0] finish1 = {unit_done[1] && unit_done_bank[1], unit_done[0] && unit_done_bank[0]};
+  wire report = dispatched[oldest] && (oldest ? outstanding1 : outstanding0) == 9'd0;
+
+  always @(posedge clk) begin
+    computed <= report;
+    if (report) oldest <= !oldest;
+    loaded_tiles <= loaded_tiles + {2'd0, tile_loaded} - {2'd0, job_start};
+    free_banks <= free_banks + {1'b0, bank_released} - {1'b0, job_start};
+    can_start <= job_valid && weights_ready && !job_start
+                 && (loaded_tiles != 3'd0) && (free_banks != 2'd0) && (state == WAIT);
+    outstanding0 <= outstanding0 + {8'd0, unit_taken && !bank} - {8'd0, finish0[0]} - {8'd0, finish0[1]};
+    outstanding1 <= outstanding1 + {8'd0, unit_taken && bank} - {8'd0, finish1[0]} - {8'd0, finish1[1]};
+    if (job_ready) dispatched[bank] <= 1'b1;
+    if (report) dispatched[oldest] <= 1'b0;
+    if (rst) begin
+      computed <= 1'b0;
+      oldest <= 1'b0;
+      loaded_tiles <= 3'd0;
+      free_banks <= 2'd2;
+      can_start <= 1'b0;
+      outstanding0 <= 9'd0;
+      outstanding1 <= 9'd0;
+      dispatched <= 2'b00;
+    end
+  end
+
+  // ---- Units in row-major order.
+  wire [1:0] stride_log2 = job_pool ? 2'd1 : job_stride_x[2] ? 2'd2 : job_stride_x[1] ? 2'd1 : 2'd0;
+  wire [OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(OUTPUT_ADDRESS_BITS - 3) {1'b0}}, job_blocks};
+  wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
+  wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, job_slot};
+  wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, job_buffer_columns};
+  // Origins are small and signed: -8..7 rows and columns.
+  wire [ENTRY_ADDRESS_BITS-1:0] origin_entry =
+      (job_origin_row[0] ? job_row_entries : {ENTRY_ADDRESS_BITS{1'b0}})
+      + (job_origin_row[1] ? job_row_entries << 1 : {ENTRY_ADDRESS_BITS{1'b0}})
+      + (job_origin_row[2] ? job_row_entries << 2 : {ENTRY_ADDRESS_BITS{1'b0}})
+      - (job_origin_row[3] ? job_row_entries << 3 : {ENTRY_ADDRESS_BITS{1'b0}});
+  wire [ENTRY_ADDRESS_BITS-1:0] origin_slots =
+      (job_origin_column[0] ? slot_wide : {ENTRY_ADDRESS_BITS{1'b0}})
+      + (job_origin_column[1] ? slot_wide << 1 : {ENTRY_ADDRESS_BITS{1'b0}})
+      + (job_origin_column[2] ? slot_wide << 2 : {ENTRY_ADDRESS_BITS{1'b0}})
+      - (job_origin_column[3] ? slot_wide << 3 : {ENTRY_ADDRESS_BITS{1'b0}});
+  wire [PIXEL_BITS-1:0] origin_pixel =
+      (job_origin_row[0] ? columns_wide : {PIXEL_BITS{1'b0}})
+      + (job_origin_row[1] ? columns_wide << 1 : {PIXEL_BITS{1'b0}})
+      + (job_origin_row[2] ? columns_wide << 2 : {PIXEL_BITS{1'b0}})
+      - (job_origin_row[3] ? columns_wide << 3 : {PIXEL_BITS{1'b0}});
+
+  // The first unit of this group in the row: (set - row) modulo copies.
+  wire [1:0] skip = (set - row[1:0]) & ((copies_log2 == 2'd2) ? 2'd3 : (copies_log2 == 2'd1) ? 2'd1 : 2'd0);
+  wire [9:0] skip_pixels = (skip[0] ? {7'd0, step_pixels} : 10'd0) + (skip[1] ? {6'd0, step_pixels, 1'b0} : 10'd0);
+  wire signed [9:0] origin_column_wide = {{2{job_origin_column[7]}}, job_origin_column};
+
+  always @(posedge clk) begin
+    if (unit_taken) prefer <= !choice;
+    case (state)
+      WAIT: if (job_start) state <= idle_group ? SCANNERS : STEPS;
+      STEPS: begin
+        row <= 8'd0;
+        step_entries <= slot_wide << stride_log2;
+        step_pixels <= 3'd1 << stride_log2;
+        step_words <= blocks_wide << 2;
+        step_pieces <= job_pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
+        jump_units <= 3'd1 << copies_log2;
+        row_input <= {{2{job_origin_row[7]}}, job_origin_row};
+        row_pixel <= origin_pixel;
+        row_entry <= origin_entry;
+        state <= ORIGIN;
+      end
+      ORIGIN: begin
+        jump_entries <= step_entries << copies_log2;
+        jump_pixels <= {2'd0, step_pixels} << copies_log2;
+        jump_words <= step_words << copies_log2;
+        jump_pieces <= step_pieces << copies_log2;
+        row_pixel <= row_pixel + origin_column_wide[PIXEL_BITS-1:0];
+        row_entry <= row_entry + origin_slots;
+        row_words <= block_wide << 2;
+        row_pieces <= job_pool ? block_wide + (block_wide << 1) : block_wide;
+        state <= ROW;
+      end
+      ROW: begin
+        column <= {6'd0, skip};
+        unit_row <= row_input;
+        unit_column <= origin_column_wide + skip_pixels;
+        unit_pixel <= row_pixel + skip_pixels[PIXEL_BITS-1:0];
+        unit_entry <= row_entry + (skip[0] ? step_entries : {ENTRY_ADDRESS_BITS{1'b0}})
+                      + (skip[1] ? step_entries << 1 : {ENTRY_ADDRESS_BITS{1'b0}});
+        unit_word_address <= row_words + (skip[0] ? step_words : {OUTPUT_ADDRESS_BITS{1'b0}})
+                             + (skip[1] ? step_words << 1 : {OUTPUT_ADDRESS_BITS{1'b0}});
+        unit_tag_address <= row_pieces + (skip[0] ? step_pieces : {OUTPUT_ADDRESS_BITS{1'b0}})
+                            + (skip[1] ? step_pieces << 1 : {OUTPUT_ADDRESS_BITS{1'b0}});
+        state <= UNITS;
+      end
+      UNITS:
+      if (!have_unit) begin
+        row <= row + 8'd1;
+        row_input <= row_input + (job_pool ? 10'sd2 : 10'sd1);
+        row_pixel <= row_pixel + (job_pool ? columns_wide << 1 : columns_wide);
+        row_entry <= row_entry + (job_pool ? job_row_entries << 1 : job_row_entries);
+        if (row[0]) begin
+          row_words  <= row_words + job_row_words;
+          row_pieces <= row_pieces + job_row_pieces;
+        end
+        state <= (row + 8'd1 == job_unit_rows) ? SCANNERS : ROW;
+      end else if (unit_taken) begin
+        column <= column + {5'd0, jump_units};
+        unit_column <= unit_column + {5'd0, jump_pixels};
+        unit_pixel <= unit_pixel + {{(PIXEL_BITS - 5) {1'b0}}, jump_pixels};
+        unit_entry <= unit_entry + jump_entries;
+        unit_word_address <= unit_word_address + jump_words;
+        unit_tag_address <= unit_tag_address + jump_pieces;
+      end
+      default: if (job_ready) state <= WAIT;  // SCANNERS
+    endcase
+    if (job_ready) bank <= !bank;
+    if (rst) begin
+      state  <= WAIT;
+      bank   <= 1'b0;
+      prefer <= 1'b0;
+    end
+  end
+
+  wire unused_bits = &{1'b0, job_stride_x[3], job_stride_x[0], skip_pixels[9:PIXEL_BITS]};
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vector_drain: from finished accumulators to memory: bias, requantisation, ReLU, packing, mask pieces, writing.
+//
+// `start` begins a job whose accumulators are in the lanes' result memories (`start_empty`: they are all zero). One output a
+// cycle passes: stage 1 picks the accumulator and its initial value (the next word of the bias stream, else the rounding
+// constant), stage 2 adds, stage 3 requantises; then four values make a word and sixteen mask bits a piece. The job's `words`
+// words are written first, then, with `store_tags`, ceil(words / 4) pieces, byte strobes covering just them (mask bits of
+// outputs beyond `words` are 0). `busy` falls with `done` when all write responses have arrived.
+// While `bias_owner` the response stream of the read port belongs to this module.
+//
+// Stalls: the whole pipeline holds when a packed word waits behind one that the write port has not taken (registered
+// condition: no path from data_ready to the pipeline), and when a bias word is missing.
+
+`default_nettype none
+
+module vector_drain (
+  input  wire         clk,
+  input  wire         rst,
+  input  wire         start,
+  input  wire         start_empty,
+  output wire         busy,
+  output wire         done,
+  // job: stable from start to done
+  input  wire         job_has_bias,
+  input  wire [5:0]   job_shift,
+  input  wire         job_relu,
+  input  wire         job_store_tags,
+  input  wire [31:0]  job_destination_address,
+  input  wire [31:0]  job_tag_destination,
+  input  wire [6:0]   job_words,
+  // the four lanes' result memories
+  output wire [5:0]   result_row,
+  input  wire [191:0] result,
+  // bias words
+  output wire         bias_owner,
+  input  wire         bias_valid,
+  output wire         bias_ready,
+  input  wire [47:0]  bias_data,
+  // write client
+  output wire         request_valid,
+  input  wire         request_ready,
+  output wire [31:0]  request_address,
+  output wire [15:0]  request_words,
+  output reg          data_valid,
+  input  wire         data_ready,
+  output reg  [63:0]  data,
+  output reg  [7:0]   strobe,
+  input  wire         write_done,
+  // events
+  output wire         active,
+  output wire         blocked
+);
+
+  localparam [2:0] IDLE = 3'd0;
+  localparam [2:0] LANES = 3'd1;   // outputs enter the pipeline
+  localparam [2:0] FLUSH = 3'd2;   // the last ones leave it
+  localparam [2:0] PIECES = 3'd3;  // mask pieces are packed
+  localparam [2:0] FINISH = 3'd4;  // wait for the write responses
+  reg [2:0] state;
+
+  // ---- Lengths of the job
+  wire [6:0] last_word_wide = job_words - 7'd1;
+  wire [5:0] last_word = last_word_wide[5:0];
+  wire [3:0] last_piece = last_word[5:2];
+  wire [1:0] skip = job_tag_destination[2:1];                        // pieces before ours in the first tag word
+  wire [4:0] end_position = {1'b0, last_piece} + {3'd0, skip};       // place of the last piece
+  wire [4:0] last_position = {end_position[4:2], 2'b11};             // the end of the last tag word
+
+  // ---- Stage 0: walk through the outputs, whole pieces
+  reg  [7:0] lane;
+  wire       wanted = lane[7:2] <= last_word;
+  wire       stall;
+  wire       wants_bias = state == LANES && job_has_bias && wanted;
+  wire       step = state == LANES && !stall && (!wants_bias || bias_valid);
+  wire       last_lane = lane == {last_piece, 4'hf};
+
+  assign result_row = lane[7:2];
+  assign bias_owner = wants_bias;
+  assign bias_ready = wants_bias && !stall;
+
+  // ---- Stages 1 to 3: accumulator and initial value, sum, value
+  reg               empty;
+  reg               valid_1, valid_2, valid_3;
+  reg               wanted_1, wanted_2, wanted_3;
+  reg               piece_end_1, piece_end_2, piece_end_3;
+  reg        [47:0] accumulator_1;
+  reg        [47:0] initial_1;
+  reg        [47:0] sum_2;
+  reg signed [15:0] value_3;
+  wire signed [15:0] requantised;
+  wire       [47:0] power = 48'd1 << job_shift;
+  wire       [47:0] picked = lane[1] ? (lane[0] ? result[191:144] : result[143:96]) :
+                                       (lane[0] ? result[95:48] : result[47:0]);
+
+  requantise requantise_i (
+    .accumulator(sum_2),
+    .shift(job_shift),
+    .value(requantised)
+  );
+
+  always @(posedge clk) begin
+    if (!stall) begin
+      if (empty)
+        accumulator_1 <= 48'd0;
+      else
+        accumulator_1 <= picked;
+      initial_1 <= job_has_bias ? bias_data : {1'b0, power[47:1]};
+      sum_2 <= accumulator_1 + initial_1;
+      value_3 <= requantised;
+      {wanted_1, wanted_2, wanted_3} <= {wanted, wanted_1, wanted_2};
+      {piece_end_1, piece_end_2, piece_end_3} <= {lane[3:0] == 4'hf, piece_end_1, piece_end_2};
+    end
+  end
+
+  // ---- Mask pieces
+  (* ram_style = "distributed" *) reg [15:0] pieces [0:15];
+  reg  [14:0] mask;
+  reg  [3:0]  piece_count;
+  wire        mask_bit = wanted_3 && value_3 > 16'sd0;
+  wire        mask_step = valid_3 && !stall;
+
+  always @(posedge clk) begin
+    if (mask_step)
+      mask <= {mask_bit, mask[14:1]};
+    if (mask_step && piece_end_3)
+      pieces[piece_count] <= {mask_bit, mask};
+  end
+
+  // ---- Packing: four steps fill a word, of values first, of pieces later
+  reg  [4:0]  position;
+  wire [4:0]  piece_wide = position - {3'd0, skip};
+  wire        piece_inside = position >= {3'd0, skip} && position <= end_position;
+  wire [15:0] piece = pieces[piece_wide[3:0]] & {16{piece_inside}};
+  wire [15:0] relu_value = (job_relu && value_3[15]) ? 16'd0 : value_3;
+  wire        value_step = mask_step && wanted_3;
+  wire        piece_step = state == PIECES && !stall;
+  wire        pack_step = value_step || piece_step;
+  reg  [1:0]  fill;
+  reg         full;
+  reg  [63:0] packed_data;
+  reg  [7:0]  packed_strobe;
+  wire        unload = full && (!data_valid || data_ready);
+
+  assign stall = full && data_valid;
+
+  always @(posedge clk) begin
+    if (pack_step) begin
+      packed_data <= {state == PIECES ? piece : relu_value, packed_data[63:16]};
+      packed_strobe <= {{2{state != PIECES || piece_inside}}, packed_strobe[7:2]};
+    end
+    if (unload) begin
+      data <= packed_data;
+      strobe <= packed_strobe;
+    end
+  end
+
+  // ---- Write requests: words, then tags
+  reg        request_pending;
+  reg        tags_pending;
+  reg  [1:0] outstanding;
+  wire       accepted = request_valid && request_ready;
+
+  assign request_valid = request_pending || tags_pending;
+  assign request_address = request_pending ? job_destination_address : {job_tag_destination[31:3], 3'd0};
+  assign request_words = request_pending ? {9'd0, job_words} : {13'd0, end_position[4:2]} + 16'd1;
+
+  // ---- Control
+  wire all_out = !full && !data_valid && !request_valid && outstanding == 2'd0;
+
+  assign busy = state != IDLE;
+  assign done = state == FINISH && all_out;
+  assign active = step || piece_step;
+  assign blocked = busy && (stall || state == FINISH);
+
+  always @(posedge clk) begin
+    if (!stall)
+      {valid_1, valid_2, valid_3} <= {step, valid_1, valid_2};
+    if (mask_step && piece_end_3)
+      piece_count <= piece_count + 4'd1;
+    if (pack_step)
+      fill <= fill + 2'd1;
+    if (pack_step && fill == 2'd3)
+      full <= 1'b1;
+    else if (unload)
+      full <= 1'b0;
+    if (unload)
+      data_valid <= 1'b1;
+    else if (data_ready)
+      data_valid <= 1'b0;
+
+    if (accepted && request_pending)
+      request_pending <= 1'b0;
+    else if (accepted)
+      tags_pending <= 1'b0;
+    outstanding <= outstanding + {1'b0, accepted} - {1'b0, write_done};
+
+    case (state)
+      IDLE: begin
+        if (start) begin
+          state <= (job_words == 7'd0) ? FINISH : LANES;
+          request_pending <= job_words != 7'd0;
+          tags_pending <= job_words != 7'd0 && job_store_tags;
+        end
+        empty <= start_empty;
+        lane <= 8'd0;
+        position <= 5'd0;
+        piece_count <= 4'd0;
+        fill <= 2'd0;
+      end
+      LANES: begin
+        if (step)
+          lane <= lane + 8'd1;
+        if (step && last_lane)
+          state <= FLUSH;
+      end
+      FLUSH: begin
+        if (!valid_1 && !valid_2 && !valid_3)
+          state <= job_store_tags ? PIECES : FINISH;
+      end
+      PIECES: begin
+        if (piece_step)
+          position <= position + 5'd1;
+        if (piece_step && position == last_position)
+          state <= FINISH;
+      end
+      default: begin
+        if (all_out)
+          state <= IDLE;
+      end
+    endcase
+
+    if (rst) begin
+      state <= IDLE;
+      {valid_1, valid_2, valid_3} <= 3'b000;
+      full <= 1'b0;
+      data_valid <= 1'b0;
+      request_pending <= 1'b0;
+      tags_pending <= 1'b0;
+      outstanding <= 2'd0;
+    end
+  end
+
+  wire unused_drain = &{1'b0, last_word_wide[6], end_position[1:0], piece_wide[4], power[0], job_tag_destination[0]};
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vector_loader: reads a job's input vector, applies the ReLU rule of the method and sends its non-zero values on.
+//
+// Values and tags come through one read client, in turn: a tag word, then the up to 16 words of values (64 inputs) that its
+// 64 mask bits cover, and so on; the first stretch is shorter when the tags do not start on a word. Tags are read only when
+// the rule looks at them (relu, tags and not deconvnet). Output: one entry a cycle for each non-zero value, in order:
+// value, and byte offset of its matrix row = input number << pitch_log2. An entry is held back until it is known whether
+// another follows, so that the last one of the job can say so; a vector of zeros makes one entry that is last and empty.
+// A word with k non-zero values takes max(1, k) cycles.
+//
+// Stalls: when an entry is not accepted or words are missing. words >= 1.
+
+`default_nettype none
+
+module vector_loader (
+  input  wire        clk,
+  input  wire        rst,
+  input  wire [1:0]  method,
+  // job
+  input  wire        job_valid,
+  output wire        job_ready,
+  input  wire [31:0] job_vector_address,
+  input  wire [19:0] job_vector_words,
+  input  wire [31:0] job_tag_address,
+  input  wire        job_relu,
+  input  wire        job_tags,
+  input  wire [3:0]  job_pitch_log2,
+  // read client
+  output reg         request_valid,
+  input  wire        request_ready,
+  output reg  [31:0] request_address,
+  output reg  [15:0] request_words,
+  input  wire        response_valid,
+  output wire        response_ready,
+  input  wire [63:0] response_data,
+  // entries
+  output wire        entry_valid,
+  input  wire        entry_ready,
+  output wire        entry_last,
+  output wire        entry_empty,
+  output reg  [31:0] entry_offset,
+  output reg  [15:0] entry_value,
+  // event: zero values met this cycle
+  output wire [2:0]  zeros
+);
+
+  localparam [1:0] DECONVNET = 2'd1;
+  localparam [4:0] STRETCH = 5'd16;  // words of values that one tag word covers
+
+  // ---- Job
+  reg        busy;
+  reg        relu;
+  reg        with_tags;
+  reg  [3:0] pitch_log2;
+  wire       take_job = job_valid && job_ready;
+  wire       job_with_tags = job_relu && job_tags && method != DECONVNET;
+  wire [1:0] job_skip = job_with_tags ? job_tag_address[2:1] : 2'd0;
+
+  assign job_ready = !busy;
+
+  // ---- Requests
+  reg         requesting;
+  reg         request_tags;   // the next request is for a tag word
+  reg  [4:0]  stretch;
+  reg  [19:0] request_left;
+  reg  [31:0] value_address;
+  reg  [31:0] tag_address;
+  wire        request_free = !request_valid || request_ready;
+  wire        last_stretch = request_left <= {15'd0, stretch};
+
+  always @(posedge clk) begin
+    if (take_job) begin
+      value_address <= job_vector_address;
+      tag_address <= {job_tag_address[31:3], 3'd0};
+      request_left <= job_vector_words;
+      stretch <= STRETCH - {1'b0, job_skip, 2'b00};
+      request_tags <= job_with_tags;
+    end else if (requesting && request_free) begin
+      request_tags <= with_tags && !request_tags;
+      if (request_tags) begin
+        request_address <= tag_address;
+        request_words <= 16'd1;
+        tag_address <= tag_address + 32'd8;
+      end else begin
+        request_address <= value_address;
+        request_words <= last_stretch ? {11'd0, request_left[4:0]} : {11'd0, stretch};
+        value_address <= value_address + {24'd0, stretch, 3'd0};
+        request_left <= request_left - {15'd0, stretch};
+        stretch <= STRETCH;
+      end
+    end
+  end
+
+  // ---- Responses: a tag word or a word of values, to which the rule is applied
+  reg         responding;
+  reg         tag_next;
+  reg  [3:0]  nibble;         // which four mask bits belong to the next word
+  reg  [63:0] tag_word;
+  reg  [19:0] response_left;
+  reg  [19:0] next_word_number;
+  reg  [19:0] word_number;
+  reg  [63:0] word;
+  reg  [3:0]  non_zero;       // values of `word` that are still to be sent
+  wire        word_free;
+  wire        load_tag = responding && tag_next && response_valid;
+  wire        load_word = responding && !tag_next && response_valid && word_free;
+  wire [3:0]  mask = with_tags ? tag_word[4*nibble +: 4] : 4'hf;
+  wire [63:0] passed;
+  wire [3:0]  passed_non_zero = {|passed[63:48], |passed[47:32], |passed[31:16], |passed[15:0]};
+
+  assign response_ready = responding && (tag_next || word_free);
+  assign zeros = load_word ? {2'b00, !passed_non_zero[3]} + {2'b00, !passed_non_zero[2]} +
+                             {2'b00, !passed_non_zero[1]} + {2'b00, !passed_non_zero[0]} : 3'd0;
+
+  relu_rule rule (
+    .values(response_data), .mask(mask), .method(method), .enable(relu), .result(passed)
+  );
+
+  always @(posedge clk) begin
+    if (load_tag)
+      tag_word <= response_data;
+    if (load_word) begin
+      word <= passed;
+      word_number <= next_word_number;
+    end
+  end
+
+  // ---- Entries: the lowest non-zero value first, through the holding register
+  reg         held;
+  wire [1:0]  lowest = non_zero[0] ? 2'd0 : non_zero[1] ? 2'd1 : non_zero[2] ? 2'd2 : 2'd3;
+  wire [3:0]  non_zero_rest = non_zero & (non_zero - 4'd1);
+  wire        found = non_zero != 4'd0;
+  wire        hold = found && (!held || entry_ready);
+  wire        finish = busy && !responding && !found;
+
+  assign word_free = !found || (hold && non_zero_rest == 4'd0);
+  assign entry_valid = finish || (held && found);
+  assign entry_last = finish;
+  assign entry_empty = !held;
+
+  always @(posedge clk) begin
+    if (hold) begin
+      entry_offset <= {10'd0, word_number, lowest} << pitch_log2;
+      entry_value <= word[16*lowest +: 16];
+    end
+  end
+
+  // ---- Control
+  always @(posedge clk) begin
+    if (request_free)
+      request_valid <= requesting;
+    if (requesting && request_free && !request_tags && last_stretch)
+      requesting <= 1'b0;
+
+    if (load_tag)
+      tag_next <= 1'b0;
+    if (load_word) begin
+      nibble <= nibble + 4'd1;
+      tag_next <= with_tags && nibble == 4'd15;
+      next_word_number <= next_word_number + 20'd1;
+      response_left <= response_left - 20'd1;
+      responding <= response_left != 20'd1;
+    end
+
+    if (load_word)
+      non_zero <= passed_non_zero;
+    else if (hold)
+      non_zero <= non_zero_rest;
+
+    if (hold)
+      held <= 1'b1;
+    if (finish && entry_ready) begin
+      held <= 1'b0;
+      busy <= 1'b0;
+    end
+
+    if (take_job) begin
+      busy <= 1'b1;
+      relu <= job_relu;
+      with_tags <= job_with_tags;
+      pitch_log2 <= job_pitch_log2;
+      requesting <= 1'b1;
+      responding <= 1'b1;
+      tag_next <= job_with_tags;
+      nibble <= {job_skip, 2'b00};
+      next_word_number <= 20'd0;
+      response_left <= job_vector_words;
+    end
+
+    if (rst) begin
+      busy <= 1'b0;
+      requesting <= 1'b0;
+      responding <= 1'b0;
+      request_valid <= 1'b0;
+      non_zero <= 4'd0;
+      held <= 1'b0;
+    end
+  end
+
+  wire unused_loader = &{1'b0, job_tag_address[0]};
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weight_loader: copies blocks of weights and initial accumulators from memory into the groups' weight buffers.
+//
+// A job is `blocks` blocks, one after another in two planes of memory (plane h, read by port h, holds lanes 8h..8h+7): per
+// block `rows` rows of 2 words, then 8 words of initial accumulators. Block b goes to each group g with g % blocks == b and
+// g < blocks * floor(GROUPS / blocks), always to weight rows base, base+1, ... (modulo WEIGHT_DEPTH).
+//
+// The requests of the job at the head of the FIFO outside go out at once, one a block and port; its data stay in the read
+// port until the job before is done and tiles_computed >= wait_computed. Then it is taken (job_ready, one pulse).
+//
+// Contract: one row in two cycles, one initial accumulator a cycle, while both ports deliver. Writes are always accepted.
+// `loaded` is a pulse, after the last write of a job. A job has at least one block and one row.
+// Format: weight_data holds 16 signed 16-bit weights, lane l in bits [16l+15:16l]; initial_data is signed, 48 bits.
+
+`default_nettype none
+
+module weight_loader #(
+  parameter GROUPS = 4,
+  parameter WEIGHT_DEPTH = 1024
+) (
+  input  wire              clk,
+  input  wire              rst,
+
+  input  wire              job_valid,
+  output wire              job_ready,
+  input  wire [31:0]       job_address0,
+  input  wire [31:0]       job_address1,
+  input  wire [10:0]       job_rows,
+  input  wire [2:0]        job_blocks,
+  input  wire [9:0]        job_base,
+  input  wire              job_bias_bank,
+  input  wire [23:0]       job_wait_computed,
+
+  input  wire [23:0]       tiles_computed,
+  output reg               loaded,
+  output wire              busy,
+
+  // Read ports 0 and 1, client 2.
+  output reg               weight0_request_valid,
+  input  wire              weight0_request_ready,
+  output reg  [31:0]       weight0_request_address,
+  output wire [15:0]       weight0_request_words,
+  input  wire              weight0_response_valid,
+  output wire              weight0_response_ready,
+  input  wire [63:0]       weight0_response_data,
+  output reg               weight1_request_valid,
+  input  wire              weight1_request_ready,
+  output reg  [31:0]       weight1_request_address,
+  output wire [15:0]       weight1_request_words,
+  input  wire              weight1_response_valid,
+  output wire              weight1_response_ready,
+  input  wire [63:0]       weight1_response_data,
+
+  output reg  [GROUPS-1:0] weight_write,
+  output reg  [9:0]        weight_address,
+  output reg  [255:0]      weight_data,
+  output reg  [GROUPS-1:0] initial_write,
+  output reg  [3:0]        initial_lane,
+  output reg               initial_bank,
+  output reg  [47:0]       initial_data
+);
+
+  localparam [31:0] LAST_ROW = WEIGHT_DEPTH - 1;
+  localparam [9:0] ADDRESS_MASK = LAST_ROW[9:0];
+
+  initial begin
+    if (GROUPS < 1 || WEIGHT_DEPTH < 2 || WEIGHT_DEPTH > 1024 || (WEIGHT_DEPTH & (WEIGHT_DEPTH - 1)) != 0) begin
+      $display("%m: GROUPS is %0d, WEIGHT_DEPTH %0d; GROUPS must be at least 1, WEIGHT_DEPTH a power of two up to 1024",
+               GROUPS, WEIGHT_DEPTH);
+      $finish;
+    end
+  end
+
+  // ---- Requests of the job at the head ----
+  reg        issuing;
+  reg        issued;
+  reg        taken;
+  reg  [2:0] requests_left;  // blocks, the offered one included
+
+  wire requests_taken = (!weight0_request_valid || weight0_request_ready) &&
+                        (!weight1_request_valid || weight1_request_ready);
+  wire issue = job_valid && !issuing && !issued;
+  wire issue_next = issuing && requests_taken;
+
+  assign weight0_request_words = {4'd0, job_rows, 1'b0} + 16'd8;
+  assign weight1_request_words = weight0_request_words;
+  assign job_ready = issued && taken;
+
+  always @(posedge clk) begin
+    if (weight0_request_ready)
+      weight0_request_valid <= 1'b0;
+    if (weight1_request_ready)
+      weight1_request_valid <= 1'b0;
+    if (issue) begin
+      issuing <= 1'b1;
+      requests_left <= job_blocks;
+      weight0_request_valid <= 1'b1;
+      weight1_request_valid <= 1'b1;
+      weight0_request_address <= job_address0;
+      weight1_request_address <= job_address1;
+    end else if (issue_next) begin
+      requests_left <= requests_left - 3'd1;
+      if (requests_left == 3'd1) begin
+        issuing <= 1'b0;
+        issued <= 1'b1;
+      end else begin
+        weight0_request_valid <= 1'b1;
+        weight1_request_valid <= 1'b1;
+        weight0_request_address <= weight0_request_address + {13'd0, weight0_request_words, 3'd0};
+        weight1_request_address <= weight1_request_address + {13'd0, weight1_request_words, 3'd0};
+      end
+    end
+    if (job_ready)
+      issued <= 1'b0;
+    if (rst) begin
+      issuing <= 1'b0;
+      issued <= 1'b0;
+      weight0_request_valid <= 1'b0;
+      weight1_request_valid <= 1'b0;
+    end
+  end
+
+  // ---- The job whose data are written ----
+  reg        consuming;
+  reg        tokens_ok;
+  reg        tokens_checked;  // tokens_ok belongs to the job at the head
+  reg [10:0] rows;
+  reg [2:0]  blocks;
+  reg [9:0]  base;
+  reg        bias_bank;
+
+  reg [10:0] rows_left;
+  reg [9:0]  row_address;
+  reg [2:0]  block;
+  reg        second_word;     // of a row
+  reg [3:0]  lane;            // of the initial accumulators, in the order 0, 8, 1, 9, ...: {plane last}
+
+  wire take = job_valid && !taken && !consuming && tokens_checked && tokens_ok;
+  wire in_rows = rows_left != 11'd0;
+  wire both_valid = weight0_response_valid && weight1_response_valid;
+  wire take_row_words = consuming && in_rows && both_valid;
+  wire take_initial = consuming && !in_rows && (lane[0] ? weight1_response_valid : weight0_response_valid);
+  wire row_end = take_row_words && second_word;
+  wire block_end = take_initial && lane == 4'd15;
+  wire job_end = block_end && block == blocks - 3'd1;
+
+  assign weight0_response_ready = consuming && (in_rows ? weight1_response_valid : !lane[0]);
+  assign weight1_response_ready = consuming && (in_rows ? weight0_response_valid : lane[0]);
+  assign busy = job_valid || consuming || loaded;
+
+  // Groups that get the current block.
+  reg [GROUPS-1:0] targets;
+  integer g, n;
+
+  always @* begin
+    targets = {GROUPS{1'b0}};
+    for (g = 0; g < GROUPS; g = g + 1)
+      for (n = 1; n <= 7; n = n + 1)
+        if (blocks == n[2:0] && g < n * (GROUPS / n) && {29'd0, block} == g % n)
+          targets[g] = 1'b1;
+  end
+
+  always @(posedge clk) begin
+    tokens_ok <= tiles_computed >= job_wait_computed;
+    tokens_checked <= job_valid && !job_ready;
+    if (take) begin
+      taken <= 1'b1;
+      consuming <= 1'b1;
+      rows <= job_rows;
+      blocks <= job_blocks;
+      base <= job_base;
+      bias_bank <= job_bias_bank;
+      rows_left <= job_rows;
+      row_address <= job_base & ADDRESS_MASK;
+      block <= 3'd0;
+      second_word <= 1'b0;
+      lane <= 4'd0;
+    end else begin
+      if (job_end)
+        consuming <= 1'b0;
+      if (take_row_words)
+        second_word <= !second_word;
+      if (row_end) begin
+        rows_left <= rows_left - 11'd1;
+        row_address <= (row_address + 10'd1) & ADDRESS_MASK;
+      end
+      if (take_initial)
+        lane <= lane + 4'd1;
+      if (block_end) begin
+        rows_left <= rows;
+        row_address <= base & ADDRESS_MASK;
+        block <= block + 3'd1;
+      end
+    end
+    if (job_ready)
+      taken <= 1'b0;
+    if (rst) begin
+      taken <= 1'b0;
+      consuming <= 1'b0;
+      tokens_checked <= 1'b0;
+    end
+  end
+
+  // ---- Writes: a row is collected in place; it is written while the next row's first words may arrive ----
+  reg finished;
+
+  always @(posedge clk) begin
+    if (take_row_words && !second_word) begin
+      weight_data[63:0] <= weight0_response_data;
+      weight_data[191:128] <= weight1_response_data;
+    end
+    if (row_end) begin
+      weight_data[127:64] <= weight0_response_data;
+      weight_data[255:192] <= weight1_response_data;
+    end
+    weight_write <= row_end ? targets : {GROUPS{1'b0}};
+    weight_address <= row_address;
+    initial_write <= take_initial ? targets : {GROUPS{1'b0}};
+    initial_lane <= {lane[0], lane[3:1]};
+    initial_bank <= bias_bank;
+    initial_data <= lane[0] ? weight1_response_data[47:0] : weight0_response_data[47:0];
+    finished <= job_end;
+    loaded <= finished;
+    if (rst) begin
+      weight_write <= {GROUPS{1'b0}};
+      initial_write <= {GROUPS{1'b0}};
+      finished <= 1'b0;
+      loaded <= 1'b0;
+    end
+  end
+
+endmodule
+
+`default_nettype wire

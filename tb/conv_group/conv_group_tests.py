@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of conv_group: random tile jobs, several in flight, against models/conv_group.py, every transfer bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import fields
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from gradcore.models.conv_group import ConvJob, group_share, transfers
+from tb.support.seeds import test_rng
+from tb.support.stalls import STALLS, stall_pattern
+from tb.support.streams import start_clock_and_reset, wait_until
+
+GROUPS = int(os.environ["GROUPS"])
+GROUP = int(os.environ["GROUP"])
+WEIGHT_DEPTH = 1024
+LANES = 16
+EXTREMES = np.array([-32768, 32767, -1, 1])
+
+
+def random_job(rng: np.random.Generator) -> ConvJob:
+    """A small random job within the hardware's limits."""
+    pool = bool(rng.integers(2))
+    kernel_rows = int(rng.choice([1, 3, 3, 5]))
+    stride_x = 1 if pool else int(rng.choice([1, 1, 2, 4]))
+    kernel_columns = kernel_rows + stride_x - 1
+    unit_rows, unit_columns = int(rng.integers(1, 5)), int(rng.integers(1, 6))
+    slot = 4 * int(rng.integers(1, 6))
+    origin_row, origin_column = int(rng.integers(-2, 2)), int(rng.integers(-2, 2))
+    scale_y, scale_x = (2, 2) if pool else (1, stride_x)
+    return ConvJob(
+        buffer_rows=max(1, unit_rows * scale_y + int(rng.integers(-1, 3))),
+        buffer_columns=max(1, unit_columns * scale_x + int(rng.integers(-1, 3))),
+        slot=slot,
+        unit_rows=unit_rows,
+        unit_columns=unit_columns,
+        kernel_rows=kernel_rows,
+        kernel_columns=kernel_columns,
+        stride_x=stride_x,
+        blocks=int(rng.integers(1, GROUPS + 1)),
+        origin_row=origin_row,
+        origin_column=origin_column,
+        shift=int(rng.choice([0, 7, 14, 20, 47])),
+        relu=bool(rng.integers(2)),
+        pool=pool,
+        tags=bool(rng.integers(2)),
+        weight_base=int(rng.integers(WEIGHT_DEPTH)),
+        tap_rows=slot,
+        initial_bank=int(rng.integers(2)),
+    )
+
+
+def random_tile(rng: np.random.Generator, job: ConvJob) -> np.ndarray:
+    """Values (rows, columns, slot) of a random density, sometimes extreme ones."""
+    shape = (job.buffer_rows, job.buffer_columns, job.slot)
+    values = rng.integers(-32768, 32768, shape)
+    if rng.random() < 0.2:
+        values = rng.choice(EXTREMES, shape)
+    return np.where(rng.random(shape) < rng.choice([0.0, 0.05, 0.3, 1.0]), values, 0)
+
+
+class Bench:
+    """Plays loader, weight loader, output buffer and token counters round one group."""
+
+    def __init__(self, dut, jobs: list[ConvJob], stalls: str, rewrite: bool) -> None:
+        self.dut, self.jobs, self.rewrite = dut, jobs, rewrite
+        rng = test_rng()
+        self.tiles = [random_tile(rng, job) for job in jobs]
+        self.weights = rng.integers(-32768, 32768, (WEIGHT_DEPTH, LANES))
+        self.initial = rng.integers(-(1 << 40), 1 << 40, (2, LANES))
+        self.stalls = [stall_pattern(stalls) for _ in range(2)]
+        self.received: list[dict] = [{}, {}]
+        self.computed = 0
+        self.checked = 0
+
+    async def start(self) -> None:
+        dut = self.dut
+        for name in ("tile_loaded", "bank_released", "weights_loaded", "job_valid", "entry_write", "count_write", "weight_write",
+                     "initial_write", "transfer_ready", "entry_bank"):  # fmt: skip
+            getattr(dut, name).value = 0
+        await start_clock_and_reset(dut)
+        for row in range(WEIGHT_DEPTH):
+            await self.write_weights(row)
+        for bank in (0, 1):
+            for lane in range(LANES):
+                dut.initial_write.value = 1
+                dut.initial_write_address.value = bank * LANES + lane
+                dut.initial_write_data.value = int(self.initial[bank, lane]) & ((1 << 48) - 1)
+                await RisingEdge(dut.clk)
+        dut.initial_write.value = 0
+        for task in (self.load_tiles, self.send_jobs, self.take_transfers, self.watch_computed):
+            cocotb.start_soon(task())
+        if self.rewrite:
+            cocotb.start_soon(self.rewrite_weights())
+
+    async def write_weights(self, row: int) -> None:
+        dut = self.dut
+        dut.weight_write.value = 1
+        dut.weight_write_address.value = row
+        dut.weight_write_data.value = sum((int(w) & 0xFFFF) << (16 * lane) for lane, w in enumerate(self.weights[row]))
+        await RisingEdge(dut.clk)
+        dut.weight_write.value = 0
+
+    async def rewrite_weights(self) -> None:
+        """Write what is there already, so that stream 1 is frozen at random times."""
+        while True:
+            for _ in range(random.randrange(6)):
+                await RisingEdge(self.dut.clk)
+            await self.write_weights(random.randrange(WEIGHT_DEPTH))
+
+    async def load_tiles(self) -> None:
+        dut = self.dut
+        for number, (job, tile) in enumerate(zip(self.jobs, self.tiles)):
+            await wait_until(dut.clk, lambda: self.computed + 2 > number, 100_000, "a free bank")
+            dut.entry_bank.value = number % 2
+            writes: list[list] = [[], []]
+            counts = []
+            for row in range(job.buffer_rows):
+                for column in range(job.buffer_columns):
+                    channels = np.flatnonzero(tile[row, column])
+                    base = row * job.row_entries + column * job.slot
+                    for k, channel in enumerate(channels):
+                        value = int(tile[row, column, channel]) & 0xFFFF
+                        writes[row % 2].append((base + k, int(channel) << 16 | value))
+                    counts.append((row * job.buffer_columns + column, len(channels)))
+            while counts or writes[0] or writes[1]:
+                enable = address = data = 0
+                for half in (0, 1):
+                    if writes[half]:
+                        where, what = writes[half].pop()
+                        enable |= 1 << half
+                        address |= where << (13 * half)
+                        data |= what << (27 * half)
+                dut.entry_write.value, dut.entry_write_address.value, dut.entry_write_data.value = enable, address, data
+                dut.count_write.value = int(bool(counts))
+                if counts:
+                    where, what = counts.pop()
+                    dut.count_write_address.value, dut.count_write_data.value = (number % 2) * 512 + where, what
+                await RisingEdge(dut.clk)
+            dut.entry_write.value = 0
+            dut.count_write.value = 0
+            dut.tile_loaded.value = 1
+            await RisingEdge(dut.clk)
+            dut.tile_loaded.value = 0
+
+    async def send_jobs(self) -> None:
+        dut = self.dut
+        for number, job in enumerate(self.jobs):
+            for field in fields(ConvJob):
+                handle = getattr(dut, f"job_{field.name}")
+                handle.value = int(getattr(job, field.name)) & ((1 << len(handle)) - 1)
+            for name in ("row_entries", "row_words", "row_pieces"):
+                getattr(dut, f"job_{name}").value = getattr(job, name)
+            dut.job_wait_weights.value = number + 1
+            dut.job_valid.value = 1
+            for _ in range(random.randrange(30)):
+                await RisingEdge(dut.clk)
+            dut.weights_loaded.value = number + 1  # the job's token comes late: it must not have started before
+            await RisingEdge(dut.clk)
+            while not int(dut.job_ready.value):
+                await RisingEdge(dut.clk)
+            dut.job_valid.value = 0
+
+    async def take_transfers(self) -> None:
+        dut = self.dut
+        while True:
+            ready = sum(int(not next(stalls)) << stream for stream, stalls in enumerate(self.stalls))
+            dut.transfer_ready.value = ready
+            await ReadOnly()
+            taken = ready & int(dut.transfer_valid.value)
+            for stream in (0, 1):
+                if taken >> stream & 1:
+                    bank = self.of_stream(dut.transfer_bank, stream, 1)
+                    key = (
+                        self.of_stream(dut.transfer_tag, stream, 1),
+                        self.of_stream(dut.transfer_parity, stream, 1),
+                        self.of_stream(dut.transfer_address, stream, 9),
+                    )
+                    assert key not in self.received[bank], f"{key} of bank {bank} came twice"
+                    self.received[bank][key] = self.of_stream(dut.transfer_data, stream, 64)
+            await RisingEdge(dut.clk)
+
+    @staticmethod
+    def of_stream(handle, stream: int, width: int) -> int:
+        """One stream's share of a flat port; the other stream's may be X while it is not valid."""
+        return int(handle.value[width * stream + width - 1 : width * stream])
+
+    async def watch_computed(self) -> None:
+        dut = self.dut
+        while True:
+            await RisingEdge(dut.clk)
+            if int(dut.computed.value):
+                number = self.computed
+                job, bank = self.jobs[number], number % 2
+                expected = transfers(
+                    job, self.tiles[number], self.weights, self.initial[job.initial_bank], GROUPS, GROUP
+                )
+                assert self.received[bank] == expected, f"job {number}: {job}"
+                self.checked += len(expected)
+                self.received[bank] = {}
+                self.computed += 1
+                cocotb.start_soon(self.release())
+
+    async def release(self) -> None:
+        for _ in range(random.randrange(40)):
+            await RisingEdge(self.dut.clk)
+        while int(self.dut.bank_released.value):
+            await RisingEdge(self.dut.clk)
+        self.dut.bank_released.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.bank_released.value = 0
+
+
+@cocotb.test()
+@cocotb.parametrize(stalls=STALLS, rewrite=(False, True))
+async def random_jobs(dut, stalls: str, rewrite: bool) -> None:
+    """Random jobs in a row: every transfer of each job, none twice, none else."""
+    rng = np.random.default_rng(random.getrandbits(32))
+    bench = Bench(dut, [random_job(rng) for _ in range(10)], stalls, rewrite)
+    await bench.start()
+    await wait_until(dut.clk, lambda: bench.computed == len(bench.jobs), 400_000, "the end of all jobs")
+    assert not bench.received[0] and not bench.received[1]
+    assert bench.checked or all(group_share(job, GROUPS, GROUP) is None for job in bench.jobs)
+
+
+@cocotb.test()
+async def one_entry_a_cycle(dut) -> None:
+    """A dense job issues one entry a cycle on each stream: the group loses at most 10 % to anything else."""
+    job = ConvJob(10, 10, 16, 8, 8, 3, 3, 1, 1, 0, 0, 14, False, False, False, 0, 16)
+    bench = Bench(dut, [job] * 3, "none", False)
+    bench.tiles = [np.ones((10, 10, 16), dtype=np.int64)] * 3
+    await bench.start()
+    await wait_until(dut.clk, lambda: bench.computed == 1, 100_000)
+    cycles = await wait_until(dut.clk, lambda: bench.computed == 3, 100_000)
+    entries = 2 * 64 * 9 * 16 // 2 // GROUPS
+    assert cycles < 1.1 * entries, f"{cycles} cycles for {entries} entries a stream"

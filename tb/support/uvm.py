@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pyuvm base classes round the stream drivers: item, sequence, active and passive agents, scoreboard, coverage.
+
+Typical environment: one ``SourceAgent`` for each input stream, one ``SinkAgent`` for each output stream, a ``Scoreboard`` whose
+expectations come from the golden model fed by the input monitors, and a ``Coverage`` that fails on holes. Ports are handed over
+with ``StreamPort`` objects as constructor arguments of ``configure``; see ``tb/support/support_tests.py`` for a complete example.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cocotb
+from cocotb_coverage.coverage import CoverCross, CoverPoint, coverage_db
+from pyuvm import (
+    uvm_agent,
+    uvm_analysis_port,
+    uvm_component,
+    uvm_driver,
+    uvm_monitor,
+    uvm_scoreboard,
+    uvm_sequence,
+    uvm_sequence_item,
+    uvm_sequencer,
+    uvm_subscriber,
+)
+
+from tb.support.streams import Item, StreamMonitor, StreamSink, StreamSource
+
+
+@dataclass
+class StreamPort:
+    """The signals of one stream and how to drive it. ``ready`` None: a valid-only output."""
+
+    clk: Any
+    valid: Any
+    ready: Any
+    data: Mapping[str, Any]
+    signed: Iterable[str] = ()
+    stalls: str | Iterator[bool] = "none"
+    rst: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class StreamItem(uvm_sequence_item):
+    """One transfer; ``fields`` maps names to ints."""
+
+    def __init__(self, name: str = "item", **fields: int) -> None:
+        super().__init__(name)
+        self.fields: Item = fields
+
+
+class StreamSequence(uvm_sequence):
+    """Sends the given items (dictionaries or StreamItems) in order."""
+
+    def __init__(self, name: str, items: Iterable[Mapping[str, int] | StreamItem]) -> None:
+        super().__init__(name)
+        self.items = items
+
+    async def body(self) -> None:
+        for fields in self.items:
+            item = fields if isinstance(fields, StreamItem) else StreamItem(**fields)
+            await self.start_item(item)
+            await self.finish_item(item)
+
+
+class StreamDriver(uvm_driver):
+    """Feeds a StreamSource from the sequencer, at most two items ahead of the port."""
+
+    port: StreamPort
+
+    def start_of_simulation_phase(self) -> None:
+        port = self.port
+        self.source = StreamSource(port.clk, port.valid, port.ready, port.data, port.stalls, rst=port.rst)
+
+    async def run_phase(self) -> None:
+        while True:
+            item = await self.seq_item_port.get_next_item()
+            await self.source.room(2)
+            self.source.send(item.fields)
+            self.seq_item_port.item_done()
+
+
+class StreamUvmMonitor(uvm_monitor):
+    """Publishes each transfer of a port as a StreamItem on ``analysis_port``; drives ready too when ``drive_ready``."""
+
+    port: StreamPort
+    drive_ready = False
+
+    def build_phase(self) -> None:
+        self.analysis_port = uvm_analysis_port("analysis_port", self)
+
+    def start_of_simulation_phase(self) -> None:
+        port = self.port
+        options: dict[str, Any] = {"signed": port.signed, "rst": port.rst, "callback": self._publish, **port.options}
+        if self.drive_ready:
+            self.stream: StreamMonitor = StreamSink(port.clk, port.valid, port.ready, port.data, port.stalls, **options)
+        else:
+            self.stream = StreamMonitor(port.clk, port.valid, port.ready, port.data, **options)
+
+    def _publish(self, fields: Item) -> None:
+        self.analysis_port.write(StreamItem(**fields))
+
+
+class SourceAgent(uvm_agent):
+    """Active agent of an input stream: ``sequencer``, ``driver`` and ``monitor``."""
+
+    def __init__(self, name: str, parent: uvm_component, port: StreamPort) -> None:
+        self.port = port
+        super().__init__(name, parent)
+
+    def build_phase(self) -> None:
+        self.sequencer = uvm_sequencer("sequencer", self)
+        self.driver = StreamDriver("driver", self)
+        self.monitor = StreamUvmMonitor("monitor", self)
+        self.driver.port = self.monitor.port = self.port
+
+    def connect_phase(self) -> None:
+        self.driver.seq_item_port.connect(self.sequencer.seq_item_export)
+
+    async def send(self, items: Iterable[Mapping[str, int] | StreamItem]) -> None:
+        """Send items through the sequencer and wait until the last is accepted."""
+        await StreamSequence("items", items).start(self.sequencer)
+        await self.driver.source.drain()
+
+
+class SinkAgent(uvm_agent):
+    """Agent of an output stream: its ``monitor`` drives ready, unless the port has none or ``passive`` is set."""
+
+    def __init__(self, name: str, parent: uvm_component, port: StreamPort, passive: bool = False) -> None:
+        self.port, self.passive = port, passive
+        super().__init__(name, parent)
+
+    def build_phase(self) -> None:
+        self.monitor = StreamUvmMonitor("monitor", self)
+        self.monitor.port = self.port
+        self.monitor.drive_ready = not self.passive and self.port.ready is not None
+
+
+class CallbackSubscriber(uvm_subscriber):
+    """Calls ``function(fields)`` for each item it receives: how a model or a check is fed from a monitor."""
+
+    def __init__(self, name: str, parent: uvm_component, function: Callable[[Item], None]) -> None:
+        super().__init__(name, parent)
+        self.function = function
+
+    def write(self, item: StreamItem) -> None:
+        self.function(item.fields)
+
+
+class Scoreboard(uvm_scoreboard):
+    """Compares named streams of items, each in order. Either side may come first.
+
+    ``expect`` and ``actual`` may be called by anything; ``actual_export(stream)`` gives an export to connect a monitor to. A mismatch
+    fails at once. check_phase fails when a stream was never seen, or anything is left on either side, or ``planned`` differs.
+    """
+
+    def __init__(self, name: str, parent: uvm_component) -> None:
+        super().__init__(name, parent)
+        self.expected: dict[str, deque[Item]] = {}
+        self.pending: dict[str, deque[Item]] = {}
+        self.seen: dict[str, int] = {}
+        self.planned: dict[str, int] = {}
+
+    def add_stream(self, stream: str) -> None:
+        """Declare a stream: from then on check_phase demands that it was seen."""
+        self.expected.setdefault(stream, deque())
+        self.pending.setdefault(stream, deque())
+        self.seen.setdefault(stream, 0)
+
+    def actual_export(self, stream: str) -> Any:
+        """An analysis export: what is written to it is an actual item of ``stream``."""
+        self.add_stream(stream)
+        subscriber = CallbackSubscriber(f"actual_{stream}", self, lambda fields: self.actual(stream, fields))
+        return subscriber.analysis_export
+
+    def expect(self, stream: str, fields: Mapping[str, int]) -> None:
+        """The model says that this item comes next."""
+        self.add_stream(stream)
+        self.expected[stream].append(dict(fields))
+        self._match(stream)
+
+    def actual(self, stream: str, fields: Mapping[str, int]) -> None:
+        """The module produced this item."""
+        self.add_stream(stream)
+        self.pending[stream].append(dict(fields))
+        self._match(stream)
+
+    def _match(self, stream: str) -> None:
+        expected, pending = self.expected[stream], self.pending[stream]
+        while expected and pending:
+            want, got = expected.popleft(), pending.popleft()
+            if want != got:
+                message = f"{stream} item {self.seen[stream]}: expected {want}, got {got}"
+                raise AssertionError(message)
+            self.seen[stream] += 1
+
+    def check_phase(self) -> None:
+        problems = []
+        if not self.seen:
+            problems.append("no stream was declared")
+        for stream, seen in self.seen.items():
+            if not seen:
+                problems.append(f"{stream}: nothing was checked")
+            if self.expected[stream]:
+                problems.append(f"{stream}: {len(self.expected[stream])} expected items never came")
+            if self.pending[stream]:
+                problems.append(f"{stream}: {len(self.pending[stream])} items nobody expected")
+            if stream in self.planned and self.planned[stream] != seen:
+                problems.append(f"{stream}: checked {seen} items, planned {self.planned[stream]}")
+        if problems:
+            raise AssertionError("; ".join(problems))
+
+
+class Coverage(uvm_component):
+    """Functional coverage on cocotb-coverage; check_phase fails and names every bin that was never hit.
+
+    ``points``: name -> the bins wanted. ``crosses``: name -> the points it crosses. Call ``sample(point=bin, ...)`` with all points,
+    or with those that apply (None: not sampled). A value outside the bins of a point is ignored.
+    """
+
+    _instances = 0
+
+    def __init__(
+        self,
+        name: str,
+        parent: uvm_component,
+        points: Mapping[str, Iterable[Any]],
+        crosses: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        super().__init__(name, parent)
+        Coverage._instances += 1
+        self._top = f"{name}_{Coverage._instances}"
+        self.points = {point: list(bins) for point, bins in points.items()}
+        self.crosses = {cross: list(items) for cross, items in (crosses or {}).items()}
+        decorators: list[Callable] = [
+            CoverPoint(f"{self._top}.{point}", xf=_getter(point), bins=bins) for point, bins in self.points.items()
+        ]
+        for cross, items in self.crosses.items():
+            decorators.append(CoverCross(f"{self._top}.{cross}", items=[f"{self._top}.{item}" for item in items]))
+        sampler: Callable[..., None] = _sampled
+        for decorator in reversed(decorators):  # points outermost: they are sampled before their crosses
+            sampler = decorator(sampler)
+        self._sampler = sampler
+
+    def sample(self, **values: Any) -> None:
+        """Count the bins that the values of the points hit."""
+        self._sampler(values)
+
+    def holes(self) -> list[str]:
+        """Names of the bins that were never hit."""
+        missing = []
+        for name in (*self.points, *self.crosses):
+            for bin_name, hits in coverage_db[f"{self._top}.{name}"].detailed_coverage.items():
+                if not hits:
+                    missing.append(f"{name}={bin_name}")
+        return missing
+
+    def check_phase(self) -> None:
+        missing = self.holes()
+        if missing:
+            raise AssertionError(f"coverage holes in {self.get_name()}: {', '.join(missing)}")
+        cocotb.log.info("%s: all bins of %s hit", self.get_name(), ", ".join((*self.points, *self.crosses)))
+
+
+def _sampled(values: Mapping[str, Any]) -> None:
+    """What the coverage decorators wrap."""
+
+
+def _getter(point: str) -> Callable[..., Any]:
+    """A transformation that picks one point's value out of what was sampled."""
+    return lambda values: values.get(point)

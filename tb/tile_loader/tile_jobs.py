@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random and directed jobs of the tile loader, with their data laid out in a memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcore.models.tile_loader import BANK_ENTRIES, BANK_PIXELS, TileJob
+from tb.support.read_client import WordMemory
+
+EXTREMES = np.array([-32768, -32767, -1, 1, 32766, 32767])
+
+
+@dataclass
+class Shape:
+    """What a job is made from. ``density``: share of non-zero values; ``tag_skip``: pieces before the first one."""
+
+    rows: int
+    columns: int
+    words: int
+    density: float = 0.5
+    relu: int = 0
+    unpool: int = 0
+    tags: int = 0
+    crop_row: int = 0
+    crop_column: int = 0
+    lost_rows: int = 0  # source or unpooled rows that the buffer has no room for
+    lost_columns: int = 0
+    tag_skip: int = 0
+
+
+def values(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    """Values of the shape's density, extremes of the range among them: int64 (rows, columns, 4 * words)."""
+    size = (shape.rows, shape.columns, 4 * shape.words)
+    result = rng.integers(1, 32768, size) * rng.choice([-1, 1], size)
+    result = np.where(rng.random(size) < 0.2, rng.choice(EXTREMES, size), result)
+    result = np.where(rng.random(size) < shape.density, result, 0)
+    if shape.words == 1:  # one channel: three padding values
+        result[:, :, 1 + int(rng.integers(3)) :] = 0
+    return result
+
+
+def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: tuple[int, int] = (0, 0)) -> TileJob:
+    """Lay out data for ``shape`` in ``memory`` and return the job. ``waits``: its wait_tiles and wait_vectors."""
+    row_words = shape.columns * shape.words
+    pitch_words = row_words + int(rng.integers(3))
+    content = rng.integers(0, 1 << 64, pitch_words * shape.rows, dtype=np.uint64)
+    for row, row_values in enumerate(values(shape, rng)):
+        content[row * pitch_words :][:row_words] = row_values.astype("<i2").reshape(-1).view("<u8")
+    source_address = memory.allocate(content)
+
+    pieces = -(-shape.words // 4) * (3 if shape.unpool else 1) * shape.columns
+    # Rows of tags start on 8 bytes, so their pitch is a multiple of 8; the loader takes any even number.
+    tag_pitch = 8 * -(-(pieces + shape.tag_skip) // 4) if rng.random() < 0.7 else 2 * (pieces + int(rng.integers(4)))
+    tag_words = (2 * shape.tag_skip + (shape.rows - 1) * tag_pitch + 2 * pieces + 7) // 8
+    tag_address = memory.allocate(rng.integers(0, 1 << 64, tag_words, dtype=np.uint64)) + 2 * shape.tag_skip
+
+    scale = 2 if shape.unpool else 1
+    buffer_rows = max(1, scale * shape.rows - shape.crop_row * shape.unpool - shape.lost_rows)
+    buffer_columns = max(1, scale * shape.columns - shape.crop_column * shape.unpool - shape.lost_columns)
+    slot = 4 * shape.words + int(rng.integers(2))
+    row_entries = buffer_columns * slot
+    assert buffer_rows * buffer_columns <= BANK_PIXELS and buffer_rows * row_entries <= BANK_ENTRIES, shape
+    return TileJob(
+        source_address=source_address,
+        source_row_pitch=8 * pitch_words,
+        source_rows=shape.rows,
+        source_columns=shape.columns,
+        words_per_pixel=shape.words,
+        buffer_rows=buffer_rows,
+        buffer_columns=buffer_columns,
+        slot=slot,
+        row_entries=row_entries,
+        tag_address=tag_address,
+        tag_row_pitch=tag_pitch,
+        relu=shape.relu,
+        unpool=shape.unpool,
+        tags=shape.tags,
+        crop_row=shape.crop_row,
+        crop_column=shape.crop_column,
+        wait_tiles=waits[0],
+        wait_vectors=waits[1],
+    )
+
+
+def corner_shapes() -> list[Shape]:
+    """Shapes at the edges: 1 x 1, one channel, one row or column, odd counts, a full bank, all crops, all or no zeros."""
+    shapes = [
+        Shape(1, 1, 1),
+        Shape(1, 1, 1, density=0.0),
+        Shape(1, 1, 1, relu=1, tags=1, tag_skip=3),
+        Shape(1, 1, 1, unpool=1, tags=1, tag_skip=2),
+        Shape(1, 1, 1, unpool=1, tags=1, crop_row=1, crop_column=1),
+        Shape(1, 7, 1, relu=1, tags=1, tag_skip=1),
+        Shape(7, 1, 2, relu=1, tags=1),
+        Shape(2, 1, 1),
+        Shape(1, 2, 33, density=1.0),
+        Shape(1, 1, 511, density=1.0),
+        Shape(3, 3, 5, density=1.0, relu=1, tags=1, tag_skip=3),
+        Shape(3, 5, 4, density=0.0, relu=1, tags=1),
+        Shape(16, 32, 1, density=0.7),
+        Shape(255, 2, 1, density=0.3),
+        Shape(2, 255, 1, density=0.3),
+        Shape(4, 4, 3, lost_rows=1, lost_columns=2),
+        Shape(2, 8, 127, density=0.1),
+        Shape(1, 100, 1, unpool=1, tags=1, tag_skip=1),
+        Shape(3, 3, 2, relu=1, tags=0),
+        Shape(3, 3, 2, tags=1, tag_skip=2),
+    ]
+    for crop in range(16):
+        shapes.append(
+            Shape(
+                3,
+                2 + crop % 2,
+                1 + crop % 5,
+                density=0.8,
+                relu=crop % 3 > 0,
+                unpool=1,
+                tags=1,
+                crop_row=crop & 1,
+                crop_column=crop >> 1 & 1,
+                lost_rows=crop >> 2 & 1,
+                lost_columns=crop >> 3,
+                tag_skip=crop % 4,
+            )
+        )
+    return shapes
+
+
+def random_shape(rng: np.random.Generator, unpool: int, relu: int) -> Shape:
+    """Any legal shape of moderate size."""
+    return Shape(
+        rows=int(rng.integers(1, 7)),
+        columns=int(rng.integers(1, 7)),
+        words=int(rng.choice([1, 2, 3, 4, 5, 8, 9])),
+        density=float(rng.choice([0.0, 0.1, 0.5, 1.0])),
+        relu=relu,
+        unpool=unpool,
+        tags=1 if unpool or relu else int(rng.integers(2)),
+        crop_row=int(rng.integers(2)) * unpool,
+        crop_column=int(rng.integers(2)) * unpool,
+        lost_rows=int(rng.integers(2)),
+        lost_columns=int(rng.integers(2)),
+        tag_skip=int(rng.integers(4)),
+    )

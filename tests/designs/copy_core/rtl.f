@@ -1,0 +1,10 @@
+../../../rtl/axi_burst_issue.v
+../../../rtl/axi_burst_splitter.v
+../../../rtl/axi_read_port.v
+../../../rtl/axi_request_stage.v
+../../../rtl/axi_window_check.v
+../../../rtl/axi_write_port.v
+../../../rtl/fifo.v
+../../../rtl/round_robin.v
+../../../rtl/skid_buffer.v
+gradcore.v

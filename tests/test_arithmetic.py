@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of arithmetic: against fxpmath, against PyTorch, and at their corners."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcore.models import arithmetic
+from gradcore.quantise import to_fixed
+from tb.support.seeds import SEEDS
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_requantisation_is_that_of_fxpmath(seed):
+    cross_check = pytest.importorskip("gradcore.models.cross_check", reason="fxpmath is not installed")
+    rng = np.random.default_rng(seed)
+    for shift in (0, 1, 7, 16, 31, 47):
+        bits = int(rng.integers(2, 47))
+        raw = rng.integers(-(1 << bits), 1 << bits, 200)
+        raw[:6] = [0, -1, (1 << shift) >> 1, -((1 << shift) >> 1), (1 << 46) - 1, -(1 << 46)]
+        accumulator = cross_check.raw_value(raw, shift, arithmetic.ACCUMULATOR_BITS)
+        expected = cross_check.requantise(accumulator, 0).val
+        np.testing.assert_array_equal(
+            arithmetic.requantise(raw, shift), expected.astype(np.int64), err_msg=f"shift {shift}"
+        )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_products_and_sums_are_those_of_fxpmath(seed):
+    cross_check = pytest.importorskip("gradcore.models.cross_check", reason="fxpmath is not installed")
+    rng = np.random.default_rng(seed)
+    values, weights = rng.integers(-32768, 32768, (2, 20, 6))
+    values[0], weights[0] = -32768, -32768
+    bias = rng.integers(-(1 << 40), 1 << 40, 20)
+    accumulator = cross_check.accumulate(
+        cross_check.raw_value(values, 11),
+        cross_check.raw_value(weights, 15),
+        cross_check.raw_value(bias, 26, arithmetic.ACCUMULATOR_BITS),
+    )
+    exact = (values * weights).sum(axis=1) + bias
+    np.testing.assert_array_equal(accumulator.val.astype(np.int64), exact)
+    np.testing.assert_array_equal(
+        arithmetic.requantise(exact, 26 - 9), cross_check.requantise(accumulator, 9).val.astype(np.int64)
+    )
+
+
+@pytest.mark.parametrize("fraction", [0, 3, 9, 15, 20])
+def test_floats_are_quantised_as_by_fxpmath(fraction):
+    cross_check = pytest.importorskip("gradcore.models.cross_check", reason="fxpmath is not installed")
+    rng = np.random.default_rng(fraction)
+    real = np.concatenate([rng.normal(0, 32768 * 2.0**-fraction, 500), (np.arange(-4, 5) + 0.5) * 2.0**-fraction])
+    raw, saturated = to_fixed(real, fraction)
+    np.testing.assert_array_equal(raw, cross_check.value(real, fraction).val.astype(np.int64))
+    assert saturated == np.count_nonzero(np.abs(np.floor(real * 2.0**fraction + 0.5) + 0.5) > 32768) > 0
+
+
+def test_half_is_rounded_up():
+    np.testing.assert_array_equal(
+        arithmetic.requantise([-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5], 1), [-2, -2, -1, -1, 0, 0, 1, 1, 2, 2, 3]
+    )
+    np.testing.assert_array_equal(arithmetic.requantise([127, 128, -128, -129], 8), [0, 1, 0, -1])
+
+
+def test_saturation():
+    np.testing.assert_array_equal(
+        arithmetic.requantise([32767, 32768, -32768, -32769, 1 << 46, -(1 << 46)], 0),
+        [32767, 32767, -32768, -32768, 32767, -32768],
+    )
+
+
+def test_relu_mask_is_one_exactly_above_zero():
+    values, mask = arithmetic.relu([-1, 0, 1])
+    np.testing.assert_array_equal(values, [0, 0, 1])
+    np.testing.assert_array_equal(mask, [False, False, True])
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [("saliency", [-3, 0, 5, 0]), ("deconvnet", [0, 0, 5, 7]), ("guided", [0, 0, 5, 0])]
+)
+def test_relu_backward_rules(method, expected):
+    np.testing.assert_array_equal(
+        arithmetic.relu_backward([-3, -3, 5, 7], np.array([True, False, True, False]), method), expected
+    )
+
+
+def test_relu_backward_refuses_an_unknown_method():
+    with pytest.raises(ValueError, match="saliency"):
+        arithmetic.relu_backward([1], np.array([True]), "gradcam")
+
+
+def test_the_first_of_equal_values_wins_the_pool():
+    window = np.array([[3, 3], [3, 3]])[..., None]
+    values, index = arithmetic.max_pool(window)
+    assert values.item() == 3 and index.item() == 0
+    window[0, 0] = 2
+    assert arithmetic.max_pool(window)[1].item() == 1
+    window[0, 1] = 2
+    assert arithmetic.max_pool(window)[1].item() == 2
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (8, 6), (7, 7)])
+def test_pool_and_unpool_are_those_of_pytorch(shape):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(sum(shape))
+    maps = rng.integers(-2, 3, (2, *shape, 3))  # few different values: many ties
+    values, index = arithmetic.max_pool(maps)
+    tensor = torch.tensor(maps.transpose(0, 3, 1, 2), dtype=torch.float64, requires_grad=True)
+    pooled = torch.nn.functional.max_pool2d(tensor, 2)
+    gradients = rng.integers(-9, 10, values.shape)
+    pooled.backward(torch.tensor(gradients.transpose(0, 3, 1, 2), dtype=torch.float64))
+    np.testing.assert_array_equal(values.transpose(0, 3, 1, 2), pooled.detach().numpy())
+    np.testing.assert_array_equal(
+        arithmetic.max_unpool(gradients, index, *shape).transpose(0, 3, 1, 2), tensor.grad.numpy()
+    )
+
+
+def test_the_first_of_equal_logits_wins():
+    assert arithmetic.arg_max([1, 5, 5, 2]) == 1

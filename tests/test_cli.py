@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a user meets it: its two streams, its exit status, its files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from gradcore import Layer, Network, __version__
+from gradcore.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = [
+    Layer("conv", "conv1", 3, 8, 3, pool=True),
+    Layer("conv", "conv2", 8, 12, 3),
+    Layer("fc", "fc1", 12 * 8 * 8, 5, relu=False),
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def gradcore(*arguments: str | Path, cwd: Path, **environment: str) -> Outcome:
+    """Run the command in this process, which is much quicker than in one of its own."""
+    with contextlib.chdir(cwd):
+        result = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "120", **environment})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def one_line(result: Outcome, *words: str) -> str:
+    """The error: status 2, nothing on standard output, one last line that says what is wrong, and no traceback."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == "" and "Traceback" not in result.stderr
+    lines = result.stderr.splitlines()
+    assert lines and lines[-1].startswith("gradcore: ") and sum(line.startswith("gradcore: ") for line in lines) == 1, (
+        result.stderr
+    )
+    for word in words:
+        assert word in lines[-1], result.stderr
+    return lines[-1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small network and some pictures."""
+    made = tmp_path_factory.mktemp("cli")
+    network = Network.random(LAYERS, (3, 16, 16), name="tiny", seed=3)
+    network.classes[:] = ["ant", "bee", "cat", "cow", "dog"]
+    network.save(made / "net.safetensors")
+    rng = np.random.default_rng(4)
+    image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    image.save(made / "a.png")
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(made / "large.jpg")
+    image.convert("L").save(made / "grey.png")
+    transparent = image.copy()
+    transparent.putalpha(100)
+    transparent.save(made / "alpha.png")
+    (made / "other").mkdir()
+    image.rotate(90).save(made / "other" / "a.png")
+    (made / "text.png").write_text("no picture")
+    (made / "cut.png").write_bytes((made / "a.png").read_bytes()[:300])
+    return made
+
+
+def explain(folder: Path, *arguments: str | Path, **environment: str) -> Outcome:
+    return gradcore(
+        "explain", *arguments, "--network", folder / "net.safetensors", "--backend", "golden", cwd=folder, **environment
+    )
+
+
+def test_version_and_help(tmp_path):
+    assert gradcore("--version", cwd=tmp_path).stdout == f"gradcore {__version__}\n"
+    for arguments in ([], ["--help"], ["explain", "--help"], ["bench", "-h"], ["eval", "-h"], ["compile", "-h"]):
+        result = gradcore(*arguments, cwd=tmp_path)
+        assert result.returncode == 0 and "Usage" in result.stdout and result.stderr == ""
+
+
+def test_explain_prints_classes_and_writes_files(folder, tmp_path):
+    result = explain(folder, "a.png", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name in ("ant", "bee", "cat", "cow", "dog", "heatmap.png"):
+        assert name in result.stdout
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "attribution.npy",
+        "heatmap.png",
+        "overlay.png",
+        "result.json",
+    ]
+
+
+def test_json_is_all_that_is_on_standard_output(folder, tmp_path):
+    result = explain(folder, "a.png", "large.jpg", "--json", "--out", tmp_path, "--target", "cow", "--method", "guided")
+    assert result.returncode == 0, result.stderr
+    items = json.loads(result.stdout)
+    assert [item["image"] for item in items] == ["a.png", "large.jpg"]
+    for item, stem in zip(items, ("a", "large"), strict=True):
+        assert item["target"] == "cow" and item["method"] == "guided" and item["backend"] == "golden"
+        assert len(item["logits"]) == len(item["classes"]) == 5 and item["cycles"] is None
+        assert item == json.loads((tmp_path / stem / "result.json").read_text())
+        assert np.load(item["files"]["attribution"]).shape == (3, 16, 16)
+    assert "large.jpg" in result.stderr and "resized" in result.stderr
+
+
+def test_two_pictures_of_one_name_get_two_folders(folder, tmp_path):
+    result = explain(folder, "a.png", "other/a.png", "--json", "--out", tmp_path)
+    one, two = (np.load(item["files"]["attribution"]) for item in json.loads(result.stdout))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a-2"] and not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(("image", "words"), [("large.jpg", "resized"), ("alpha.png", "white"), ("grey.png", "")])
+def test_unusual_pictures_work_and_it_is_said(folder, tmp_path, image, words):
+    result = explain(folder, image, "--out", tmp_path)
+    assert result.returncode == 0 and words in result.stderr
+
+
+def test_without_a_picture_the_sample_is_explained(folder, tmp_path):
+    result = explain(folder, "--json", "--out", tmp_path)
+    assert result.returncode == 0 and "sample picture" in result.stderr
+    assert json.loads(result.stdout)[0]["image"] == "chelsea.png"
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("text.png", "not a picture"),
+        ("cut.png", "damaged"),
+        ("none.png", "no such file"),
+        ("other", "is a folder"),
+        ("net.safetensors", "not a picture"),
+    ],
+)
+def test_bad_pictures(folder, tmp_path, image, words):
+    one_line(explain(folder, image, "--out", tmp_path), image, words)
+    one_line(explain(folder, "a.png", image, "--json", "--out", tmp_path), image, words)
+
+
+def test_unknown_class_lists_the_known_ones(folder, tmp_path):
+    one_line(explain(folder, "a.png", "--target", "wasp", "--out", tmp_path), "'wasp'", "ant, bee, cat, cow, dog")
+
+
+@pytest.mark.parametrize("option", ["--method", "--backend", "--simulator", "--preset"])
+def test_unknown_choices(folder, tmp_path, option):
+    arguments = ["a.png", option, "nonsense", "--out", tmp_path]
+    if option == "--backend":
+        result = gradcore("explain", *arguments, "--network", "net.safetensors", cwd=folder)
+    else:
+        result = gradcore(
+            "explain",
+            *arguments,
+            "--network",
+            "net.safetensors",
+            *([] if option == "--simulator" or option == "--preset" else ["--backend", "golden"]),
+            cwd=folder,
+        )
+    one_line(result, option[2:], "'nonsense'", "use one of")
+
+
+def test_a_near_miss_is_suggested(folder, tmp_path):
+    one_line(explain(folder, "a.png", "--method", "salency", "--out", tmp_path), "did you mean saliency?")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", "--nonsense"],
+        ["nonsense"],
+        ["explain", "a.png", "--target"],
+        ["bench", "--images", "many"],
+        ["bench", "--images", "0"],
+        ["eval"],
+        ["compile"],
+        ["compile", "net.safetensors"],
+        ["--nonsense"],
+    ],
+)
+def test_bad_usage(folder, arguments):
+    one_line(gradcore(*arguments, cwd=folder), "--help")
+
+
+def test_waves_need_the_verilog(folder, tmp_path):
+    one_line(explain(folder, "a.png", "--waves", tmp_path / "w.fst", "--out", tmp_path), "golden")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "no such file"), (b"", "net"), (b"\x89PNG not a network", "net"), ("cut", "net"), ("foreign", "GradCore")],
+)
+@pytest.mark.parametrize("command", ["explain", "compile"])
+def test_bad_network_files(folder, tmp_path, content, words, command):
+    path = tmp_path / "net.safetensors"
+    if content == "cut":
+        path.write_bytes((folder / "net.safetensors").read_bytes()[:-100])
+    elif content == "foreign":
+        from safetensors.numpy import save_file
+
+        save_file({"weight": np.zeros((2, 2), np.float32)}, path)
+    elif content is not None:
+        path.write_bytes(content)
+    arguments = ["explain", "a.png", "--network", path] if command == "explain" else ["compile", path]
+    one_line(gradcore(*arguments, "--out", tmp_path / "out", cwd=folder), str(path), words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_built_in_network(folder):
+    one_line(gradcore("explain", "a.png", "--network", "imagenet", cwd=folder), "imagenet", "cifar10")
+
+
+def test_a_network_whose_layer_cannot_run(folder, tmp_path):
+    layers = [
+        Layer("conv", "wide", 3, 2000, 5, pool=True),
+        Layer("conv", "wider", 2000, 4, 5),
+        Layer("fc", "fc1", 4 * 4 * 4, 2, relu=False),
+    ]
+    Network.random(layers, (3, 8, 8)).save(tmp_path / "net.safetensors")
+    one_line(gradcore("compile", tmp_path / "net.safetensors", "--out", tmp_path / "p", cwd=folder), "wide")
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_output_that_cannot_be_written(folder, tmp_path, below):
+    (tmp_path / "file").write_text("x")
+    out = tmp_path / "file" / below if below else tmp_path / "file"
+    one_line(explain(folder, "a.png", "--out", out), str(out), "--out")
+    one_line(gradcore("compile", "net.safetensors", "--out", tmp_path / "file" / "p", cwd=folder), "file", "--out")
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A folder to be PATH: no compiler, no simulator; Python still runs by its full path."""
+    path = tmp_path / "bin"
+    path.mkdir()
+    return path
+
+
+def test_no_compiler(folder, tmp_path, bare_path):
+    result = gradcore(
+        "explain",
+        "a.png",
+        "--network",
+        "net.safetensors",
+        "--out",
+        tmp_path / "o",
+        cwd=folder,
+        PATH=str(bare_path),
+        GRADCORE_CACHE=str(tmp_path / "cache"),
+    )
+    one_line(result, "--backend golden")
+
+
+def test_no_simulator(folder, tmp_path, bare_path):
+    result = gradcore(
+        "explain",
+        "a.png",
+        "--network",
+        "net.safetensors",
+        "--simulator",
+        "icarus",
+        "--out",
+        tmp_path / "o",
+        cwd=folder,
+        PATH=str(bare_path),
+        GRADCORE_CACHE=str(tmp_path / "cache"),
+    )
+    one_line(result, "Icarus", "--backend golden")
+
+
+def test_a_cache_that_cannot_be_written(folder, tmp_path):
+    if not shutil.which("iverilog"):
+        pytest.skip("Icarus Verilog is not installed")
+    (tmp_path / "file").write_text("x")
+    result = gradcore(
+        "explain",
+        "a.png",
+        "--network",
+        "net.safetensors",
+        "--simulator",
+        "icarus",
+        "--out",
+        tmp_path / "o",
+        cwd=folder,
+        GRADCORE_CACHE=str(tmp_path / "file" / "cache"),
+    )
+    one_line(result, "GRADCORE_CACHE")
+
+
+def test_compile_writes_a_program_and_a_listing(folder, tmp_path):
+    from gradcore import Program
+
+    result = gradcore("compile", "net.safetensors", "--out", tmp_path / "new" / "tiny.bin", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    program = Program.load(tmp_path / "new" / "tiny.bin")
+    assert program.classes == ["ant", "bee", "cat", "cow", "dog"] and program.hardware.groups == 4
+    assert (tmp_path / "new" / "tiny.bin.txt").read_text() == program.listing()
+    small = json.loads(
+        gradcore(
+            "compile", "net.safetensors", "--preset", "small", "--json", "--out", tmp_path / "s", cwd=folder
+        ).stdout
+    )
+    assert Program.load(small["files"]["program"]).hardware.groups == 1
+
+
+def test_as_a_process(folder, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "gradcore",
+        "explain",
+        "a.png",
+        "text.png",
+        "--network",
+        "net.safetensors",
+        "--out",
+        str(tmp_path),
+    ]
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    one_line(Outcome(result.returncode, result.stdout, result.stderr), "text.png", "not a picture")
+
+
+def test_a_closed_pipe_is_no_error(folder, tmp_path):
+    command = (
+        f"{sys.executable} -m gradcore explain a.png --network net.safetensors --backend golden --out {tmp_path} | true"
+    )
+    result = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "Traceback" not in result.stderr and "BrokenPipe" not in result.stderr
+
+
+def test_control_c_ends_with_130(monkeypatch, capsys):
+    from gradcore import backends, cli
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backends, "load_network", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        cli.app(["explain", "a.png"])
+    assert caught.value.code == 130 and capsys.readouterr().err == "gradcore: interrupted\n"
+
+
+def test_starting_is_quick():
+    """No slow import before it is needed: the network's own work is NumPy's."""
+    code = (
+        "import sys; from gradcore.cli import app; import gradcore.explanation, gradcore.backends; "
+        "print(sorted({'torch', 'matplotlib', 'skimage', 'pyarrow', 'scipy'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.stdout == "[]\n"

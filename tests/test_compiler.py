@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled programs, executed descriptor by descriptor in Python, give every bit of the golden model's results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcore.compiler import HardwareConfig, Program, compile_network, descriptors
+from gradcore.compiler.layout import TagRegion, join_pieces, split_pieces
+from gradcore.compiler.tiling import ConvPass, plan
+from gradcore.errors import GradCoreError
+from gradcore.models import arithmetic
+from gradcore.models import network as golden
+from gradcore.models.program import Executor, ProgramError, check_tokens, execute, simulate
+from gradcore.models.random_networks import random_quantised
+from gradcore.network import Layer, Network
+from gradcore.quantise import quantise, standard_images
+from tb.support.seeds import FRESH_SEED
+
+TABLE_I = [
+    Layer("conv", "conv1", 3, 32, 3),
+    Layer("conv", "conv2", 32, 32, 3, pool=True),
+    Layer("conv", "conv3", 32, 64, 3),
+    Layer("conv", "conv4", 64, 64, 3, pool=True),
+    Layer("fc", "fc1", 4096, 128),
+    Layer("fc", "fc2", 128, 10, relu=False),
+]
+GROUPS = (1, 2, 4)
+GENERATED = [*range(24), *(FRESH_SEED % 1_000_000 + number for number in range(8))]
+
+
+@pytest.fixture(scope="module")
+def table_i():
+    """(quantised network, picture, golden forward)."""
+    quantised = quantise(Network.random(TABLE_I, (3, 32, 32), seed=1))
+    picture = quantised.quantise_image(standard_images((3, 32, 32), 1)[0])
+    return quantised, picture, golden.forward(quantised, picture)
+
+
+@pytest.fixture(scope="module")
+def program(table_i):
+    return compile_network(table_i[0])
+
+
+def compare(quantised, program, executor, forward, backward):
+    """Every activation, mask, index and gradient, padding included."""
+    memory = executor.memory
+    for position in range(len(quantised.layers) + 1):
+        expected = forward.picture if position == 0 else forward.layers[position - 1].output
+        stored = program.read_activation(memory, position, padding=True)
+        channels = expected.shape[-1]
+        np.testing.assert_array_equal(stored[..., :channels], expected[0], err_msg=f"activation {position}")
+        assert not stored[..., channels:].any()
+        stored = program.read_gradient(memory, position, padding=True)
+        np.testing.assert_array_equal(
+            stored[..., :channels], backward.gradients[position][0], err_msg=f"gradient {position}"
+        )
+        assert not stored[..., channels:].any()
+    for position, trace in enumerate(forward.layers):
+        tags = program.read_tags(memory, position)
+        if tags is not None:
+            np.testing.assert_array_equal(tags[0], trace.mask[0], err_msg=f"mask {position}")
+            if tags[1] is not None:
+                np.testing.assert_array_equal(tags[1], trace.index[0], err_msg=f"index {position}")
+    np.testing.assert_array_equal(program.read_logits(memory), forward.logits[0])
+    np.testing.assert_array_equal(program.read_attribution(memory), backward.attribution[0])
+    assert program.class_of(executor.class_index) == arithmetic.arg_max(forward.logits[0])
+    assert executor.max_value == forward.logits[0].max()
+
+
+@pytest.mark.parametrize("method", arithmetic.METHODS)
+@pytest.mark.parametrize("groups", GROUPS)
+def test_table_i(table_i, groups, method):
+    quantised, picture, forward = table_i
+    program = compile_network(quantised, HardwareConfig(groups=groups))
+    compare(quantised, program, execute(program, picture, method), forward, golden.backward(quantised, forward, method))
+
+
+@pytest.mark.parametrize("seed", GENERATED)
+def test_generated_networks(seed):
+    quantised, picture = random_quantised(seed, max_macs=1_000_000)
+    program = compile_network(quantised, HardwareConfig(groups=(4, 2, 1, 3)[seed % 4]))
+    method = arithmetic.METHODS[seed % 3]
+    forward = golden.forward(quantised, picture)
+    compare(quantised, program, execute(program, picture, method), forward, golden.backward(quantised, forward, method))
+    check_tokens(program.jobs())
+    simulate(program.jobs(), np.random.default_rng(seed), depth=1 + seed % 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 2), (15, 16), (16, 17), (31, 33)])
+@pytest.mark.parametrize("pool", [False, True])
+def test_sizes_round_tile_and_pack_boundaries(size, pool):
+    pool = pool and min(size) >= 2
+    layers = [
+        Layer("conv", "a", 3, 20, 3, pool=pool),
+        Layer("conv", "b", 20, 4, 3, relu=False),
+        Layer("conv", "c", 4, 7, 1, relu=False),
+    ]
+    quantised = quantise(Network.random(layers, (3, *size), seed=sum(size)))
+    picture = np.random.default_rng(1).integers(-32768, 32768, (*size, 3))
+    program = compile_network(quantised)
+    forward = golden.forward(quantised, picture)
+    compare(
+        quantised,
+        program,
+        execute(program, picture, "saliency"),
+        forward,
+        golden.backward(quantised, forward, "saliency"),
+    )
+
+
+# ---- tokens and order --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_no_wait_refers_to_a_later_job(table_i, groups):
+    jobs = compile_network(table_i[0], HardwareConfig(groups=groups)).jobs()
+    check_tokens(jobs)
+    for seed in range(5):
+        assert simulate(jobs, np.random.default_rng(seed), depth=1) > len(jobs)
+
+
+def test_layers_overlap(program):
+    """A consumer's first tile does not wait for all tiles of its producer; weights come before the tiles of the layer
+    before end."""
+    jobs = [job for job in program.jobs() if job["opcode"] == "TILE"]
+    first = {}
+    for number, job in enumerate(jobs):
+        first.setdefault(program.layers[job["layer"]].name, (number, job))
+    for name in ("conv2", "conv3", "conv4", "conv3_backward", "conv2_backward", "conv1_backward"):
+        number, job = first[name]
+        assert job["wait_tiles"] < number, name
+    loads = {}
+    tiles = 0
+    for job in program.jobs():
+        tiles += job["opcode"] == "TILE"
+        if job["opcode"] == "WEIGHTS":
+            loads.setdefault(program.layers[job["layer"]].name, tiles)
+    for name in ("conv2", "conv3", "conv4", "conv4_backward", "conv3_backward", "conv2_backward", "conv1_backward"):
+        assert loads[name] < first[name][0], name
+
+
+@pytest.mark.parametrize("field", ["wait_tiles", "wait_vectors", "wait_weights", "wait_computed"])
+def test_every_wait_is_needed(table_i, program, field):
+    """With any wait one lower the executor finds a job that may read, or overwrite, too early."""
+    quantised, picture, _ = table_i
+    words = program.descriptor_words
+    candidates = [index for index, job in enumerate(program.jobs()) if job.get(field, 0) > 0]
+    rng = np.random.default_rng(1)
+    for index in rng.choice(candidates, size=min(4, len(candidates)), replace=False):
+        original = words[index].copy()
+        word, _, low = descriptors.fields_of(program.jobs()[index]["opcode"])[field]
+        words[index, word] -= 1 << low
+        words[index, 1] = descriptors.checksum(words[index])
+        try:
+            with pytest.raises(ProgramError):
+                execute(program, picture)
+        finally:
+            words[index] = original
+
+
+def test_a_deadlock_is_noticed(program):
+    jobs = program.jobs()
+    broken = [dict(job) for job in jobs]
+    tile = next(job for job in broken if job["opcode"] == "TILE")
+    tile["wait_tiles"] = 1
+    with pytest.raises(ProgramError, match="later job"):
+        check_tokens(broken)
+    with pytest.raises(ProgramError, match="deadlock"):
+        simulate(broken, np.random.default_rng(0))
+
+
+# ---- seeds, inference, memory ------------------------------------------------------------------------------
+
+
+def test_seed_at_a_class(table_i, program):
+    quantised, picture, forward = table_i
+    executor = execute(program, picture, "guided", seed_mode=1, seed_index=program.seed_index(3))
+    np.testing.assert_array_equal(
+        program.read_attribution(executor.memory), golden.backward(quantised, forward, "guided", 3).attribution[0]
+    )
+
+
+def test_any_seed(table_i, program):
+    quantised, picture, forward = table_i
+    seed = np.random.default_rng(2).integers(-16384, 16384, (1, 1, 10))
+    executor = execute(program, picture, "deconvnet", seed=seed)
+    expected = golden.backward(quantised, forward, "deconvnet", seed=seed[None]).attribution[0]
+    np.testing.assert_array_equal(program.read_attribution(executor.memory), expected)
+
+
+def test_inference_writes_no_gradient(table_i, program):
+    _, picture, forward = table_i
+    executor = execute(program, picture, explain=False)
+    np.testing.assert_array_equal(program.read_logits(executor.memory), forward.logits[0])
+    assert program.class_of(executor.class_index) == arithmetic.arg_max(forward.logits[0])
+    region = program.attribution
+    assert np.all(executor.memory[region.address - program.base : region.end - program.base] == 0xA5)
+
+
+def test_class_index_counts_padding():
+    layers = [Layer("conv", "a", 2, 3, 3, relu=False)]
+    quantised = quantise(Network.random(layers, (2, 5, 4), seed=3))
+    program = compile_network(quantised)
+    picture = np.random.default_rng(4).integers(-9999, 9999, (5, 4, 2))
+    forward = golden.forward(quantised, picture)
+    executor = execute(program, picture)
+    best = arithmetic.arg_max(forward.logits[0])
+    assert executor.class_index == best // 3 * 4 + best % 3 and program.class_of(executor.class_index) == best
+    assert program.seed_index(best) == executor.class_index
+
+
+def test_tags_of_table_i_fit_the_brief(program):
+    assert program.tag_bytes <= 15400
+
+
+def test_regions_do_not_overlap(program):
+    regions = sorted(program.regions.values(), key=lambda region: region.address)
+    for one, other in zip(regions, regions[1:], strict=False):
+        assert one.end <= other.address
+    assert regions[-1].end <= program.window[1]
+
+
+def test_program_survives_a_file(table_i, program, tmp_path):
+    _, picture, _ = table_i
+    program.save(tmp_path / "program.npz")
+    loaded = Program.load(tmp_path / "program.npz")
+    assert (
+        loaded.listing() == program.listing() and loaded.regions == program.regions and loaded.layers == program.layers
+    )
+    np.testing.assert_array_equal(loaded.image, program.image)
+    assert loaded.hardware == program.hardware and loaded.window == program.window
+    np.testing.assert_array_equal(loaded.picture_bytes(picture)[1], program.picture_bytes(picture)[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"no program", None])
+def test_a_file_that_is_no_program(tmp_path, content):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(GradCoreError, match="file"):
+        Program.load(path)
+
+
+def test_pixels_and_quantised_pictures_are_taken(table_i, program):
+    quantised, _, _ = table_i
+    pixels = standard_images((3, 32, 32), 1)[0]
+    assert program.picture_bytes(pixels) == program.picture_bytes(quantised.quantise_image(pixels))
+    with pytest.raises(GradCoreError, match="32 x 32 x 3"):
+        program.picture_bytes(pixels[:5])
+
+
+def test_another_base(table_i):
+    quantised, picture, forward = table_i
+    program = compile_network(quantised, base=0x3000)
+    executor = execute(program, picture)
+    np.testing.assert_array_equal(program.read_logits(executor.memory), forward.logits[0])
+    with pytest.raises(GradCoreError, match="4096"):
+        compile_network(quantised, base=0x3001)
+
+
+def test_listing_names_layers_and_descriptors(program):
+    text = program.listing()
+    for needed in ("conv4_backward", "attribution", "Weight buffer", "T0", "V0", "W0", "END", "0x10000000"):
+        assert needed in text
+
+
+def test_an_executor_wants_an_end(table_i, program):
+    words = program.descriptor_words
+    last = words[-1].copy()
+    words[-1] = descriptors.encode(
+        "SEED",
+        {
+            "forward_end": 0,
+            "words_per_pixel": 1,
+            "pixels": 1,
+            "channels": 4,
+            "logits_address": program.picture.address,
+            "seed_address": program.window[1] - 8,
+        },
+    )
+    try:
+        memory = program.new_memory()
+        program.load_image(memory, table_i[1])
+        with pytest.raises(ProgramError, match="no END"):
+            Executor(program, memory).run()
+    finally:
+        words[-1] = last
+
+
+# ---- descriptors, tags, tiles ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opcode", descriptors.OPCODES)
+def test_descriptors_round_trip(opcode):
+    rng = np.random.default_rng(6)
+    values = {}
+    for name, (_, high, low) in descriptors.FIELDS[opcode].items():
+        span = 1 << (high - low + 1)
+        values[name] = int(rng.integers(span)) - (span // 2 if name in descriptors.SIGNED else 0)
+    decoded = descriptors.decode(descriptors.encode(opcode, values))
+    assert decoded["opcode"] == opcode and decoded["version"] == 1
+    assert {name: decoded[name] for name in values} == values
+
+
+@pytest.mark.parametrize("opcode", descriptors.OPCODES)
+def test_fields_do_not_overlap(opcode):
+    used = set()
+    for name, (word, high, low) in descriptors.fields_of(opcode).items():
+        bits = {(word, bit) for bit in range(low, high + 1)}
+        assert not bits & used, name
+        used |= bits
+
+
+def test_a_damaged_descriptor_is_refused():
+    words = descriptors.encode("END", {})
+    words[7] ^= 4
+    with pytest.raises(ValueError, match="checksum"):
+        descriptors.decode(words)
+
+
+def test_tag_pieces():
+    mask = np.zeros((1, 16), dtype=bool)
+    mask[0, [0, 5, 15]] = True
+    index = np.arange(16)[None] % 4
+    pieces = join_pieces(mask, index)
+    assert pieces.tolist() == [[[0x8021, 0b1110010011100100, 0b1110010011100100]]]
+    back = split_pieces(pieces)
+    np.testing.assert_array_equal(back[0], mask)
+    np.testing.assert_array_equal(back[1], index)
+
+
+def test_rows_of_tags_start_on_words():
+    region = TagRegion("t", 0, 0, "", 3, 5, 17, 3)
+    assert region.blocks == 2 and region.pixel_pitch == 12 and region.row_pitch == 64
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        ConvPass("a", 32, 32, (32, 32), 64, 64, 3, pool=True, store_tags=True),
+        ConvPass("b", 32, 32, (32, 32), 32, 3, 3),
+        ConvPass("c", 200, 300, (200, 300), 3, 64, 5, relu=True, store_tags=True),
+        ConvPass("d", 7, 7, (6, 6), 33, 17, 3, unpool=True),
+        ConvPass("e", 1, 1, (1, 1), 1024, 64, 1),
+    ],
+    ids=lambda conv: conv.name,
+)
+@pytest.mark.parametrize("groups", GROUPS)
+def test_tiles_fit_the_buffers_and_cover_the_output(conv, groups):
+    conv.groups = groups
+    hardware = HardwareConfig(groups=groups)
+    plan(conv, hardware)
+    for axis, spans in enumerate((conv.rows, conv.columns)):
+        covered = [pixel for span in spans for pixel in range(span.start, span.start + span.size)]
+        assert covered == list(range(conv.output_size[axis]))
+        for span in spans:
+            assert (
+                0 <= span.buffer_start
+                and 1 <= span.buffer_size
+                and span.buffer_start + span.buffer_size <= conv.covered[axis]
+            )
+    for row in conv.rows:
+        for column in conv.columns:
+            pixels = row.buffer_size * column.buffer_size
+            assert pixels <= 512 and pixels * conv.in_channels <= 8192
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "match"),
+    [
+        ([Layer("conv", "wide", 128, 8, 3)], (128, 4, 4), "wide.*1152 rows.*1024"),
+        ([Layer("conv", "back", 8, 128, 3)], (8, 4, 4), "back.*backward.*1152 rows"),
+        ([Layer("conv", "deep", 64, 8, 5)], (64, 4, 4), "deep.*1600 rows"),
+    ],
+)
+def test_what_the_hardware_cannot_run_is_refused(layers, shape, match):
+    quantised = quantise(Network.random(layers, shape))
+    with pytest.raises(GradCoreError, match=match):
+        compile_network(quantised)
+
+
+@pytest.mark.parametrize("options", [{"groups": 0}, {"groups": 8}, {"lanes": 8}])
+def test_builds_that_cannot_be_compiled_for(options):
+    with pytest.raises(GradCoreError, match="compiled for"):
+        HardwareConfig(**options)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library function explain, on the bit-exact model: results, classes, folders, files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gradcore
+from gradcore import GradCoreError, Layer, Network
+from gradcore.explanation import Explanation, check_folder, explain, find_class, result_folders
+from gradcore.models import network as golden
+from gradcore.quantise import quantise
+
+LAYERS = [
+    Layer("conv", "conv1", 3, 8, 3, pool=True),
+    Layer("conv", "conv2", 8, 12, 3),
+    Layer("fc", "fc1", 12 * 8 * 8, 5, relu=False),
+]
+METHODS = ("saliency", "deconvnet", "guided")
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    made = Network.random(LAYERS, (3, 16, 16), name="tiny", seed=3)
+    made.classes[:] = ["ant", "bee", "Cat", "7", "dog"]
+    return made
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.random.default_rng(4).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_results_are_those_of_the_golden_model(network, picture, method):
+    (result,) = explain(picture, network, method, backend="golden")
+    quantised = quantise(network)
+    forward = golden.forward(quantised, quantised.quantise_image(picture))
+    backward = golden.backward(quantised, forward, method)
+    np.testing.assert_array_equal(result.logits, quantised.dequantise_logits(forward.logits[0]))
+    np.testing.assert_array_equal(result.attribution, quantised.dequantise_attribution(backward.attribution[0]))
+    assert result.attribution.dtype == np.float32 and result.attribution.shape == (3, 16, 16)
+    assert result.predicted == result.target == int(np.argmax(result.logits))
+    assert result.cycles is None and result.latency_ms is None and result.clock_mhz is None
+    assert (result.network, result.method, result.backend) == ("tiny", method, "golden")
+
+
+def test_several_pictures_are_as_one_after_the_other(network):
+    pictures = list(np.random.default_rng(5).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
+    together = explain(pictures, network, backend="golden")
+    assert len(together) == 20 and [one.image for one in together[:2]] == ["picture-0", "picture-1"]
+    for index in (0, 7, 19):
+        (alone,) = explain(pictures[index], network, backend="golden")
+        np.testing.assert_array_equal(alone.logits, together[index].logits)
+        np.testing.assert_array_equal(alone.attribution, together[index].attribution)
+
+
+@pytest.mark.parametrize("target", ["bee", 1, "1", " BEE "])
+def test_targets_by_name_and_by_index(network, picture, target):
+    (result,) = explain(picture, network, target=target, backend="golden")
+    (other,) = explain(picture, network, target="ant", backend="golden")
+    assert result.target == 1 and not np.array_equal(result.attribution, other.attribution)
+    np.testing.assert_array_equal(result.logits, other.logits)
+
+
+def test_a_name_comes_before_an_index():
+    assert find_class("7", ["ant", "bee", "Cat", "7"]) == 3
+
+
+@pytest.mark.parametrize("target", ["wasp", "5", "-1", 5, -1, "", "1.0", "²"])
+def test_unknown_classes_are_refused_with_the_known_ones(network, picture, target):
+    with pytest.raises(GradCoreError, match=r"unknown class .*ant, bee, Cat, 7, dog.*0 to 4"):
+        explain(picture, network, target=target, backend="golden")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "grad-cam"}, {"backend": "fpga"}, {"method": "Saliency"}, {"backend": "golden", "waves": "x.fst"}],
+)
+def test_unknown_options_are_refused(network, picture, options):
+    with pytest.raises(GradCoreError):
+        explain(picture, network, **options)
+
+
+def test_pictures_of_other_sizes_are_resized(network):
+    (result,) = explain(np.zeros((50, 40, 3), np.uint8), network, backend="golden")
+    assert result.picture.resized and "resized" in result.notes[0] and result.attribution.shape == (3, 16, 16)
+
+
+def test_a_network_file_and_its_name(network, picture, tmp_path):
+    network.save(tmp_path / "net.safetensors")
+    (from_file,) = explain([picture], tmp_path / "net.safetensors", backend="golden")
+    (direct,) = explain([picture], network, backend="golden")
+    np.testing.assert_array_equal(from_file.attribution, direct.attribution)
+    assert from_file.network == str(tmp_path / "net.safetensors")
+
+
+def test_no_pictures_no_work(network):
+    assert explain([], network, backend="golden") == []
+
+
+def test_a_gradient_of_zeros_is_said(picture):
+    dead = Network.random(LAYERS, (3, 16, 16), seed=3)
+    for name in dead.weights:
+        dead.weights[name][:] = 0
+    (result,) = explain(picture, dead, backend="golden")
+    assert any("zero everywhere" in note for note in result.notes)
+
+
+def test_the_files_of_a_result(network, picture, tmp_path):
+    (result,) = explain(picture, network, "guided", "Cat", "golden")
+    files = result.save(tmp_path / "a" / "b")
+    assert set(files) == {"heatmap", "overlay", "attribution", "result"}
+    stored = json.loads((tmp_path / "a" / "b" / "result.json").read_text())
+    assert stored == result.as_dict() and stored["files"] == files
+    assert set(stored) >= {
+        "image",
+        "network",
+        "method",
+        "backend",
+        "classes",
+        "logits",
+        "predicted",
+        "target",
+        "cycles",
+        "latency_ms",
+        "clock_mhz",
+        "files",
+    }
+    assert stored["target"] == "Cat" and stored["predicted"] == stored["classes"][int(np.argmax(stored["logits"]))]
+    np.testing.assert_array_equal(np.load(files["attribution"]), result.attribution)
+    for name in ("heatmap", "overlay"):
+        image = Image.open(files[name])
+        assert image.format == "PNG" and min(image.size) >= 512
+
+
+def test_equal_stems_do_not_share_a_folder(tmp_path):
+    names = ["a/cat.png", "b/cat.jpg", "cat-2.png", "CAT.gif", "dog.png", "cat"]
+    folders = result_folders(tmp_path, names)
+    assert [folder.name for folder in folders] == ["cat", "cat-3", "cat-2", "CAT-4", "dog", "cat-5"]
+    assert len({folder.name.casefold() for folder in folders}) == len(names)
+
+
+def test_folders_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(GradCoreError, match="cannot write"):
+            check_folder(folder)
+    assert (tmp_path / "file").read_text() == "x"
+    check_folder(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+
+
+def test_top_level_names_are_there():
+    assert gradcore.explain is explain and gradcore.Explanation is Explanation
+    for name in gradcore.__all__:
+        assert getattr(gradcore, name) is not None, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = gradcore.nonsense

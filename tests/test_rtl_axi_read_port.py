@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rtl/axi_read_port.v against models/axi_bursts.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from tb.support.runner import SIMULATORS, run_bench
+from tb.support.seeds import SEEDS
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("clients", [1, 5])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_axi_read_port(simulator: str, clients: int, seed: int) -> None:
+    """Bursts, data, window, errors, flush and throughput."""
+    run_bench(
+        "axi_read_port",
+        "tb.axi_read_port.axi_read_port_tests",
+        simulator=simulator,
+        seed=seed,
+        parameters={"CLIENTS": clients},
+        extra_env={"CLIENTS": clients},
+    )

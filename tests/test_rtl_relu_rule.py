@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rtl/relu_rule.v against the golden arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+
+from tb.support.runner import SIMULATORS, run_bench
+from tb.support.seeds import SEEDS
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_relu_rule(simulator: str, seed: int) -> None:
+    """All methods, masks and extremes."""
+    run_bench("relu_rule", "tb.relu_rule.relu_rule_tests", simulator=simulator, seed=seed)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench runner and the stream checks: they pass what is right and, above all, fail what is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tb.support.runner import SIMULATORS, BenchError, check_results, file_list, module_closure, run_bench
+from tb.support.seeds import SEEDS
+
+SOURCE = Path(__file__).parent / "designs" / "stream_register.v"
+MODULE = "tb.support.support_tests"
+
+
+def run(simulator: str, testcase: str | None, **options: object) -> None:
+    """Run one test of the support's own bench on the small register."""
+    run_bench("stream_register", MODULE, simulator=simulator, sources=[SOURCE], testcase=testcase, **options)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_streams(simulator: str, seed: int) -> None:
+    """Source, sink and monitor move every item, under all stall patterns, on a parameter other than the default."""
+    run(simulator, "transfers/.*", seed=seed, parameters={"OFFSET": 7}, extra_env={"OFFSET": "7"})
+
+
+@pytest.mark.parametrize("testcase", ["RegisterTest", "NothingSent", "CoverageHole"])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_uvm(simulator: str, testcase: str) -> None:
+    """The pyuvm classes pass a good module, and fail when nothing is checked or covered."""
+    run(simulator, testcase)
+
+
+@pytest.mark.parametrize("testcase", ["wrong_result", "fails_in_background"])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_failing_test_fails(simulator: str, testcase: str) -> None:
+    """An assertion in the bench, or in a task in its background, reaches pytest."""
+    with pytest.raises(BenchError, match=f"failed: .*{testcase}"):
+        run(simulator, testcase)
+
+
+@pytest.mark.parametrize(("break_", "testcase"), [(1, "transfers/.*"), (2, "transfers/.*"), (3, "RegisterTest")])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_broken_module_fails(simulator: str, break_: int, testcase: str) -> None:
+    """Dropped valid, data that change while waiting and a lost bit are seen."""
+    with pytest.raises(BenchError, match="failed"):
+        run(simulator, testcase, parameters={"BREAK": break_}, seed=1)
+
+
+def test_unknown_value_fails() -> None:
+    """X is never turned into a number (Icarus); Verilator starts from random bits instead."""
+    for simulator in SIMULATORS:
+        with pytest.raises(BenchError, match="failed"):
+            run(simulator, "RegisterTest", parameters={"BREAK": 4})
+
+
+@pytest.mark.parametrize("testcase", ["no_such_test", "transfer", "ransfers/.*"])
+def test_no_test_fails(testcase: str) -> None:
+    """A name that matches no test, or only part of a name: an error, not a pass."""
+    with pytest.raises(BenchError, match="no test ran"):
+        run("icarus", testcase)
+
+
+def test_module_without_tests_fails() -> None:
+    """A bench that holds no test at all must not pass."""
+    with pytest.raises(BenchError, match="no test ran|results file"):
+        run_bench("stream_register", "tb.support.stalls", simulator="icarus", sources=[SOURCE])
+
+
+def test_bad_build_and_early_finish_fail(tmp_path: Path) -> None:
+    """Neither a syntax error, nor a lint warning, nor an illegal parameter passes."""
+    broken = tmp_path / "stream_register.v"
+    for simulator in SIMULATORS:
+        broken.write_text("module stream_register (input wire clk; endmodule\n")
+        with pytest.raises(BenchError, match="building stream_register"):
+            run_bench("stream_register", MODULE, simulator=simulator, sources=[broken])
+        with pytest.raises(BenchError):
+            run(simulator, "transfers/.*", parameters={"OFFSET": 1001})
+    broken.write_text(SOURCE.read_text().replace("<= in_tag;", "<= {in_tag, 1'b0};"))
+    with pytest.raises(BenchError, match="building stream_register"):
+        run_bench("stream_register", MODULE, simulator="verilator", sources=[broken])
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_hang_is_stopped(simulator: str) -> None:
+    """A bench that never ends is stopped and reported."""
+    with pytest.raises(BenchError, match="without a results file"):
+        run(simulator, "hangs", timeout=4)
+
+
+def test_environment_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of the user's shell neither choose the simulator, nor the test, nor the seed; and all are restored."""
+    for name, value in (("SIM", "questa"), ("COCOTB_TEST_FILTER", "wrong_result$"), ("COCOTB_RANDOM_SEED", "99")):
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    run("icarus", "RegisterTest", seed=1)
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_waves(simulator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """WAVES=1 writes an FST and prints where."""
+    monkeypatch.setenv("WAVES", "1")
+    run(simulator, "RegisterTest")
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("waves: "))
+    path = Path(line.removeprefix("waves: "))
+    assert path.stat().st_size > 500
+    assert path.read_bytes()[0] == 0, "an FST starts with a header block"
+
+
+def test_results_file(tmp_path: Path) -> None:
+    """check_results counts what ran; it accepts neither failures, nor errors, nor nothing."""
+    results = tmp_path / "results.xml"
+    results.write_text('<s><testcase name="a"/><testcase name="b"><skipped/></testcase></s>')
+    assert check_results(results) == 1
+    for body in ('<testcase name="a"><failure/></testcase>', '<testcase name="a"><error/></testcase>', ""):
+        results.write_text(f'<s>{body}</s>')
+        with pytest.raises(BenchError):
+            check_results(results)
+    with pytest.raises(BenchError, match="without a results file"):
+        check_results(tmp_path / "none.xml")
+
+
+def test_module_closure(tmp_path: Path) -> None:
+    """A toplevel's sources are itself and what it instantiates, directly or not; comments do not count."""
+    (tmp_path / "list.f").write_text("# files\na.v\nb.v  // leaf\nc.v\nd.v\n\n")
+    texts = {"a": "module a; b u_b (); // d\nendmodule", "b": "module b; c u_c (); endmodule", "c": "module c; endmodule", "d": ""}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.v").write_text(text)
+    files = file_list(tmp_path / "list.f")
+    assert [path.name for path in files] == ["a.v", "b.v", "c.v", "d.v"]
+    assert [path.name for path in module_closure("a", files)] == ["a.v", "b.v", "c.v"]
+    with pytest.raises(BenchError, match="rtl.f"):
+        module_closure("e", files)
