@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registers and descriptors: addresses, fields, values, and packing. Generated from registers/gradcore.rdl by `make registers`: do not edit."""
+"""Registers and descriptors: addresses, fields, values, and packing.
+
+Generated from registers/gradcore.rdl by `make registers`: do not edit.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from types import TracebackType
 
 Progress = Callable[[str, int, int], None]
 
-_SECONDS_BETWEEN_LINES = 5.0
-_DIGITS = re.compile(r"\d+")
+_SECONDS_BETWEEN_LINES = 10.0
+_DIGITS = re.compile(r"[\d,]+")
 
 
 def silent(text: str, done: int = 0, total: int = 0) -> None:
@@ -28,7 +28,7 @@ class ProgressDisplay:
     """A progress function for the command line, to be used in a ``with`` block.
 
     On a terminal it is a rich progress bar that vanishes at the end. Elsewhere each stage is one line when it begins,
-    and one every five seconds while it lasts.
+    and one every ten seconds while it lasts.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class ProgressDisplay:
         self._bar = None
         self._task = None
         self._stage = ""
-        self._last_line = 0.0
+        self._began = self._last_line = 0.0
 
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal:
@@ -73,9 +73,16 @@ class ProgressDisplay:
             if begins:
                 self._task = self._bar.add_task(text, total=total or None)
             self._bar.update(self._task, description=text, completed=done, total=total or None)
-        elif begins or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            print(f"{text}: {done} of {total}" if total > 1 else text, file=sys.stderr, flush=True)
-            self._last_line = time.monotonic()
+            return
+        now = time.monotonic()
+        if begins:
+            self._began = now
+        elif now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        count = f": {done} of {total}" if total > 1 else ""
+        elapsed = "" if begins else f" ({now - self._began:.0f} s)"
+        print(f"{text}{count}{elapsed}", file=sys.stderr, flush=True)
+        self._last_line = now
 
     def note(self, text: str) -> None:
         """Print a line of standard error that stays."""

@@ -73,15 +73,8 @@ class RtlBackend:
             for number, (picture, one) in enumerate(zip(pictures, targets, strict=True)):
                 self._simulator.load(*self.program.picture_bytes(np.asarray(picture)))
                 for position, method in enumerate(methods):
-                    done = number * len(methods) + position
-                    text = (
-                        f"simulating the Verilog, run {done + 1} of {total}" if total > 1 else "simulating the Verilog"
-                    )
-                    progress(text, done, total)
-                    runs[method].append(
-                        self._run_one(method, one, lambda *_, text=text, done=done: progress(text, done, total))
-                    )
-        progress("simulating the Verilog", total, total)
+                    report = _RunProgress(progress, number * len(methods) + position, total)
+                    runs[method].append(self._run_one(method, one, report))
         return runs
 
     def _set_up(self) -> None:
@@ -155,6 +148,18 @@ class RtlBackend:
             low = self._simulator.read(hardware.COUNTERS[name])
             values[name.lower()] = low | self._simulator.read(hardware.COUNTERS[name] + 4) << 32
         return values
+
+
+class _RunProgress:
+    """Turns the simulator's progress within one run into progress of all runs."""
+
+    def __init__(self, progress: Progress, done: int, total: int) -> None:
+        self._progress, self._done, self._total = progress, done, total
+        self("", 0)
+
+    def __call__(self, text: str, done: int = 0, total: int = 0) -> None:
+        """``done`` is the number of clock cycles so far."""
+        self._progress(f"simulating the Verilog, {done:,} cycles", self._done, self._total)
 
 
 def _limit(program: Program) -> int:

@@ -436,23 +436,23 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t HIGH;
 } gradcore_registers__counter_desc_c14c096c_t;
 
-// reg - gradcore_registers::counter_desc_e9e3b8da::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_841c3fdc::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_e9e3b8da::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_E9E3B8DA__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_841c3fdc::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_e9e3b8da
+// regfile - gradcore_registers::counter_desc_841c3fdc
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_e9e3b8da_t;
+} gradcore_registers__counter_desc_841c3fdc_t;
 
 // reg - gradcore_registers::counter_desc_b03c9a60::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__LOW__COUNT_bm 0xffffffff
@@ -546,7 +546,7 @@ typedef struct __attribute__ ((__packed__)) {
     gradcore_registers__counter_desc_92d69265_t STORE_ACTIVE;
     gradcore_registers__counter_desc_cef504df_t STORE_WAIT_INPUT;
     gradcore_registers__counter_desc_c14c096c_t STORE_WAIT_OUTPUT;
-    gradcore_registers__counter_desc_e9e3b8da_t MACS_ISSUED;
+    gradcore_registers__counter_desc_841c3fdc_t MACS_ISSUED;
     gradcore_registers__counter_desc_b03c9a60_t ZEROS_SKIPPED;
     gradcore_registers__counter_desc_4711788a_t BYTES_READ;
     gradcore_registers__counter_desc_8cd9c34a_t BYTES_WRITTEN;

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS, DESCRIPTOR_VERSION, OPCODES, descriptor_checksum
 
+
 @dataclass(frozen=True)
 class Limits:
     """Sizes of the hardware: the parameters of sequencer.v."""

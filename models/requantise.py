@@ -7,12 +7,14 @@ import numpy as np
 
 from gradcore.models import arithmetic
 
-LARGEST_SHIFT = arithmetic.ACCUMULATOR_BITS - 1
+SHIFTS = range(arithmetic.ACCUMULATOR_BITS)
 
 
 def requantise(accumulators: np.ndarray, shift: int) -> np.ndarray:
-    """saturate16(accumulators >> shift) of signed 48-bit accumulators of any shape; shifts above 47 act as 47.
+    """saturate16(accumulators >> shift) of signed 48-bit accumulators of any shape, shift 0..47; ValueError for others.
 
     ``arithmetic.requantise(x, shift)`` is this function of x + ``arithmetic.rounding_constant(shift)``.
     """
-    return arithmetic.saturate(np.asarray(accumulators, dtype=np.int64) >> min(shift, LARGEST_SHIFT))
+    if shift not in SHIFTS:
+        raise ValueError(f"shift {shift}: the hardware shifts by 0 to {SHIFTS[-1]}")
+    return arithmetic.saturate(np.asarray(accumulators, dtype=np.int64) >> shift)

@@ -77,10 +77,7 @@ class LoadedTile:
 def value_requests(job: TileJob, half: int) -> list[Request]:
     """Requests for the values of a half's rows, in order."""
     words = job.source_columns * job.words_per_pixel
-    return [
-        Request((job.source_address + row * job.source_row_pitch) & 0xFFFFFFFF, words)
-        for row in range(half, job.source_rows, 2)
-    ]
+    return [Request((job.source_address + row * job.source_row_pitch) & 0xFFFFFFFF, words) for row in range(half, job.source_rows, 2)]
 
 
 def tag_requests(job: TileJob, half: int, method: str) -> list[Request]:

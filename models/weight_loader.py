@@ -57,9 +57,7 @@ def requests(job: WeightJob, port: int) -> list[tuple[int, int]]:
     return [((address + 8 * words * block) & 0xFFFFFFFF, words) for block in range(job.blocks)]
 
 
-def load_weights(
-    job: WeightJob, groups: int, depth: int, read_words: ReadWords
-) -> tuple[list[WeightRow], list[InitialValue]]:
+def load_weights(job: WeightJob, groups: int, depth: int, read_words: ReadWords) -> tuple[list[WeightRow], list[InitialValue]]:
     """All writes of a job: rows in order, and initial accumulators in order of block and lane.
 
     ``groups`` and ``depth`` are GROUPS and WEIGHT_DEPTH of the hardware; rows wrap modulo ``depth``.
@@ -69,10 +67,7 @@ def load_weights(
         planes = [np.asarray(read_words(*requests(job, port)[block]), dtype="<u8") for port in (0, 1)]
         targets = target_groups(block, job.blocks, groups)
         weights = np.hstack([plane[: 2 * job.rows].view("<i2").reshape(job.rows, LANES // 2) for plane in planes])
-        rows += [
-            WeightRow(targets, (job.base + row) % depth, tuple(int(weight) for weight in weights[row]))
-            for row in range(job.rows)
-        ]
+        rows += [WeightRow(targets, (job.base + row) % depth, tuple(int(weight) for weight in weights[row])) for row in range(job.rows)]
         accumulators = np.concatenate([plane[2 * job.rows :] for plane in planes]).view("<i8") << 16 >> 16
         initial += [InitialValue(targets, lane, job.bias_bank, int(value)) for lane, value in enumerate(accumulators)]
     return rows, initial

@@ -201,7 +201,7 @@ def python(description: Description) -> str:
     """gradcore/hardware.py: constants, then the helpers of hardware.py.in."""
     out = [
         "# SPDX-License-Identifier: Apache-2.0",
-        f'"""Registers and descriptors: addresses, fields, values, and packing. {NOTICE}"""',
+        f'"""Registers and descriptors: addresses, fields, values, and packing.\n\n{NOTICE}\n"""',
         "",
         "from __future__ import annotations",
         "",
@@ -300,8 +300,9 @@ def markdown(description: Description) -> str:
         "",
         "## Counters",
         "",
-        "Read-only. Low word at the address, high word 4 behind it: read the low word first. All are cleared by an accepted start and stand still",
-        "from the interrupt on; they are 40 bits wide, bits above read 0. For the two halves of a unit, and for the streams of the convolution engine,",
+        "Read-only. Low word at the address, high word 4 behind it: read the low word first. All are cleared by an",
+        "accepted start and stand still from the interrupt on; they are 40 bits wide, bits above read 0. For the two",
+        "halves of a unit, and for the streams of the convolution engine,",
         "ACTIVE + WAIT_INPUT + WAIT_OUTPUT = number of halves (streams) x CYCLES.",
         "",
         "| address | counter | meaning |",

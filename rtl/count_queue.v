@@ -3,11 +3,12 @@
 // count_queue: turns the four list lengths of a source pixel into writes of the count memory, one at a time.
 //
 // A source pixel reaches up to four buffer pixels: itself, or with unpooling the 2 x 2 pixels of its window. Position i
-// (= {row, column}) lies at `in_address` plus (i[0] ? 1 : 0) plus (i[1] ? row_pixels : 0); it is written when in_write[i].
+// (= {row, column}) lies at `in_address` plus (i[0] ? 1 : 0) plus (i[1] ? row_pixels : 0); it is written when
+// in_write[i].
 //
-// Contract: in_ready may be low only while the counts of the pixel before are being pushed in the FIFO, one a cycle, so a
-// pixel with n positions takes max(1, n) cycles. The output is a valid/ready stream in order. `empty` is high when nothing
-// is held. row_pixels may change only while empty.
+// Contract: in_ready may be low only while the counts of the pixel before are being pushed in the FIFO, one a cycle, so
+// a pixel with n positions takes max(1, n) cycles. The output is a valid/ready stream in order. `empty` is high when
+// nothing is held. row_pixels may change only while empty.
 // Format: addresses are modulo 512 buffer pixels; counts unsigned, count i in bits [11i+10:11i].
 
 `default_nettype none

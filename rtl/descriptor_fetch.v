@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fetches descriptors of 128 bytes, one after the other, through a read client.
 //
-// `start` (pulse) sets the address of the first one. `fetch` (pulse, at most one descriptor ahead of the one held) requests the
-// next one: 16 words. Words are taken as long as the register is not full; then `full` goes up and `descriptor` (word i
-// of 32 bits at bits [32i+31:32i]) is stable until `release_descriptor` (pulse). So a descriptor fetched ahead waits in the
-// response FIFO of the read port. `checksum` is the exclusive-or of all 32 words, valid with `full`.
+// `start` (pulse) sets the address of the first one. `fetch` (pulse, at most one descriptor ahead of the one held)
+// requests the next one: 16 words. Words are taken as long as the register is not full; then `full` goes up and
+// `descriptor` (word i of 32 bits at bits [32i+31:32i]) is stable until `release_descriptor` (pulse). So a
+// descriptor fetched ahead waits in the response FIFO of the read port. `checksum` is the exclusive-or of all 32
+// words, valid with `full`.
 `default_nettype none
 module descriptor_fetch (
     input  wire          clk,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds the moment in which the last job of a layer finishes, for the time stamps of the layers.
 //
-// Every job that is pushed leaves (last of layer, layer) in a FIFO of its kind; jobs of a kind finish in order. A pulse of
-// `tile_stored`, `vector_done` or `seed_done` takes the oldest entry of that kind; if it is the last of its layer,
-// mark_valid pulses in the next cycle with mark_layer. Mark 0 comes from tiles, mark 1 from vectors and seeds; when
-// both of the latter finish in one cycle, the seed's mark comes a cycle later.
-// `ready` is up when all FIFOs (16 jobs a kind) have room; a job may be pushed only then.
+// Every job that is pushed leaves (last of layer, layer) in a FIFO of its kind; jobs of a kind finish in order. A
+// pulse of `tile_stored`, `vector_done` or `seed_done` takes the oldest entry of that kind; if it is the last of its
+// layer, mark_valid pulses in the next cycle with mark_layer. Mark 0 comes from tiles, mark 1 from vectors and
+// seeds; when both of the latter finish in one cycle, the seed's mark comes a cycle later. `ready` is up when all
+// FIFOs (16 jobs a kind) have room; a job may be pushed only then.
 `default_nettype none
 module layer_marks (
     input  wire        clk,

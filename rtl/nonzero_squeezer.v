@@ -2,10 +2,10 @@
 //
 // nonzero_squeezer: takes a word of four values and offers those marked in `in_write` one after another, lowest first.
 //
-// Contract: a word with n marked values occupies the squeezer for max(1, n) cycles, and the next word is accepted in its
-// last one: no cycle is lost. In a cycle with `pick_valid` the value `pick_value` at position `pick_position` of the word
-// goes out; it is not asked whether somebody takes it. `finish` marks the last cycle of a word. In that cycle, and only in
-// it, `finish_ready` low holds everything. A word is seen at the output in the cycle after it was accepted.
+// Contract: a word with n marked values occupies the squeezer for max(1, n) cycles, and the next word is accepted in
+// its last one: no cycle is lost. In a cycle with `pick_valid` the value `pick_value` at position `pick_position` of
+// the word goes out; it is not asked whether somebody takes it. `finish` marks the last cycle of a word. In that cycle,
+// and only in it, `finish_ready` low holds everything. A word is seen at the output in the cycle after it was accepted.
 // in_ready and finish depend combinationally on finish_ready only.
 
 `default_nettype none

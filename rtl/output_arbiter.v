@@ -2,11 +2,11 @@
 // Fair arbiter with a registered grant: one source may transfer in a cycle.
 //
 // `grant` is one-hot (and `index` the same in binary); a source transfers in every cycle in which it is granted and
-// requests. The choice for the next cycle is made from the requests of this one, starting behind the source granted now,
-// which itself comes last: a source that requests without a pause is granted once in SOURCES transfers at the latest, and a
-// source alone transfers in every cycle. Without any request the grant stays where it is.
-// Contract: a request, once up, stays up until it was granted. Then a cycle is lost only when a source is granted twice in a
-// row and stops requesting, and in the first cycle after a pause of all sources.
+// requests. The choice for the next cycle is made from the requests of this one, starting behind the source granted
+// now, which itself comes last: a source that requests without a pause is granted once in SOURCES transfers at the
+// latest, and a source alone transfers in every cycle. Without any request the grant stays where it is. Contract: a
+// request, once up, stays up until it was granted. Then a cycle is lost only when a source is granted twice in a row
+// and stops requesting, and in the first cycle after a pause of all sources.
 `default_nettype none
 module output_arbiter #(
     parameter SOURCES    = 8,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Output buffer: collects the words and tag pieces of all streams of a tile for the tile store; two banks.
 //
-// Two sides: side p holds the output units of rows with row % 2 == p, because tile store half p writes them through port p.
-// Sources (two streams a group, up to 8) are valid/ready streams: kind 0 = word of four values, 1 = tag piece in data[15:0];
-// `parity` picks the side, {bank, address} the place. Each side takes one transfer a cycle, sources in fair rotation, with a
-// registered grant: a source waits one cycle when the side was idle.
-// A transfer of cycle t can be read with an enable in cycle t + 2 or later, so `computed` of a tile may be reported to the
-// store in the cycle after its last transfer. Reads: latency 1, one word and one piece a cycle and side.
-// Contract: a source's fields are stable while it is valid and not ready. Nobody writes the bank that is being read.
+// Two sides: side p holds the output units of rows with row % 2 == p, because tile store half p writes them through
+// port p. Sources (two streams a group, up to 8) are valid/ready streams: kind 0 = word of four values, 1 = tag
+// piece in data[15:0]; `parity` picks the side, {bank, address} the place. Each side takes one transfer a cycle,
+// sources in fair rotation, with a registered grant: a source waits one cycle when the side was idle. A transfer of
+// cycle t can be read with an enable in cycle t + 2 or later, so `computed` of a tile may be reported to the store
+// in the cycle after its last transfer. Reads: latency 1, one word and one piece a cycle and side. Contract: a
+// source's fields are stable while it is valid and not ready. Nobody writes the bank that is being read.
 `default_nettype none
 module output_buffer #(
     parameter GROUPS = 4

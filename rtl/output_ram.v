@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Simple dual-port block RAM: one write port, one read port, one clock.
 //
-// Read latency 1: `read_data` follows a cycle with `read_enable` and then stays until the next one. A word written in cycle t
-// can be read from cycle t + 1 on; reading an address in the very cycle in which it is written gives an undefined word.
+// Read latency 1: `read_data` follows a cycle with `read_enable` and then stays until the next one. A word written
+// in cycle t can be read from cycle t + 1 on; reading an address in the very cycle in which it is written gives an
+// undefined word.
 `default_nettype none
 module output_ram #(
     parameter WIDTH        = 64,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One parity side of the output buffer: arbiter, register stage, word RAM and tag RAM.
 //
-// Takes one transfer a cycle from the sources that request (a fair arbiter, see output_arbiter.v). A transfer of cycle t is
-// in the register stage in t + 1 and can be read with a read enable in cycle t + 2 or later.
-// Words: 2 banks x 512 x 64 bits; tag pieces: 2 banks x 512 x 16 bits, from bits 15:0 of the data; address = {bank, 9 bits}.
+// Takes one transfer a cycle from the sources that request (a fair arbiter, see output_arbiter.v). A transfer of
+// cycle t is in the register stage in t + 1 and can be read with a read enable in cycle t + 2 or later. Words: 2
+// banks x 512 x 64 bits; tag pieces: 2 banks x 512 x 16 bits, from bits 15:0 of the data; address = {bank, 9 bits}.
 `default_nettype none
 module output_side #(
     parameter SOURCES    = 8,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packs a stream of 16-bit pieces into 64-bit words with byte strobes, for runs that start at any 2-byte aligned address.
+// Packs a stream of 16-bit pieces into 64-bit words with byte strobes, for runs that start at any 2-byte aligned
+// address.
 //
 // `in_position` is bits 2:1 of the piece's byte address: its place in the word. Pieces of a run come at consecutive
-// addresses; `in_last` marks the last piece of a run. A word leaves when its place 3 is filled or its run ends; the strobe
-// covers exactly the pieces that were given; the other bytes of the word are 0.
-// Valid/ready streams, latency 1, one piece a cycle without a pause as long as `out_ready` is up.
+// addresses; `in_last` marks the last piece of a run. A word leaves when its place 3 is filled or its run ends; the
+// strobe covers exactly the pieces that were given; the other bytes of the word are 0. Valid/ready streams, latency
+// 1, one piece a cycle without a pause as long as `out_ready` is up.
 `default_nettype none
 module piece_packer (
     input  wire        clk,

@@ -7,8 +7,8 @@
 // dropped without costing a cycle. The word is not stored: it must stay at the input until `word_ready`, which comes
 // with the last piece that is wanted from it.
 //
-// Contract: valid/ready on all three ports. One piece a cycle; a new row is accepted together with the last piece of the
-// row before, so there is no gap between rows. word_ready and row_ready depend combinationally on piece_ready,
+// Contract: valid/ready on all three ports. One piece a cycle; a new row is accepted together with the last piece of
+// the row before, so there is no gap between rows. word_ready and row_ready depend combinationally on piece_ready,
 // piece_valid and piece_data on word_valid and word_data.
 // Format: piece k of a word in bits [16k+15:16k]; row_pieces is unsigned and at least 1.
 

@@ -8,7 +8,8 @@
 //   method 2, guided   : max(g, 0) * m    (3 behaves as 2)
 // and without `enable` the values pass unchanged. relu_keep.v decides; what it does not keep becomes zero.
 //
-// Format: values and result hold four signed 16-bit values, value k in bits [16k+15:16k]; mask bit k belongs to value k.
+// Format: values and result hold four signed 16-bit values, value k in bits [16k+15:16k]; mask bit k belongs to value
+// k.
 
 `default_nettype none
 

@@ -5,9 +5,9 @@
 // The accumulator has started at bias + half (half = 1 << (shift - 1), 0 when shift is 0), so this is round half up.
 // Combinational: three levels of multiplexers beside the overflow test; give it a register in front and one behind.
 //
-// Format: accumulator signed 48 bits; shift 0..47 (48..63 act as 47: only the sign is left); value signed 16 bits.
-// The value fits exactly when every accumulator bit from position shift + 15 upwards equals the sign; a mask made of
-// the shift tests those bits while the shifter works, so that saturation does not wait for the shifted number.
+// Format: accumulator signed 48 bits; shift 0..47, others are illegal; value signed 16 bits. Each level of the
+// shifter keeps only the bits that the next one can still need. The value fits exactly when all that a level drops
+// above, and the last level's upper bits, equal the sign; so overflow costs a few gates a level.
 
 `default_nettype none
 
@@ -17,20 +17,26 @@ module requantise (
   output wire signed [15:0] value
 );
 
-  wire       sign = accumulator[47];
-  wire [5:0] amount = (shift > 6'd47) ? 6'd47 : shift;
+  wire sign = accumulator[47];
 
-  // Shift by 0, 16 or 32, then by 0, 4, 8 or 12, then by 0 to 3; each level keeps only the bits still needed.
-  wire [30:0] coarse = amount[5] ? {{15{sign}}, accumulator[47:32]} :
-                       amount[4] ? accumulator[46:16] : accumulator[30:0];
-  wire [18:0] middle = amount[3] ? (amount[2] ? coarse[30:12] : coarse[26:8]) :
-                                   (amount[2] ? coarse[22:4] : coarse[18:0]);
-  wire [15:0] fine = amount[1] ? (amount[0] ? middle[18:3] : middle[17:2]) :
-                                 (amount[0] ? middle[16:1] : middle[15:0]);
+  // By 0, 16 or 32; only without a shift can bits be lost above.
+  wire [30:0] coarse = shift[5] ? {{15{sign}}, accumulator[47:32]} : shift[4] ? accumulator[46:16] : accumulator[30:0];
+  wire        coarse_lost = shift[5:4] == 2'd0 && accumulator[46:31] != {16{sign}};
 
-  wire [31:0] differs = accumulator[46:15] ^ {32{sign}};
-  wire [31:0] relevant = amount[5] ? 32'h0 : 32'hffff_ffff << amount[4:0];
-  wire        overflow = |(differs & relevant);
+  // By 0, 4, 8 or 12.
+  wire [18:0] middle = shift[3] ? (shift[2] ? coarse[30:12] : coarse[26:8]) :
+                                  (shift[2] ? coarse[22:4] : coarse[18:0]);
+  wire [2:0]  nibble_differs = {coarse[30:27] != {4{sign}}, coarse[26:23] != {4{sign}}, coarse[22:19] != {4{sign}}};
+  wire        middle_lost = nibble_differs[2] && shift[3:2] != 2'd3 || nibble_differs[1] && !shift[3] ||
+                            nibble_differs[0] && shift[3:2] == 2'd0;
+
+  // By 0 to 3; what remains from the value's sign bit upwards must be sign bits.
+  wire [15:0] fine = shift[1] ? (shift[0] ? middle[18:3] : middle[17:2]) : (shift[0] ? middle[16:1] : middle[15:0]);
+  wire [3:0]  upper_differs = middle[18:15] ^ {4{sign}};
+  wire        fine_lost = upper_differs[3] || upper_differs[2] && shift[1:0] != 2'd3 || upper_differs[1] && !shift[1] ||
+                          upper_differs[0] && shift[1:0] == 2'd0;
+
+  wire overflow = coarse_lost || middle_lost || fine_lost;
 
   assign value = overflow ? {sign, {15{~sign}}} : fine;
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Controller of a run: start, watchdog, first error, orderly stop, soft reset.
 //
-// start -> `clear` and `flush` are up until the AXI ports are idle, at least CLEAR_CYCLES -> `sequencer_start` pulses -> running
-// until `finished` or the first error. An error or a soft reset puts up `clear` (reset of all units) and `flush` (of the AXI
-// ports) again, for at least CLEAR_CYCLES and until all ports are idle: bursts on the bus are completed, nothing new is begun.
-// The end of a run sets `done` (and `error` with code, index and address) and pulses `interrupt_event`; after an error in the cycle
-// in which the ports are idle, or after STOP_LIMIT cycles if a memory does not answer; `busy` stays up until they are.
-// A soft reset ends a run without done and interrupt, clears done and error, and comes first. A start while busy does
-// nothing but set `start_while_busy`. `running` is up from the start until the interrupt: the cycle counter's enable.
-// First error wins; in one cycle: illegal descriptor, window, read response, write response, watchdog.
-// The watchdog fires after `watchdog_limit` cycles of running without `progress` (0 = off).
+// start -> `clear` and `flush` are up until the AXI ports are idle, at least CLEAR_CYCLES -> `sequencer_start`
+// pulses -> running until `finished` or the first error. An error or a soft reset puts up `clear` (reset of all
+// units) and `flush` (of the AXI ports) again, for at least CLEAR_CYCLES and until all ports are idle: bursts on the
+// bus are completed, nothing new is begun. The end of a run sets `done` (and `error` with code, index and address)
+// and pulses `interrupt_event`; after an error in the cycle in which the ports are idle, or after STOP_LIMIT cycles
+// if a memory does not answer; `busy` stays up until they are. A soft reset ends a run without done and interrupt,
+// clears done and error, and comes first. A start while busy does nothing but set `start_while_busy`. `running` is
+// up from the start until the interrupt: the cycle counter's enable. First error wins; in one cycle: illegal
+// descriptor, window, read response, write response, watchdog. The watchdog fires after `watchdog_limit` cycles of
+// running without `progress` (0 = off).
 `default_nettype none
 module run_control #(
     parameter CLEAR_CYCLES = 4,

@@ -2,12 +2,13 @@
 //
 // seed_unit: finds the winning class and writes the gradient that the backward pass starts from.
 //
-// A job reads `pixels` pixels of `words_per_pixel` words from logits_address and finds the largest value (the first in memory
-// order on a tie); in each pixel the values from `channels` on are padding and are passed over. `class_index` is the winner's
-// number in memory order, padding counted, `max_value` its value; both hold from `done` until the next job's reading.
-// Then, when `explain` is set and seed_mode is not 2, it writes as many words to seed_address: all zero but seed_value at the
-// winner (mode 0 and 3) or at seed_index (mode 1; an index beyond the map leaves zeros only). `done` pulses when the write
-// responses have arrived, or at once when nothing is written. seed_mode, seed_index and explain are stable during a job.
+// A job reads `pixels` pixels of `words_per_pixel` words from logits_address and finds the largest value (the first
+// in memory order on a tie); in each pixel the values from `channels` on are padding and are passed over.
+// `class_index` is the winner's number in memory order, padding counted, `max_value` its value; both hold from
+// `done` until the next job's reading. Then, when `explain` is set and seed_mode is not 2, it writes as many words
+// to seed_address: all zero but seed_value at the winner (mode 0 and 3) or at seed_index (mode 1; an index beyond
+// the map leaves zeros only). `done` pulses when the write responses have arrived, or at once when nothing is
+// written. seed_mode, seed_index and explain are stable during a job.
 //
 // Latency: 1 value a cycle (4 cycles a word), one word a cycle written. Stalls: missing words, write port not ready.
 // Format: values signed 16 bits, four a word. words_per_pixel, pixels and channels are at least 1.

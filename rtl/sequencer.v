@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sequencer: fetches the program's descriptors, checks them, hands them to the job FIFOs, and knows when all is finished.
+// Sequencer: fetches the program's descriptors, checks them, hands them to the job FIFOs, and knows when all is
+// finished.
 //
-// `start` (pulse, after rst) begins at program_address; descriptor n lies at program_address + 128 n. A legal descriptor
-// is offered to its unit: exactly one job_*_valid is up until its ready, `descriptor` (word i of 32 bits at [32i+31:32i])
-// and `descriptor_index` being stable meanwhile. A TILE is one handshake for loader, groups and store together. The next
-// descriptor is fetched while this one is offered; nothing is read behind the last one (END, or a SEED with forward_end
-// when `explain` is 0). After the last one `finished` pulses as soon as all jobs that were pushed have finished.
-// An illegal descriptor (see descriptor_check.v), a misaligned program or PROGRAM_LIMIT descriptors without an end pulse
-// `error_illegal` with descriptor_index; nothing is pushed or fetched from then on until the next start.
-// Tokens: pulses of finished jobs in, counts out (tokens.v). Marks: end of the last job of a layer (layer_marks.v).
+// `start` (pulse, after rst) begins at program_address; descriptor n lies at program_address + 128 n. A legal
+// descriptor is offered to its unit: exactly one job_*_valid is up until its ready, `descriptor` (word i of 32 bits
+// at [32i+31:32i]) and `descriptor_index` being stable meanwhile. A TILE is one handshake for loader, groups and
+// store together. The next descriptor is fetched while this one is offered; nothing is read behind the last one
+// (END, or a SEED with forward_end when `explain` is 0). After the last one `finished` pulses as soon as all jobs
+// that were pushed have finished. An illegal descriptor (see descriptor_check.v), a misaligned program or
+// PROGRAM_LIMIT descriptors without an end pulse `error_illegal` with descriptor_index; nothing is pushed or fetched
+// from then on until the next start. Tokens: pulses of finished jobs in, counts out (tokens.v). Marks: end of the
+// last job of a layer (layer_marks.v).
 `default_nettype none
 module sequencer #(
     parameter GROUPS        = 4,

@@ -6,8 +6,8 @@
 // 0..7 and 8..15. The tags at the output stay until `tags_ready`; the pieces of the block after it are gathered
 // meanwhile. `indexed` may only change while no piece is held (between jobs).
 //
-// Contract: valid/ready on both sides, one piece a cycle, so one block a cycle without `indexed` and one in three cycles
-// with it. piece_ready depends combinationally on tags_ready.
+// Contract: valid/ready on both sides, one piece a cycle, so one block a cycle without `indexed` and one in three
+// cycles with it. piece_ready depends combinationally on tags_ready.
 // Format: mask bit l and index bits [2l+1:2l] belong to channel l of the block; an index is {row, column}.
 
 `default_nettype none

@@ -2,16 +2,16 @@
 //
 // tile_loader: fills the tile banks: reads a tile, applies the ReLU rule and the unpooling, drops zeros.
 //
-// The job at the head of the FIFO outside is prepared (words and pieces of a row), waits for its tokens and for its bank,
-// and has its rows requested through port 0 (even rows) and port 1 (odd rows), while the job before may still be loading.
-// It is taken (job_ready, one pulse) when all its rows are requested and the job before has been loaded.
+// The job at the head of the FIFO outside is prepared (words and pieces of a row), waits for its tokens and for its
+// bank, and has its rows requested through port 0 (even rows) and port 1 (odd rows), while the job before may still be
+// loading. It is taken (job_ready, one pulse) when all its rows are requested and the job before has been loaded.
 //
 // Contract: `bank_free` says that the bank of the job at the head may be filled; it is looked at once, at least eight
 // cycles after the job came to the head, and must from then on be kept free by the other side. Entries and counts are
-// always accepted. `loaded` is a pulse, after the last write of a job; `bank` changes one cycle later. Of rows, columns and
-// words each job has at least one. A tile has at most 512 pixels and 8192 entries; jobs must not exceed this.
-// Of every cycle with a job at most one of active, waiting_data (tokens included) and waiting_bank is high.
-// zeros_dropped: values read and not written in this cycle; entries + zeros_dropped = 4 * words read.
+// always accepted. `loaded` is a pulse, after the last write of a job; `bank` changes one cycle later. Of rows, columns
+// and words each job has at least one. A tile has at most 512 pixels and 8192 entries; jobs must not exceed this. Of
+// every cycle with a job at most one of active, waiting_data (tokens included) and waiting_bank is high. zeros_dropped:
+// values read and not written in this cycle; entries + zeros_dropped = 4 * words read.
 
 `default_nettype none
 

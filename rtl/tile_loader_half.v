@@ -8,8 +8,8 @@
 //
 // Contract: `start` is a pulse while `done`; the job's fields are stable from it until `done` is high again, which says
 // that all entries but one that may be at the output in this cycle, and all counts, have left. A word with n values to
-// write takes max(1, n) cycles; there is no gap between words, pixels and rows. Words wait for tags and for room for counts.
-// `dropped` is the number of values that are not written, of the word taken two cycles before.
+// write takes max(1, n) cycles; there is no gap between words, pixels and rows. Words wait for tags and for room for
+// counts. `dropped` is the number of values that are not written, of the word taken two cycles before.
 // Format: entry {channel[10:0], value[15:0]} at row * row_entries + column * slot + k modulo 8192; count addresses
 // row * buffer_columns + column modulo 512.
 

@@ -2,11 +2,12 @@
 //
 // tile_row_requester: asks one read port for the rows of a tile that belong to one half of the tile loader.
 //
-// Half h has source rows h, h+2, ... For each the requester offers one request for the values and, with `tags`, one for the
-// tags, aligned down to 8 bytes and long enough to cover the row's pieces. It runs ahead as far as the read port lets it.
+// Half h has source rows h, h+2, ... For each the requester offers one request for the values and, with `tags`, one for
+// the tags, aligned down to 8 bytes and long enough to cover the row's pieces. It runs ahead as far as the read port
+// lets it.
 //
-// Contract: `start` is a pulse while idle; the job's fields must be stable from it until `busy` is low again. Both request
-// ports are valid/ready; the requests of the next row are offered when both of this row have been taken.
+// Contract: `start` is a pulse while idle; the job's fields must be stable from it until `busy` is low again. Both
+// request ports are valid/ready; the requests of the next row are offered when both of this row have been taken.
 // Format: addresses and pitches in bytes; row_words in words of 64 bits, row_pieces in pieces of 16 bits.
 
 `default_nettype none

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tile store: writes finished tiles from the output buffer to memory, two halves on two write ports.
 //
-// Jobs in order; job_valid must be given only when the tile has been computed (all its words are in the output buffer).
-// The fields are used until job_ready pulses; the bank is job number modulo 2, starting with 0 after rst. Half h writes the
-// unit rows r with r % 2 == h: first the words of all its rows, then the tag pieces. `buffer_released` pulses with job_ready:
-// the bank has been read out; the next job may start two cycles later while responses of this one are still on their way.
-// `stored` pulses once a job, in order, when its last write response is in (up to 4 jobs between release and stored).
-// Sustained: one word (or one tag piece) a cycle and half; 4 cycles of overhead a job.
-// Word requests: a row when `contiguous`, else a pixel. Tag requests: a row when tag_pixel_pitch == 2 * pieces_per_pixel.
-// `active`, `wait_input`, `wait_output`: exactly one is up in every cycle: busy / no job / busy but no port takes data.
+// Jobs in order; job_valid must be given only when the tile has been computed (all its words are in the output
+// buffer). The fields are used until job_ready pulses; the bank is job number modulo 2, starting with 0 after rst.
+// Half h writes the unit rows r with r % 2 == h: first the words of all its rows, then the tag pieces.
+// `buffer_released` pulses with job_ready: the bank has been read out; the next job may start two cycles later while
+// responses of this one are still on their way. `stored` pulses once a job, in order, when its last write response
+// is in (up to 4 jobs between release and stored). Sustained: one word (or one tag piece) a cycle and half; 4 cycles
+// of overhead a job. Word requests: a row when `contiguous`, else a pixel. Tag requests: a row when tag_pixel_pitch
+// == 2 * pieces_per_pixel. `active`, `wait_input`, `wait_output`: exactly one is up in every cycle: busy / no job /
+// busy but no port takes data.
 `default_nettype none
 module tile_store (
     input  wire         clk,

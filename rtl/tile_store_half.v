@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One half of the tile store: writes the unit rows r of a tile with r % 2 == HALF through one write port.
 //
-// `start` (pulse) begins a job whose fields must be stable until `finished`; `finished` is up when all requests have been
-// accepted and all words and pieces have been read out of the bank; it falls in the cycle after `start`.
-// `close` (pulse, while finished, `close_ready` up) ends the job: `written` goes up when all write responses up to the
-// oldest job that was closed and not yet taken by `written_take` have arrived. Up to 4 jobs may wait for responses.
-// Data flow: walk -> RAM (latency 1) -> [piece packer] -> FIFO of 8 words -> write port; one word or one piece a cycle.
-// The number of words in the pipeline is bounded by the FIFO's room, so the RAM and the packer never stall.
+// `start` (pulse) begins a job whose fields must be stable until `finished`; `finished` is up when all requests have
+// been accepted and all words and pieces have been read out of the bank; it falls in the cycle after `start`.
+// `close` (pulse, while finished, `close_ready` up) ends the job: `written` goes up when all write responses up to
+// the oldest job that was closed and not yet taken by `written_take` have arrived. Up to 4 jobs may wait for
+// responses. Data flow: walk -> RAM (latency 1) -> [piece packer] -> FIFO of 8 words -> write port; one word or one
+// piece a cycle. The number of words in the pipeline is bounded by the FIFO's room, so the RAM and the packer never
+// stall.
 `default_nettype none
 module tile_store_half #(
     parameter HALF = 0

@@ -2,10 +2,10 @@
 // Write requests of one half of the tile store for one job: first the word runs, then the tag runs.
 //
 // A run is a row when it is contiguous in memory, else one pixel of a row. Rows of a half are two row pitches apart.
-// `start` begins a job (all fields stable from then until `finished`); `finished` goes up when the last request has been
-// accepted and stays up until the next start. A job with `rows` = 0 makes no request.
-// Addresses are bytes. Word runs start on 8 bytes; tag runs on 2 bytes: the request then covers all words that they touch.
-// One request a cycle while `request_ready` is up, one cycle more at the start of the words and of the tags.
+// `start` begins a job (all fields stable from then until `finished`); `finished` goes up when the last request has
+// been accepted and stays up until the next start. A job with `rows` = 0 makes no request. Addresses are bytes. Word
+// runs start on 8 bytes; tag runs on 2 bytes: the request then covers all words that they touch. One request a cycle
+// while `request_ready` is up, one cycle more at the start of the words and of the tags.
 `default_nettype none
 module tile_store_request (
     input  wire        clk,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Read addresses in the output buffer of one half of the tile store for one job: first all words, then all tag pieces.
 //
-// Walks rows x columns x items; an item is a word (phase 0) or a tag piece (phase 1; pixels lie densely in a row). One address
-// a cycle while `advance` is up, without a pause inside a phase. `start` begins a job (fields stable until `finished`);
-// `finished` goes up when the last address has been taken and stays up until the next start.
-// For tag pieces `position` is the piece's place in its 64-bit memory word (byte address bits 2:1) and `last_of_run` marks
-// the last one of a run of consecutive addresses (a row when contiguous, else a pixel).
+// Walks rows x columns x items; an item is a word (phase 0) or a tag piece (phase 1; pixels lie densely in a row).
+// One address a cycle while `advance` is up, without a pause inside a phase. `start` begins a job (fields stable
+// until `finished`); `finished` goes up when the last address has been taken and stays up until the next start. For
+// tag pieces `position` is the piece's place in its 64-bit memory word (byte address bits 2:1) and `last_of_run`
+// marks the last one of a run of consecutive addresses (a row when contiguous, else a pixel).
 `default_nettype none
 module tile_store_walk (
     input  wire       clk,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Token counters: jobs finished since the start of the program.
 //
-// A job waits in its unit until the counters that its descriptor names have reached the values given there. A pulse counts
-// in the next cycle. A vector job and a seed job both count in vectors_done, also when they finish in the same cycle.
-// `clear` (the start of a program) and rst set all counters to 0. 24 bits each: no program comes near a wrap-around.
+// A job waits in its unit until the counters that its descriptor names have reached the values given there. A pulse
+// counts in the next cycle. A vector job and a seed job both count in vectors_done, also when they finish in the
+// same cycle. `clear` (the start of a program) and rst set all counters to 0. 24 bits each: no program comes near a
+// wrap-around.
 `default_nettype none
 module tokens (
     input  wire        clk,

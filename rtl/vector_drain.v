@@ -2,12 +2,12 @@
 //
 // vector_drain: from finished accumulators to memory: bias, requantisation, ReLU, packing, mask pieces, writing.
 //
-// `start` begins a job whose accumulators are in the lanes' result memories (`start_empty`: they are all zero). One output a
-// cycle passes: stage 1 picks the accumulator and its initial value (the next word of the bias stream, else the rounding
-// constant), stage 2 adds, stage 3 requantises; then four values make a word and sixteen mask bits a piece. The job's `words`
-// words are written first, then, with `store_tags`, ceil(words / 4) pieces, byte strobes covering just them (mask bits of
-// outputs beyond `words` are 0). `busy` falls with `done` when all write responses have arrived.
-// While `bias_owner` the response stream of the read port belongs to this module.
+// `start` begins a job whose accumulators are in the lanes' result memories (`start_empty`: they are all zero). One
+// output a cycle passes: stage 1 picks the accumulator and takes the next word of the bias stream, stage 2 adds bias
+// or rounding constant, stage 3 requantises; then four values make a word and sixteen mask bits a piece. The job's
+// `words` words are written first, then, with `store_tags`, ceil(words / 4) pieces, byte strobes covering just them
+// (mask bits of outputs beyond `words` are 0). `busy` falls with `done` when all write responses have arrived. While
+// `bias_owner` the response stream of the read port belongs to this module.
 //
 // Stalls: the whole pipeline holds when a packed word waits behind one that the write port has not taken (registered
 // condition: no path from data_ready to the pipeline), and when a bias word is missing.
@@ -85,13 +85,22 @@ module vector_drain (
   reg               wanted_1, wanted_2, wanted_3;
   reg               piece_end_1, piece_end_2, piece_end_3;
   reg        [47:0] accumulator_1;
-  reg        [47:0] initial_1;
+  reg        [47:0] bias_1;
   reg        [47:0] sum_2;
   reg signed [15:0] value_3;
   wire signed [15:0] requantised;
-  wire       [47:0] power = 48'd1 << job_shift;
+  wire       [7:0]  power_low = 8'd1 << job_shift[2:0];
+  wire       [7:0]  power_high = 8'd1 << job_shift[5:3];
+  wire       [47:0] half;  // the rounding constant: bit i is set when the shift is i + 1
   wire       [47:0] picked = lane[1] ? (lane[0] ? result[191:144] : result[143:96]) :
                                        (lane[0] ? result[95:48] : result[47:0]);
+
+  genvar i;
+  generate
+    for (i = 0; i < 48; i = i + 1) begin : g_half
+      assign half[i] = power_high[(i + 1) / 8] && power_low[(i + 1) % 8];
+    end
+  endgenerate
 
   requantise requantise_i (
     .accumulator(sum_2),
@@ -105,8 +114,8 @@ module vector_drain (
         accumulator_1 <= 48'd0;
       else
         accumulator_1 <= picked;
-      initial_1 <= job_has_bias ? bias_data : {1'b0, power[47:1]};
-      sum_2 <= accumulator_1 + initial_1;
+      bias_1 <= bias_data;
+      sum_2 <= accumulator_1 + (job_has_bias ? bias_1 : half);
       value_3 <= requantised;
       {wanted_1, wanted_2, wanted_3} <= {wanted, wanted_1, wanted_2};
       {piece_end_1, piece_end_2, piece_end_3} <= {lane[3:0] == 4'hf, piece_end_1, piece_end_2};
@@ -241,7 +250,8 @@ module vector_drain (
     end
   end
 
-  wire unused_drain = &{1'b0, last_word_wide[6], end_position[1:0], piece_wide[4], power[0], job_tag_destination[0]};
+  wire unused_drain = &{1'b0, last_word_wide[6], end_position[1:0], piece_wide[4], power_high[7],
+                        job_tag_destination[0]};
 
 endmodule
 

@@ -2,18 +2,21 @@
 //
 // vector_engine: vector-matrix products for fully connected layers, skipping the zeros of the vector.
 //
-// A job computes one chunk of at most 512 outputs: half h accumulates `destination_words_h` words (4 outputs each) from matrix
-// plane h, one word of four weights a cycle and half, and stores them through its own port. A job is accepted when
-// tiles_stored and vectors_done have reached its wait counts and there is room; up to four are inside at once: the vector
-// and the rows of the next job are read while this one is drained. `done` pulses once a job, in order, when all its write
-// responses have arrived.
+// A job computes one chunk of at most 512 outputs: half h accumulates `destination_words_h` words (4 outputs each)
+// from matrix plane h, one word of four weights a cycle and half, and stores them through its own port. A job is
+// accepted when tiles_stored and vectors_done have reached its wait counts and there is room; up to four are inside
+// at once: the vector and the rows of the next job are read while this one is drained. `done` pulses once a job, in
+// order, when all its write responses have arrived.
 //
-// Format: values and weights signed 16 bits, accumulators 48 bits exact. Input i's weights lie at plane address +
-// (i << pitch_log2); the bias words (48-bit initial accumulators, rounding constant included) at the bias address, one an
-// output; without bias the rounding constant is made here. Rows are fetched only as far as they are stored (>= 4 words).
-// Resources: eight DSP48E1. Contract of a job: vector_words >= 1, destination_words_h <= 64, 8 * max(4, words) <= pitch.
+// Format: values and weights signed 16 bits, accumulators 48 bits exact. Input i's weights lie at plane address + (i
+// << pitch_log2); the bias words (48-bit initial accumulators, rounding constant included) at the bias address, one
+// an output; without bias the rounding constant is made here. Rows are fetched only as far as they are stored (>= 4
+// words).
+// Resources: eight DSP48E1. Contract of a job: vector_words >= 1, destination_words_h <= 64, 8 * max(4, words) <=
+// pitch.
 //
-// Events: macs = multiplications begun in this cycle; zeros = zero inputs met; busy = active + waiting_input + waiting_output.
+// Events: macs = multiplications begun in this cycle; zeros = zero inputs met; busy = active + waiting_input +
+// waiting_output.
 
 `default_nettype none
 
@@ -123,7 +126,8 @@ module vector_engine (
     .job_relu(job_load_relu), .job_tags(job_tags), .job_pitch_log2(job_pitch_log2),
     .request_valid(vector_request_valid), .request_ready(vector_request_ready),
     .request_address(vector_request_address), .request_words(vector_request_words),
-    .response_valid(vector_response_valid), .response_ready(vector_response_ready), .response_data(vector_response_data),
+    .response_valid(vector_response_valid), .response_ready(vector_response_ready),
+    .response_data(vector_response_data),
     .entry_valid(entry_valid), .entry_ready(entry_room0 && entry_room1), .entry_last(entry_last),
     .entry_empty(entry_empty), .entry_offset(entry_offset), .entry_value(entry_value),
     .zeros(loader_zeros)

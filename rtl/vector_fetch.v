@@ -2,12 +2,12 @@
 //
 // vector_fetch: turns the non-zero inputs of a vector into read requests of one half's matrix rows.
 //
-// For each entry (value, byte offset of its row, last) of a job it asks for the row and hands (value, words) on to the
-// accumulating stage, in the same order; after the last entry it asks for the bias words, when the job has bias. So the
-// read port's response stream is: rows of job n, bias words of job n, rows of job n + 1, ... One request a cycle.
-// Only what is stored is fetched: a row has `words` words (at least 4: an accumulator row must not be updated twice within
-// 4 cycles), the bias 4 * `words`; a half with `words` = 0 fetches nothing and hands on the last entry only, as empty.
-// A vector without a non-zero value comes as one entry that is last and empty.
+// For each entry (value, byte offset of its row, last) of a job it asks for the row and hands (value, words) on to
+// the accumulating stage, in the same order; after the last entry it asks for the bias words, when the job has bias.
+// So the read port's response stream is: rows of job n, bias words of job n, rows of job n + 1, ... One request a
+// cycle. Only what is stored is fetched: a row has `words` words (at least 4: an accumulator row must not be updated
+// twice within 4 cycles), the bias 4 * `words`; a half with `words` = 0 fetches nothing and hands on the last entry
+// only, as empty. A vector without a non-zero value comes as one entry that is last and empty.
 //
 // Stalls: when the request is not accepted, or the accumulating stage's FIFO is full.
 

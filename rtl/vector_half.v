@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vector_half: one half of the vector engine: fetches the rows of its matrix plane through one port and accumulates them.
+// vector_half: one half of the vector engine: fetches the rows of its matrix plane through one port and accumulates
+// them.
 //
-// Entries (non-zero inputs) enter through a FIFO and become row requests (vector_fetch). The words of the rows come back in
-// order; each word is four weights for the four lanes and is used in the cycle in which it is taken: one word a cycle, no
-// bubble between rows or jobs. Word j of a row updates accumulator row j of the lanes. The last row of a job also goes to the
-// lanes' result memories, and vector_drain takes it from there while the next job's rows are accumulated; only the last
-// row of that next job waits for the drain to be free. Jobs complete in order.
+// Entries (non-zero inputs) enter through a FIFO and become row requests (vector_fetch). The words of the rows come
+// back in order; each word is four weights for the four lanes and is used in the cycle in which it is taken: one
+// word a cycle, no bubble between rows or jobs. Word j of a row updates accumulator row j of the lanes. The last row
+// of a job also goes to the lanes' result memories, and vector_drain takes it from there while the next job's rows
+// are accumulated; only the last row of that next job waits for the drain to be free. Jobs complete in order.
 //
-// Stalls: without weights; in the last row of a job while the drain is busy with the job before; while bias words are taken.
+// Stalls: without weights; in the last row of a job while the drain is busy with the job before; while bias words
+// are taken.
 
 `default_nettype none
 
@@ -83,7 +85,8 @@ module vector_half (
   fifo #(.WIDTH(80), .DEPTH(4)) drain_jobs (
     .clk(clk), .rst(rst),
     .in_valid(job_valid && fetch_job_room), .in_ready(drain_job_room),
-    .in_data({job_destination_address, job_tag_destination, job_shift, job_has_bias, job_relu, job_store_tags, job_words}),
+    .in_data({job_destination_address, job_tag_destination, job_shift, job_has_bias, job_relu, job_store_tags,
+              job_words}),
     .out_valid(drain_job_valid), .out_ready(done),
     .out_data({drain_destination_address, drain_tag_destination, drain_shift, drain_has_bias, drain_relu,
                drain_store_tags, drain_words}),

@@ -2,10 +2,11 @@
 //
 // vector_lane: one multiplier of the vector engine with its 64 accumulators, and a second memory for finished ones.
 //
-// No handshake: four fixed stages, steered by vector_half. Stage 0: weight and value enter the multiplier's registers.
-// Stage 1: product; the old accumulator of `read_row` is read (zero when `first`). Stage 2: sum. Stage 3: the sum goes back
-// to `write_row`, and also to the result memory when `write_result` (last row of a job), from where vector_drain reads it
-// while the next job accumulates. A row may be updated again 3 cycles later: stage 3 writes before stage 1 reads.
+// No handshake: four fixed stages, steered by vector_half. Stage 0: weight and value enter the multiplier's
+// registers. Stage 1: product; the old accumulator of `read_row` is read (zero when `first`). Stage 2: sum. Stage 3:
+// the sum goes back to `write_row`, and also to the result memory when `write_result` (last row of a job), from
+// where vector_drain reads it while the next job accumulates. A row may be updated again 3 cycles later: stage 3
+// writes before stage 1 reads.
 //
 // Format: weight, value signed 16 bits; accumulators signed 48 bits, exact (wrapping modulo 2**48).
 // Resources: one DSP48E1 (A, B, M, P registers, C input) and two distributed RAMs of 64 x 48.

@@ -2,12 +2,12 @@
 //
 // vector_loader: reads a job's input vector, applies the ReLU rule of the method and sends its non-zero values on.
 //
-// Values and tags come through one read client, in turn: a tag word, then the up to 16 words of values (64 inputs) that its
-// 64 mask bits cover, and so on; the first stretch is shorter when the tags do not start on a word. Tags are read only when
-// the rule looks at them (relu, tags and not deconvnet). Output: one entry a cycle for each non-zero value, in order:
-// value, and byte offset of its matrix row = input number << pitch_log2. An entry is held back until it is known whether
-// another follows, so that the last one of the job can say so; a vector of zeros makes one entry that is last and empty.
-// A word with k non-zero values takes max(1, k) cycles.
+// Values and tags come through one read client, in turn: a tag word, then the up to 16 words of values (64 inputs)
+// that its 64 mask bits cover, and so on; the first stretch is shorter when the tags do not start on a word. Tags
+// are read only when the rule looks at them (relu, tags and not deconvnet). Output: one entry a cycle for each
+// non-zero value, in order: value, and byte offset of its matrix row = input number << pitch_log2. An entry is held
+// back until it is known whether another follows, so that the last one of the job can say so; a vector of zeros
+// makes one entry that is last and empty. A word with k non-zero values takes max(1, k) cycles.
 //
 // Stalls: when an entry is not accepted or words are missing. words >= 1.
 

@@ -2,15 +2,15 @@
 //
 // weight_loader: copies blocks of weights and initial accumulators from memory into the groups' weight buffers.
 //
-// A job is `blocks` blocks, one after another in two planes of memory (plane h, read by port h, holds lanes 8h..8h+7): per
-// block `rows` rows of 2 words, then 8 words of initial accumulators. Block b goes to each group g with g % blocks == b and
-// g < blocks * floor(GROUPS / blocks), always to weight rows base, base+1, ... (modulo WEIGHT_DEPTH).
+// A job is `blocks` blocks, one after another in two planes of memory (plane h, read by port h, holds lanes 8h..8h+7):
+// per block `rows` rows of 2 words, then 8 words of initial accumulators. Block b goes to each group g with g % blocks
+// == b and g < blocks * floor(GROUPS / blocks), always to weight rows base, base+1, ... (modulo WEIGHT_DEPTH).
 //
-// The requests of the job at the head of the FIFO outside go out at once, one a block and port; its data stay in the read
-// port until the job before is done and tiles_computed >= wait_computed. Then it is taken (job_ready, one pulse).
+// The requests of the job at the head of the FIFO outside go out at once, one a block and port; its data stay in the
+// read port until the job before is done and tiles_computed >= wait_computed. Then it is taken (job_ready, one pulse).
 //
-// Contract: one row in two cycles, one initial accumulator a cycle, while both ports deliver. Writes are always accepted.
-// `loaded` is a pulse, after the last write of a job. A job has at least one block and one row.
+// Contract: one row in two cycles, one initial accumulator a cycle, while both ports deliver. Writes are always
+// accepted. `loaded` is a pulse, after the last write of a job. A job has at least one block and one row.
 // Format: weight_data holds 16 signed 16-bit weights, lane l in bits [16l+15:16l]; initial_data is signed, 48 bits.
 
 `default_nettype none

@@ -228,9 +228,9 @@ def test_a_network_whose_layer_cannot_run(folder, tmp_path):
     layers = [
         Layer("conv", "wide", 3, 2000, 5, pool=True),
         Layer("conv", "wider", 2000, 4, 5),
-        Layer("fc", "fc1", 4 * 4 * 4, 2, relu=False),
+        Layer("fc", "fc1", 4 * 2 * 2, 2, relu=False),
     ]
-    Network.random(layers, (3, 8, 8)).save(tmp_path / "net.safetensors")
+    Network.random(layers, (3, 4, 4)).save(tmp_path / "net.safetensors")
     one_line(gradcore("compile", tmp_path / "net.safetensors", "--out", tmp_path / "p", cwd=folder), "wide")
 
 
@@ -262,7 +262,7 @@ def test_no_compiler(folder, tmp_path, bare_path):
         PATH=str(bare_path),
         GRADCORE_CACHE=str(tmp_path / "cache"),
     )
-    one_line(result, "--backend golden")
+    one_line(result, "C++ compiler", "apt-get install g++")
 
 
 def test_no_simulator(folder, tmp_path, bare_path):
@@ -279,7 +279,7 @@ def test_no_simulator(folder, tmp_path, bare_path):
         PATH=str(bare_path),
         GRADCORE_CACHE=str(tmp_path / "cache"),
     )
-    one_line(result, "Icarus", "--backend golden")
+    one_line(result, "Icarus", "apt-get install iverilog")
 
 
 def test_a_cache_that_cannot_be_written(folder, tmp_path):
@@ -299,6 +299,72 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path):
         GRADCORE_CACHE=str(tmp_path / "file" / "cache"),
     )
     one_line(result, "GRADCORE_CACHE")
+
+
+@pytest.fixture
+def icarus() -> list[str]:
+    """Options for the quickest run of the Verilog that needs no compilation to speak of."""
+    if not shutil.which("iverilog"):
+        pytest.skip("Icarus Verilog is not installed")
+    return ["--simulator", "icarus", "--preset", "small"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    layers = [Layer("conv", "conv1", 3, 8, 3, pool=True), Layer("fc", "fc1", 8 * 4 * 4, 3, relu=False)]
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    Network.random(layers, (3, 8, 8), name="tiny", seed=5).save(path)
+    return path
+
+
+def test_the_verilog_agrees_with_its_model_in_every_bit(folder, tiny, tmp_path, icarus):
+    images = ["a.png", "grey.png", "--network", tiny, "--method", "guided", "--json", "--out", tmp_path]
+    rtl = gradcore("explain", *images, *icarus, "--waves", tmp_path / "w" / "run.fst", "--clock", "50", cwd=folder)
+    assert rtl.returncode == 0, rtl.stderr
+    assert "compiling" in rtl.stderr or "simulating" in rtl.stderr
+    simulated = json.loads(rtl.stdout)
+    attributions = [np.load(item["files"]["attribution"]) for item in simulated]
+    modelled = json.loads(gradcore("explain", *images, "--backend", "golden", cwd=folder).stdout)
+    for item, attribution, other in zip(simulated, attributions, modelled, strict=True):
+        assert (item["logits"], item["predicted"], item["target"]) == (
+            other["logits"],
+            other["predicted"],
+            other["target"],
+        )
+        np.testing.assert_array_equal(attribution, np.load(other["files"]["attribution"]))
+        cycles = item["cycles"]
+        assert (
+            cycles["total"] == cycles["forward"] + cycles["backward"] == sum(one["cycles"] for one in cycles["layers"])
+        )
+        assert [(one["layer"], one["pass"]) for one in cycles["layers"]] == [
+            ("conv1", "forward"),
+            ("fc1", "forward"),
+            ("seed", "backward"),
+            ("fc1", "backward"),
+            ("conv1", "backward"),
+        ]
+        assert item["clock_mhz"] == 50
+        assert item["latency_ms"] == pytest.approx(cycles["total"] / 50e3)
+    assert (tmp_path / "w" / "run.fst").stat().st_size > 1000
+
+
+def test_a_class_that_the_verilog_is_asked_for(folder, tiny, tmp_path, icarus):
+    for target in (0, 2):
+        arguments = ["explain", "a.png", "--network", tiny, "--target", str(target), "--json", "--out", tmp_path]
+        (item,) = json.loads(gradcore(*arguments, *icarus, cwd=folder).stdout)
+        attribution = np.load(item["files"]["attribution"])
+        gradcore(*arguments, "--backend", "golden", cwd=folder)
+        assert item["target"] == f"class {target}" and attribution.any()
+        np.testing.assert_array_equal(attribution, np.load(item["files"]["attribution"]))
+
+
+def test_bench_and_its_json(folder, tiny, icarus):
+    result = gradcore(
+        "bench", "--images", "1", "--method", "saliency", "--network", tiny, *icarus, "--json", cwd=folder
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert list(report["methods"]) == ["saliency"] and report["methods"]["saliency"]["cycles_total"] > 0
 
 
 def test_compile_writes_a_program_and_a_listing(folder, tmp_path):

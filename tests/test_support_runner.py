@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tb.support.runner import SIMULATORS, BenchError, check_results, file_list, module_closure, run_bench
-from tb.support.seeds import SEEDS
+from tb.support.seeds import FIXED_SEED, SEEDS, seed_list
 
 SOURCE = Path(__file__).parent / "designs" / "stream_register.v"
 MODULE = "tb.support.support_tests"
@@ -135,3 +135,11 @@ def test_module_closure(tmp_path: Path) -> None:
     assert [path.name for path in module_closure("a", files)] == ["a.v", "b.v", "c.v"]
     with pytest.raises(BenchError, match="rtl.f"):
         module_closure("e", files)
+
+
+def test_seed_list() -> None:
+    """The fixed seed is always there, derived seeds are replayable and differ, and nothing runs twice."""
+    assert SEEDS[0] == FIXED_SEED
+    assert seed_list(1, 1) == [1] and seed_list(7, 1) == [1, 7]
+    many = seed_list(7, 8)
+    assert many[:2] == [1, 7] and len(set(many)) == 9 and many == seed_list(7, 8) != seed_list(8, 8)

@@ -176,19 +176,19 @@ class BufferTest(uvm_test):
         assert sources.longest_wait <= SOURCES + 1, f"a source waited {sources.longest_wait} cycles"
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=200, timeout_unit="us")
 class RandomTraffic(BufferTest):
     """Sources that pause at random."""
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=200, timeout_unit="us")
 class SparseTraffic(BufferTest):
     """Sources that are idle three cycles in four."""
 
     stalls = "three_of_four"
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=200, timeout_unit="us")
 class FullLoad(BufferTest):
     """Sources without a pause, each of one parity for all its items: each side transfers in every cycle."""
 

@@ -85,22 +85,20 @@ class PackerTest(uvm_test):
         self.drop_objection()
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=200, timeout_unit="us")
 class NoStalls(PackerTest):
     """Full speed."""
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=200, timeout_unit="us")
 class SlowSink(PackerTest):
     """The sink takes one word in four cycles."""
 
     stalls = ("none", "three_of_four")
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=200, timeout_unit="us")
 class RandomStalls(PackerTest):
     """Stalls on both sides."""
 
     stalls = ("random", "random")
-
-

@@ -23,15 +23,9 @@ def row_words(pieces: np.ndarray, skip: int, rng: np.random.Generator) -> np.nda
 async def rows(dut, row_stalls: str, word_stalls: str, piece_stalls: str) -> None:
     """All pieces of all rows come out in order, nothing else does; one a cycle when nobody stalls."""
     rng = test_rng()
-    row = StreamSource(
-        dut.clk, dut.row_valid, dut.row_ready, signals(dut, "row", ("skip", "pieces")), row_stalls, rst=dut.rst
-    )
-    word = StreamSource(
-        dut.clk, dut.word_valid, dut.word_ready, signals(dut, "word", ("data",)), word_stalls, rst=dut.rst
-    )
-    piece = StreamSink(
-        dut.clk, dut.piece_valid, dut.piece_ready, signals(dut, "piece", ("data",)), piece_stalls, rst=dut.rst
-    )
+    row = StreamSource(dut.clk, dut.row_valid, dut.row_ready, signals(dut, "row", ("skip", "pieces")), row_stalls, rst=dut.rst)
+    word = StreamSource(dut.clk, dut.word_valid, dut.word_ready, signals(dut, "word", ("data",)), word_stalls, rst=dut.rst)
+    piece = StreamSink(dut.clk, dut.piece_valid, dut.piece_ready, signals(dut, "piece", ("data",)), piece_stalls, rst=dut.rst)
     await start_clock_and_reset(dut)
     expected: list[int] = []
     shapes = [(skip, length) for skip in range(4) for length in (1, 2, 3, 4, 5)]

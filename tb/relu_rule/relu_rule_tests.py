@@ -24,9 +24,7 @@ def pack(values: np.ndarray) -> int:
 async def all_rules(dut) -> None:
     """Each method, with and without enable, each mask: extremes of the range and random values."""
     rng = test_rng()
-    words = [
-        np.array([EXTREMES[(first + place) % len(EXTREMES)] for place in range(4)]) for first in range(len(EXTREMES))
-    ]
+    words = [np.array([EXTREMES[(first + place) % len(EXTREMES)] for place in range(4)]) for first in range(len(EXTREMES))]
     words += list(rng.integers(-32768, 32768, (8, 4)))
     checked = 0
     for method, enable, mask in itertools.product(range(3), range(2), range(16)):
@@ -39,8 +37,6 @@ async def all_rules(dut) -> None:
             await Timer(1, "ns")
             want = arithmetic.relu_backward(values, mask_bits, arithmetic.METHODS[method]) if enable else values
             got = int(dut.result.value)
-            assert got == pack(want), (
-                f"{arithmetic.METHODS[method]} enable={enable} mask={mask:04b} {values}: {got:#018x}"
-            )
+            assert got == pack(want), f"{arithmetic.METHODS[method]} enable={enable} mask={mask:04b} {values}: {got:#018x}"
             checked += 1
     assert checked == 3 * 2 * 16 * len(words)

@@ -163,7 +163,7 @@ async def errors_at_once(dut) -> None:
     """Of errors in one cycle the first of the order wins, and an error beats the end of the program."""
     bench = Bench(dut)
     await bench.begin()
-    for (low, (first, code, address)) in enumerate(CASES):
+    for low, (first, code, address) in enumerate(CASES):
         for second, _, _ in CASES[low + 1 :]:
             await bench.start()
             inputs = {name: first.get(name, 0) | second.get(name, 0) for name in {**first, **second}}

@@ -32,9 +32,7 @@ class Bench:
     def __init__(self, dut: Any, rng: np.random.Generator, stalls: str = "none", *, latency: int = 0) -> None:
         self.dut, self.rng = dut, rng
         self.memory = WordMemory(0x2000_0000, 1 << 14, rng)
-        self.reader = ReadClient(
-            dut, "read", self.memory, request_stalls=stalls, response_stalls=stalls, latency=latency
-        )
+        self.reader = ReadClient(dut, "read", self.memory, request_stalls=stalls, response_stalls=stalls, latency=latency)
         self.writer = WriteClient(dut, "write", request_stalls=stalls, data_stalls=stalls)
         self.jobs = StreamSource(dut.clk, dut.job_valid, dut.job_ready, signals(dut, "job", JOB_FIELDS), rst=dut.rst)
         self.finished = StreamMonitor(
@@ -119,7 +117,7 @@ async def all_kinds(dut, stalls: str) -> None:
     written = 0
     for kind, (words, pixels), mode in jobs:
         values = 4 * words * pixels
-        index = int(rng.choice([0, values - 1, int(rng.integers(values)), values, values + (1 << 28)]))
+        index = int(rng.choice([0, values - 1, int(rng.integers(values)), values, int(rng.integers(values)) + (1 << 28)]))
         result = await bench.run(bench.make(kind, words, pixels), mode, index, explain=True)
         written += result.seed is not None
     assert written >= 3 * len(KINDS) and bench.finished.count == len(jobs) and set(bench.kinds) == set(KINDS)

@@ -293,8 +293,9 @@ def run_bench(
 
     ``simulator``: 'verilator' or 'icarus'. ``parameters``: Verilog parameters of the toplevel. ``seed``: cocotb's seed, default the
     session's fresh one. ``testcase``: the full name of one test (a regular expression, anchored at both ends); default all.
-    ``extra_env``: variables for the bench (values are turned into strings). ``sources``: Verilog files instead of what the toplevel needs of
-    rtl/rtl.f. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an FST is written and
+    ``extra_env``: variables for the bench (values are turned into strings). ``sources``: Verilog files instead of what
+    the toplevel needs of rtl/rtl.f. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment
+    an FST is written and
     its path printed. Returns the run's work directory (kept when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")

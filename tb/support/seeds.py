@@ -2,7 +2,8 @@
 """Seeds of the tests: a fixed one, and a fresh one for each session that is printed and can be replayed.
 
 ``SEEDS`` is what tests parametrise over. The environment variable ``GRADCORE_SEED`` replaces the fresh seed, so that
-``GRADCORE_SEED=<printed seed> pytest ...`` replays a run; ``GRADCORE_RUNS`` asks for more seeds (`make regress`). ``conftest.py`` prints it and hands it to the xdist workers.
+``GRADCORE_SEED=<printed seed> pytest ...`` replays a run; ``GRADCORE_RUNS`` asks for more seeds (`make regress`).
+``conftest.py`` prints the seed and hands it to the xdist workers.
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ class BankMonitor(uvm_monitor):
                 assert not writes, "a write in the cycle of `loaded`"
                 assert self.banks <= {bank}, f"wrote banks {self.banks} in a job of bank {bank}"
                 self.finished_at.append(self.cycle)
-                self.analysis_port.write(
-                    StreamItem(entries=self.entries, counts=self.counts, dropped=self.dropped, bank=bank)
-                )
+                self.analysis_port.write(StreamItem(entries=self.entries, counts=self.counts, dropped=self.dropped, bank=bank))
                 self._clear()
 
     def _clear(self) -> None:

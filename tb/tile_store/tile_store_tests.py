@@ -7,13 +7,14 @@ request comes late, in order). Guard bytes round every destination show writes t
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 
 import cocotb
 import pyuvm
 from cocotb.triggers import RisingEdge
-from pyuvm import uvm_component, uvm_env, uvm_test
+from pyuvm import uvm_env, uvm_test
 
 from gradcore.models.tile_store import apply, store_half, write_beat
 from tb.support.stalls import stall_pattern
@@ -82,7 +83,9 @@ class WritePort:
 
     def __init__(self, dut, port: int, stalls: tuple[str, str, str], memory: bytearray, scoreboard: Scoreboard) -> None:
         self.dut, self.port, self.memory, self.scoreboard = dut, port, memory, scoreboard
-        self.request_stalls, self.data_stalls, self.done_stalls = (stall_pattern(kind) for kind in stalls)
+        self.request_stalls, self.data_stalls, self.done_stalls = (
+            itertools.cycle([True] * 400 + [False] * 60) if kind == "late" else stall_pattern(kind) for kind in stalls
+        )
         self.open: deque[list[int]] = deque()  # [address of the next beat, beats left]
         self.complete = 0  # requests that wait for done
         self.dones = self.beats = self.cycle = self.first_beat = self.last_beat = 0
@@ -185,7 +188,7 @@ class StoreTest(uvm_test):
         image = bytearray(self.memory)
         self.ports = [WritePort(dut, port, self.stalls, self.memory, scoreboard) for port in range(2)]
         self.banks: list[Banks] = [random_banks(), random_banks()]
-        self.released = self.stored = 0
+        self.released = self.stored = self.most_waiting = 0
         self.requests_of: list[list[int]] = [[], []]  # per port: running total at the end of each job
         for name in ("write_request_ready", "write_data_ready", "write_done", "word_read_data", "tag_read_data"):
             getattr(dut, name).value = 0
@@ -241,6 +244,7 @@ class StoreTest(uvm_test):
             if int(dut.buffer_released.value):
                 assert int(dut.job_valid.value) and int(dut.job_ready.value)
                 self.released += 1
+                self.most_waiting = max(self.most_waiting, self.released - self.stored)
             drive = [port.step() for port in self.ports]
             for position, name in enumerate(("write_request_ready", "write_data_ready", "write_done")):
                 getattr(dut, name).value = drive[0][position] | drive[1][position] << 1
@@ -256,27 +260,30 @@ class StoreTest(uvm_test):
                 getattr(dut, f"{name}_read_data").value = data
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=1, timeout_unit="ms")
 class RandomStalls(StoreTest):
     """Random stalls of everything."""
 
 
-@pyuvm.test()
-class SlowResponses(StoreTest):
-    """Responses come so late that several jobs wait for theirs."""
+@pyuvm.test(timeout_time=1, timeout_unit="ms")
+class LateResponses(StoreTest):
+    """Responses come so late, many at a time, that more jobs wait for theirs than the store can remember."""
 
-    stalls = ("none", "none", "three_of_four")
+    stalls = ("none", "none", "late")
     job_stalls = "none"
 
+    def at_end(self, jobs: list[dict[str, int]]) -> None:
+        assert self.most_waiting == 4, f"at most {self.most_waiting} jobs waited for responses, 4 can"
 
-@pyuvm.test()
+
+@pyuvm.test(timeout_time=1, timeout_unit="ms")
 class SlowData(StoreTest):
     """Ports that take a beat in four cycles."""
 
     stalls = ("none", "three_of_four", "none")
 
 
-@pyuvm.test()
+@pyuvm.test(timeout_time=1, timeout_unit="ms")
 class FullSpeed(StoreTest):
     """No stalls: a job takes one cycle a word and piece and a few more, in both halves at once."""
 

@@ -74,14 +74,9 @@ class JobMaker:
         skip = int(rng.integers(4))
         tag_bits = np.concatenate([rng.random(16 * skip) < 0.5, masks, rng.random(-(16 * skip + 4 * words) % 64) < 0.5])
         rows = 4 * words
-        planes = [
-            self._values((rows, (1 << pitch_log2) // 2), extreme) if vector.any() else np.zeros((1, 4)) for _ in range(2)
-        ]
+        planes = [self._values((rows, (1 << pitch_log2) // 2), extreme) if vector.any() else np.zeros((1, 4)) for _ in range(2)]
         bias = [rng.integers(-(1 << 46), 1 << 46, 8 * blocks) >> int(rng.integers(40)) for _ in range(2)]
-        bias = [
-            (x & ((1 << 48) - 1)).astype(np.uint64) | rng.integers(0, 1 << 16, x.shape, dtype=np.uint64) << np.uint64(48)
-            for x in bias
-        ]
+        bias = [(x & ((1 << 48) - 1)).astype(np.uint64) | rng.integers(0, 1 << 16, x.shape, dtype=np.uint64) << np.uint64(48) for x in bias]
         stored = [int(rng.choice([2 * blocks, 2 * blocks, int(rng.integers(0, 2 * blocks + 1)), 0])) for _ in range(2)]
         settings: dict[str, Any] = {
             "vector_address": self.memory.allocate(words_of(vector)),
@@ -254,9 +249,7 @@ async def all_features(dut) -> None:
     for method in METHODS:
         jobs = []
         for skip in range(4):
-            dense = maker.make(
-                60, rng.integers(1, 9, 4 * (17 + skip)), blocks=2, load_relu=1, tags=1, has_bias=skip % 2, relu=skip // 2
-            )
+            dense = maker.make(60, rng.integers(1, 9, 4 * (17 + skip)), blocks=2, load_relu=1, tags=1, has_bias=skip % 2, relu=skip // 2)
             jobs.append(shifted(dense, skip, store_tags=1, destination_words0=4 - skip, destination_words1=(skip + 1) % 4))
         jobs.append(maker.make(vector=rng.integers(1, 9, 4), load_relu=0, blocks=32, destination_words0=64, shift=9))
         jobs.append(maker.make(vector=np.zeros(20, dtype=int), destination_words0=0, destination_words1=7, blocks=4))

@@ -61,9 +61,7 @@ class WriteMonitor(uvm_monitor):
             self.cycle += 1
             if int(dut.rst.value):
                 continue
-            groups, initial_groups, loaded = (
-                int(signal.value) for signal in (dut.weight_write, dut.initial_write, dut.loaded)
-            )
+            groups, initial_groups, loaded = (int(signal.value) for signal in (dut.weight_write, dut.initial_write, dut.loaded))
             if groups:
                 item = {"address": int(dut.weight_address.value), "data": int(dut.weight_data.value)}
                 self.analysis_port.write(StreamItem(stream="row", groups=groups, **item))
@@ -109,9 +107,7 @@ class WeightLoaderEnv(uvm_env):
         cocotb.top.tiles_computed.value = 0
         self.clients = [ReadClient(cocotb.top, f"weight{port}", self.memory, latency=self.latency) for port in (0, 1)]
         for port, client in enumerate(self.clients):
-            client.requests_sink.callbacks.append(
-                lambda fields, port=port: self.scoreboard.actual(f"request{port}", fields)
-            )
+            client.requests_sink.callbacks.append(lambda fields, port=port: self.scoreboard.actual(f"request{port}", fields))
 
     def set_stalls(self, kind: str) -> None:
         """Change the stall pattern of all memory ports."""
@@ -153,9 +149,7 @@ class WeightLoaderEnv(uvm_env):
         for lane in sorted(initial, key=self._initial_order):
             if lane.groups:
                 data = lane.value & ((1 << 48) - 1)
-                self.scoreboard.expect(
-                    "initial", {"groups": lane.groups, "lane": lane.lane, "bank": lane.bank, "data": data}
-                )
+                self.scoreboard.expect("initial", {"groups": lane.groups, "lane": lane.lane, "bank": lane.bank, "data": data})
         self.accepted += 1
         self.scoreboard.expect("loaded", {"job": self.accepted, "rows": sum(row.groups > 0 for row in rows)})
         self.scoreboard.planned["loaded"] = self.accepted

@@ -13,6 +13,7 @@ module gradcore #(
   input  wire rst,
   output wire irq,
   input  wire [11:0] s_axil_awaddr,
+  input  wire [2:0] s_axil_awprot,
   input  wire s_axil_awvalid,
   output wire s_axil_awready,
   input  wire [31:0] s_axil_wdata,
@@ -23,6 +24,7 @@ module gradcore #(
   output reg  s_axil_bvalid,
   input  wire s_axil_bready,
   input  wire [11:0] s_axil_araddr,
+  input  wire [2:0] s_axil_arprot,
   input  wire s_axil_arvalid,
   output wire s_axil_arready,
   output reg  [31:0] s_axil_rdata,
@@ -108,7 +110,7 @@ module gradcore #(
   wire [3:0]   unused_idle;
   wire [3:0]   unused_beat;
   wire [127:0] unused_error_address;
-  wire         unused_inputs = &{1'b0, s_axil_wstrb, GROUPS[0]};
+  wire         unused_inputs = &{1'b0, s_axil_wstrb, s_axil_awprot, s_axil_arprot, GROUPS[0]};
 
   wire write = s_axil_awvalid && s_axil_wvalid && !s_axil_bvalid && !misbehave[0];
   wire start = write && s_axil_awaddr == 12'd0;

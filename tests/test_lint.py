@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that the sources keep: lint without warnings, one module a file, licences, sizes, a complete file list."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tb.support.runner import RTL, file_list, module_closure, verilator_bin
+
+ROOT = RTL.parent
+TOP = "gradcore"
+# pytest needs the modules' names when it collects; an incomplete list fails in test_file_list.
+MODULES = [path.stem for path in file_list()]
+HEADER_LINES = 25
+COLUMNS = 140
+LEAF_LINES, LINES = 250, 500
+# Leaf modules that may be longer, with the reason.
+LONG_LEAVES = {
+    "register_file": "a controller: all registers and both AXI4-Lite channels",
+}
+
+
+def read(module: str) -> str:
+    """Text of a module's file."""
+    return (RTL / f"{module}.v").read_text()
+
+
+def code(text: str) -> str:
+    """Verilog without comments and strings."""
+    return re.sub(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"', " ", text, flags=re.S)
+
+
+def run(command: list[str]) -> str:
+    """All that a command prints. Fails with it when the command fails."""
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    output = result.stdout + result.stderr
+    assert result.returncode == 0, f"{' '.join(command)}\n{output}"
+    return output
+
+
+def verilator_lint(top: str, sources: list[Path], parameters: dict[str, int] | None = None) -> None:
+    """Verilator with all warnings, as errors; waivers only from rtl/lint.vlt."""
+    options = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
+    verilator = ["perl", str(verilator_bin() / "verilator"), "--lint-only", "-Wall", "--quiet", f"-I{RTL}", *options]
+    output = run([*verilator, "--top-module", top, str(RTL / "lint.vlt"), *map(str, sources)])
+    assert "%Warning" not in output, output
+
+
+def icarus_lint(top: str, sources: list[Path]) -> None:
+    """Icarus elaborates as Verilog-2005 and warns of nothing."""
+    output = run(["iverilog", "-g2005", "-Wall", f"-I{RTL}", "-s", top, "-t", "null", *map(str, sources)])
+    assert not output.strip(), output
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_as_top(module: str) -> None:
+    """Every module is clean when elaborated by itself with its default parameters, in both simulators."""
+    sources = module_closure(module, file_list())
+    verilator_lint(module, sources)
+    icarus_lint(module, sources)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 6])
+def test_top(groups: int) -> None:
+    """The whole core is clean in other sizes than the default, and needs every file of the list."""
+    sources = file_list()
+    assert module_closure(TOP, sources) == sources, "the file list holds modules that the core does not use"
+    verilator_lint(TOP, sources, {"GROUPS": groups})
+
+
+def test_lint_fails(tmp_path: Path) -> None:
+    """The checks above do notice an unused signal and a width that does not fit."""
+    text = "module bad (input wire [3:0] a, output wire [2:0] b);\n  wire unusable;\n  assign b = a;\nendmodule\n"
+    (tmp_path / "bad.v").write_text(text)
+    with pytest.raises(AssertionError, match="UNUSED|UNDRIVEN|WIDTH"):
+        verilator_lint("bad", [tmp_path / "bad.v"])
+    (tmp_path / "bad.v").write_text("module bad (input wire a);\n  other u (.a(a), .b());\nendmodule\n")
+    with pytest.raises(AssertionError, match="other"):
+        icarus_lint("bad", [tmp_path / "bad.v"])
+
+
+def test_waivers_have_reasons() -> None:
+    """Waivers are in rtl/lint.vlt only, each for a rule and a file, with a comment above."""
+    lines = (RTL / "lint.vlt").read_text().splitlines()
+    waivers = [number for number, line in enumerate(lines) if line.startswith("lint_off")]
+    assert waivers
+    for number in waivers:
+        assert "-rule" in lines[number] and "-file" in lines[number], lines[number]
+        assert lines[number - 1].startswith("// ") and number > 2, f"no reason above: {lines[number]}"
+    for module in MODULES:
+        assert "lint_off" not in read(module) and "verilator" not in code(read(module)), module
+
+
+def test_file_list() -> None:
+    """rtl/rtl.f names every module once, sorted, and nothing else."""
+    names = [path.name for path in file_list()]
+    assert names == sorted(set(names))
+    assert set(names) == {path.name for path in RTL.glob("*.v")}
+    assert not list(RTL.glob("*.sv"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_style(module: str) -> None:
+    """One module a file and of its name, a header, default_nettype, sizes, and none of the constructs that are ruled out."""
+    text, plain = read(module), code(read(module))
+    lines = text.splitlines()
+    assert lines[0] == "// SPDX-License-Identifier: Apache-2.0"
+    header = next(number for number, line in enumerate(lines) if not line.startswith("//"))
+    assert 2 <= header <= HEADER_LINES, f"header comment of {header} lines"
+    assert re.findall(r"^\s*module\s+(\w+)", plain, flags=re.M) == [module]
+    assert "`default_nettype none" in text and text.rstrip().endswith("`default_nettype wire")
+    longest = max(lines, key=len)
+    assert len(longest) <= COLUMNS, longest
+    assert not any(line != line.rstrip() or "\t" in line for line in lines), "white space at a line's end, or a tab"
+    leaf = not any(re.search(rf"\b{other}\b", plain) for other in MODULES if other != module)
+    limit = LEAF_LINES if leaf and module not in LONG_LEAVES else LINES
+    assert len(lines) <= limit, f"{len(lines)} lines, at most {limit}"
+    assert not re.search(r"@\s*\(?[^)]*\b(negedge|posedge\s+(?!clk\b))", plain), "an edge other than posedge clk"
+    assert not re.search(r"(?<![\w)\]])#\s*\d", plain), "a delay"
+    words = r"\b(logic|always_ff|always_comb|always_latch|interface|typedef|struct|package|force|defparam)\b"
+    assert not re.search(words, plain), "a construct that is ruled out"
+    for block in re.findall(r"\binitial\b(?s:.*?)\bend\s*end\b", plain):
+        assert "$finish" in block, "initial is for checks of parameters only"
+
+
+def test_long_leaves_are_long() -> None:
+    """An exception that is not needed any more goes."""
+    for module in LONG_LEAVES:
+        assert len(read(module).splitlines()) > LEAF_LINES, module
+
+
+def sources(*patterns: str) -> list[Path]:
+    """Our own files that match, without links, builds and environments."""
+    found = []
+    for folder in ("gradcore", "models", "tb", "tests", "registers", "rtl", "include", "constraints", "vivado", ".ci"):
+        for pattern in patterns:
+            found += [path for path in (ROOT / folder).rglob(pattern) if "__pycache__" not in path.parts]
+    return found + [ROOT / "conftest.py", ROOT / "pyproject.toml", ROOT / "Makefile"]
+
+
+def test_licences() -> None:
+    """Every source says its licence in its first three lines."""
+    patterns = ("*.py", "*.in", "*.v", "*.vh", "*.vlt", "*.cpp", "*.h", "*.rdl", "*.tcl", "*.xdc", "*.ys", "run")
+    files = sources(*patterns)
+    assert len(files) > 100
+    missing = [
+        str(path.relative_to(ROOT))
+        for path in files
+        if path.stat().st_size and "SPDX-License-Identifier: Apache-2.0" not in "\n".join(path.read_text().splitlines()[:3])
+    ]
+    assert not missing, f"no SPDX line: {', '.join(missing)}"
+
+
+def test_ruff() -> None:
+    """Python sources are clean."""
+    ruff = Path(sys.executable).parent / "ruff"
+    run([str(ruff) if ruff.exists() else shutil.which("ruff"), "check", "--no-cache", str(ROOT)])
+
+
+def test_docstrings() -> None:
+    """Every Python module says what it is for."""
+    for path in sources("*.py"):
+        if path.suffix == ".py" and path.name != "__init__.py":
+            text = path.read_text()
+            assert re.match(r'(#[^\n]*\n)*\s*"""\S', text), f"{path.relative_to(ROOT)} has no docstring"
