@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 # Debian packages, each with what shows that it is there.
 PACKAGES_RUN := g++=g++ make=make perl=perl liblz4-dev=/usr/include/lz4.h zlib1g-dev=/usr/include/zlib.h
-PACKAGES_TEST := $(PACKAGES_RUN) iverilog=iverilog ccache=ccache
+PACKAGES_TEST := $(PACKAGES_RUN) iverilog=iverilog ccache=ccache tcl=tclsh
 
 # $(call debian,packages): install what is missing, through apt-get.
 define debian
@@ -32,7 +32,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress lint registers clean distclean
+.PHONY: help setup explain test regress lint registers bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -59,6 +59,9 @@ lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python registers/generate.py
+
+bitstream: $(VENV)/.ready-run  ## Bitstream for the PYNQ-Z2 with Vivado, in build/vivado/: PRESET=small|paper|full CLOCK=100|150, both optional
+	@$(BIN)/python vivado/bitstream.py --preset "$(or $(PRESET),full)" --clock "$(or $(CLOCK),100)"
 
 clean:  ## Remove builds and caches
 	rm -rf build dist .pytest_cache .ruff_cache *.egg-info

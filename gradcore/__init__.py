@@ -27,6 +27,7 @@ _HOME = {
     "explain": "gradcore.explanation",
     "load_network": "gradcore.backends",
     "load_picture": "gradcore.picture",
+    "read_data": "gradcore.data",
     "train": "gradcore.training",
 }
 

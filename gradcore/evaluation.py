@@ -53,8 +53,6 @@ def evaluate(
     channels, height, width = loaded.input_shape
     from gradcore.data import read_parquet
 
-    engine = open_backend(backend, loaded)
-    reference = open_backend("float", loaded)
     progress("reading the pictures", 0, 0)
     pictures = read_parquet(data, limit)
     if pictures.labels.max() >= len(loaded.classes):
@@ -62,6 +60,8 @@ def evaluate(
             f"{data} has the label {pictures.labels.max()}, but the network has {len(loaded.classes)} classes: "
             "evaluate it on the kind of pictures that it was trained on"
         )
+    engine = open_backend(backend, loaded)
+    reference = open_backend("float", loaded)
     hits = 0
     correlations: dict[str, list[float]] = {method: [] for method in METHODS}
     for start in range(0, len(pictures), _BATCH):

@@ -111,6 +111,7 @@ class Simulator:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._pending = b""
+        self._program: Path | None = None  # what build made
 
     # Building --------------------------------------------------------------------------------------------------------
 
@@ -144,6 +145,7 @@ class Simulator:
             _remove_unused(target.parent)
         with contextlib.suppress(OSError):
             os.utime(target)
+        self._program = program
         return program
 
     def _compile(
@@ -254,7 +256,7 @@ class Simulator:
         """
         if self._process is not None:
             return self
-        program = self.build(progress)
+        program = self._program or self.build(progress)
         self._folder = tempfile.TemporaryDirectory(prefix="gradcore-")
         arguments = [
             f"+{name}={value:x}" if name.endswith(("_base", "_limit")) else f"+{name}={value}"

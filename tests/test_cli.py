@@ -234,6 +234,21 @@ def test_a_network_whose_layer_cannot_run(folder, tmp_path):
     one_line(gradcore("compile", tmp_path / "net.safetensors", "--out", tmp_path / "p", cwd=folder), "wide")
 
 
+@pytest.mark.parametrize("command", ["eval", "train", "bench"])
+def test_bad_data_files(folder, tmp_path, command):
+    pytest.importorskip("torch")
+    out = ["--out", tmp_path / "net"] if command == "train" else []
+    for data, words in (("none.parquet", "no such file"), ("a.png", "not a Parquet file"), ("other", "is a folder")):
+        one_line(gradcore(command, "--data", data, *out, cwd=folder), data, words)
+
+
+def test_training_refuses_a_place_that_cannot_be_written(folder):
+    pytest.importorskip("torch")
+    one_line(
+        gradcore("train", "--data", "d.parquet", "--out", "a.png/net", cwd=folder), "a.png/net", "cannot be written"
+    )
+
+
 @pytest.mark.parametrize("below", ["", "below"])
 def test_output_that_cannot_be_written(folder, tmp_path, below):
     (tmp_path / "file").write_text("x")

@@ -16,7 +16,7 @@ MODULE = "tb.register_file.register_file_tests"
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_register_file(simulator: str, groups: int, seed: int) -> None:
     """All directed tests and the random accesses."""
-    environment = {"GROUPS": groups, "ACCESSES": 900 if simulator == "verilator" else 600}
+    environment = {"GROUPS": groups, "ACCESSES": 600 if simulator == "verilator" else 400}
     run_bench("register_file", MODULE, simulator=simulator, seed=seed, parameters={"GROUPS": groups}, extra_env=environment)
 
 

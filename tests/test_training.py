@@ -26,7 +26,8 @@ from gradcore.training.views import Views, ask_teacher  # noqa: E402
 
 SMALL = (Layer("conv", "conv1", 3, 8, 3, pool=True), Layer("conv", "conv2", 8, 8, 3, pool=True),
          Layer("fc", "fc1", 8 * 8 * 8, 16), Layer("fc", "fc2", 16, 3, relu=False))
-QUICK = Recipe(epochs=3, batch=20, validation=30, views=2, density=(), teacher_epochs=2, teacher_batch=20, teacher_widths=(8, 8, 8))
+QUICK = Recipe(epochs=3, second_share=0.3, batch=20, validation=30, views=2, density=(), teacher_epochs=2, teacher_batch=20,
+               teacher_widths=(8, 8, 8))
 CLASSES = ["across", "down", "plain"]
 
 
@@ -62,7 +63,7 @@ def test_it_learns_what_can_be_learnt():
     assert told["validation_accuracy"] > 0.9
     assert told["recipe"]["epochs"] == 3 and told["versions"]["torch"] == torch.__version__
     fresh = stripes(60, seed=1)
-    assert measure_accuracy(network, fresh.images, fresh.labels) > 0.9
+    assert measure_accuracy(network, fresh) > 0.9
 
 
 def test_the_same_seed_gives_the_same_network():
@@ -106,7 +107,7 @@ def test_a_teacher_of_ones_own_is_asked():
     data = replace(stripes(230), labels=np.zeros(230, np.int64))  # the labels say nothing
     network = train(data, replace(QUICK, label_share=0.0), layers=SMALL, teacher=Parrot())
     fresh = stripes(60, seed=1)
-    assert measure_accuracy(network, fresh.images, fresh.labels) > 0.9
+    assert measure_accuracy(network, fresh) > 0.9
 
 
 @pytest.mark.parametrize("layers", [TABLE_ONE, SMALL])
@@ -154,15 +155,17 @@ def test_muon_makes_orthogonal_steps_and_keeps_norms():
     assert weight.norm().item() == pytest.approx(8**0.5, rel=1e-5)
 
 
-def test_the_schedule_rises_and_falls():
+def test_the_schedule_rises_and_falls_and_falls_again():
     weight = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([weight], lr=1.0)
-    schedule, rates = Schedule([optimiser], steps=10, warmup=2), []
-    for _ in range(10):
+    optimiser = torch.optim.SGD([weight], lr=2.0)
+    schedule, rates = Schedule([optimiser], [(20, 1.0), (4, 0.5)], warmup=2), []
+    for _ in range(24):
         weight.grad = torch.ones(1)
         schedule.step()
-        rates.append(optimiser.param_groups[0]["lr"])
-    assert rates == pytest.approx([0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+        rates.append(optimiser.param_groups[0]["lr"] / 2)
+    falling = [1 - step / 20 for step in range(1, 20)]
+    assert rates == pytest.approx([0.5, *falling, 0.5, 0.375, 0.25, 0.125])
+    assert weight.grad is None
 
 
 def test_the_density_push_grows_with_the_excess_and_ends_at_the_target():
@@ -206,6 +209,7 @@ def test_training_on_files(tmp_path):
 def test_what_cannot_work_is_refused_before_the_work(tmp_path):
     data = stripes(60)
     refused("1 or more", train, data, replace(QUICK, epochs=0), layers=SMALL)
+    refused("a second fall over 1.5", train, data, replace(QUICK, second_share=1.5), layers=SMALL)
     refused("for validation must be 1 or more", train, data, replace(QUICK, validation=0), layers=SMALL)
     refused("50 views, not 51", train, data, replace(QUICK, views=51), layers=SMALL)
     refused("2 density targets for 3 hidden layers", train, data, replace(QUICK, density=(0.5, 0.5)), layers=SMALL)

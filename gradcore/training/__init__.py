@@ -19,7 +19,7 @@ try:
 except ImportError:
     raise GradCoreError("PyTorch is not installed, training needs it: pip install gradcore[torch]") from None
 
-from gradcore.training.recipe import Recipe, train
+from gradcore.training.recipe import Recipe, measure_accuracy, train
 from gradcore.training.student import TABLE_ONE
 
 __all__ = ["TABLE_ONE", "Recipe", "measure_accuracy", "train", "train_file"]
@@ -59,16 +59,9 @@ def train_file(data: str | Path, out: str | Path, *, recipe: Recipe | None = Non
     training: dict[str, Any] = network.metadata["training"]
     training["command"] = f"gradcore train --data {Path(data).name} --out {Path(out).name}"
     if tested:
-        training["test_accuracy"], training["test_pictures"] = measure_accuracy(network, tested.images, tested.labels), len(tested)
+        training["test_accuracy"], training["test_pictures"] = measure_accuracy(network, tested), len(tested)
     network.save(out)
     return network
-
-
-def measure_accuracy(network: Network, images: Any, labels: Any) -> float:
-    """Share (0..1) of uint8 pictures (N, H, W, C) whose label the network, in float32, predicts."""
-    from gradcore.float_backend import logits
-
-    return float((logits(network, images).argmax(axis=1) == labels).mean())
 
 
 def _check_writable(out: Path) -> None:

@@ -18,6 +18,7 @@ from torch.nn import functional
 import gradcore
 from gradcore.data import DataSet
 from gradcore.errors import GradCoreError
+from gradcore.float_backend import logits
 from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
 from gradcore.training.optimiser import Muon, Schedule
@@ -25,6 +26,7 @@ from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
 
+_WARMUP = 100  # steps
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
 _DENSITY_BAND = 0.05  # and the band above its target in which the push grows to its full size
@@ -36,6 +38,8 @@ class Recipe:
 
     Attributes:
         epochs: passes over the training pictures.
+        second_share, second_rate: the learning rates fall to zero twice: the second time over this share of the epochs, from this
+            share of the rates.
         batch: pictures a step.
         validation: pictures held out of the training file, the same number of each class; nothing is trained on them.
         seed: of everything that is random.
@@ -51,7 +55,9 @@ class Recipe:
         teacher_smoothing: label smoothing of the teacher's training.
     """
 
-    epochs: int = 62
+    epochs: int = 76
+    second_share: float = 0.184
+    second_rate: float = 0.25
     batch: int = 250
     validation: int = 2500
     seed: int = 0
@@ -73,6 +79,8 @@ class Recipe:
         pictures, outputs = len(data), layers[-1].out_channels
         if min(self.epochs, self.teacher_epochs, self.views, self.validation) < 1 or min(self.batch, self.teacher_batch) < 2:
             raise GradCoreError("epochs, views and pictures for validation must be 1 or more, batches 2 or more: correct the recipe")
+        if not 0 <= self.second_share < 1:
+            raise GradCoreError(f"a second fall over {self.second_share} of the epochs cannot be: give a share from 0 to 1")
         if len(data.classes) != outputs:
             raise GradCoreError(f"the network has {outputs} outputs but the pictures have {len(data.classes)} classes: "
                                 f"train on pictures of {outputs} classes")
@@ -121,13 +129,18 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
         "recipe": asdict(recipe),
         "pictures": len(fit.labels),
         "validation_pictures": len(held_out.labels),
-        "validation_accuracy": run.accuracy(student),
+        "validation_accuracy": measure_accuracy(network, held_out),
         "teacher_validation_accuracy": lessons.accuracy,
         "threads": torch.get_num_threads(),
         "versions": {"gradcore": gradcore.__version__, "torch": torch.__version__, "numpy": np.__version__,
                      "python": platform.python_version()},
     }
     return network
+
+
+def measure_accuracy(network: Network, data: DataSet) -> float:
+    """Share (0..1) of the pictures whose label the network, in float32, predicts."""
+    return float((logits(network, data.images).argmax(axis=1) == data.labels).mean())
 
 
 class _Work:
@@ -207,9 +220,9 @@ class _Run:
             done += number
             self.progress(text, done, total)
 
-        chosen, logits = ask_teacher(teacher, self.views, self.recipe.views, np.random.default_rng(self.recipe.seed + 1), tick)
-        self.work.save("lessons", {"views": torch.from_numpy(chosen), "logits": torch.from_numpy(logits), "accuracy": accuracy})
-        return Lessons(chosen, logits, accuracy)
+        chosen, said = ask_teacher(teacher, self.views, self.recipe.views, np.random.default_rng(self.recipe.seed + 1), tick)
+        self.work.save("lessons", {"views": torch.from_numpy(chosen), "logits": torch.from_numpy(said), "accuracy": accuracy})
+        return Lessons(chosen, said, accuracy)
 
     def _teacher(self) -> Teacher:
         """A trained teacher."""
@@ -227,7 +240,7 @@ class _Run:
         decay = 2e-6 * recipe.teacher_batch
         sgd = torch.optim.SGD([{"params": parameters, "lr": rate, "weight_decay": decay / rate} for parameters, rate in (
             ([teacher.whiten.bias], 0.02), (teacher.biases(), 0.02), ([teacher.head.weight], 0.3))], momentum=0.85, nesterov=True)
-        schedule = Schedule([Muon(teacher.kernels(), 0.12), sgd], recipe.teacher_epochs * steps)
+        schedule = Schedule([Muon(teacher.kernels(), 0.12), sgd], [(recipe.teacher_epochs * steps, 1.0)])
         labels, mirrored = torch.from_numpy(self.labels), generator.random(len(views)) < 0.5
         for epoch in range(recipe.teacher_epochs):
             order = generator.permutation(len(views))
@@ -236,8 +249,8 @@ class _Run:
                 place = generator.integers(0, views.side**2, len(chosen))
                 flips = mirrored[chosen] ^ (epoch % 2 == 1)  # each picture is mirrored in every other epoch
                 with torch.autocast("cpu", torch.bfloat16):
-                    logits = teacher(views.batch(chosen, place * 2 + flips))
-                loss = functional.cross_entropy(logits.float(), labels[chosen], label_smoothing=recipe.teacher_smoothing)
+                    scores = teacher(views.batch(chosen, place * 2 + flips))
+                loss = functional.cross_entropy(scores.float(), labels[chosen], label_smoothing=recipe.teacher_smoothing)
                 loss.backward()
                 schedule.step()
                 self.progress("the teacher learns", epoch * steps + step + 1, recipe.teacher_epochs * steps)
@@ -269,8 +282,8 @@ class _Run:
                 if density and step % _DENSITY_INTERVAL == 0:
                     density.measure(batch[:_DENSITY_BATCH])
                 with torch.autocast("cpu", torch.bfloat16):
-                    logits = student(batch).float()
-                loss = self._loss(logits, torch.from_numpy(lessons.logits[chosen, asked]).float(), labels[chosen])
+                    scores = student(batch).float()
+                loss = self._loss(scores, torch.from_numpy(lessons.logits[chosen, asked]).float(), labels[chosen])
                 loss.backward()
                 if density:
                     density.push()
@@ -282,20 +295,20 @@ class _Run:
 
     def _student_schedule(self, student: Student) -> Schedule:
         recipe = self.recipe
-        last = student.linears[-1]
         for norm in student.norms:
             norm.weight.requires_grad = False  # a gain before a ReLU does what the next layer's weights can do
-        sgd = torch.optim.SGD([{"params": [norm.bias for norm in student.norms]}, {"params": last.parameters(), "weight_decay": 5e-4}],
-                              lr=recipe.other_rate, momentum=0.9, nesterov=True)
-        steps = recipe.epochs * (len(self.views) // recipe.batch)
-        return Schedule([Muon(student.hidden_weights(), recipe.matrix_rate), sgd], steps, warmup=min(100, steps // 10))
+        groups = [{"params": [norm.bias for norm in student.norms]}, {"params": student.linears[-1].parameters(), "weight_decay": 5e-4}]
+        sgd = torch.optim.SGD(groups, lr=recipe.other_rate, momentum=0.9, nesterov=True)
+        steps, again = len(self.views) // recipe.batch, round(recipe.epochs * recipe.second_share)
+        falls = [((recipe.epochs - again) * steps, 1.0), (again * steps, recipe.second_rate)]
+        return Schedule([Muon(student.hidden_weights(), recipe.matrix_rate), sgd], falls, _WARMUP)
 
-    def _loss(self, logits: torch.Tensor, taught: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _loss(self, scores: torch.Tensor, taught: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Divergence from the teacher at the temperature, and cross-entropy with the labels."""
         heat, share = self.recipe.temperature, self.recipe.label_share
-        divergence = functional.kl_div(functional.log_softmax(logits / heat, 1), functional.log_softmax(taught / heat, 1),
+        divergence = functional.kl_div(functional.log_softmax(scores / heat, 1), functional.log_softmax(taught / heat, 1),
                                        reduction="batchmean", log_target=True)
-        return (1 - share) * heat**2 * divergence + share * functional.cross_entropy(logits, labels)
+        return (1 - share) * heat**2 * divergence + share * functional.cross_entropy(scores, labels)
 
 
 class _Density:

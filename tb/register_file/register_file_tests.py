@@ -20,7 +20,7 @@ from tb.support.streams import StreamMonitor, StreamSink, StreamSource, start_cl
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, StreamItem
 
 GROUPS = int(os.environ.get("GROUPS", "4"))
-ACCESSES = int(os.environ.get("ACCESSES", "700"))
+ACCESSES = int(os.environ.get("ACCESSES", "500"))
 STATUS_WIDTHS = {
     "busy": 1,
     "done": 1,
@@ -102,7 +102,11 @@ class RandomAccesses(uvm_sequence):
         self.environment = environment
 
     async def body(self) -> None:
-        for number in range(ACCESSES):
+        environment = self.environment
+        for number in range(4 * ACCESSES):
+            if number >= ACCESSES and number % 20 == 0 and not environment.coverage.holes():
+                break  # at least ACCESSES, then until every bin is hit
+            environment.scoreboard.planned["accesses"] = number + 1
             if number % 3 == 0:
                 await self.environment.change_inputs()
             access = self.choose(number)
@@ -243,7 +247,6 @@ class RandomTest(uvm_test):
 
     async def run_phase(self) -> None:
         self.raise_objection()
-        self.environment.scoreboard.planned["accesses"] = ACCESSES
         await start_clock_and_reset(cocotb.top)
         await RandomAccesses(self.environment).start(self.environment.agent.sequencer)
         self.drop_objection()

@@ -106,6 +106,7 @@ class Bench:
         self.expected_marks: list[tuple[int, int]] = []
         self.finished = self.illegal = self.cycle = 0
         self.explain = 1
+        self.hold = self.release = False  # with hold, jobs finish (all kinds at once) only while release is set
 
     async def begin(self) -> None:
         """Reset and start to play."""
@@ -205,7 +206,8 @@ class Bench:
                 self.marks.append((port, int(dut.mark_layer.value[8 * port + 7 : 8 * port])))
         pulses = dict.fromkeys(PULSES, 0)
         for kind, pulse in zip(KINDS, ("tile_stored", "weight_loaded", "vector_done", "seed_done"), strict=True):
-            if self.busy[kind] and not next(self.stalls[f"finish {kind}"]) and random.random() < 0.3:
+            now = self.release if self.hold else not next(self.stalls[f"finish {kind}"]) and random.random() < 0.3
+            if self.busy[kind] and now:
                 words = self.busy[kind].popleft()
                 pulses[pulse] = 1
                 if words[0] >> 16 & 1 and kind != "weights":
@@ -340,13 +342,15 @@ async def field_ranges(dut, opcode: str) -> None:
 
 
 @cocotb.test(skip=PROGRAM_LIMIT < 100)
-async def product_limits(dut) -> None:
-    """Sizes of a TILE that are the largest allowed, and one more."""
+async def size_limits(dut) -> None:
+    """Sizes that are the largest allowed, and one more, which breaks one rule."""
     bench = Bench(dut)
     await bench.begin()
     small = {"buffer_rows": 1, "buffer_columns": 1, "slot": 1, "row_entries": 1, "unit_rows": 2, "buffer_row_words": 1}
     small |= {"columns_stored": 1, "buffer_pixel_words": 1, "words_per_pixel_stored": 1, "contiguous": 0, "store_tags": 1}
     small |= {"pieces_per_pixel": 1, "buffer_row_pieces": 1, "kernel_h": 1, "kernel_w": 1, "tap_rows": 1}
+    vector = {"blocks": 8, "pitch_log2": 15, "destination_words0": 0, "destination_words1": 0}
+    seed = {"words_per_pixel": 5, "channels": 20}
     cases = (
         ({"buffer_rows": 16, "buffer_columns": 32, "row_entries": 33}, "buffer_columns", 33),
         ({"buffer_rows": 2, "row_entries": 4096}, "row_entries", 4097),
@@ -361,16 +365,46 @@ async def product_limits(dut) -> None:
         ({"columns_stored": 42, "pieces_per_pixel": 12}, "pieces_per_pixel", 13),
         ({"words_per_pixel_stored": 5, "buffer_pixel_words": 5}, "words_per_pixel_stored", 6),
     )
-    for sizes, name, value in cases:
-        good = random_descriptor("TILE", **{**small, **sizes})
+    cases = [("TILE", {**small, **sizes}, name, value) for sizes, name, value in cases]
+    cases += [
+        ("VECTOR", vector, "blocks", 7),
+        ("VECTOR", {**vector, "blocks": 32}, "blocks", 34),
+        ("VECTOR", {**vector, "pitch_log2": 7}, "pitch_log2", 6),
+        ("VECTOR", {**vector, "destination_words0": 16}, "destination_words0", 17),
+        ("VECTOR", {**vector, "destination_words1": 16}, "destination_words1", 17),
+        ("SEED", seed, "channels", 21),
+    ]
+    for opcode, sizes, name, value in cases:
+        good = random_descriptor(opcode, **sizes)
         await bench.runs([good, random_descriptor("END")])
-        word, high, low = DESCRIPTOR_FIELDS["TILE"][name]
+        word, high, low = DESCRIPTOR_FIELDS[opcode][name]
         mask = (1 << (high - low + 1)) - 1
         bad = list(good)
         bad[word] = bad[word] & ~(mask << low) | value << low
         bad = seal(bad)
         assert len(problems(bad, LIMITS)) == 1, problems(bad, LIMITS)
         await bench.fails([random_descriptor("SEED"), bad, random_descriptor("END")], 1)
+
+
+@cocotb.test(skip=PROGRAM_LIMIT < 100)
+async def waits_for_every_kind(dut) -> None:
+    """A program is not finished before its last job is, whatever its kind; a vector and a seed finish in one cycle."""
+    bench = Bench(dut)
+    await bench.begin()
+    bench.hold = True
+    both = [random_descriptor(opcode, last_of_layer=1) for opcode in ("VECTOR", "SEED")]
+    programs = [[random_descriptor(opcode)] for opcode in ("TILE", "WEIGHTS", "VECTOR", "SEED")]
+    for jobs in [*programs, both, both[::-1], both + both]:
+        await bench.start([*jobs, random_descriptor("END")])
+        await bench.until(lambda jobs=jobs: len(bench.pushed) == len(jobs), "all jobs")
+        await bench.wait(200)
+        assert not bench.finished, f"did not wait for {bench.pushed[0][0]}"
+        bench.release = True
+        await bench.until(lambda: bench.finished > 0, "finished")
+        bench.release = False
+        await bench.wait(5)
+        expected = [layer for _, layer in bench.expected_marks]
+        assert [layer for _, layer in bench.marks] == expected, f"marks {bench.marks}, expected layers {expected}"
 
 
 @cocotb.test(skip=PROGRAM_LIMIT < 100)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Facts about the PYNQ-Z2 for the processing system, set one by one so that every machine builds the same system: the board file of the
+# PYNQ-Z2 is not part of Vivado and is not used even where it is installed. Delays and lengths are those of the board as the PYNQ
+# project gives them (boards/Pynq-Z2 in github.com/Xilinx/PYNQ).
+
+namespace eval gradcore {
+  # Clocks. Crystal 50 MHz, so that the PLLs run at: ARM 1300, DDR 1050, IO 1000 MHz.
+  variable PS7_CLOCKS {
+    PCW_CRYSTAL_PERIPHERAL_FREQMHZ 50
+    PCW_APU_PERIPHERAL_FREQMHZ 650
+    PCW_PRESET_BANK0_VOLTAGE {LVCMOS 3.3V}
+    PCW_PRESET_BANK1_VOLTAGE {LVCMOS 1.8V}
+  }
+
+  # DDR3, 512 MiB, 16 bits at 525 MHz.
+  variable PS7_MEMORY {
+    PCW_UIPARAM_DDR_ENABLE 1
+    PCW_UIPARAM_DDR_MEMORY_TYPE {DDR 3}
+    PCW_UIPARAM_DDR_PARTNO {MT41J256M16 RE-125}
+    PCW_UIPARAM_DDR_BUS_WIDTH {16 Bit}
+    PCW_UIPARAM_DDR_FREQ_MHZ 525
+    PCW_UIPARAM_DDR_ECC Disabled
+    PCW_UIPARAM_DDR_USE_INTERNAL_VREF 0
+    PCW_UIPARAM_DDR_TRAIN_WRITE_LEVEL 1
+    PCW_UIPARAM_DDR_TRAIN_READ_GATE 1
+    PCW_UIPARAM_DDR_TRAIN_DATA_EYE 1
+    PCW_UIPARAM_DDR_CLOCK_0_LENGTH_MM 25.8
+    PCW_UIPARAM_DDR_CLOCK_1_LENGTH_MM 25.8
+    PCW_UIPARAM_DDR_CLOCK_2_LENGTH_MM 0
+    PCW_UIPARAM_DDR_CLOCK_3_LENGTH_MM 0
+    PCW_UIPARAM_DDR_DQS_0_LENGTH_MM 15.6
+    PCW_UIPARAM_DDR_DQS_1_LENGTH_MM 18.8
+    PCW_UIPARAM_DDR_DQS_2_LENGTH_MM 0
+    PCW_UIPARAM_DDR_DQS_3_LENGTH_MM 0
+    PCW_UIPARAM_DDR_DQ_0_LENGTH_MM 16.5
+    PCW_UIPARAM_DDR_DQ_1_LENGTH_MM 18
+    PCW_UIPARAM_DDR_DQ_2_LENGTH_MM 0
+    PCW_UIPARAM_DDR_DQ_3_LENGTH_MM 0
+    PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_0 0.040
+    PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_1 0.058
+    PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_2 -0.009
+    PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_3 -0.033
+    PCW_UIPARAM_DDR_BOARD_DELAY0 0.223
+    PCW_UIPARAM_DDR_BOARD_DELAY1 0.212
+    PCW_UIPARAM_DDR_BOARD_DELAY2 0.085
+    PCW_UIPARAM_DDR_BOARD_DELAY3 0.092
+  }
+
+  # What is on the MIO pins: flash, Ethernet, USB, card, serial port.
+  variable PS7_PERIPHERALS {
+    PCW_QSPI_PERIPHERAL_ENABLE 1
+    PCW_QSPI_GRP_SINGLE_SS_ENABLE 1
+    PCW_QSPI_GRP_FBCLK_ENABLE 1
+    PCW_ENET0_PERIPHERAL_ENABLE 1
+    PCW_ENET0_ENET0_IO {MIO 16 .. 27}
+    PCW_ENET0_GRP_MDIO_ENABLE 1
+    PCW_ENET0_GRP_MDIO_IO {MIO 52 .. 53}
+    PCW_ENET0_RESET_ENABLE 1
+    PCW_ENET0_RESET_IO {MIO 9}
+    PCW_USB0_PERIPHERAL_ENABLE 1
+    PCW_USB0_RESET_ENABLE 1
+    PCW_USB0_RESET_IO {MIO 46}
+    PCW_SD0_PERIPHERAL_ENABLE 1
+    PCW_SD0_SD0_IO {MIO 40 .. 45}
+    PCW_SD0_GRP_CD_ENABLE 1
+    PCW_SD0_GRP_CD_IO {MIO 47}
+    PCW_SDIO_PERIPHERAL_FREQMHZ 50
+    PCW_UART0_PERIPHERAL_ENABLE 1
+    PCW_UART0_UART0_IO {MIO 14 .. 15}
+    PCW_GPIO_MIO_GPIO_ENABLE 1
+  }
+
+  # What GradCore uses.
+  variable PS7_FABRIC {
+    PCW_USE_M_AXI_GP0 1
+    PCW_USE_S_AXI_HP0 1
+    PCW_S_AXI_HP0_DATA_WIDTH 64
+    PCW_USE_S_AXI_HP1 1
+    PCW_S_AXI_HP1_DATA_WIDTH 64
+    PCW_USE_FABRIC_INTERRUPT 1
+    PCW_IRQ_F2P_INTR 1
+    PCW_EN_CLK0_PORT 1
+    PCW_EN_RST0_PORT 1
+  }
+
+  # The PLL that divides to a clock exactly: 1000 / 10 and 1050 / 7. (1000 / 7 would be 142.9 MHz.)
+  variable FCLK_SOURCES {100 {IO PLL} 150 {DDR PLL}}
+}
+
+# Configuration of processing_system7 for a clock of the fabric, without the prefix CONFIG.
+proc gradcore::ps7_configuration {clock_mhz} {
+  variable PS7_CLOCKS
+  variable PS7_MEMORY
+  variable PS7_PERIPHERALS
+  variable PS7_FABRIC
+  variable FCLK_SOURCES
+  if {![dict exists $FCLK_SOURCES $clock_mhz]} {
+    fail "a clock of $clock_mhz MHz is not known: use [join [dict keys $FCLK_SOURCES] { or }]"
+  }
+  set fclk [list PCW_FCLK0_PERIPHERAL_CLKSRC [dict get $FCLK_SOURCES $clock_mhz] PCW_FPGA0_PERIPHERAL_FREQMHZ $clock_mhz]
+  return [concat $PS7_CLOCKS $PS7_MEMORY $PS7_PERIPHERALS $PS7_FABRIC $fclk]
+}
