@@ -53,6 +53,10 @@ _MAKE_VARIABLES = (
     "CFG_LDLIBS_THREADS=-pthread",
     "CFG_CXXFLAGS_STD=-std=gnu++20",
     "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
+    # One C++ file instead of hundreds, which share their headers: a sixth of the processor time, and a faster program.
+    "VM_PARALLEL_BUILDS=0",
+    "OPT_FAST=-O2",
+    "OPT_SLOW=-O0",
 )
 
 
@@ -126,7 +130,9 @@ class Simulator:
         sources = source_files(rtl) + [_HARNESS / name for name in _COMMON_FILES + _TOP_FILES[self.simulator]]
         options = [f"-P{name}={value}" for name, value in sorted(self.parameters.items())]
         traced = self.simulator == "verilator" and self._waves is not None
-        digest = hashlib.sha256(repr((self.simulator, options, traced, tools.version, _BUILD_OPTIONS)).encode())
+        digest = hashlib.sha256(
+            repr((self.simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode()
+        )
         for path in [*sources, *sorted(rtl.glob("*.vh"))]:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         target = cache_folder() / f"{self.simulator}-{digest.hexdigest()[:20]}"
@@ -501,8 +507,6 @@ class Simulator:
 
 
 _BUILD_OPTIONS = (
-    "-O3",
-    "-CFLAGS",
     "-O3",
     "--x-assign",
     "fast",

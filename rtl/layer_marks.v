@@ -4,8 +4,8 @@
 // Every job that is pushed leaves (last of layer, layer) in a FIFO of its kind; jobs of a kind finish in order. A
 // pulse of `tile_stored`, `vector_done` or `seed_done` takes the oldest entry of that kind; if it is the last of its
 // layer, mark_valid pulses in the next cycle with mark_layer. Mark 0 comes from tiles, mark 1 from vectors and
-// seeds; when both of the latter finish in one cycle, the seed's mark comes a cycle later. `ready` is up when all
-// FIFOs (16 jobs a kind) have room; a job may be pushed only then.
+// seeds; when both of the latter finish in one cycle, the seed's mark waits for a cycle without a vector.
+// `ready` is up when all FIFOs (16 jobs a kind) have room; a job may be pushed only then.
 `default_nettype none
 module layer_marks (
     input  wire        clk,
@@ -30,10 +30,12 @@ module layer_marks (
   wire [KINDS-1:0] held;
   wire [KINDS-1:0] last;
   wire [8*KINDS-1:0] layers;
-  reg seed_waits;
+  reg [4:0] seeds_waiting;  // seeds that gave way
+
+  wire take_seed = (seed_done || seeds_waiting != 5'd0) && !vector_done;
 
   // A seed gives way to a vector that finishes in the same cycle.
-  assign pop = {(seed_done || seed_waits) && !vector_done, vector_done, tile_stored};
+  assign pop = {take_seed, vector_done, tile_stored};
   assign ready = &in_ready;
 
   genvar k;
@@ -60,11 +62,11 @@ module layer_marks (
   wire [KINDS-1:0] mark = pop & held & last;
 
   always @(posedge clk) begin
-    seed_waits <= (seed_done || seed_waits) && vector_done;
+    seeds_waiting <= seeds_waiting + {4'd0, seed_done} - {4'd0, take_seed};
     mark_valid <= {mark[2] || mark[1], mark[0]};
     mark_layer <= {pop[1] ? layers[15:8] : layers[23:16], layers[7:0]};
     if (rst) begin
-      seed_waits <= 1'b0;
+      seeds_waiting <= 5'd0;
       mark_valid <= 2'b00;
     end
   end

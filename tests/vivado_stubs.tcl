@@ -160,7 +160,9 @@ command ipx::get_user_parameters {-of_objects 1} {
 }
 command ipgui::get_guiparamspec {-name 1 -component 1} { return gui:[dict get $o -name] }
 command ipx::get_file_groups {-of_objects 1} { return {group:synthesis group:simulation} }
-command ipx::get_files {-of_objects 1} { return [lmap path $::files(sources) {string cat file: [dict get $o -of_objects] / [file tail $path]}] }
+command ipx::get_files {-of_objects 1} {
+  return [lmap path $::files(sources) {string cat file: [dict get $o -of_objects] / [file tail $path]}]
+}
 command update_ip_catalog {-rebuild 0} {}
 
 # ---- Block design: interfaces and pins of each kind of cell

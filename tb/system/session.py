@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole runs of the core, checked to the last bit of memory.
+
+``expectation`` makes, from ``models.network`` alone, the memory that a run must leave: image, picture, activations with
+their padding, tags, seed and gradients, and 0xA5 wherever the core must not write (unused bytes, results of a pass that
+does not run, and ``GUARD`` bytes on either side of the window). ``Session`` runs the core in a simulator through its
+registers and compares everything; counters are compared with ``models.program``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradcore import hardware
+from gradcore.compiler import HardwareConfig, Program, compile_network
+from gradcore.compiler.layout import TagRegion, join_pieces
+from gradcore.models import arithmetic, program as program_model
+from gradcore.models import network as network_model
+from gradcore.models.performance_counters import broken_identities
+from gradcore.models.random_networks import random_picture, random_quantised
+from gradcore.network import Layer, Network
+from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
+from gradcore.simulator import PRESETS, Simulator
+
+METHODS = arithmetic.METHODS
+BASE = 0x20000
+GUARD = 4096
+FILL = 0xA5
+CYCLE_LIMIT = 20_000_000
+WATCHDOG = 100_000
+START = hardware.CONTROL_START | hardware.CONTROL_INTERRUPT_ENABLE
+
+
+@dataclass(frozen=True)
+class Case:
+    """A compiled network and a quantised picture int64 (H, W, C)."""
+
+    network: QuantisedNetwork
+    program: Program
+    picture: np.ndarray
+
+    def with_program(self, program: Program) -> Case:
+        return replace(self, program=program)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for: ``target`` a class (None: the arg-max), or ``seed`` int (H, W, C), supplied by software."""
+
+    method: str = "saliency"
+    explain: bool = True
+    target: int | None = None
+    seed: np.ndarray | None = None
+
+    @property
+    def seed_mode(self) -> str:
+        return "SUPPLIED" if self.seed is not None else "ARG_MAX" if self.target is None else "INDEX"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """uint8 memory from ``window base - GUARD`` to ``window limit + GUARD``, before and after, and the class registers."""
+
+    before: np.ndarray
+    after: np.ndarray
+    class_index: int
+    class_value: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave: cycles until the interrupt, counters by name, time stamps of the layers by identifier."""
+
+    cycles: int
+    counters: dict[str, int]
+    stamps: list[int]
+
+
+def configuration(preset: str) -> HardwareConfig:
+    """The compiler's description of a preset."""
+    return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
+
+
+def generated_case(seed: int, preset: str = "full", **options: object) -> Case:
+    """A random network (see ``models.random_networks``) with a picture for it."""
+    network, picture = random_quantised(seed, **options)
+    return Case(network, compile_network(network, configuration(preset), base=BASE), picture)
+
+
+def layered_case(
+    shape: tuple[int, int, int], layers: Sequence[str], preset: str = "full", seed: int = 1, saturate: bool = False
+) -> Case:
+    """A case from a short notation: input shape (C, H, W) and layers such as ``conv3:16 relu pool bias``, ``fc:10 relu``."""
+    made: list[Layer] = []
+    channels, height, width = shape
+    flat = False
+    for number, text in enumerate(layers):
+        head, *words = text.split()
+        kind, out = head.split(":")
+        if kind == "fc" and not flat:
+            channels, height, width, flat = channels * height * width, 1, 1, True
+        kernel = int(kind.removeprefix("conv")) if kind != "fc" else 1
+        flags = {name: name in words for name in ("relu", "pool", "bias")}
+        made.append(Layer("fc" if kind == "fc" else "conv", f"{kind}_{number}", channels, int(out), kernel, **flags))
+        channels = int(out)
+        if flags["pool"]:
+            height, width = height // 2, width // 2
+    network = Network.random(made, shape, seed=seed)
+    quantisation = calibrate(network, standard_images(network.input_shape, 4), source="generated pictures")
+    if saturate:
+        limits = [a + w for a, w in zip(quantisation.activations, quantisation.weights, strict=False)]
+        wanted = [quantisation.activations[0]]
+        for position, fraction in enumerate(quantisation.weights):
+            wanted.append(min(quantisation.activations[position + 1] + 3, wanted[-1] + fraction, limits[position] + 3))
+        quantisation = replace(quantisation, activations=tuple(wanted))
+    quantised = quantise(network, quantisation)
+    picture = random_picture(quantised, np.random.default_rng((seed, 7)))
+    return Case(quantised, compile_network(quantised, configuration(preset), base=BASE), picture)
+
+
+def expectation(case: Case, request: Request) -> Expectation:
+    """The memory before and after a run, from the golden model of the network."""
+    network, program = case.network, case.program
+    base, limit = program.window
+    before = np.full(limit - base + 2 * GUARD, FILL, dtype=np.uint8)
+    inside = before[GUARD:-GUARD]
+    inside[: len(program.image)] = program.image
+    program.load_image(inside, case.picture)
+    if request.seed is not None:
+        program.load_seed(inside, request.seed)
+    after = before.copy()
+    inside = after[GUARD:-GUARD]
+    forward = network_model.forward(network, case.picture)
+    for position, trace in enumerate(forward.layers):
+        program.regions[f"activation_{position + 1}"].write(inside, base, trace.output[0])
+        tags = program.regions.get(f"tags_{position}")
+        if tags is not None:
+            _write_tags(tags, inside, base, trace.mask[0], None if trace.index is None else trace.index[0])
+    if request.explain:
+        seed = None if request.seed is None else np.asarray(request.seed)[None]
+        backward = network_model.backward(network, forward, request.method, request.target, seed)
+        for position, gradient in enumerate(backward.gradients):
+            program.regions[f"gradient_{position}"].write(inside, base, gradient[0])
+    logits = forward.logits[0]
+    winner = int(np.argmax(logits))
+    return Expectation(before, after, program.logits.memory_index(winner), int(logits[winner]))
+
+
+def _write_tags(region: TagRegion, memory: np.ndarray, base: int, mask: np.ndarray, index: np.ndarray | None) -> None:
+    """Store masks and indexes (H, W, C); the lanes behind the last channel are zero, the end of a row is left alone."""
+    lanes = [(0, 0), (0, 0), (0, 16 * region.blocks - region.channels)]
+    pieces = join_pieces(np.pad(mask, lanes), None if index is None else np.pad(index, lanes)).astype("<u2")
+    for row in range(region.height):
+        data = np.ascontiguousarray(pieces[row]).reshape(-1).view(np.uint8)
+        start = region.address - base + row * region.row_pitch
+        memory[start : start + len(data)] = data
+
+
+def compare(program: Program, got: np.ndarray, want: np.ndarray) -> None:
+    """Fail with the first differences of two memories, by region."""
+    if np.array_equal(got, want):
+        return
+    wrong = np.flatnonzero(got != want)
+    lines = [f"{len(wrong)} bytes of memory are wrong"]
+    addresses = wrong + program.window[0] - GUARD
+    for name, region in program.regions.items():
+        inside = wrong[(addresses >= region.address) & (addresses < region.end)]
+        if len(inside):
+            first = int(inside[0]) // 8 * 8
+            lines.append(
+                f"{name}: {len(inside)} bytes, first in the word at +{first + program.window[0] - GUARD - region.address:#x}: "
+                f"{got[first : first + 8].tobytes()[::-1].hex()}, expected {want[first : first + 8].tobytes()[::-1].hex()}"
+            )
+    first = int(addresses[0])
+    raise AssertionError("\n  ".join([*lines, f"first wrong byte at {first:#x}, window {program.window}"]))
+
+
+class Session:
+    """The core in one simulation. Runs follow one another without a reset of the chip unless ``reset`` is called."""
+
+    def __init__(self, core: Simulator) -> None:
+        self.core = core
+        self.groups = core.parameters["GROUPS"]
+        self.image: object = None  # the image in memory
+
+    # Steps of a run --------------------------------------------------------------------------------------------------
+
+    def load(self, case: Case, before: np.ndarray) -> None:
+        """Fill memory; the image only when another one is there."""
+        start = case.program.window[0] - GUARD
+        kept = (GUARD + len(case.program.image)) // 8 * 8 if self.image is case.program.image else 0
+        self.core.load(start + kept, before[kept:])
+        self.image = case.program.image
+
+    def set_up(self, case: Case, request: Request = Request(), **registers: int) -> None:
+        """Write the registers of a run; ``registers`` (by name) override them."""
+        program = case.program
+        values = {
+            "PROGRAM_ADDRESS": program.program_address,
+            "WINDOW_BASE": program.window[0],
+            "WINDOW_LIMIT": program.window[1],
+            "WATCHDOG": WATCHDOG,
+            "METHOD": hardware.METHODS[request.method],
+            "SEED_MODE": hardware.SEED_MODES[request.seed_mode],
+            "SEED_INDEX": 0 if request.target is None else program.seed_index(request.target),
+            **registers,
+        }
+        for name, value in values.items():
+            self.core.write(hardware.ADDRESSES[name], value)
+
+    def start(self, request: Request = Request()) -> None:
+        self.core.write(hardware.CONTROL, START | (hardware.CONTROL_EXPLAIN if request.explain else 0))
+
+    def read(self, name: str) -> int:
+        return self.core.read(hardware.ADDRESSES[name])
+
+    def memory(self, case: Case) -> np.ndarray:
+        """uint8: the window and its guards."""
+        base, limit = case.program.window
+        return np.frombuffer(self.core.dump(base - GUARD, limit - base + 2 * GUARD), dtype=np.uint8)
+
+    def acknowledge(self) -> None:
+        """Clear the interrupt; it must have been there."""
+        assert self.read("INTERRUPT") == hardware.INTERRUPT_PENDING
+        self.core.write(hardware.INTERRUPT, hardware.INTERRUPT_PENDING)
+        assert self.read("INTERRUPT") == 0
+
+    def counters(self) -> dict[str, int]:
+        return {
+            name: self.core.read(address) | self.core.read(address + 4) << 32
+            for name, address in hardware.COUNTERS.items()
+        }
+
+    # Whole runs ------------------------------------------------------------------------------------------------------
+
+    def run(self, case: Case, request: Request = Request(), *, model_counters: bool = False) -> Result:
+        """One good run: everything that can be seen of it must be right.
+
+        With ``model_counters`` the counters must also equal what ``models.program`` counts (slow for large networks).
+        """
+        want = expectation(case, request)
+        self.load(case, want.before)
+        self.set_up(case, request)
+        self.start(request)
+        cycles = self.core.wait_interrupt(CYCLE_LIMIT)
+        status = self.read("STATUS")
+        assert status == hardware.STATUS_DONE, (
+            f"status {status:#x} at descriptor {self.read('DESCRIPTOR_INDEX')}, address {self.read('ERROR_ADDRESS'):#x}"
+        )
+        compare(case.program, self.memory(case), want.after)
+        assert self.read("CLASS_INDEX") == want.class_index
+        assert self.read("CLASS_VALUE") == want.class_value & 0xFFFF
+        assert self.read("ERROR_ADDRESS") == 0
+        result = Result(cycles, self.counters(), self._stamps(case, request))
+        self._check_counters(case, request, result)
+        if model_counters:
+            self._check_loads(case, request, result)
+        self.acknowledge()
+        return result
+
+    def _stamps(self, case: Case, request: Request) -> list[int]:
+        """Time stamps of the layers that the run has, in the order of their numbers: they rise."""
+        layers = [layer for layer in case.program.layers if request.explain or layer.direction != "backward"]
+        assert self.read("LAYER_INDEX") >> 16 == len(layers)
+        stamps = []
+        for layer in layers:
+            self.core.write(hardware.LAYER_INDEX, layer.identifier)
+            stamps.append(self.read("LAYER_CYCLES"))
+        return stamps
+
+    def _check_counters(self, case: Case, request: Request, result: Result) -> None:
+        counters, stamps = result.counters, result.stamps
+        assert broken_identities(counters, self.groups) == []
+        assert 0 <= result.cycles - counters["CYCLES"] <= 4, f"{result.cycles} cycles, counted {counters['CYCLES']}"
+        assert stamps == sorted(stamps) and stamps[0] > 0 and stamps[-1] <= counters["CYCLES"]
+        program = case.program
+        made = [program.regions[f"activation_{index + 1}"] for index in range(program.count)]
+        made += [region for region in program.regions.values() if isinstance(region, TagRegion)]
+        if request.explain:
+            made += [program.regions[f"gradient_{index}"] for index in range(program.count + (request.seed is None))]
+        written = sum(getattr(region, "values", 0) * 2 or region.height * region.width * region.pixel_pitch for region in made)
+        assert counters["BYTES_WRITTEN"] >= written
+        assert counters["BYTES_READ"] >= 128 * (program.descriptors if request.explain else 1)
+        assert counters["BYTES_READ"] + counters["BYTES_WRITTEN"] <= 32 * counters["CYCLES"]
+
+    def _check_loads(self, case: Case, request: Request, result: Result) -> None:
+        """The counters equal what the model of the program counts."""
+        executor = program_model.execute(
+            case.program,
+            case.picture,
+            request.method,
+            seed_mode=hardware.SEED_MODES[request.seed_mode],
+            seed_index=0 if request.target is None else case.program.seed_index(request.target),
+            seed=request.seed,
+            explain=request.explain,
+        )
+        kinds = {layer.identifier: layer.kind for layer in case.program.layers}
+        issued = {
+            kind: sum(load.entries for layer, load in executor.loads.items() if kinds[layer] == kind)
+            for kind in ("conv", "fc")
+        }
+        assert result.counters["CONV_ACTIVE"] == issued["conv"]
+        assert result.counters["VECTOR_ACTIVE"] == 2 * issued["fc"]
+        assert result.counters["ZEROS_SKIPPED"] == sum(load.zeros for load in executor.loads.values())
+
+    def stop(self) -> None:
+        """Soft reset; the core must be free soon, without DONE, error and interrupt."""
+        self.core.write(hardware.CONTROL, hardware.CONTROL_SOFT_RESET)
+        for _ in range(100):
+            if not self.read("STATUS") & hardware.STATUS_BUSY:
+                break
+            self.core.idle(50)
+        assert self.read("STATUS") == 0
+        assert self.read("INTERRUPT") == 0
