@@ -2,10 +2,10 @@
 //
 // axi_ports: the read and the write engine of both AXI masters.
 //
-// Clients in the flat vectors: read 0..4 on port 0 (tile values, tile tags, weights, matrix rows, descriptors), read 5..10 on port 1
-// (tile values, tile tags, weights, matrix rows, vector, seed unit), write 0..2 on port 0 (tile store, vector engine, seed unit),
-// write 3..4 on port 1 (tile store, vector engine). Order of port_idle, error_window and port_error_address: read 0, read 1,
-// write 0, write 1.
+// Clients in the flat vectors: read 0..4 on port 0 (tile values, tile tags, weights, matrix rows, descriptors), read
+// 5..10 on port 1 (tile values, tile tags, weights, matrix rows, vector, seed unit), write 0..2 on port 0 (tile
+// store, vector engine, seed unit), write 3..4 on port 1 (tile store, vector engine). Order of port_idle,
+// error_window and port_error_address: read 0, read 1, write 0, write 1.
 //
 // Contract: see axi_read_port and axi_write_port.
 `default_nettype none

@@ -2,8 +2,8 @@
 //
 // control_unit: what software sees: registers, run control, counters and layer time stamps.
 //
-// Contract: see register_file, run_control, performance_counters and layer_timestamps. `clear` resets all units, `flush` empties
-//   the AXI ports; both hold until the ports are idle. Events are counted while a run goes on.
+// Contract: see register_file, run_control, performance_counters and layer_timestamps. `clear` resets all units,
+//   `flush` empties the AXI ports; both hold until the ports are idle. Events are counted while a run goes on.
 `default_nettype none
 
 module control_unit #(

@@ -2,10 +2,11 @@
 //
 // conv_engine: the conv groups with their job FIFOs, and the tokens that all groups together give.
 //
-// Contract: a TILE descriptor is offered to all groups at once (`job_valid && job_ready`); each group works through its jobs at its
-//   own pace. `tile_computed` pulses, in job order, when every group has reported the tile. `tile_loaded` and `bank_released`
-//   go to all groups. The broadcast writes of the two loaders are registered once on their way to the groups, which keeps
-//   their wires short; `tile_loaded` and `weights_loaded` are delayed with them.
+// Contract: a TILE descriptor is offered to all groups at once (`job_valid && job_ready`); each group works through
+//   its jobs at its own pace. `tile_computed` pulses, in job order, when every group has reported the tile.
+//   `tile_loaded` and `bank_released` go to all groups. The broadcast writes of the two loaders are registered once
+//   on their way to the groups, which keeps their wires short; `tile_loaded` and `weights_loaded` are delayed with
+//   them.
 // Numbers: as in conv_group.
 `default_nettype none
 

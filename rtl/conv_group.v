@@ -2,9 +2,10 @@
 //
 // conv_group: LANES lanes for two streams, with their weight buffer and their copy of the tile buffer.
 //
-// Contract: tile entries, counts, weights and initial values are broadcast to all groups and may come at any time that the
-//   tokens allow. Jobs come by valid/ready; the fields hold until ready. See unit_dispatcher for when a job starts and what `computed`
-//   means. Stream s sends its output on transfer s. A weight write freezes stream 1 for a cycle.
+// Contract: tile entries, counts, weights and initial values are broadcast to all groups and may come at any time
+//   that the tokens allow. Jobs come by valid/ready; the fields hold until ready. See unit_dispatcher for when a job
+//   starts and what `computed` means. Stream s sends its output on transfer s. A weight write freezes stream 1 for a
+//   cycle.
 // Numbers: values and weights signed 16 bits, sums exact in 48 bits, one requantisation for each output.
 `default_nettype none
 

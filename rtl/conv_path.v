@@ -3,9 +3,9 @@
 // conv_path: everything that a TILE or WEIGHTS job passes through: tile loader, weight loader, conv engine, output
 // buffer and tile store, with their job FIFOs.
 //
-// Contract: a TILE descriptor is offered to loader, groups and store together, a WEIGHTS descriptor to the weight loader;
-//   each ready says that its FIFOs have room. Pulses: tile_computed, tile_stored, weights_done, one a job, in job order.
-//   Read clients, for port p: 3p values, 3p + 1 tags, 3p + 2 weights. Write client of port p: p.
+// Contract: a TILE descriptor is offered to loader, groups and store together, a WEIGHTS descriptor to the weight
+//   loader; each ready says that its FIFOs have room. Pulses: tile_computed, tile_stored, weights_done, one a job, in
+//   job order. Read clients, for port p: 3p values, 3p + 1 tags, 3p + 2 weights. Write client of port p: p.
 // Numbers: as in the units.
 `default_nettype none
 

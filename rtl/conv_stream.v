@@ -2,14 +2,14 @@
 //
 // conv_stream: everything of one stream of a conv group but its tile-buffer port and its lanes.
 //
-// Scans the receptive field of the units it is given (tap_scanner), reads one non-zero entry a cycle from the tile buffer
-// (entry_issuer), forms weight addresses for the lanes, supplies the lanes' initial values, and drains their sums (stream_drain) into
-// a small queue of transfers for the output buffer.
+// Scans the receptive field of the units it is given (tap_scanner), reads one non-zero entry a cycle from the tile
+// buffer (entry_issuer), forms weight addresses for the lanes, supplies the lanes' initial values, and drains their
+// sums (stream_drain) into a small queue of transfers for the output buffer.
 //
-// Contract: units are taken by `unit_valid && unit_ready`; the configuration inputs hold while `busy`. `enable` freezes the stream;
-//   the lanes of this stream take `lane_enable`. `entry` is the tile buffer's answer one lane_enable cycle after `entry_address`.
-//   `unit_done` (with its bank) pulses when a unit's last transfer has been taken by the output buffer.
-//   Transfers: valid/ready; units leave in the order in which they came.
+// Contract: units are taken by `unit_valid && unit_ready`; the configuration inputs hold while `busy`. `enable`
+//   freezes the stream; the lanes of this stream take `lane_enable`. `entry` is the tile buffer's answer one
+//   lane_enable cycle after `entry_address`. `unit_done` (with its bank) pulses when a unit's last transfer has been
+//   taken by the output buffer. Transfers: valid/ready; units leave in the order in which they came.
 // Numbers: as in lane_array and stream_drain.
 `default_nettype none
 
@@ -192,8 +192,8 @@ module conv_stream #(
   assign event_issue = issue_entry && lane_enable;
   assign event_output_wait = !transfer_ready;
 
-  // ---- From the entry's address to the lanes: read (1), select the bank (2), add the channel (3); the value follows one cycle
-  // later. A bubble multiplies row 0 of the weights by 0.
+  // ---- From the entry's address to the lanes: read (1), select the bank (2), add the channel (3); the value follows
+  // one cycle later. A bubble multiplies row 0 of the weights by 0.
   reg [2:1] stage_entry, stage_first;
   reg [7:1] stage_last;
   reg [WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
@@ -213,7 +213,8 @@ module conv_stream #(
       weight2 <= weight1;
       channel2 <= entry[16+:COUNT_BITS];
       value2 <= stage_entry[1] ? entry[15:0] : 16'd0;
-      lane_address <= stage_entry[2] ? weight2 + channel2[WEIGHT_ADDRESS_BITS-1:0] : {WEIGHT_ADDRESS_BITS{1'b0}};
+      lane_address <= {WEIGHT_ADDRESS_BITS{1'b0}};
+      if (stage_entry[2]) lane_address <= weight2 + channel2[WEIGHT_ADDRESS_BITS-1:0];
       lane_first <= stage_first[2];
       value3 <= value2;
       lane_value <= value3;

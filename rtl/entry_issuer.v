@@ -2,10 +2,11 @@
 //
 // entry_issuer: turns taps into one tile-buffer read a cycle.
 //
-// Contract: with `enable`, every cycle is an issue: an entry of the current tap, or a bubble (`issue_entry` low). `issue_first`
-//   marks the first issue of a pixel, `issue_last` its last; both fall on an entry or a bubble. A pixel lasts at least
-//   LANES issues, since the lanes share one bus for initial values and one for results; shorter ones are filled with bubbles.
-//   Taps follow one another without a bubble while `tap_valid`. Outputs are registered. Without `enable` all holds.
+// Contract: with `enable`, every cycle is an issue: an entry of the current tap, or a bubble (`issue_entry` low).
+//   `issue_first` marks the first issue of a pixel, `issue_last` its last; both fall on an entry or a bubble. A pixel
+//   lasts at least LANES issues, since the lanes share one bus for initial values and one for results; shorter ones
+//   are filled with bubbles. Taps follow one another without a bubble while `tap_valid`. Outputs are registered.
+//   Without `enable` all holds.
 // Numbers: entry address and weight row are modulo their width; counts up to 2^COUNT_BITS - 1.
 `default_nettype none
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gradcore: the accelerator. AXI4-Lite slave for registers, two 64-bit AXI4 masters (bursts of at most 16 beats, none across
-// 4 KiB, in order, no IDs: fit for the HP ports of a Zynq-7000), one interrupt (level, active high).
+// gradcore: the accelerator. AXI4-Lite slave for registers, two 64-bit AXI4 masters (bursts of at most 16 beats, none
+// across 4 KiB, in order, no IDs: fit for the HP ports of a Zynq-7000), one interrupt (level, active high).
 //
-// Contract: software writes program, weights and picture to memory inside the window, then the registers, then START. The interrupt
-//   comes when the program has ended or failed; see docs/registers.md. All outputs to AXI follow a flush: accepted bursts are
-//   always completed. Parameters: GROUPS 1, 2 or 4 conv groups of two streams of LANES (16) multipliers.
+// Contract: software writes program, weights and picture to memory inside the window, then the registers, then START.
+//   The interrupt comes when the program has ended or failed; see docs/registers.md. All outputs to AXI follow a
+//   flush: accepted bursts are always completed. Parameters: GROUPS 1, 2 or 4 conv groups of two streams of LANES
+//   (16) multipliers.
 // Numbers: see docs/architecture.md.
 `default_nettype none
 
@@ -171,7 +172,8 @@ module gradcore #(
       .write_beat(write_beat)
   );
 
-  wire unused_events = &{1'b0, event_loader[1], event_store[1], vector_active, vector_waiting_input, vector_macs[1:0]};
+  wire unused_events =
+      &{1'b0, event_loader[1], event_store[1], vector_active, vector_waiting_input, vector_macs[1:0]};
 
   // ---- AXI ports and their clients: conv path (tile loader, weight loader, tile store), vector path, sequencer.
   wire rows0_request_valid, rows0_request_ready, rows0_response_valid, rows0_response_ready, rows1_request_valid,
@@ -211,26 +213,39 @@ module gradcore #(
       .port_error_address(port_error_address),
       .read_beat(read_beat),
       .write_beat(write_beat),
-      .read_request_valid({seed_read_request_valid, vector_request_valid, rows1_request_valid, path_request_valid[5:3],
+      .read_request_valid({seed_read_request_valid, vector_request_valid, rows1_request_valid,
+        path_request_valid[5:3],
         fetch_request_valid, rows0_request_valid, path_request_valid[2:0]}),
-      .read_request_ready({seed_read_request_ready, vector_request_ready, rows1_request_ready, path_request_ready[5:3],
+      .read_request_ready({seed_read_request_ready, vector_request_ready, rows1_request_ready,
+        path_request_ready[5:3],
         fetch_request_ready, rows0_request_ready, path_request_ready[2:0]}),
-      .read_request_address({seed_read_request_address, vector_request_address, rows1_request_address, path_request_address[191:96],
+      .read_request_address({seed_read_request_address, vector_request_address, rows1_request_address,
+        path_request_address[191:96],
         fetch_request_address, rows0_request_address, path_request_address[95:0]}),
-      .read_request_words({seed_read_request_words, vector_request_words, rows1_request_words, path_request_words[95:48],
+      .read_request_words({seed_read_request_words, vector_request_words, rows1_request_words,
+        path_request_words[95:48],
         fetch_request_words, rows0_request_words, path_request_words[47:0]}),
-      .read_response_valid({seed_read_response_valid, vector_response_valid, rows1_response_valid, path_response_valid[5:3],
+      .read_response_valid({seed_read_response_valid, vector_response_valid, rows1_response_valid,
+        path_response_valid[5:3],
         fetch_response_valid, rows0_response_valid, path_response_valid[2:0]}),
-      .read_response_ready({seed_read_response_ready, vector_response_ready, rows1_response_ready, path_response_ready[5:3],
+      .read_response_ready({seed_read_response_ready, vector_response_ready, rows1_response_ready,
+        path_response_ready[5:3],
         fetch_response_ready, rows0_response_ready, path_response_ready[2:0]}),
-      .read_response_data({seed_read_response_data, vector_response_data, rows1_response_data, path_response_data[383:192],
+      .read_response_data({seed_read_response_data, vector_response_data, rows1_response_data,
+        path_response_data[383:192],
         fetch_response_data, rows0_response_data, path_response_data[191:0]}),
-      .write_request_valid({out1_request_valid, store_request_valid[1], seed_write_request_valid, out0_request_valid, store_request_valid[0]}),
-      .write_request_ready({out1_request_ready, store_request_ready[1], seed_write_request_ready, out0_request_ready, store_request_ready[0]}),
-      .write_request_address({out1_request_address, store_request_address[63:32], seed_write_request_address, out0_request_address, store_request_address[31:0]}),
-      .write_request_words({out1_request_words, store_request_words[31:16], seed_write_request_words, out0_request_words, store_request_words[15:0]}),
-      .write_data_valid({out1_data_valid, store_data_valid[1], seed_write_data_valid, out0_data_valid, store_data_valid[0]}),
-      .write_data_ready({out1_data_ready, store_data_ready[1], seed_write_data_ready, out0_data_ready, store_data_ready[0]}),
+      .write_request_valid({out1_request_valid, store_request_valid[1], seed_write_request_valid,
+        out0_request_valid, store_request_valid[0]}),
+      .write_request_ready({out1_request_ready, store_request_ready[1], seed_write_request_ready,
+        out0_request_ready, store_request_ready[0]}),
+      .write_request_address({out1_request_address, store_request_address[63:32], seed_write_request_address,
+        out0_request_address, store_request_address[31:0]}),
+      .write_request_words({out1_request_words, store_request_words[31:16], seed_write_request_words,
+        out0_request_words, store_request_words[15:0]}),
+      .write_data_valid({out1_data_valid, store_data_valid[1], seed_write_data_valid, out0_data_valid,
+        store_data_valid[0]}),
+      .write_data_ready({out1_data_ready, store_data_ready[1], seed_write_data_ready, out0_data_ready,
+        store_data_ready[0]}),
       .write_data({out1_data, store_data[127:64], seed_write_data, out0_data, store_data[63:0]}),
       .write_strobe({out1_strobe, store_strobe[15:8], seed_write_strobe, out0_strobe, store_strobe[7:0]}),
       .write_done({out1_done, store_done[1], seed_write_done, out0_done, store_done[0]}),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the time at which each layer's last job finished, and how many layers have finished in this run.
 //
-// Two writers: mark_valid[w] (pulse) with mark_layer[8w+7:8w] stores `cycle` of that cycle. Marks of one writer are at least
-// two cycles apart; both writers may mark in the same cycle. `clear` (pulse, the start of a run) forgets all marks.
-// `layers_finished` = 1 + the highest layer marked in this run, 0 before the first. `layer_cycles` follows layer_index by two
-// cycles and a mark by five: 0 for a layer that is not below layers_finished. Layers finish in the order of their
-// numbers; a number that the program leaves out shows what the memory held. One block RAM of 256 x 32.
+// Two writers: mark_valid[w] (pulse) with mark_layer[8w+7:8w] stores `cycle` of that cycle. Marks of one writer are
+// at least two cycles apart; both writers may mark in the same cycle. `clear` (pulse, the start of a run) forgets all
+// marks. `layers_finished` = 1 + the highest layer marked in this run, 0 before the first. `layer_cycles` follows
+// layer_index by two cycles and a mark by five: 0 for a layer that is not below layers_finished. Layers finish in the
+// order of their numbers; a number that the program leaves out shows what the memory held. One block RAM of 256 x 32.
 `default_nettype none
 module layer_timestamps (
   input  wire        clk,

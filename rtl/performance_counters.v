@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts what the engines do while a run goes on. docs/registers.md says what each counter means.
 //
-// `clear` (pulse, the start of a run) sets all to 0. Events count in cycles with `running`; two cycles later they show in
-// `counters` (64 bits each, in the order of the registers: COUNTER_x of gradcore_constants.vh; BITS of them are real, the rest is 0).
-// For each unit of an engine (half of tile loader, vector engine and tile store; stream of the convolution engine):
-// active = it works in this cycle; blocked = it could, but its output does not take it (blocked counts only when not active); neither =
-// it waits for input. So active + wait_input + wait_output = units x cycles. A conv stream is active when it issues an entry.
-// `cycle` is the number of cycles with running so far, this one not included, without delay: for time stamps.
+// `clear` (pulse, the start of a run) sets all to 0. Events count in cycles with `running`; two cycles later they
+// show in `counters` (64 bits each, in the order of the registers: COUNTER_x of gradcore_constants.vh; BITS of them
+// are real, the rest is 0). For each unit of an engine (half of tile loader, vector engine and tile store; stream of
+// the convolution engine): active = it works in this cycle; blocked = it could, but its output does not take it
+// (blocked counts only when not active); neither = it waits for input. So active + wait_input + wait_output = units x
+// cycles. A conv stream is active when it issues an entry. `cycle` is the number of cycles with running so far, this
+// one not included, without delay: for time stamps.
 `default_nettype none
 module performance_counters #(
   parameter GROUPS        = 4,

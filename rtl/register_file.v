@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // AXI4-Lite slave with all registers of docs/registers.md, and the interrupt.
 //
-// Writes: address and data may come in either order; answered one cycle after both are held. Reads: answered two cycles after the
-// address. One write and one read are open at a time; they do not disturb each other. SLVERR, without any effect, for
-// an address without register, a write to a read-only register, METHOD or SEED_MODE 3, and a run's parameter while busy.
-// `start` and `soft_reset` pulse for one cycle, with the other bits of the same write already on their outputs.
-// Parameters of a run are stable while busy. Counters: reading a low word keeps the high word of the same cycle for the next
-// read of that counter's high word. `irq` = (a run has ended and it was not acknowledged) and INTERRUPT_ENABLE; an event
-// in the cycle of the acknowledgement is not lost. `counters` holds 64 bits each, number i at [64i+63:64i].
+// Writes: address and data may come in either order; answered one cycle after both are held. Reads: answered two
+// cycles after the address. One write and one read are open at a time; they do not disturb each other. SLVERR,
+// without any effect, for an address without register, a write to a read-only register, METHOD or SEED_MODE 3, and a
+// run's parameter while busy. `start` and `soft_reset` pulse for one cycle, with the other bits of the same write
+// already on their outputs. Parameters of a run are stable while busy. Counters: reading a low word keeps the high
+// word of the same cycle for the next read of that counter's high word. `irq` = (a run has ended and it was not
+// acknowledged) and INTERRUPT_ENABLE; an event in the cycle of the acknowledgement is not lost. `counters` holds 64
+// bits each, number i at [64i+63:64i].
 `default_nettype none
 module register_file #(
   parameter GROUPS        = 4,
@@ -185,7 +186,7 @@ module register_file #(
   wire        is_counter = counter_offset[11:3] <= LAST_COUNTER[8:0];
   wire [63:0] counter = counters[64*counter_number+:64];
 
-  localparam integer STREAMS = 2, LANES = 16, VECTOR_LANES = 16, DESCRIPTOR_VERSION_NUMBER = 1;
+  localparam integer STREAMS = 2, LANES = 16, VECTOR_LANES = 8, DESCRIPTOR_VERSION_NUMBER = 1;
   wire [31:0] configuration =
       {DESCRIPTOR_VERSION_NUMBER[7:0], VECTOR_LANES[7:0], LANES[7:0], STREAMS[3:0], GROUPS[3:0]};
 

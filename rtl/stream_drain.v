@@ -2,13 +2,14 @@
 //
 // stream_drain: takes the finished sums of a stream, one lane a cycle, and makes output words and tag pieces of them.
 //
-// Requantises, applies ReLU, and for a pooling unit keeps the largest of the window's four pixels with its index (the first
-// wins a tie). Four values make a word. After the last lane of a unit come its tag pieces: the mask, with `pool` also two pieces of index.
+// Requantises, applies ReLU, and for a pooling unit keeps the largest of the window's four pixels with its index (the
+// first wins a tie). Four values make a word. After the last lane of a unit come its tag pieces: the mask, with
+// `pool` also two pieces of index.
 //
-// Contract: `start` says that lane 0's sum stands on `accumulators` in the next enabled cycle, lane l's l cycles later; starts
-//   are LANES or more enabled cycles apart. A unit's description is taken from `unit_*` (first-word-fall-through,
-//   `unit_pop`) with its first lane. Transfers leave on `out_*` in enabled cycles, at most one a cycle; the caller drops
-//   `enable` while it cannot take one. `out_unit_end` marks a unit's last transfer.
+// Contract: `start` says that lane 0's sum stands on `accumulators` in the next enabled cycle, lane l's l cycles
+//   later; starts are LANES or more enabled cycles apart. A unit's description is taken from `unit_*`
+//   (first-word-fall-through, `unit_pop`) with its first lane. Transfers leave on `out_*` in enabled cycles, at most
+//   one a cycle; the caller drops `enable` while it cannot take one. `out_unit_end` marks a unit's last transfer.
 // Numbers: accumulators signed 48 bits (rounding constant included), values signed 16 bits.
 `default_nettype none
 

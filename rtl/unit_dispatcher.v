@@ -6,9 +6,10 @@
 // (row + column) % copies == g / B, copies = GROUPS / B. Whichever stream is free gets the next unit.
 //
 // Contract: a job starts when its tile is loaded (`tile_loaded` pulses, one a job), its weights are there
-//   (`weights_loaded` >= job_wait_weights) and its output bank has been read out (`bank_released` pulses, two banks to begin with).
-//   The job's fields stay up until `job_ready`, when both scanners have finished with it. `computed` pulses, in job order, when every unit of a job
-//   has left the group. Input and output bank is the job number modulo 2. A group without work in a job reports it all the same.
+//   (`weights_loaded` >= job_wait_weights) and its output bank has been read out (`bank_released` pulses, two banks
+//   to begin with). The job's fields stay up until `job_ready`, when both scanners have finished with it. `computed`
+//   pulses, in job order, when every unit of a job has left the group. Input and output bank is the job number modulo
+//   2. A group without work in a job reports it all the same.
 // Numbers: positions signed in input pixels, addresses modulo their width.
 `default_nettype none
 

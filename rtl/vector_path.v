@@ -2,8 +2,8 @@
 //
 // vector_path: what VECTOR and SEED jobs pass through: the vector engine and the seed unit, with their job FIFOs.
 //
-// Contract: a descriptor is offered with its kind's valid; ready says that its FIFO has room. Pulses vector_done and seed_done, one a
-//   job, in job order of each kind. Clients: see vector_engine and seed_unit.
+// Contract: a descriptor is offered with its kind's valid; ready says that its FIFO has room. Pulses vector_done and
+//   seed_done, one a job, in job order of each kind. Clients: see vector_engine and seed_unit.
 // Numbers: as in the units.
 `default_nettype none
 

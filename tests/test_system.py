@@ -78,6 +78,16 @@ SHAPES = {
 }  # fmt: skip
 
 
+EVERY_LAYER = (
+    (3, 8, 8),
+    ("conv", 8, 3, {"pool": True}),
+    ("conv", 20, 1, {}),
+    ("conv", 6, 3, NO_RELU),
+    ("fc", 20, 1, {}),
+    ("fc", 5, 1, NO_RELU),
+)
+
+
 def picture_for(network: QuantisedNetwork, seed: int) -> np.ndarray:
     channels, height, width = network.input_shape
     rng = np.random.default_rng(seed)
@@ -163,7 +173,7 @@ def test_other_presets(preset: str) -> None:
 
 def test_icarus() -> None:
     """Every kind of layer in the simulator that knows X, all methods, with stalls."""
-    network = shaped("icarus", (3, 8, 8), ("conv", 8, 3, {"pool": True}), ("conv", 20, 1, {}), ("conv", 6, 3, NO_RELU), ("fc", 20, 1, {}), ("fc", 5, 1, NO_RELU))  # fmt: skip
+    network = shaped("icarus", *EVERY_LAYER)
     program = compile_network(network, preset_hardware("paper"), base=0)
     simulator = Simulator("icarus", "paper", stalls=0.25, seed=FRESH_SEED)
     simulator.build()

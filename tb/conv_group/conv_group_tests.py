@@ -115,8 +115,9 @@ class Bench:
 
     async def load_tiles(self) -> None:
         dut = self.dut
-        for number, (job, tile) in enumerate(zip(self.jobs, self.tiles)):
-            await wait_until(dut.clk, lambda: self.computed + 2 > number, 100_000, "a free bank")
+        for number, (job, tile) in enumerate(zip(self.jobs, self.tiles, strict=True)):
+            while self.computed + 2 <= number:
+                await RisingEdge(dut.clk)
             dut.entry_bank.value = number % 2
             writes: list[list] = [[], []]
             counts = []

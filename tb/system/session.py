@@ -17,8 +17,9 @@ import numpy as np
 from gradcore import hardware
 from gradcore.compiler import HardwareConfig, Program, compile_network
 from gradcore.compiler.layout import TagRegion, join_pieces
-from gradcore.models import arithmetic, program as program_model
+from gradcore.models import arithmetic
 from gradcore.models import network as network_model
+from gradcore.models import program as program_model
 from gradcore.models.performance_counters import broken_identities
 from gradcore.models.random_networks import random_picture, random_quantised
 from gradcore.network import Layer, Network
@@ -274,7 +275,7 @@ class Session:
     def _check_counters(self, case: Case, request: Request, result: Result) -> None:
         counters, stamps = result.counters, result.stamps
         assert broken_identities(counters, self.groups) == []
-        assert 0 <= result.cycles - counters["CYCLES"] <= 4, f"{result.cycles} cycles, counted {counters['CYCLES']}"
+        assert 0 <= result.cycles - counters["CYCLES"] <= 8, f"{result.cycles} cycles, counted {counters['CYCLES']}"
         assert stamps == sorted(stamps) and stamps[0] > 0 and stamps[-1] <= counters["CYCLES"]
         program = case.program
         made = [program.regions[f"activation_{index + 1}"] for index in range(program.count)]
@@ -297,13 +298,21 @@ class Session:
             seed=request.seed,
             explain=request.explain,
         )
-        kinds = {layer.identifier: layer.kind for layer in case.program.layers}
-        issued = {
-            kind: sum(load.entries for layer, load in executor.loads.items() if kinds[layer] == kind)
-            for kind in ("conv", "fc")
-        }
-        assert result.counters["CONV_ACTIVE"] == issued["conv"]
-        assert result.counters["VECTOR_ACTIVE"] == 2 * issued["fc"]
+        entries = words = 0
+        for info in case.program.layers:
+            load = executor.loads.get(info.identifier)
+            if load is None or info.kind == "seed":
+                continue
+            if info.kind == "conv":
+                entries += load.entries
+                continue
+            # Each job of the layer meets the same inputs; a half takes a word (4 weights) a cycle, 4 at least, for each.
+            jobs = [job for job in case.program.jobs() if job["opcode"] == "VECTOR" and job["layer"] == info.identifier]
+            inputs = load.entries // sum(2 * job["blocks"] for job in jobs)
+            halves = [job[f"destination_words{half}"] for job in jobs for half in (0, 1)]
+            words += inputs * sum(max(4, half) for half in halves if half)
+        assert result.counters["CONV_ACTIVE"] == entries
+        assert result.counters["VECTOR_ACTIVE"] == words
         assert result.counters["ZEROS_SKIPPED"] == sum(load.zeros for load in executor.loads.values())
 
     def stop(self) -> None:
