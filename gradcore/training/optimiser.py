@@ -49,29 +49,15 @@ class Muon(torch.optim.Optimizer):
 
 
 class Schedule:
-    """Several optimisers on one schedule of learning rates.
+    """Several optimisers on one schedule: a linear rise over ``warmup`` steps, then a linear fall that would reach zero at ``steps``."""
 
-    It consists of one fall or several, each a number of steps and the share of the optimisers' rates that it starts from: a linear
-    rise over at most ``warmup`` steps, and a linear fall that would reach zero a step after the last.
-    """
-
-    def __init__(self, optimisers: list[torch.optim.Optimizer], falls: list[tuple[int, float]], warmup: int = 0) -> None:
-        self.optimisers, self.falls, self.warmup, self.done = optimisers, falls, warmup, 0
+    def __init__(self, optimisers: list[torch.optim.Optimizer], steps: int, warmup: int = 0) -> None:
+        self.optimisers, self.steps, self.warmup, self.done = optimisers, steps, warmup, 0
         self._rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
-
-    def factor(self) -> float:
-        """What the rates are multiplied by in the next step."""
-        step = self.done
-        for steps, share in self.falls:
-            if step < steps:
-                rise = min(self.warmup, steps // 10)
-                return share * (1 - step / steps) * (min(1.0, (step + 1) / rise) if rise else 1.0)
-            step -= steps
-        return 0.0
 
     def step(self) -> None:
         """One step of every optimiser, then clear the gradients."""
-        factor = self.factor()
+        factor = (1 - self.done / self.steps) * (min(1.0, (self.done + 1) / self.warmup) if self.warmup else 1.0)
         for optimiser, rates in zip(self.optimisers, self._rates, strict=True):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor

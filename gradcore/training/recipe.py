@@ -38,8 +38,6 @@ class Recipe:
 
     Attributes:
         epochs: passes over the training pictures.
-        second_share, second_rate: the learning rates fall to zero twice: the second time over this share of the epochs, from this
-            share of the rates.
         batch: pictures a step.
         validation: pictures held out of the training file, the same number of each class; nothing is trained on them.
         seed: of everything that is random.
@@ -55,9 +53,7 @@ class Recipe:
         teacher_smoothing: label smoothing of the teacher's training.
     """
 
-    epochs: int = 76
-    second_share: float = 0.184
-    second_rate: float = 0.25
+    epochs: int = 62
     batch: int = 250
     validation: int = 2500
     seed: int = 0
@@ -79,8 +75,6 @@ class Recipe:
         pictures, outputs = len(data), layers[-1].out_channels
         if min(self.epochs, self.teacher_epochs, self.views, self.validation) < 1 or min(self.batch, self.teacher_batch) < 2:
             raise GradCoreError("epochs, views and pictures for validation must be 1 or more, batches 2 or more: correct the recipe")
-        if not 0 <= self.second_share < 1:
-            raise GradCoreError(f"a second fall over {self.second_share} of the epochs cannot be: give a share from 0 to 1")
         if len(data.classes) != outputs:
             raise GradCoreError(f"the network has {outputs} outputs but the pictures have {len(data.classes)} classes: "
                                 f"train on pictures of {outputs} classes")
@@ -240,7 +234,7 @@ class _Run:
         decay = 2e-6 * recipe.teacher_batch
         sgd = torch.optim.SGD([{"params": parameters, "lr": rate, "weight_decay": decay / rate} for parameters, rate in (
             ([teacher.whiten.bias], 0.02), (teacher.biases(), 0.02), ([teacher.head.weight], 0.3))], momentum=0.85, nesterov=True)
-        schedule = Schedule([Muon(teacher.kernels(), 0.12), sgd], [(recipe.teacher_epochs * steps, 1.0)])
+        schedule = Schedule([Muon(teacher.kernels(), 0.12), sgd], recipe.teacher_epochs * steps)
         labels, mirrored = torch.from_numpy(self.labels), generator.random(len(views)) < 0.5
         for epoch in range(recipe.teacher_epochs):
             order = generator.permutation(len(views))
@@ -299,9 +293,8 @@ class _Run:
             norm.weight.requires_grad = False  # a gain before a ReLU does what the next layer's weights can do
         groups = [{"params": [norm.bias for norm in student.norms]}, {"params": student.linears[-1].parameters(), "weight_decay": 5e-4}]
         sgd = torch.optim.SGD(groups, lr=recipe.other_rate, momentum=0.9, nesterov=True)
-        steps, again = len(self.views) // recipe.batch, round(recipe.epochs * recipe.second_share)
-        falls = [((recipe.epochs - again) * steps, 1.0), (again * steps, recipe.second_rate)]
-        return Schedule([Muon(student.hidden_weights(), recipe.matrix_rate), sgd], falls, _WARMUP)
+        steps = recipe.epochs * (len(self.views) // recipe.batch)
+        return Schedule([Muon(student.hidden_weights(), recipe.matrix_rate), sgd], steps, min(_WARMUP, steps // 10))
 
     def _loss(self, scores: torch.Tensor, taught: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Divergence from the teacher at the temperature, and cross-entropy with the labels."""

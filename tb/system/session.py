@@ -312,8 +312,11 @@ class Session:
             halves = [job[f"destination_words{half}"] for job in jobs for half in (0, 1)]
             words += inputs * sum(max(4, half) for half in halves if half)
         assert result.counters["CONV_ACTIVE"] == entries
-        assert result.counters["VECTOR_ACTIVE"] == words
-        assert result.counters["ZEROS_SKIPPED"] == sum(load.zeros for load in executor.loads.values())
+        active = result.counters["VECTOR_ACTIVE"]
+        assert active == words, f"{active} words, the model counts {words}"
+        zeros = sum(load.zeros for load in executor.loads.values())
+        skipped = result.counters["ZEROS_SKIPPED"]
+        assert skipped == zeros, f"{skipped} zeros, the model counts {zeros}"
 
     def stop(self) -> None:
         """Soft reset; the core must be free soon, without DONE, error and interrupt."""
