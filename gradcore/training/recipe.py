@@ -21,12 +21,14 @@ from gradcore.errors import GradCoreError
 from gradcore.float_backend import logits
 from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
+from gradcore.quantise import calibrate, to_fixed
 from gradcore.training.optimiser import Muon, Schedule
 from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
 
 _WARMUP = 100  # steps
+_CALIBRATION_PICTURES = 2000
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
 _DENSITY_BAND = 0.05  # and the band above its target in which the push grows to its full size
@@ -119,6 +121,7 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     student = run.teach(Student(layers), lessons)
     shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
+    choose_formats(network, fit.images)
     network.metadata["training"] = {
         "recipe": asdict(recipe),
         "pictures": len(fit.labels),
@@ -130,6 +133,21 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
                      "python": platform.python_version()},
     }
     return network
+
+
+def choose_formats(network: Network, images: np.ndarray) -> None:
+    """Store the number formats that the hardware uses, and round the weights to them, in place.
+
+    The formats are calibrated on the first pictures of ``images`` uint8 (N, H, W, C). With the weights on the hardware's grid
+    the float network and the fixed-point one differ in their activations alone.
+    """
+    images = images[:_CALIBRATION_PICTURES]
+    quantisation = calibrate(network, images, source=f"{len(images)} training pictures")
+    for layer, fraction in zip(network.layers, quantisation.weights, strict=True):
+        name = f"{layer.name}.weight"
+        raw, _ = to_fixed(network.weights[name], fraction)
+        network.weights[name] = (raw * 2.0**-fraction).astype(np.float32)
+    network.metadata["quantisation"] = quantisation.to_metadata()
 
 
 def measure_accuracy(network: Network, data: DataSet) -> float:

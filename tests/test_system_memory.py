@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole core, driven through its registers as software does, against ``models.network``: every byte of memory.
+
+What a run must leave is made by ``tb.system.session.expectation``; see there. `make regress` adds the tests marked
+``regress``: whole Table I networks in Icarus, and many generated networks for every preset. `test_system.py` compares
+results region by region; this bench compares all of memory, so it also sees what the core must not write, and it compares
+the counters with the model of the program.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gradcore.backends import load_network
+from gradcore.benchmark import cut_pictures
+from gradcore.compiler import compile_network
+from gradcore.quantise import quantise
+from gradcore.simulator import Simulator
+from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
+from tb.system.session import (
+    BASE,
+    METHODS,
+    Case,
+    Request,
+    Session,
+    configuration,
+    expectation,
+    generated_case,
+    layered_case,
+)
+
+SALIENCY_CYCLES = 400_000  # the project's target for Table I
+PICTURES = 2
+SMALL_MEMORY = {"MEMORY_BYTES": 1 << 20}  # Icarus is slow with 64 MiB
+NETWORKS_A_SEED = 3
+REGRESS_NETWORKS = 20  # for each preset
+EVERY_KIND = ["conv3:5 relu pool bias", "conv1:17 relu", "conv3:8 bias", "fc:10 relu bias", "fc:5 bias"]
+# Name: input shape, layers. Together: channels 1, 3, 5, 17, 33 and 64, all kernels, sizes and kinds of layers.
+PICKED = {
+    "one-pixel": ((3, 1, 1), ["conv3:5 relu bias", "conv1:4"]),
+    "one-value": ((1, 1, 1), ["fc:1"]),
+    "conv-only": ((1, 7, 7), ["conv3:17 relu bias", "conv3:3 relu", "conv1:1"]),
+    "fc-only": ((5, 7, 7), ["fc:33 relu bias", "fc:600 relu", "fc:10 bias"]),
+    "mnist-like": ((1, 28, 28), ["conv3:17 relu pool bias", "conv3:33 relu pool", "fc:64 relu bias", "fc:10"]),
+    "odd-sizes": ((5, 33, 17), ["conv3:33 relu pool", "conv1:5 pool bias", "conv3:17 relu pool", "fc:7 bias"]),
+    "wide-picture": ((3, 96, 96), ["conv3:5 relu pool bias", "conv3:4 relu pool", "conv1:3"]),
+    "many-channels": ((64, 7, 7), ["conv3:64 relu bias", "conv1:33 relu pool", "fc:17"]),
+    "kernel-5": ((17, 12, 9), ["conv5:5 relu bias", "conv5:33 pool", "conv3:3 relu"]),
+    "eight-layers": (
+        (3, 28, 28),
+        [f"conv{kernel}:{out} {flags}" for kernel, out, flags in zip(
+            (3, 1, 3, 5, 1, 3), (16, 3, 17, 4, 33, 8), ("relu pool", "bias", "relu bias", "relu", "pool", "relu pool bias"),
+            strict=True)] + ["fc:20 relu", "fc:2 bias"],
+    ),
+}
+
+
+@cache
+def table_one(preset: str = "full") -> tuple[Case, ...]:
+    """The shipped network of Table I with pictures cut from scikit-image's photographs."""
+    network = quantise(load_network("cifar10"))
+    program = compile_network(network, configuration(preset), base=BASE)
+    pictures, _ = cut_pictures(PICTURES, network.input_shape)
+    return tuple(Case(network, program, program.quantise_image(picture).astype(np.int64)) for picture in pictures)
+
+
+@pytest.fixture(scope="module")
+def full() -> Iterator[Session]:
+    """One simulation of the full core in the memory that speed is measured against, for all tests of this module."""
+    with Simulator("verilator", "full") as core:
+        yield Session(core)
+
+
+def requests(case: Case, rng: random.Random) -> list[Request]:
+    """All methods, one with a class and one with a supplied seed, then inference alone."""
+    shape = case.network.shapes[-1]
+    seed = np.random.default_rng(rng.getrandbits(32)).integers(-32768, 32768, shape)
+    return [
+        Request("saliency"),
+        Request("guided", target=rng.randrange(int(np.prod(shape)))),
+        Request("deconvnet", seed=seed),
+        Request(rng.choice(METHODS), explain=False),
+    ]
+
+
+def check_case(case: Case, session: Session, rng: random.Random) -> None:
+    """All requests, in one simulation without resets."""
+    for request in requests(case, rng):
+        session.run(case, request, model_counters=True)
+
+
+def memory_settings(rng: random.Random) -> dict[str, object]:
+    """A memory unlike the one that speed is measured against."""
+    return {
+        "stalls": rng.choice((0.0, 0.2, 0.5, 0.8)),
+        "seed": rng.getrandbits(31),
+        "clock_mhz": rng.choice((50.0, 100.0, 150.0)),
+        "options": {
+            "latency": rng.choice((1, 7, 32, 100)),
+            "write_latency": rng.choice((1, 32, 90)),
+            "outstanding": rng.choice((1, 3, 8, 16)),
+        },
+    }
+
+
+def check_generated(number: int, preset: str) -> None:
+    """A generated network, in a memory with random habits. All follows from ``number``."""
+    rng = random.Random(number)
+    case = generated_case(number, preset, max_macs=600_000)
+    settings = memory_settings(rng)
+    print(f"generated network {number}, {preset}, {settings}")
+    with Simulator("verilator", preset, **settings) as core:
+        check_case(case, Session(core), rng)
+
+
+# Table I -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("picture", range(PICTURES))
+def test_table_one(full: Session, picture: int) -> None:
+    """All methods on a picture: every byte, counters, and the cycles that the project promises."""
+    case = table_one()[picture]
+    backward_start = case.program.count  # position of the seed's time stamp
+    for method in METHODS:
+        result = full.run(case, Request(method), model_counters=picture == 0)
+        forward = result.stamps[backward_start]
+        assert result.cycles - forward < forward, f"{method}: backward {result.cycles - forward}, forward {forward}"
+        if method == "saliency":
+            assert result.cycles <= SALIENCY_CYCLES
+        print(f"{method}: {result.cycles} cycles, {forward} of them forward")
+
+
+def test_nothing_left_behind(full: Session) -> None:
+    """The same run does the same work, whatever ran before, and also after a reset of the chip.
+
+    A few cycles may differ: the memory's turns depend on its clock.
+    """
+    case = table_one()[0]
+    names = ("CONV_ACTIVE", "VECTOR_ACTIVE", "MACS_ISSUED", "ZEROS_SKIPPED", "BYTES_READ", "BYTES_WRITTEN")
+    first = full.run(case, Request("guided"))
+    full.run(case, Request("deconvnet", explain=False))
+    second = full.run(case, Request("guided"))
+    full.core.reset()
+    assert full.read("LAYER_CYCLES") == 0 and full.read("STATUS") == 0 and full.read("METHOD") == 0
+    third = full.run(case, Request("guided"))
+    for other in (second, third):
+        assert [other.counters[name] for name in names] == [first.counters[name] for name in names]
+        assert abs(other.cycles - first.cycles) < 0.01 * first.cycles
+
+
+def test_inference_only(full: Session) -> None:
+    """Without EXPLAIN the run ends at the seed; nothing behind the logits and tags is written (``expectation`` says so)."""
+    case = table_one()[1]
+    inference = full.run(case, Request(explain=False), model_counters=True)
+    explained = full.run(case, Request())
+    assert inference.cycles < 0.75 * explained.cycles
+    want = expectation(case, Request(explain=False))
+    start = case.program.attribution.address - case.program.window[0]
+    attribution = want.after[start:][: case.program.attribution.size]
+    assert len(attribution) == case.program.attribution.size
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_seed_modes(full: Session, method: str) -> None:
+    """A given class, whose CLASS_INDEX stays that of the inference, and a vector that software supplies."""
+    case = table_one()[1]
+    logits = case.network.shapes[-1]
+    for target in (0, logits[-1] - 1):
+        full.run(case, Request(method, target=target))
+    seed = np.random.default_rng(5).integers(-32768, 32768, logits)
+    full.run(case, Request(method, seed=seed), model_counters=True)
+
+
+# Other networks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PICKED)
+def test_picked_network(name: str) -> None:
+    """Corners of sizes, channels and layers, with stalls, in the full core."""
+    shape, layers = PICKED[name]
+    number = list(PICKED).index(name)
+    case = layered_case(shape, layers, seed=number, saturate=number % 2 == 1)
+    rng = random.Random(number)
+    with Simulator("verilator", "full", stalls=rng.choice((0.1, 0.5)), seed=number + 1) as core:
+        check_case(case, Session(core), rng)
+
+
+@pytest.mark.parametrize("position", range(NETWORKS_A_SEED))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_generated_network(seed: int, position: int) -> None:
+    """Random networks in the full core: the same ones, and fresh ones (GRADCORE_SEED replays)."""
+    check_generated(seed + position, "full")
+
+
+@pytest.mark.parametrize("name", ["one-value", "fc-only", "odd-sizes", "mnist-like"])
+def test_small_preset(name: str) -> None:
+    """One group."""
+    shape, layers = PICKED[name]
+    with Simulator("verilator", "small", stalls=0.3) as core:
+        check_case(layered_case(shape, layers, "small", seed=3), Session(core), random.Random(name))
+
+
+def test_small_preset_generated() -> None:
+    """One group, fresh networks."""
+    for position in range(2):
+        check_generated(FRESH_SEED + position, "small")
+
+
+# Icarus: four states, so anything that was not set before it is used is found ----------------------------------------
+
+
+@pytest.mark.parametrize(("preset", "stalls"), [("small", 0.0), ("small", 0.5), ("paper", 0.2)])
+def test_icarus(preset: str, stalls: float) -> None:
+    """A network with every kind of layer, all methods."""
+    case = layered_case((3, 7, 6), EVERY_KIND, preset, saturate=stalls > 0)
+    with Simulator("icarus", preset, stalls=stalls, parameters=SMALL_MEMORY) as core:
+        session = Session(core)
+        for method in METHODS if not stalls else METHODS[1:2]:
+            session.run(case, Request(method), model_counters=True)
+
+
+def test_simulators_agree() -> None:
+    """The same cycles, counters and time stamps in both simulators."""
+    case = layered_case((3, 7, 6), EVERY_KIND, "small")
+    results = []
+    for simulator in ("verilator", "icarus"):
+        parameters = SMALL_MEMORY if simulator == "icarus" else {}
+        with Simulator(simulator, "small", stalls=0.3, seed=FIXED_SEED, parameters=parameters) as core:
+            results.append(Session(core).run(case, Request("guided")))
+    assert results[0] == results[1]
+
+
+# Regression ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("position", range(REGRESS_NETWORKS))
+@pytest.mark.parametrize("preset", ["small", "paper", "full"])
+def test_many_generated_networks(preset: str, position: int) -> None:
+    """Many random networks for every preset."""
+    check_generated(random.Random(FRESH_SEED + position).getrandbits(30), preset)
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_table_one_in_smaller_cores(preset: str) -> None:
+    """Table I with fewer groups."""
+    with Simulator("verilator", preset) as core:
+        session = Session(core)
+        for method in METHODS:
+            result = session.run(table_one(preset)[0], Request(method), model_counters=True)
+            print(f"{preset} {method}: {result.cycles} cycles")
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("method", METHODS)
+def test_table_one_in_icarus(method: str) -> None:
+    """Table I in the full core, every bit with four states; the cycles are Verilator's."""
+    case = table_one()[0]
+    with Simulator("verilator", "full") as core:
+        fast = Session(core).run(case, Request(method))
+    with Simulator("icarus", "full", parameters={"MEMORY_BYTES": 1 << 22}) as core:
+        assert Session(core).run(case, Request(method)) == fast
