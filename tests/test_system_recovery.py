@@ -115,7 +115,7 @@ def test_soft_reset(session: Session, repeat: int) -> None:
     session.load(CASE, want.before)
     session.set_up(CASE, request)
     session.start(request)
-    session.core.idle(rng.randrange(1, 4000))
+    session.core.idle(rng.randrange(1, 2000 if explain else 800))
     session.stop()
     session.core.idle(200)
     assert session.read("INTERRUPT") == 0 and session.read("STATUS") == 0
