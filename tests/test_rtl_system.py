@@ -21,6 +21,7 @@ def run(simulator: str, testcase: str, seed: int) -> None:
         testcase=testcase,
         parameters={"GROUPS": 1, "MEMORY_BYTES": 1 << 20},
         sources=[*module_closure("gradcore", file_list()), *MODELS, ROOT / "tb" / "system" / "system.v"],
+        public=False,
     )
 
 
