@@ -242,7 +242,10 @@ def build(
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        with _exported(_environment(simulator)):
+        environment = _environment(simulator)
+        if not public and simulator == "verilator":  # without that set-up code one file of C++ is far quicker than hundreds
+            environment["MAKEFLAGS"] = environment["MAKEFLAGS"].replace("VM_PARALLEL_BUILDS=1", "VM_PARALLEL_BUILDS=0")
+        with _exported(environment):
             builder = _create(
                 simulator,
                 toplevel=toplevel,
@@ -306,9 +309,9 @@ def run_bench(
     session's fresh one. ``testcase``: the full name of one test (a regular expression, anchored at both ends); default all.
     ``extra_env``: variables for the bench (values are turned into strings). ``sources``: Verilog files instead of what
     the toplevel needs of rtl/rtl.f. ``public`` False: Verilator opens only signals marked ``/*verilator public_flat_rw*/``
-    to the bench, which compiles a large design in a fraction of the time. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment
-    an FST is written and
-    its path printed. Returns the run's work directory (kept when the run fails or has waves).
+    to the bench, which compiles a large design in a fraction of the time. ``timeout``: seconds of wall time for the
+    simulation. With WAVES=1 in the environment an FST is written and its path printed. Returns the run's work directory
+    (kept when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")
     seed = FRESH_SEED if seed is None else seed

@@ -41,8 +41,8 @@ class Device:
         self.simulator = simulator
 
     def load(self, program: Program) -> None:
-        """Put the program in memory and its addresses in the registers."""
-        self.simulator.load(program.base, program.image)
+        """Put the program in memory, zeros in the rest of its window, and its addresses in the registers."""
+        self.simulator.load(program.base, program.new_memory())
         base, limit = program.window
         for register, value in (
             (hardware.PROGRAM_ADDRESS, program.program_address),
