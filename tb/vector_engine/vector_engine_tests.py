@@ -19,7 +19,7 @@ from tb.support.stalls import STALLS
 from tb.support.streams import StreamMonitor, StreamSource, signals, start_clock_and_reset, wait_until
 from tb.vector_engine.write_client import WriteClient
 
-MEMORY_WORDS = 1 << 19
+MEMORY_WORDS = 1 << 20
 JOB_FIELDS = tuple(field.name for field in fields(VectorJob))
 LENGTHS = (1, 2, 3, 4, 5, 15, 16, 17, 33, 80, 300)
 DENSITIES = (0.0, 0.02, 0.3, 1.0)
