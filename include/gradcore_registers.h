@@ -220,23 +220,23 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t HIGH;
 } gradcore_registers__counter_desc_72e7ee5b_t;
 
-// reg - gradcore_registers::counter_desc_69059be5::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_ad0fe9f0::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_69059be5::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_69059BE5__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_ad0fe9f0::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_69059be5
+// regfile - gradcore_registers::counter_desc_ad0fe9f0
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_69059be5_t;
+} gradcore_registers__counter_desc_ad0fe9f0_t;
 
 // reg - gradcore_registers::counter_desc_7f35c9a6::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_7F35C9A6__LOW__COUNT_bm 0xffffffff
@@ -256,23 +256,23 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t HIGH;
 } gradcore_registers__counter_desc_7f35c9a6_t;
 
-// reg - gradcore_registers::counter_desc_b8302a5f::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_91c722b9::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_b8302a5f::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_B8302A5F__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_91c722b9::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_b8302a5f
+// regfile - gradcore_registers::counter_desc_91c722b9
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_b8302a5f_t;
+} gradcore_registers__counter_desc_91c722b9_t;
 
 // reg - gradcore_registers::counter_desc_ee52f4d8::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_EE52F4D8__LOW__COUNT_bm 0xffffffff
@@ -328,23 +328,23 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t HIGH;
 } gradcore_registers__counter_desc_06f4c8e6_t;
 
-// reg - gradcore_registers::counter_desc_0509681d::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_bec50a81::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_0509681d::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_0509681D__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_bec50a81::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_0509681d
+// regfile - gradcore_registers::counter_desc_bec50a81
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_0509681d_t;
+} gradcore_registers__counter_desc_bec50a81_t;
 
 // reg - gradcore_registers::counter_desc_4fb8e1ef::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_4FB8E1EF__LOW__COUNT_bm 0xffffffff
@@ -364,41 +364,41 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t HIGH;
 } gradcore_registers__counter_desc_4fb8e1ef_t;
 
-// reg - gradcore_registers::counter_desc_708ef7f9::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_a897fa1c::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_708ef7f9::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_708EF7F9__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_a897fa1c::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_708ef7f9
+// regfile - gradcore_registers::counter_desc_a897fa1c
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_708ef7f9_t;
+} gradcore_registers__counter_desc_a897fa1c_t;
 
-// reg - gradcore_registers::counter_desc_92d69265::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_24b9e90f::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_92d69265::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_92D69265__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_24b9e90f::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_92d69265
+// regfile - gradcore_registers::counter_desc_24b9e90f
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_92d69265_t;
+} gradcore_registers__counter_desc_24b9e90f_t;
 
 // reg - gradcore_registers::counter_desc_cef504df::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_CEF504DF__LOW__COUNT_bm 0xffffffff
@@ -454,23 +454,23 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t HIGH;
 } gradcore_registers__counter_desc_841c3fdc_t;
 
-// reg - gradcore_registers::counter_desc_b03c9a60::LOW
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__LOW__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__LOW__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__LOW__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__LOW__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_490ea32c::LOW
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__LOW__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__LOW__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__LOW__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__LOW__COUNT_reset 0x0
 
-// reg - gradcore_registers::counter_desc_b03c9a60::HIGH
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__HIGH__COUNT_bm 0xffffffff
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__HIGH__COUNT_bp 0
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__HIGH__COUNT_bw 32
-#define GRADCORE_REGISTERS__COUNTER_DESC_B03C9A60__HIGH__COUNT_reset 0x0
+// reg - gradcore_registers::counter_desc_490ea32c::HIGH
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__HIGH__COUNT_bm 0xffffffff
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__HIGH__COUNT_bp 0
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__HIGH__COUNT_bw 32
+#define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__HIGH__COUNT_reset 0x0
 
-// regfile - gradcore_registers::counter_desc_b03c9a60
+// regfile - gradcore_registers::counter_desc_490ea32c
 typedef struct __attribute__ ((__packed__)) {
     uint32_t LOW;
     uint32_t HIGH;
-} gradcore_registers__counter_desc_b03c9a60_t;
+} gradcore_registers__counter_desc_490ea32c_t;
 
 // reg - gradcore_registers::counter_desc_4711788a::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_4711788A__LOW__COUNT_bm 0xffffffff
@@ -534,20 +534,20 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t LAYER_CYCLES;
     uint8_t RESERVED_60_ff[0xa0];
     gradcore_registers__counter_desc_72e7ee5b_t CYCLES;
-    gradcore_registers__counter_desc_69059be5_t LOADER_ACTIVE;
+    gradcore_registers__counter_desc_ad0fe9f0_t LOADER_ACTIVE;
     gradcore_registers__counter_desc_7f35c9a6_t LOADER_WAIT_INPUT;
-    gradcore_registers__counter_desc_b8302a5f_t LOADER_WAIT_OUTPUT;
+    gradcore_registers__counter_desc_91c722b9_t LOADER_WAIT_OUTPUT;
     gradcore_registers__counter_desc_ee52f4d8_t CONV_ACTIVE;
     gradcore_registers__counter_desc_18ba780b_t CONV_WAIT_INPUT;
     gradcore_registers__counter_desc_06f4c8e6_t CONV_WAIT_OUTPUT;
-    gradcore_registers__counter_desc_0509681d_t VECTOR_ACTIVE;
+    gradcore_registers__counter_desc_bec50a81_t VECTOR_ACTIVE;
     gradcore_registers__counter_desc_4fb8e1ef_t VECTOR_WAIT_INPUT;
-    gradcore_registers__counter_desc_708ef7f9_t VECTOR_WAIT_OUTPUT;
-    gradcore_registers__counter_desc_92d69265_t STORE_ACTIVE;
+    gradcore_registers__counter_desc_a897fa1c_t VECTOR_WAIT_OUTPUT;
+    gradcore_registers__counter_desc_24b9e90f_t STORE_ACTIVE;
     gradcore_registers__counter_desc_cef504df_t STORE_WAIT_INPUT;
     gradcore_registers__counter_desc_c14c096c_t STORE_WAIT_OUTPUT;
     gradcore_registers__counter_desc_841c3fdc_t MACS_ISSUED;
-    gradcore_registers__counter_desc_b03c9a60_t ZEROS_SKIPPED;
+    gradcore_registers__counter_desc_490ea32c_t ZEROS_SKIPPED;
     gradcore_registers__counter_desc_4711788a_t BYTES_READ;
     gradcore_registers__counter_desc_8cd9c34a_t BYTES_WRITTEN;
 } gradcore_registers_t;
