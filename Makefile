@@ -32,12 +32,12 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress lint registers bitstream clean distclean
+.PHONY: help setup explain test regress accept-cycles lint registers bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: $(VENV)/.ready-test  ## The virtual environment in .venv, with everything for development
 
@@ -52,6 +52,9 @@ regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds de
 	echo "regression with seed $$seed: replay with make regress SEED=$$seed RUNS=$$runs"; \
 	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system" $(PYTEST) || { \
 	  echo "failed: replay with make regress SEED=$$seed RUNS=$$runs" >&2; exit 1; }
+
+accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit
+	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py
 
 lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules of the sources
 	$(BIN)/ruff check .
