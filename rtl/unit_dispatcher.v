@@ -40,6 +40,8 @@ module unit_dispatcher #(
     input  wire [                    2:0] job_blocks,
     input  wire [                    7:0] job_origin_row,
     input  wire [                    7:0] job_origin_column,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] job_origin_entry,
+    input  wire [         PIXEL_BITS-1:0] job_origin_pixel,
     input  wire                           job_pool,
     input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_words,
     input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_pieces,
@@ -66,7 +68,7 @@ module unit_dispatcher #(
     end
   end
 
-  localparam WAIT = 3'd0, STEPS = 3'd1, ORIGIN = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
+  localparam WAIT = 3'd0, STEPS = 3'd1, JUMPS = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
 
   // What the number of blocks means for this group.
   localparam [31:0] GROUP_NUMBER = GROUP, GROUP_HALF = GROUP / 2, GROUP_ODD = GROUP % 2, GROUP_THIRD = GROUP % 3;
@@ -149,23 +151,6 @@ module unit_dispatcher #(
   wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
   wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, job_slot};
   wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, job_buffer_columns};
-  // Origins are small and signed: -8..7 rows and columns.
-  wire [ENTRY_ADDRESS_BITS-1:0] origin_entry =
-      (job_origin_row[0] ? job_row_entries : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_row[1] ? job_row_entries << 1 : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_row[2] ? job_row_entries << 2 : {ENTRY_ADDRESS_BITS{1'b0}})
-      - (job_origin_row[3] ? job_row_entries << 3 : {ENTRY_ADDRESS_BITS{1'b0}});
-  wire [ENTRY_ADDRESS_BITS-1:0] origin_slots =
-      (job_origin_column[0] ? slot_wide : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_column[1] ? slot_wide << 1 : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_column[2] ? slot_wide << 2 : {ENTRY_ADDRESS_BITS{1'b0}})
-      - (job_origin_column[3] ? slot_wide << 3 : {ENTRY_ADDRESS_BITS{1'b0}});
-  wire [PIXEL_BITS-1:0] origin_pixel =
-      (job_origin_row[0] ? columns_wide : {PIXEL_BITS{1'b0}})
-      + (job_origin_row[1] ? columns_wide << 1 : {PIXEL_BITS{1'b0}})
-      + (job_origin_row[2] ? columns_wide << 2 : {PIXEL_BITS{1'b0}})
-      - (job_origin_row[3] ? columns_wide << 3 : {PIXEL_BITS{1'b0}});
-
   wire [9:0] skip_pixels = {8'd0, skip} << stride_log2;  // a step has 1 << stride_log2 pixels
   wire signed [9:0] origin_column_wide = {{2{job_origin_column[7]}}, job_origin_column};
 
@@ -183,17 +168,15 @@ module unit_dispatcher #(
         skip <= set & {copies_log2[1], copies_log2 != 2'd0};
         skip_mask <= {copies_log2[1], copies_log2 != 2'd0};
         row_input <= {{2{job_origin_row[7]}}, job_origin_row};
-        row_pixel <= origin_pixel;
-        row_entry <= origin_entry;
-        state <= ORIGIN;
+        row_pixel <= job_origin_pixel;
+        row_entry <= job_origin_entry;
+        state <= JUMPS;
       end
-      ORIGIN: begin
+      JUMPS: begin
         jump_entries <= step_entries << copies_log2;
         jump_pixels <= {2'd0, step_pixels} << copies_log2;
         jump_words <= step_words << copies_log2;
         jump_pieces <= step_pieces << copies_log2;
-        row_pixel <= row_pixel + origin_column_wide[PIXEL_BITS-1:0];
-        row_entry <= row_entry + origin_slots;
         row_words <= block_wide << 2;
         row_pieces <= job_pool ? block_wide + (block_wide << 1) : block_wide;
         state <= ROW;
