@@ -123,8 +123,8 @@ module tap_scanner #(
       end
       default: begin  // NEXT_PIXEL; this cycle is also the gap in which the pixel's final tap is pushed
         pixel <= pixel + 2'd1;
-        pixel_row <= go_right ? pixel_row : pixel_row + 10'sd1;
-        pixel_column <= go_right ? pixel_column + 10'sd1 : pixel_column - 10'sd1;
+        pixel_row <= pixel_row + {9'd0, !go_right};
+        pixel_column <= pixel_column + {{9{!go_right}}, 1'b1};
         pixel_index <= pixel_index + (go_right ? one_pixel : down_index);
         pixel_entry <= pixel_entry + (go_right ? slot_entries : down_entries);
         state <= (pool && pixel != 2'd3) ? BEGIN : IDLE;

@@ -116,11 +116,25 @@ module unit_dispatcher #(
   wire unit_taken = have_unit && unit_ready[choice];
   assign unit_parity = row[0];
 
-  wire [1:0] finish0 = {unit_done[1] && !unit_done_bank[1], unit_done[0] && !unit_done_bank[0]};
-  wire [1:0] finish1 = {unit_done[1] && unit_done_bank[1], unit_done[0] && unit_done_bank[0]};
-  wire report = dispatched[oldest] && (oldest ? outstanding1 : outstanding0) == 9'd0;
+  reg [1:0] finish0, finish1;  // a cycle late
+  reg [1:0] all_done;  // of each bank: outstanding == 0, a cycle late
+  wire report = dispatched[oldest] && all_done[oldest];
+
+  // What a cycle adds to a bank's count: -2 to 1.
+  function [8:0] change;
+    input taken;
+    input [1:0] finish;
+    case ({taken, finish})
+      3'b100: change = 9'd1;
+      3'b000, 3'b101, 3'b110: change = 9'd0;
+      3'b001, 3'b010, 3'b111: change = -9'd1;
+      default: change = -9'd2;
+    endcase
+  endfunction
 
   always @(posedge clk) begin
+    finish0 <= unit_done & ~unit_done_bank;
+    finish1 <= unit_done & unit_done_bank;
     computed <= report;
     if (report) oldest <= !oldest;
     loaded_tiles <= loaded_tiles + {2'd0, tile_loaded} - {2'd0, job_start};
@@ -128,8 +142,9 @@ module unit_dispatcher #(
     fields_up <= job_valid && !job_ready;
     can_start <= job_valid && fields_up && weights_ready && !job_start
                  && (loaded_tiles != 3'd0) && (free_banks != 2'd0) && (state == WAIT);
-    outstanding0 <= outstanding0 + {8'd0, unit_taken && !bank} - {8'd0, finish0[0]} - {8'd0, finish0[1]};
-    outstanding1 <= outstanding1 + {8'd0, unit_taken && bank} - {8'd0, finish1[0]} - {8'd0, finish1[1]};
+    outstanding0 <= outstanding0 + change(unit_taken && !bank, finish0);
+    outstanding1 <= outstanding1 + change(unit_taken && bank, finish1);
+    all_done <= {outstanding1 == 9'd0, outstanding0 == 9'd0};
     if (job_ready) dispatched[bank] <= 1'b1;
     if (report) dispatched[oldest] <= 1'b0;
     if (rst) begin
@@ -141,6 +156,7 @@ module unit_dispatcher #(
       can_start <= 1'b0;
       outstanding0 <= 9'd0;
       outstanding1 <= 9'd0;
+      all_done <= 2'b00;
       dispatched <= 2'b00;
     end
   end
