@@ -19,6 +19,7 @@ module axi_burst_issue #(
   input  wire [CLIENTS-1:0]    burst_valid,
   input  wire [CLIENTS-1:0]    burst_allowed,
   output wire [CLIENTS-1:0]    burst_take,
+  output wire                  taken,          // any of them
   input  wire [29*CLIENTS-1:0] burst_address,
   input  wire [5*CLIENTS-1:0]  burst_beats,
   output reg  [28:0]           taken_address,  // of burst_take, in words
@@ -44,7 +45,8 @@ module axi_burst_issue #(
   wire take = (|chosen) && (!axi_valid || axi_ready) && !clear;
   wire room = count < FULL - ONE || (count == FULL - ONE && !(|chosen));
 
-  assign burst_take  = chosen & {CLIENTS{take}};
+  assign burst_take  = chosen & {CLIENTS{(!axi_valid || axi_ready) && !clear}};
+  assign taken       = take;
   assign empty       = count == {COUNT_BITS{1'b0}};
   assign axi_address = {address, 3'b000};
 

@@ -105,6 +105,8 @@ module axi_read_port #(
   wire [28:0]        issue_address;
   wire [4:0]         unused_issue_beats;
 
+  wire burst_taken;
+
   axi_burst_issue #(.CLIENTS(CLIENTS), .OUTSTANDING(OUTSTANDING)) burst_issue (
     .clk(clk),
     .rst(rst),
@@ -112,6 +114,7 @@ module axi_read_port #(
     .burst_valid(burst_valid),
     .burst_allowed(fits),
     .burst_take(burst_take),
+    .taken(burst_taken),
     .burst_address(burst_address),
     .burst_beats(burst_beats),
     .taken_address(issue_address),
@@ -141,7 +144,7 @@ module axi_read_port #(
   fifo #(.WIDTH(CLIENTS + 29), .DEPTH(OUTSTANDING)) order (
     .clk(clk),
     .rst(rst),
-    .in_valid(|burst_take),
+    .in_valid(burst_taken),
     .in_ready(unused_order_ready),
     .in_data({burst_take, issue_address}),
     .out_valid(unused_order_valid),

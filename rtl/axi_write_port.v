@@ -106,6 +106,8 @@ module axi_write_port #(
   // The choice of a burst takes a cycle, so one place is left for a burst that is chosen already.
   wire data_room = data_level < 3'd3;
 
+  wire burst_taken;
+
   axi_burst_issue #(.CLIENTS(CLIENTS), .OUTSTANDING(OUTSTANDING)) burst_issue (
     .clk(clk),
     .rst(rst),
@@ -113,6 +115,7 @@ module axi_write_port #(
     .burst_valid(burst_valid),
     .burst_allowed(data_valid & {CLIENTS{data_room}}),
     .burst_take(burst_take),
+    .taken(burst_taken),
     .burst_address(burst_address),
     .burst_beats(burst_beats),
     .taken_address(issue_address),
@@ -150,7 +153,7 @@ module axi_write_port #(
   fifo #(.WIDTH(CLIENTS + 4), .DEPTH(4)) data_order (
     .clk(clk),
     .rst(rst),
-    .in_valid(|burst_take),
+    .in_valid(burst_taken),
     .in_ready(unused_data_order_ready),
     .in_data({burst_take, issue_beats_less_one[3:0]}),
     .out_valid(next_valid),
@@ -218,7 +221,7 @@ module axi_write_port #(
   fifo #(.WIDTH(CLIENTS + 30), .DEPTH(OUTSTANDING)) response_order (
     .clk(clk),
     .rst(rst),
-    .in_valid(|burst_take),
+    .in_valid(burst_taken),
     .in_ready(unused_response_order_ready),
     .in_data({burst_take, issue_last, issue_address}),
     .out_valid(unused_response_order_valid),

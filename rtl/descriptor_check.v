@@ -100,7 +100,8 @@ module descriptor_check #(
 
   // VECTOR. A row of a plane of the matrix holds 16 * blocks bytes; a half makes 2 * blocks words.
   wire [ 5:0] vector_blocks = descriptor[DESCRIPTOR_VECTOR_BLOCKS+:6];
-  wire [15:0] matrix_pitch = 16'd1 << descriptor[DESCRIPTOR_VECTOR_PITCH_LOG2+:4];
+  reg  [15:0] matrix_pitch;  // a cycle after the descriptor
+  always @(posedge clk) matrix_pitch <= 16'd1 << descriptor[DESCRIPTOR_VECTOR_PITCH_LOG2+:4];
   wire        vector_misaligned = (|descriptor[DESCRIPTOR_VECTOR_VECTOR_ADDRESS+:3]) ||
        (|descriptor[DESCRIPTOR_VECTOR_MATRIX_ADDRESS0+:3]) || (|descriptor[DESCRIPTOR_VECTOR_MATRIX_ADDRESS1+:3]) ||
        (|descriptor[DESCRIPTOR_VECTOR_BIAS_ADDRESS0+:3]) || (|descriptor[DESCRIPTOR_VECTOR_BIAS_ADDRESS1+:3]) ||
@@ -118,7 +119,8 @@ module descriptor_check #(
   wire [ 9:0] seed_words = descriptor[DESCRIPTOR_SEED_WORDS_PER_PIXEL+:10];
   wire [11:0] seed_channels = descriptor[DESCRIPTOR_SEED_CHANNELS+:12];
   wire        bad_seed = seed_words == 10'd0 || descriptor[DESCRIPTOR_SEED_PIXELS+:16] == 16'd0 ||
-       seed_channels == 12'd0 || seed_channels > {seed_words, 2'd0} ||
+       seed_channels == 12'd0 || seed_channels > {seed_words, 2'd0};
+  wire        seed_misaligned =
        (|descriptor[DESCRIPTOR_SEED_LOGITS_ADDRESS+:3]) || (|descriptor[DESCRIPTOR_SEED_SEED_ADDRESS+:3]);
 
   // The conditions, a cycle after the descriptor has come; they enter the result in the cycle after `check`.
@@ -132,7 +134,7 @@ module descriptor_check #(
     weights_found     <= bad_weights && opcode == OPCODE_WEIGHTS;
     vector_found      <= bad_vector && opcode == OPCODE_VECTOR;
     matrix_found      <= bad_matrix && opcode == OPCODE_VECTOR;
-    misaligned_found  <= vector_misaligned && opcode == OPCODE_VECTOR;
+    misaligned_found  <= (vector_misaligned && opcode == OPCODE_VECTOR) || (seed_misaligned && opcode == OPCODE_SEED);
     seed_found        <= bad_seed && opcode == OPCODE_SEED;
     head_found        <= checksum != DESCRIPTOR_CHECKSUM_KEY || version != FORMAT_VERSION ||
          (opcode != OPCODE_TILE && opcode != OPCODE_WEIGHTS && opcode != OPCODE_VECTOR && opcode != OPCODE_SEED &&

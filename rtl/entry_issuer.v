@@ -41,8 +41,9 @@ module entry_issuer #(
   reg in_pixel;  // the first issue of the pixel has been made
   reg final_tap;
   reg [ENTRY_ADDRESS_BITS-1:0] address;
-  reg [COUNT_BITS-1:0] remaining;
-  reg some, last_entry;  // remaining != 0, remaining <= 1
+  reg [COUNT_BITS-1:0] used_up;  // ~entries left: counting up takes less logic than counting down
+  reg some, last_entry;  // entries left != 0, <= 1
+  localparam [COUNT_BITS-1:0] TWO_LEFT = {{(COUNT_BITS - 2) {1'b1}}, 2'b01};
   reg [WEIGHT_ADDRESS_BITS-1:0] weight;
   reg bank, initial_bank;
   reg [4:0] issues;  // issues of this pixel so far, at most LANES - 1
@@ -67,9 +68,9 @@ module entry_issuer #(
       issue_last <= pixel_done;
 
       address <= address + 1'b1;
-      remaining <= remaining - 1'b1;
+      used_up <= used_up + 1'b1;
       some <= !last_entry;
-      last_entry <= last_entry || (remaining == 2);
+      last_entry <= last_entry || (used_up == TWO_LEFT);
       if (pixel_done) begin
         in_pixel <= 1'b0;
         issues <= 5'd0;
@@ -83,7 +84,7 @@ module entry_issuer #(
       if (take) begin
         loaded <= tap_valid;
         address <= tap_entry;
-        remaining <= tap_count;
+        used_up <= ~tap_count;
         some <= (tap_count != {COUNT_BITS{1'b0}});
         last_entry <= (tap_count <= 1);
         weight <= tap_weight;

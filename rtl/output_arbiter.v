@@ -27,12 +27,11 @@ module output_arbiter #(
 
   localparam [SOURCES-1:0] ONES = {SOURCES{1'b1}};
 
-  // The choice is the round robin's, the index is found beside it from the same two sets.
+  // The choice is that of round_robin.v.
   reg [SOURCES-1:0] above;  // the sources behind the granted one
   wire [SOURCES-1:0] preferred = request & above;
   wire any_preferred = |preferred;
   reg [SOURCES-1:0] below_preferred, below_request;
-  reg [INDEX_BITS-1:0] preferred_index, request_index;
   integer i;
   always @* begin
     below_preferred = {SOURCES{1'b0}};
@@ -41,24 +40,18 @@ module output_arbiter #(
       below_preferred[i] = |(preferred & ~(ONES << i));
       below_request[i] = |(request & ~(ONES << i));
     end
-    preferred_index = {INDEX_BITS{1'b0}};
-    request_index = {INDEX_BITS{1'b0}};
-    for (i = 0; i < SOURCES; i = i + 1) begin
-      if (preferred[i] && !below_preferred[i]) preferred_index = preferred_index | i[INDEX_BITS-1:0];
-      if (request[i] && !below_request[i]) request_index = request_index | i[INDEX_BITS-1:0];
-    end
+    index = {INDEX_BITS{1'b0}};
+    for (i = 0; i < SOURCES; i = i + 1) if (grant[i]) index = index | i[INDEX_BITS-1:0];
   end
 
   always @(posedge clk) begin
     if (|request) begin
       grant <= any_preferred ? preferred & ~below_preferred : request & ~below_request;
       above <= any_preferred ? below_preferred : below_request;
-      index <= any_preferred ? preferred_index : request_index;
     end
     if (rst) begin
       grant <= {{(SOURCES - 1) {1'b0}}, 1'b1};
       above <= {{(SOURCES - 1) {1'b1}}, 1'b0};
-      index <= {INDEX_BITS{1'b0}};
     end
   end
 endmodule

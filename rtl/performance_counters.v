@@ -64,7 +64,7 @@ module performance_counters #(
   reg [1:0] store_on, store_starved, store_stuck, read_now, write_now;
   reg [STREAMS-1:0] conv_on, conv_starved, conv_stuck;
   reg [ZERO_WIDTH-1:0] zeros_now;
-  wire count_now = running && !clear && !rst;
+  wire count_now = running && !clear;
   wire [1:0] pair = {2{count_now}};
   wire [STREAMS-1:0] all = {STREAMS{count_now}};
   always @(posedge clk) begin

@@ -210,38 +210,58 @@ module register_file #(
   reg [15:0] status;
   always @(posedge clk) status <= {code, 4'd0, start_while_busy, error, done, busy};
 
-  reg [31:0] value;
-  reg        known;
+  // The registers below the counters, a word for each address.
+  localparam integer WORDS = 32;
+  reg [32*WORDS-1:0] values;
+  reg [WORDS-1:0]    implemented;
   always @* begin
-    known = 1'b1;
-    case ({read_address[11:2], 2'b00})
-      REGISTER_IDENTIFIER_ADDRESS: value = REGISTER_IDENTIFIER_RESET;
-      REGISTER_VERSION_ADDRESS: value = REGISTER_VERSION_RESET;
-      REGISTER_CONFIGURATION_ADDRESS: value = configuration;
-      REGISTER_CONFIGURATION_TILE_ADDRESS: value = {TILE_PIXELS[15:0], TILE_ENTRIES[15:0]};
-      REGISTER_CONFIGURATION_BUFFERS_ADDRESS: value = {OUTPUT_WORDS[15:0], WEIGHT_DEPTH[15:0]};
-      REGISTER_CONTROL_ADDRESS: value = {23'd0, interrupt_enable, 3'd0, explain, 4'd0};
-      REGISTER_STATUS_ADDRESS: value = {16'd0, status};
-      REGISTER_INTERRUPT_ADDRESS: value = {31'd0, pending};
-      REGISTER_DESCRIPTOR_INDEX_ADDRESS: value = {16'd0, error ? error_index : descriptor_index};
-      REGISTER_ERROR_ADDRESS_ADDRESS: value = error_address;
-      REGISTER_PROGRAM_ADDRESS_ADDRESS: value = program_address;
-      REGISTER_WINDOW_BASE_ADDRESS: value = window_base;
-      REGISTER_WINDOW_LIMIT_ADDRESS: value = window_limit;
-      REGISTER_WATCHDOG_ADDRESS: value = watchdog_limit;
-      REGISTER_METHOD_ADDRESS: value = {30'd0, method};
-      REGISTER_SEED_MODE_ADDRESS: value = {30'd0, seed_mode};
-      REGISTER_SEED_INDEX_ADDRESS: value = seed_index;
-      REGISTER_CLASS_INDEX_ADDRESS: value = class_index;
-      REGISTER_CLASS_VALUE_ADDRESS: value = {16'd0, class_value};
-      REGISTER_LAYER_INDEX_ADDRESS: value = {7'd0, layers_finished, 8'd0, layer_index};
-      REGISTER_LAYER_CYCLES_ADDRESS: value = layer_cycles;
-      default: begin
-        value = 32'd0;
-        known = 1'b0;
-      end
-    endcase
+    values = {32*WORDS{1'b0}};
+    implemented = {WORDS{1'b0}};
+    values[8*REGISTER_IDENTIFIER_ADDRESS+:32] = REGISTER_IDENTIFIER_RESET;
+    implemented[REGISTER_IDENTIFIER_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_VERSION_ADDRESS+:32] = REGISTER_VERSION_RESET;
+    implemented[REGISTER_VERSION_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_CONFIGURATION_ADDRESS+:32] = configuration;
+    implemented[REGISTER_CONFIGURATION_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_CONFIGURATION_TILE_ADDRESS+:32] = {TILE_PIXELS[15:0], TILE_ENTRIES[15:0]};
+    implemented[REGISTER_CONFIGURATION_TILE_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_CONFIGURATION_BUFFERS_ADDRESS+:32] = {OUTPUT_WORDS[15:0], WEIGHT_DEPTH[15:0]};
+    implemented[REGISTER_CONFIGURATION_BUFFERS_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_CONTROL_ADDRESS+:32] = {23'd0, interrupt_enable, 3'd0, explain, 4'd0};
+    implemented[REGISTER_CONTROL_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_STATUS_ADDRESS+:32] = {16'd0, status};
+    implemented[REGISTER_STATUS_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_INTERRUPT_ADDRESS+:32] = {31'd0, pending};
+    implemented[REGISTER_INTERRUPT_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_DESCRIPTOR_INDEX_ADDRESS+:32] = {16'd0, error ? error_index : descriptor_index};
+    implemented[REGISTER_DESCRIPTOR_INDEX_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_ERROR_ADDRESS_ADDRESS+:32] = error_address;
+    implemented[REGISTER_ERROR_ADDRESS_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_PROGRAM_ADDRESS_ADDRESS+:32] = program_address;
+    implemented[REGISTER_PROGRAM_ADDRESS_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_WINDOW_BASE_ADDRESS+:32] = window_base;
+    implemented[REGISTER_WINDOW_BASE_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_WINDOW_LIMIT_ADDRESS+:32] = window_limit;
+    implemented[REGISTER_WINDOW_LIMIT_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_WATCHDOG_ADDRESS+:32] = watchdog_limit;
+    implemented[REGISTER_WATCHDOG_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_METHOD_ADDRESS+:32] = {30'd0, method};
+    implemented[REGISTER_METHOD_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_SEED_MODE_ADDRESS+:32] = {30'd0, seed_mode};
+    implemented[REGISTER_SEED_MODE_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_SEED_INDEX_ADDRESS+:32] = seed_index;
+    implemented[REGISTER_SEED_INDEX_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_CLASS_INDEX_ADDRESS+:32] = class_index;
+    implemented[REGISTER_CLASS_INDEX_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_CLASS_VALUE_ADDRESS+:32] = {16'd0, class_value};
+    implemented[REGISTER_CLASS_VALUE_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_LAYER_INDEX_ADDRESS+:32] = {7'd0, layers_finished, 8'd0, layer_index};
+    implemented[REGISTER_LAYER_INDEX_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_LAYER_CYCLES_ADDRESS+:32] = layer_cycles;
+    implemented[REGISTER_LAYER_CYCLES_ADDRESS/4] = 1'b1;
   end
+  wire [31:0] value = values[32*read_address[6:2]+:32];
+  wire        known = read_address[11:7] == 5'd0 && implemented[read_address[6:2]];
 
   always @(posedge clk) begin
     if (s_axil_arvalid && s_axil_arready) begin
@@ -261,7 +281,7 @@ module register_file #(
     if (read_selected) begin
       s_axil_rvalid <= 1'b1;
       s_axil_rresp <= read_good ? OKAY : SLVERR;
-      s_axil_rdata <= (read_counter && read_high) ? kept_high : read_value;
+      s_axil_rdata <= !read_good ? 32'd0 : (read_counter && read_high) ? kept_high : read_value;
     end
     if (rst) begin
       read_held <= 1'b0;

@@ -98,8 +98,9 @@ module run_control #(
     idle_cycles <= (progress || state != RUNNING) ? 32'd2 : idle_cycles + 32'd1;
     expired <= (progress || state != RUNNING) ? watchdog_limit == 32'd1
                                               : watchdog_limit != 32'd0 && idle_cycles >= watchdog_limit;
-    settled <= count >= CLEAR_LAST - 1;
-    given_up <= count >= STOP_LAST - 1;
+    // The count begins with the state, which is neither IDLE nor RUNNING in the cycle before these hold.
+    settled <= state != IDLE && state != RUNNING && !soft_reset && count >= CLEAR_LAST - 1;
+    given_up <= state == STOPPING && count >= STOP_LAST - 1;
     if (start && busy) start_while_busy <= 1'b1;
 
     case (state)
@@ -112,7 +113,6 @@ module run_control #(
           error_index <= 16'd0;
           error_address <= 32'd0;
           count <= {COUNT_BITS{1'b0}};
-          {settled, given_up} <= 2'b00;
         end
       end
       PREPARE: begin
@@ -131,7 +131,6 @@ module run_control #(
           error_index <= descriptor_index;
           error_address <= has_address ? port_error_address[32*new_port+:32] : 32'd0;
           count <= {COUNT_BITS{1'b0}};
-          {settled, given_up} <= 2'b00;
         end else if (finished) begin
           state <= IDLE;
           {done, interrupt_event} <= 2'b11;
@@ -164,7 +163,6 @@ module run_control #(
       error_index <= 16'd0;
       error_address <= 32'd0;
       count <= {COUNT_BITS{1'b0}};
-      {settled, given_up} <= 2'b00;
     end
     if (rst) begin
       state <= IDLE;

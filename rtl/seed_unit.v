@@ -97,9 +97,10 @@ module seed_unit (
   assign write_request_words = stretch_words;
 
   // ---- Arg-max, a value a cycle
-  reg  [25:0] word;       // number of the current word, when reading
+  reg  [25:0] word;       // number of the current word, read or written
   reg  [25:0] words_left;  // from the current word on, read or written
   reg         last_word;
+  reg  [25:0] next_word;  // word + 1
   reg  [9:0]  column;     // the current word's place in the pixel
   reg  [9:0]  columns_left;
   reg         last_column;
@@ -117,8 +118,7 @@ module seed_unit (
 
   // ---- Words to write
   wire [31:0] target = (seed_mode == GIVEN) ? seed_index : class_index;
-  reg  [29:0] distance;  // words from the current one to the target's
-  reg         hit;       // none
+  reg         hit;  // the current word, when writing, holds it
   reg  [1:0]  target_place;
   reg         writing;
   reg  [5:0]  outstanding;  // the write port holds far fewer requests
@@ -153,6 +153,7 @@ module seed_unit (
         address <= job_logits_address;
         words <= 26'd0;
         word <= 26'd0;
+        next_word <= 26'd1;
         column <= 10'd0;
         columns_left <= job_words_per_pixel;
         last_column <= job_words_per_pixel == 10'd1;
@@ -186,7 +187,8 @@ module seed_unit (
           end
         end
         if (read_word) begin
-          word <= word + 26'd1;
+          word <= next_word;
+          next_word <= next_word + 26'd1;
           words_left <= words_left - 26'd1;
           last_word <= words_left == 26'd2;
           column <= last_column ? 10'd0 : column + 10'd1;
@@ -200,7 +202,8 @@ module seed_unit (
       end
       TARGET: begin
         state <= WRITE;
-        distance <= target[31:2];
+        word <= 26'd0;
+        next_word <= 26'd1;
         hit <= target[31:2] == 30'd0;
         target_place <= target[1:0];
         address <= seed_address;
@@ -214,8 +217,9 @@ module seed_unit (
         if (write_word) begin
           words_left <= words_left - 26'd1;
           last_word <= words_left == 26'd2;
-          distance <= distance - 30'd1;
-          hit <= distance == 30'd1;
+          word <= next_word;
+          next_word <= next_word + 26'd1;
+          hit <= target[31:2] == {4'd0, next_word};
           writing <= !last_word;
         end
         if (all_written) begin

@@ -82,17 +82,26 @@ module sequencer #(
   wire [31:0] checksum;
 
   wire [3:0] opcode = descriptor[DESCRIPTOR_OPCODE+:4];
-  wire last = opcode == OPCODE_END || (opcode == OPCODE_SEED && descriptor[DESCRIPTOR_FORWARD_END] && !explain);
+  // What a descriptor is, a cycle after it has come: before it is checked.
+  reg last, is_tile, is_weights, is_vector, is_seed, is_end;
+  always @(posedge clk) begin
+    last <= opcode == OPCODE_END || (opcode == OPCODE_SEED && descriptor[DESCRIPTOR_FORWARD_END] && !explain);
+    is_tile <= opcode == OPCODE_TILE;
+    is_weights <= opcode == OPCODE_WEIGHTS;
+    is_vector <= opcode == OPCODE_VECTOR;
+    is_seed <= opcode == OPCODE_SEED;
+    is_end <= opcode == OPCODE_END;
+  end
   reg  last_index;  // the descriptor at hand is the last that a program may have
   wire over_limit = last_index && !last;
   wire misaligned = |program_address[2:0];
   wire accepted = check_done && !illegal && !over_limit;
 
   wire offer = state == PUSH && marks_ready;
-  assign job_tile_valid = offer && opcode == OPCODE_TILE;
-  assign job_weights_valid = offer && opcode == OPCODE_WEIGHTS;
-  assign job_vector_valid = offer && opcode == OPCODE_VECTOR;
-  assign job_seed_valid = offer && opcode == OPCODE_SEED;
+  assign job_tile_valid = offer && is_tile;
+  assign job_weights_valid = offer && is_weights;
+  assign job_vector_valid = offer && is_vector;
+  assign job_seed_valid = offer && is_seed;
   wire push_tile = job_tile_valid && job_tile_ready;
   wire push_weights = job_weights_valid && job_weights_ready;
   wire push_vector = job_vector_valid && job_vector_ready;
@@ -186,7 +195,7 @@ module sequencer #(
       end
       CHECK: begin
         if (check_done) begin
-          state  <= !accepted ? FAILED : (opcode == OPCODE_END) ? DRAIN : PUSH;
+          state  <= !accepted ? FAILED : is_end ? DRAIN : PUSH;
           failed <= !accepted;
         end
       end

@@ -41,7 +41,10 @@ module tile_geometry (
   reg [12:0] row_product, column_product, tap_product;
   reg [8:0] pixel_product;
   wire [3:0] taps_less_one = kernel_columns - 4'd1;
-  wire negative = (step == SIGN);  // the weight of a sign bit
+  wire negative = (step == SIGN);  // the weight of a sign bit: add the one's complement and one
+  wire [12:0] row_addend = scaled_row ^ {13{negative}};
+  wire [12:0] slot_addend = scaled_slot ^ {13{negative}};
+  wire [8:0] columns_addend = scaled_columns ^ {9{negative}};
 
   always @(posedge clk) begin
     done <= 1'b0;
@@ -67,10 +70,10 @@ module tile_geometry (
       scaled_slot <= {scaled_slot[11:0], 1'b0};
       scaled_columns <= {scaled_columns[7:0], 1'b0};
       if (row_bits[0]) begin
-        row_product <= negative ? row_product - scaled_row : row_product + scaled_row;
-        pixel_product <= negative ? pixel_product - scaled_columns : pixel_product + scaled_columns;
+        row_product <= row_product + row_addend + {12'd0, negative};
+        pixel_product <= pixel_product + columns_addend + {8'd0, negative};
       end
-      if (column_bits[0]) column_product <= negative ? column_product - scaled_slot : column_product + scaled_slot;
+      if (column_bits[0]) column_product <= column_product + slot_addend + {12'd0, negative};
       if (tap_bits[0]) tap_product <= tap_product + scaled_slot;
       if (step == LAST) begin
         busy <= 1'b0;

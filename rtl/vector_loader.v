@@ -92,6 +92,24 @@ module vector_loader (
     end
   end
 
+  // ---- The word at hand, and which of its values are not zero
+  reg         here_valid;
+  reg  [63:0] here_data;
+  reg  [3:0]  here_non_zero;
+  wire        here_taken;
+
+  assign response_ready = !here_valid || here_taken;
+
+  always @(posedge clk) begin
+    if (response_ready) begin
+      here_valid <= response_valid;
+      here_data <= response_data;
+      here_non_zero <= {|response_data[63:48], |response_data[47:32], |response_data[31:16], |response_data[15:0]};
+    end
+    if (rst)
+      here_valid <= 1'b0;
+  end
+
   // ---- Responses: a tag word or a word of values, to which the rule is applied
   reg         responding;
   reg         tag_next;
@@ -103,40 +121,39 @@ module vector_loader (
   reg  [63:0] word;
   reg  [3:0]  non_zero;       // values of `word` that are still to be sent
   wire        word_free;
-  wire        load_tag = responding && tag_next && response_valid;
-  wire        load_word = responding && !tag_next && response_valid && word_free;
+  wire        load_tag = responding && tag_next && here_valid;
+  wire        load_word = responding && !tag_next && here_valid && word_free;
   reg  [3:0]  mask;           // of the next word
-  wire [3:0]  next_nibble = nibble + 4'd1;
+  reg  [3:0]  next_nibble;    // the one after
   wire [3:0]  keep;
-  wire [3:0]  passed_non_zero = keep & {|response_data[63:48], |response_data[47:32], |response_data[31:16],
-                                        |response_data[15:0]};
+  wire [3:0]  passed_non_zero = keep & here_non_zero;
   reg         word_loaded;    // in the cycle before
 
-  assign response_ready = responding && (tag_next || word_free);
+  assign here_taken = responding && (tag_next || word_free);
   assign zeros = word_loaded ? {2'b00, !non_zero[3]} + {2'b00, !non_zero[2]} + {2'b00, !non_zero[1]} +
                                {2'b00, !non_zero[0]} : 3'd0;
 
   relu_keep rule (
-    .negative({response_data[63], response_data[47], response_data[31], response_data[15]}),
+    .negative({here_data[63], here_data[47], here_data[31], here_data[15]}),
     .mask(mask), .method(method), .enable(relu), .keep(keep)
   );
 
   // A vector may begin at any piece of its first tag word: nibble is a multiple of 4 when a tag word comes.
   always @(posedge clk) begin
     if (load_tag) begin
-      tag_word <= response_data;
+      tag_word <= here_data;
       case (nibble[3:2])
-        2'd0: mask <= response_data[3:0];
-        2'd1: mask <= response_data[19:16];
-        2'd2: mask <= response_data[35:32];
-        default: mask <= response_data[51:48];
+        2'd0: mask <= here_data[3:0];
+        2'd1: mask <= here_data[19:16];
+        2'd2: mask <= here_data[35:32];
+        default: mask <= here_data[51:48];
       endcase
     end else if (load_word)
       mask <= tag_word[4*next_nibble+:4] | {4{!with_tags}};
     if (take_job)
       mask <= 4'b1111;
     if (load_word) begin
-      word <= response_data;
+      word <= here_data;
       word_number <= next_word_number;
     end
   end
@@ -177,6 +194,7 @@ module vector_loader (
       tag_next <= 1'b0;
     if (load_word) begin
       nibble <= next_nibble;
+      next_nibble <= next_nibble + 4'd1;
       tag_next <= with_tags && nibble == 4'd15;
       next_word_number <= next_word_number + 20'd1;
       response_left <= response_left - 20'd1;
@@ -210,6 +228,7 @@ module vector_loader (
       responding <= 1'b1;
       tag_next <= job_with_tags;
       nibble <= {job_skip, 2'b00};
+      next_nibble <= {job_skip, 2'b01};
       next_word_number <= 20'd0;
       response_left <= job_vector_words;
     end
