@@ -138,7 +138,7 @@ module conv_stream #(
       .unit_entry(unit_entry),
       .count_address(count_address),
       .count(count),
-      .tap_space(tap_level < 5'd11),
+      .tap_space(tap_level < 5'd10),
       .tap_valid(tap_valid),
       .tap_entry(tap_entry),
       .tap_count(tap_count),

@@ -9,7 +9,7 @@
 // Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`, and since the
 //   cycle before the first unit. Taps leave on
 //   `tap_*` in order, the last one of each pixel with `tap_final`; a pixel without any gives one tap of count 0.
-//   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 4 more fit.
+//   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 5 more fit.
 // Numbers: rows and columns signed, indices and addresses modulo their width.
 `default_nettype none
 
@@ -133,18 +133,23 @@ module tap_scanner #(
     if (rst) state <= IDLE;
   end
 
-  // Second stage: the count has been read. One tap is held back until it is known whether another one follows.
+  // Second stage: the count stands at the memory's output. Third stage: in a register, and whether it is zero. One tap is
+  // held back until it is known whether another one follows.
   reg read_valid, read_inside, read_last;
   reg [ENTRY_ADDRESS_BITS-1:0] read_entry;
   reg [WEIGHT_ADDRESS_BITS-1:0] read_weight;
+  reg seen_valid, seen_some, seen_last;
+  reg [COUNT_BITS-1:0] seen_count;
+  reg [ENTRY_ADDRESS_BITS-1:0] seen_entry;
+  reg [WEIGHT_ADDRESS_BITS-1:0] seen_weight;
   reg held_valid, flush;
   reg [ENTRY_ADDRESS_BITS-1:0] held_entry;
   reg [COUNT_BITS-1:0] held_count;
   reg [WEIGHT_ADDRESS_BITS-1:0] held_weight;
 
-  wire something = read_valid && read_inside && (count != {COUNT_BITS{1'b0}});
+  wire something = seen_valid && seen_some;
 
-  assign busy = (state != IDLE) || read_valid || flush;
+  assign busy = (state != IDLE) || read_valid || seen_valid || flush;
 
   always @(posedge clk) begin
     read_valid <= step;
@@ -153,13 +158,20 @@ module tap_scanner #(
     read_entry <= current_entry;
     read_weight <= current_weight;
 
+    seen_valid <= read_valid;
+    seen_some <= read_inside && (count != {COUNT_BITS{1'b0}});
+    seen_last <= read_last;
+    seen_count <= count;
+    seen_entry <= read_entry;
+    seen_weight <= read_weight;
+
     if (something) begin
-      held_entry  <= read_entry;
-      held_count  <= count;
-      held_weight <= read_weight;
+      held_entry  <= seen_entry;
+      held_count  <= seen_count;
+      held_weight <= seen_weight;
     end
     held_valid <= (held_valid && !flush) || something;
-    flush <= read_valid && read_last;
+    flush <= seen_valid && seen_last;
 
     tap_valid <= flush || (something && held_valid);
     tap_final <= flush;
@@ -169,6 +181,7 @@ module tap_scanner #(
 
     if (rst) begin
       read_valid <= 1'b0;
+      seen_valid <= 1'b0;
       held_valid <= 1'b0;
       flush <= 1'b0;
       tap_valid <= 1'b0;

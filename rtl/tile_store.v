@@ -60,7 +60,7 @@ module tile_store (
   reg bank;
   // The job's derived fields, in registers: the factors one cycle after the job has come, the products two (in START),
   // the runs three: the halves use them a cycle later.
-  reg [7:0] half_rows[0:1];
+  reg [15:0] half_rows;  // rows of half 1, of half 0
   reg tag_contiguous;
   reg [7:0] factor_columns, factor_pieces;
   reg [9:0] factor_words;
@@ -97,8 +97,7 @@ module tile_store (
         end
       end
     endcase
-    half_rows[0] <= {1'b0, rows[7:1]} + {7'd0, rows[0]};
-    half_rows[1] <= {1'b0, rows[7:1]};
+    half_rows <= {1'b0, rows[7:1], {1'b0, rows[7:1]} + {7'd0, rows[0]}};
     tag_contiguous <= tag_pixel_pitch == {7'd0, pieces_per_pixel, 1'b0};
     factor_columns <= columns;
     factor_words <= words_per_pixel;
@@ -134,7 +133,7 @@ module tile_store (
           .destination_address    (destination_address),
           .destination_row_pitch  (destination_row_pitch),
           .destination_pixel_pitch(destination_pixel_pitch),
-          .rows                   (half_rows[h]),
+          .rows                   (half_rows[8*h+:8]),
           .columns                (columns),
           .words_per_pixel        (words_per_pixel),
           .buffer_pixel_words     (buffer_pixel_words),

@@ -3,7 +3,8 @@
 // unit_dispatcher: starts tile jobs in one conv group and hands their output units to its two streams.
 //
 // With B blocks of output channels in a job, group g computes block g % B and, of the units, those with
-// (row + column) % copies == g / B, copies = GROUPS / B. Whichever stream is free gets the next unit.
+// (row + column) % copies == g / B, copies = GROUPS / B. Whichever stream is free gets the next unit. The dispatcher
+// walks over all units, one a cycle, and stops at this group's: a stream works 16 cycles or more on a unit.
 //
 // Contract: a job starts when its tile is loaded (`tile_loaded` pulses, one a job), its weights are there
 //   (`weights_loaded` >= job_wait_weights) and its output bank has been read out (`bank_released` pulses, two banks
@@ -68,7 +69,7 @@ module unit_dispatcher #(
     end
   end
 
-  localparam WAIT = 3'd0, STEPS = 3'd1, JUMPS = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
+  localparam WAIT = 3'd0, STEPS = 3'd1, ROW = 3'd2, WALK = 3'd3, UNIT = 3'd4, NEXT_ROW = 3'd5, SCANNERS = 3'd6;
   // What the number of blocks means for this group.
   localparam [31:0] GROUP_NUMBER = GROUP, GROUP_HALF = GROUP / 2, GROUP_ODD = GROUP % 2, GROUP_THIRD = GROUP % 3;
   wire [1:0] group = GROUP_NUMBER[1:0];
@@ -81,14 +82,13 @@ module unit_dispatcher #(
   wire idle_group = (job_blocks == 3'd3) && (GROUP == 3);
 
   reg [2:0] state;
-  reg [7:0] row, columns_left;  // columns from the current unit's to the end of the row
-  // Steps: from one unit to the next, and from one unit of this group to its next.
-  reg [ENTRY_ADDRESS_BITS-1:0] step_entries, jump_entries;
+  reg [7:0] row, column;
+  // From one unit to the next.
+  reg [ENTRY_ADDRESS_BITS-1:0] step_entries;
   reg [2:0] step_pixels;
-  reg [4:0] jump_pixels;
-  reg [OUTPUT_ADDRESS_BITS-1:0] step_words, jump_words, step_pieces, jump_pieces;
-  reg [2:0] jump_units;
+  reg [OUTPUT_ADDRESS_BITS-1:0] step_words, step_pieces;
   reg [1:0] skip, skip_mask;  // units before this group's first one in the row: (set - row) modulo copies
+  reg [2:0] walk;  // units to pass before the next one of this group
   // Values of the row's unit 0.
   reg signed [9:0] row_input;
   reg [PIXEL_BITS-1:0] row_pixel;
@@ -108,8 +108,7 @@ module unit_dispatcher #(
   reg scanners_idle, last_row;  // a cycle late
   assign job_ready = (state == SCANNERS) && scanners_idle;
 
-  reg more;  // columns_left > 0
-  wire have_unit = (state == UNITS) && more;
+  wire have_unit = (state == UNIT);
   reg prefer;
   wire choice = unit_ready[prefer] ? prefer : !prefer;
   assign unit_valid = have_unit ? (choice ? 2'b10 : 2'b01) : 2'b00;
@@ -166,7 +165,6 @@ module unit_dispatcher #(
   wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
   wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, job_slot};
   wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, job_buffer_columns};
-  wire [9:0] skip_pixels = {8'd0, skip} << stride_log2;  // a step has 1 << stride_log2 pixels
   wire signed [9:0] origin_column_wide = {{2{job_origin_column[7]}}, job_origin_column};
 
   always @(posedge clk) begin
@@ -181,39 +179,46 @@ module unit_dispatcher #(
         step_pixels <= 3'd1 << stride_log2;
         step_words <= blocks_wide << 2;
         step_pieces <= job_pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
-        jump_units <= 3'd1 << copies_log2;
         skip <= set & {copies_log2[1], copies_log2 != 2'd0};
         skip_mask <= {copies_log2[1], copies_log2 != 2'd0};
         row_input <= {{2{job_origin_row[7]}}, job_origin_row};
         row_pixel <= job_origin_pixel;
         row_entry <= job_origin_entry;
-        state <= JUMPS;
-      end
-      JUMPS: begin
-        jump_entries <= step_entries << copies_log2;
-        jump_pixels <= {2'd0, step_pixels} << copies_log2;
-        jump_words <= step_words << copies_log2;
-        jump_pieces <= step_pieces << copies_log2;
         row_words <= block_wide << 2;
         row_pieces <= job_pool ? block_wide + (block_wide << 1) : block_wide;
         state <= ROW;
       end
       ROW: begin
-        more <= job_unit_columns > {6'd0, skip};
-        columns_left <= job_unit_columns - {6'd0, skip};
+        column <= 8'd0;
+        walk <= {1'b0, skip};
         unit_row <= row_input;
-        unit_column <= origin_column_wide + skip_pixels;
-        unit_pixel <= row_pixel + skip_pixels[PIXEL_BITS-1:0];
-        unit_entry <= row_entry + (skip[0] ? step_entries : {ENTRY_ADDRESS_BITS{1'b0}})
-                      + (skip[1] ? step_entries << 1 : {ENTRY_ADDRESS_BITS{1'b0}});
-        unit_word_address <= row_words + (skip[0] ? step_words : {OUTPUT_ADDRESS_BITS{1'b0}})
-                             + (skip[1] ? step_words << 1 : {OUTPUT_ADDRESS_BITS{1'b0}});
-        unit_tag_address <= row_pieces + (skip[0] ? step_pieces : {OUTPUT_ADDRESS_BITS{1'b0}})
-                            + (skip[1] ? step_pieces << 1 : {OUTPUT_ADDRESS_BITS{1'b0}});
-        state <= UNITS;
+        unit_column <= origin_column_wide;
+        unit_pixel <= row_pixel;
+        unit_entry <= row_entry;
+        unit_word_address <= row_words;
+        unit_tag_address <= row_pieces;
+        state <= WALK;
       end
-      UNITS:
-      if (!have_unit) begin
+      WALK:
+      if (column == job_unit_columns) begin
+        state <= NEXT_ROW;
+      end else if (walk == 3'd0) begin
+        state <= UNIT;
+      end else begin
+        walk <= walk - 3'd1;
+        column <= column + 8'd1;
+        unit_column <= unit_column + {7'd0, step_pixels};
+        unit_pixel <= unit_pixel + {{(PIXEL_BITS - 3) {1'b0}}, step_pixels};
+        unit_entry <= unit_entry + step_entries;
+        unit_word_address <= unit_word_address + step_words;
+        unit_tag_address <= unit_tag_address + step_pieces;
+      end
+      UNIT:
+      if (unit_taken) begin
+        walk <= {1'b0, skip_mask} + 3'd1;  // copies
+        state <= WALK;
+      end
+      NEXT_ROW: begin
         row <= row + 8'd1;
         skip <= (skip - 2'd1) & skip_mask;
         row_input <= row_input + (job_pool ? 10'sd2 : 10'sd1);
@@ -224,14 +229,6 @@ module unit_dispatcher #(
           row_pieces <= row_pieces + job_row_pieces;
         end
         state <= last_row ? SCANNERS : ROW;
-      end else if (unit_taken) begin
-        more <= columns_left > {5'd0, jump_units};
-        columns_left <= columns_left - {5'd0, jump_units};
-        unit_column <= unit_column + {5'd0, jump_pixels};
-        unit_pixel <= unit_pixel + {{(PIXEL_BITS - 5) {1'b0}}, jump_pixels};
-        unit_entry <= unit_entry + jump_entries;
-        unit_word_address <= unit_word_address + jump_words;
-        unit_tag_address <= unit_tag_address + jump_pieces;
       end
       default: if (job_ready) state <= WAIT;  // SCANNERS
     endcase
@@ -243,7 +240,7 @@ module unit_dispatcher #(
     end
   end
 
-  wire unused_bits = &{1'b0, job_stride_x[3], job_stride_x[0], skip_pixels[9:PIXEL_BITS]};
+  wire unused_bits = &{1'b0, job_stride_x[3], job_stride_x[0]};
 
 endmodule
 
