@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gradcore.models.cycle_kernel import Counter, JobQueue, Scheduler, Signal
 
+Wait = Generator["int | Signal", None, None]
 LANES = 16  # issues a pixel at least; results leave one lane a cycle
 TAPS_AHEAD = 14  # taps that the scanner may be ahead: it stops at 11 in the FIFO, three more are on their way
 FIRST_WORD = 15  # cycles from the end of a pixel's issues to its first word: 8 to the lanes' sums, 3 stages, 4 values
@@ -42,17 +43,33 @@ class Tile:
 
 
 class OutputSide:
-    """One side of the output buffer: a transfer a cycle; the grant follows the request by a cycle when it changes."""
+    """One side of the output buffer: rtl/output_arbiter.v, a transfer a cycle, round robin with a registered grant."""
 
-    def __init__(self) -> None:
-        self._free = 0
-        self._last: Stream | None = None
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.streams: list[Stream] = []
+        self._requests = 0  # a bit for each stream
+        self._grant = 0
+        self._ticking = False
 
-    def serve(self, stream: Stream, cycle: int) -> int:
-        """A transfer that is offered from ``cycle`` on; returns the cycle in which it is taken."""
-        taken = max(cycle + (self._last is not stream), self._free)
-        self._free, self._last = taken + 1, stream
-        return taken
+    def request(self, number: int) -> None:
+        """The transfer at the head of a stream's FIFO wants this side from now on."""
+        self._requests |= 1 << number
+        if not self._ticking:
+            self._ticking = True
+            self.scheduler.call(self.scheduler.now, self._tick)
+
+    def _tick(self, _: object) -> None:
+        requests, granted = self._requests, self._grant
+        if not requests:
+            self._ticking = False
+            return
+        candidates = requests >> granted + 1 << granted + 1 or requests
+        self._grant = (candidates & -candidates).bit_length() - 1
+        if requests >> granted & 1:
+            self._requests &= ~(1 << granted)
+            self.streams[granted].taken()
+        self.scheduler.call(self.scheduler.now + 1, self._tick)
 
 
 class Stream:
@@ -63,25 +80,38 @@ class Stream:
         frozen: cycles in which the issuer stood still for its output or for a weight write.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
+    def __init__(self, scheduler: Scheduler, number: int) -> None:
+        self.scheduler, self.number = scheduler, number
         self.free = 0
         self.frozen = 0
         self._held_back = False  # the scanner waits for the issuer
         self._ready = 0  # cycle from which the issuer holds the next tap
         self._taps = 0
         self._taken = [0] * TAPS_AHEAD  # when the last taps were taken by the issuer
-        self._transfers: deque[int] = deque()  # when those in the FIFO leave it
+        self._transfers: deque[tuple[OutputSide, TileProgress | None]] = deque()  # those in the FIFO
+        self._full_since: int | None = None
+        self._resumed = Signal(scheduler)
 
-    def freeze(self, cycles: int) -> None:
-        """The issuer stands still for some cycles from now on."""
-        now = self.scheduler.now
+    def freeze(self, cycles: int, since: int | None = None) -> None:
+        """The issuer stands still for some cycles from ``since`` (now) on."""
+        since = self.scheduler.now if since is None else since
         self.frozen += cycles
-        if self._ready > now:
+        if self._ready > since:
             self._ready += cycles
-            self._taken = [cycle + cycles if cycle > now else cycle for cycle in self._taken]
-        if self._held_back and self.free > now:
+            self._taken = [cycle + cycles if cycle > since else cycle for cycle in self._taken]
+        if self._held_back and self.free > since:
             self.free += cycles
+
+    def weight_written(self, rows: int) -> None:
+        """Rows are written in the weight buffer through this stream's port: a cycle each."""
+        if self._full_since is None:
+            self.freeze(rows)
+
+    @property
+    def takes_unit(self) -> bool:
+        """Whether the scanner can take a unit now."""
+        stuck = self._full_since is not None and self._held_back and self.free > self._full_since
+        return self.free <= self.scheduler.now and not stuck
 
     def scan(self, pixels: list[list[int]]) -> int:
         """Take a unit now; returns the cycle after its last issue, counted in cycles in which the stream is not frozen."""
@@ -113,23 +143,37 @@ class Stream:
         self._ready = loaded + max(count, 1)
         return loaded
 
-    def drain(self, end: int, side: OutputSide, pieces: int, done: TileProgress) -> Generator[int, None, None]:
-        """The transfers of a unit whose issues end before cycle ``end`` of the stream; then tell ``done``."""
-        taken = 0
+    def drain(self, end: int, side: OutputSide, pieces: int, progress: TileProgress) -> Wait:
+        """The transfers of a unit whose issues end before cycle ``end`` of the stream."""
+        scheduler = self.scheduler
         for number in range(WORDS + pieces):
             words = min(number, WORDS - 1)
             target = end + FIRST_WORD + 4 * words + number - words
-            while self.scheduler.now < target + self.frozen:
-                yield target + self.frozen
-            now, waiting = self.scheduler.now, self._transfers
-            while waiting and waiting[0] < now:
-                waiting.popleft()
-            if len(waiting) >= TRANSFERS:
-                self.freeze(waiting[0] + 1 - now)
-                yield target + self.frozen
-            taken = side.serve(self, self.scheduler.now + 1)
-            waiting.append(taken)
-        done.unit_done(taken)
+            while True:
+                if self._full_since is not None:
+                    yield self._resumed
+                elif scheduler.now < target + self.frozen:
+                    yield target + self.frozen
+                else:
+                    break
+            self._transfers.append((side, progress if number == WORDS + pieces - 1 else None))
+            if len(self._transfers) == 1:
+                scheduler.call(scheduler.now + 1, side.request, self.number)
+            elif len(self._transfers) >= TRANSFERS:  # the stream stands still while its FIFO is full
+                self._full_since = scheduler.now
+
+    def taken(self) -> None:
+        """The transfer at the head is taken now."""
+        scheduler = self.scheduler
+        _, progress = self._transfers.popleft()
+        if self._transfers:
+            scheduler.call(scheduler.now + 1, self._transfers[0][0].request, self.number)
+        if self._full_since is not None:
+            self.freeze(scheduler.now - self._full_since, self._full_since)
+            self._full_since = None
+            self._resumed.notify()
+        if progress is not None:
+            progress.unit_done(scheduler.now)
 
 
 class TileProgress:
@@ -159,7 +203,9 @@ class Group:
     def __init__(self, engine: ConvEngine, number: int) -> None:
         self.engine, self.number = engine, number
         self.scheduler = engine.scheduler
-        self.streams = (Stream(engine.scheduler), Stream(engine.scheduler))
+        self.streams = tuple(Stream(engine.scheduler, 2 * number + stream) for stream in (0, 1))
+        for side in engine.sides:
+            side.streams.extend(self.streams)
         self.queue = JobQueue(engine.scheduler)
         self._busy_until = 0
         self._prefer = 0
@@ -169,7 +215,7 @@ class Group:
         copies = self.engine.groups // tile.blocks
         return None if self.number >= tile.blocks * copies else (self.number // tile.blocks, copies)
 
-    def run(self) -> Generator[int | Signal, None, None]:
+    def run(self) -> Wait:
         """The dispatcher."""
         engine, scheduler = self.engine, self.scheduler
         while True:
@@ -195,17 +241,17 @@ class Group:
             progress.check()
             yield scheduler.now + 1
 
-    def _units(self, tile: Tile, progress: TileProgress, own: int, copies: int) -> Generator[int, None, None]:
+    def _units(self, tile: Tile, progress: TileProgress, own: int, copies: int) -> Wait:
         scheduler, streams = self.scheduler, self.streams
         for row in range(tile.unit_rows):
             for column in range((own - row) % copies, tile.unit_columns, copies):
                 while True:
                     choice = self._prefer
-                    if streams[choice].free > scheduler.now:
+                    if not streams[choice].takes_unit:
                         choice = 1 - choice
-                    if streams[choice].free <= scheduler.now:
+                    if streams[choice].takes_unit:
                         break
-                    yield min(stream.free for stream in streams)
+                    yield max(scheduler.now + 1, min(stream.free for stream in streams))
                 self._prefer = 1 - choice
                 stream = streams[choice]
                 end = stream.scan(tile.taps[row][column])
@@ -229,7 +275,7 @@ class ConvEngine:
         self.groups = groups
         self.loaded, self.released = Counter(scheduler), Counter(scheduler)
         self.weights, self.computed = Counter(scheduler), Counter(scheduler)
-        self.sides = (OutputSide(), OutputSide())
+        self.sides = (OutputSide(scheduler), OutputSide(scheduler))
         self.members = [Group(self, number) for number in range(groups)]
         self._reports: dict[int, list[int]] = {}
         for group in self.members:
@@ -245,4 +291,4 @@ class ConvEngine:
 
     def weight_written(self, group: int, rows: int) -> None:
         """Rows are written in a group's weight buffer: a cycle each in which its second stream stands still."""
-        self.members[group].streams[1].freeze(rows)
+        self.members[group].streams[1].weight_written(rows)

@@ -29,28 +29,63 @@ WINDOW = 1024  # cycles over which the memory's bandwidth is averaged
 DATA_ORDER = 3  # bursts whose addresses a write port may be ahead of its data
 
 
-class Bandwidth:
-    """Beats that the memory grants: at most ``beats`` in any 1,024 cycles, all ports and directions together."""
+NOTIFIED = 3  # words that a client may learn of together: the first one can be taken when the last one is known
 
-    def __init__(self, beats: int) -> None:
-        self._left = beats
-        self._cycle = 0
-        self._returns = [0] * (1 << 20)  # beats that come back in a cycle
 
-    def claim(self, cycle: int) -> int:
-        """The first cycle from ``cycle`` on in which a beat may go; it is taken."""
-        returns = self._returns
-        while True:
-            if cycle + WINDOW >= len(returns):
-                returns.extend([0] * len(returns))
-            while self._cycle < cycle:
-                self._cycle += 1
-                self._left += returns[self._cycle]
-            if self._left > 0:
-                self._left -= 1
-                returns[max(cycle, self._cycle) + WINDOW] += 1
-                return cycle
-            cycle = self._cycle + 1
+class Memory:
+    """gradcore/simulation/axi_memory.v, clock edge by clock edge: two ports, beats as far as the window allows.
+
+    At most ``beats`` beats go in any 1,024 cycles, all ports and directions together. Written words that come in a cycle
+    are counted first, then the ports' read beats, then the places of the written words of the next cycle are granted;
+    every other cycle those leave room for the reads.
+    """
+
+    def __init__(self, scheduler: Scheduler, beats: int) -> None:
+        self.scheduler = scheduler
+        self._limit = beats
+        self._history = [0] * WINDOW
+        self._sum = 0
+        self._edge = 0
+        self._planned: int | None = None
+        self._granted = [False, False]
+        self.reads: list[ReadPort] = []
+        self.writes: list[WritePort] = []
+
+    def wake(self, edge: int) -> None:
+        """Something may be due at an edge."""
+        if self._planned is None or edge < self._planned:
+            self._planned = edge
+            self.scheduler.call(edge, self._clock, edge)
+
+    def _clock(self, edge: int) -> None:
+        if edge == self._planned:
+            self._planned = None
+            history = self._history
+            for passed in range(max(self._edge + 1, edge - WINDOW), edge):
+                self._sum -= history[passed % WINDOW]
+                history[passed % WINDOW] = 0
+            self._edge = edge
+            self._sum -= history[edge % WINDOW]
+            left = self._limit - self._sum
+            before = left
+            for port in (0, 1):
+                if self._granted[port] and self.writes[port].beat(edge):
+                    left -= 1
+            order = (1, 0) if edge & 2 else (0, 1)
+            for port in order:
+                left -= self.reads[port].beat(edge, left > 0)
+            history[edge % WINDOW] = before - left
+            self._sum += before - left
+            budget = left + history[(edge + 1) % WINDOW]
+            if edge & 1:
+                budget -= self.reads[0].busy(edge) + self.reads[1].busy(edge)
+            for port in order:
+                self._granted[port] = budget > 0 and self.writes[port].busy(edge)
+                budget -= self._granted[port]
+            wanted = [port.wanted(edge) for port in (*self.reads, *self.writes)]
+            following = min((cycle for cycle in wanted if cycle is not None), default=None)
+            if following is not None:
+                self.wake(max(following, edge + 1))
 
 
 class _Client:
@@ -102,9 +137,9 @@ class _Client:
 class _Port:
     """Chooses bursts of several clients by round robin: axi_burst_issue."""
 
-    def __init__(self, scheduler: Scheduler, bandwidth: Bandwidth) -> None:
+    def __init__(self, scheduler: Scheduler, memory: Memory) -> None:
         self.scheduler = scheduler
-        self.bandwidth = bandwidth
+        self.memory = memory
         self.clients: list[_Client] = []
         self.in_flight = 0
         self._turn = 0
@@ -197,12 +232,14 @@ class ReadClient(_Client):
 
 
 class ReadPort(_Port):
-    """axi_read_port with its side of the memory."""
+    """axi_read_port, and the bursts that the memory has yet to answer."""
 
-    def __init__(self, scheduler: Scheduler, bandwidth: Bandwidth) -> None:
-        super().__init__(scheduler, bandwidth)
-        self._waiting: deque[tuple[int, ReadClient, int]] = deque()  # bursts: first beat, client, beats
-        self._delivering = False
+    def __init__(self, scheduler: Scheduler, memory: Memory) -> None:
+        super().__init__(scheduler, memory)
+        memory.reads.append(self)
+        self._bursts: deque[tuple[int, ReadClient, int]] = deque()  # edge of its acceptance, client, beats
+        self._left = 0  # beats of the oldest burst, once it has begun
+        self._untold = 0
 
     def client(self) -> ReadClient:
         """A further client."""
@@ -212,26 +249,37 @@ class ReadPort(_Port):
 
     def _chosen(self, client: ReadClient, beats: int, last: bool) -> None:
         client.room -= beats
-        self._waiting.append((self.scheduler.now + 2 + LATENCY, client, beats))
-        if not self._delivering:
-            self._delivering = True
-            self.scheduler.call(self._waiting[0][0], self._deliver)
+        self._bursts.append((self.scheduler.now + 2, client, beats))
+        if len(self._bursts) == 1:
+            self._left = beats
+            self.memory.wake(self.scheduler.now + 1 + LATENCY)
 
-    def _deliver(self, _: object) -> None:
-        """The first beat of the oldest burst may come now."""
-        _, client, beats = self._waiting.popleft()
-        cycle = self.scheduler.now
-        for _ in range(beats):
-            cycle = self.bandwidth.claim(cycle) + 1
-            client.arrivals.append(cycle + 1)
-        client.delivered.notify()
-        self.scheduler.call(cycle, self._delivered)
+    def busy(self, edge: int) -> bool:
+        """Whether the memory has a burst to answer."""
+        return bool(self._bursts) and self._bursts[0][0] <= edge
 
-    def _delivered(self, _: object) -> None:
-        self._completed(None)
-        self._delivering = bool(self._waiting)
-        if self._waiting:
-            self.scheduler.call(self._waiting[0][0], self._deliver)
+    def wanted(self, edge: int) -> int | None:
+        """The next edge at which the port wants a beat."""
+        return self._bursts[0][0] + LATENCY - 1 if self._bursts else None
+
+    def beat(self, edge: int, allowed: bool) -> bool:
+        """Offer a beat in the cycle after the edge, if one is due."""
+        if not self._bursts or edge < self._bursts[0][0] + LATENCY - 1:
+            return False
+        client = self._bursts[0][1]
+        if allowed:
+            client.arrivals.append(edge + 3)
+            self._left -= 1
+            self._untold += 1
+            if not self._left:
+                self._bursts.popleft()
+                self.scheduler.call(edge + 2, self._completed)
+                if self._bursts:
+                    self._left = self._bursts[0][2]
+        if self._untold and (self._untold == NOTIFIED or not allowed or not self._bursts or self._bursts[0][1] is not client):
+            self._untold = 0
+            client.delivered.notify()
+        return allowed
 
 
 class WriteClient(_Client):
@@ -279,13 +327,13 @@ class WriteClient(_Client):
 
 
 class WritePort(_Port):
-    """axi_write_port with its side of the memory."""
+    """axi_write_port, and the bursts whose data the memory waits for."""
 
-    def __init__(self, scheduler: Scheduler, bandwidth: Bandwidth) -> None:
-        super().__init__(scheduler, bandwidth)
-        self._waiting: deque[tuple[int, WriteClient, int, bool]] = deque()  # first beat, client, beats, last of request
+    def __init__(self, scheduler: Scheduler, memory: Memory) -> None:
+        super().__init__(scheduler, memory)
+        memory.writes.append(self)
+        self._waiting: deque[tuple[int, WriteClient, int, bool]] = deque()  # edge of acceptance, client, beats, last
         self._sent = 0  # beats of the oldest burst
-        self._sending = self._starved = False
 
     def client(self) -> WriteClient:
         """A further client."""
@@ -299,43 +347,37 @@ class WritePort(_Port):
 
     def go_on(self, client: WriteClient) -> None:
         """A client knows of further data."""
-        if self._starved and self._waiting[0][1] is client:
-            self._starved = False
-            self._send(None)
-        else:
-            self.poke(self.scheduler.now)
+        self.poke(self.scheduler.now)
 
     def _room(self) -> bool:
         return len(self._waiting) < DATA_ORDER
 
     def _chosen(self, client: WriteClient, beats: int, last: bool) -> None:
-        self._waiting.append((self.scheduler.now + 3, client, beats, last))
-        if not self._sending:
-            self._sending = True
-            self.scheduler.call(self._waiting[0][0], self._send)
+        self._waiting.append((self.scheduler.now + 2, client, beats, last))
+        self.memory.wake(self.scheduler.now + 2)
 
-    def _send(self, _: object) -> None:
-        """The data channel is free for the oldest burst: send what there is of it."""
+    def busy(self, edge: int) -> bool:
+        """Whether the memory waits for data of a burst."""
+        return bool(self._waiting) and self._waiting[0][0] <= edge
+
+    def wanted(self, edge: int) -> int | None:
+        """The next edge at which the port wants to write."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def beat(self, edge: int) -> bool:
+        """Write a word in the cycle before the edge, which the memory has granted, if the client has it."""
         _, client, beats, last = self._waiting[0]
-        cycle = self.scheduler.now - 1
-        while self._sent < beats:
-            ready = client.ready()
-            if ready is None:
-                self._starved = True
-                return
-            cycle = self.bandwidth.claim(max(cycle + 1, ready + 1))
-            client.take_word(cycle)
-            self._sent += 1
-        self.scheduler.call(cycle + 1, self._next_burst)
-        self.scheduler.call(cycle + 1 + LATENCY, self._completed)
-        if last:
-            done = cycle + 1 + LATENCY
-            self.scheduler.call(done, client.finish, done)
-
-    def _next_burst(self, _: object) -> None:
-        self._waiting.popleft()
-        self._sent = 0
-        self._sending = bool(self._waiting)
-        if self._waiting:
-            self.scheduler.call(self._waiting[0][0], self._send)
-        self.poke(self.scheduler.now)
+        ready = client.ready()
+        if ready is None or ready + 1 > edge:
+            return False
+        client.take_word(edge)
+        self._sent += 1
+        if self._sent == beats:
+            self._sent = 0
+            self._waiting.popleft()
+            done = edge + 1 + LATENCY
+            self.scheduler.call(done, self._completed)
+            if last:
+                self.scheduler.call(done, client.finish, done)
+            self.poke(self.scheduler.now)
+        return True

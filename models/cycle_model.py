@@ -18,7 +18,7 @@ import numpy as np
 from gradcore.models import arithmetic, network as golden
 from gradcore.models.cycle_conv import ConvEngine
 from gradcore.models.cycle_kernel import Counter, Scheduler, Signal
-from gradcore.models.cycle_memory import Bandwidth, ReadPort, WritePort
+from gradcore.models.cycle_memory import Memory, ReadPort, WritePort
 from gradcore.models.cycle_tiles import TileLoader, TileStore, Tokens, WeightLoader, load_job, store_job
 from gradcore.models.cycle_vector import SeedUnit, VectorEngine, VectorJob
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MEMORY_BYTES_PER_SECOND = 1.6e9
 WINDOW_CYCLES = 1024
 START = 8  # cycles from the write to START to the first descriptor's request: the registers, and run_control's clear
-CHECK = {"TILE": 10, "WEIGHTS": 3, "VECTOR": 3, "SEED": 3, "END": 3}  # descriptor_check: 8 products of a TILE
+CHECK = {"TILE": 11, "WEIGHTS": 4, "VECTOR": 4, "SEED": 4, "END": 4}  # descriptor_check: 8 products of a TILE
 FINISH = 5  # from the last token to the interrupt as the bench sees it: quiet, finished, done, irq
 
 
@@ -138,9 +138,9 @@ class _Core:
     ) -> None:
         self.program, self.zeros, self.method, self.explain = program, zeros, method, explain
         scheduler = self.scheduler = Scheduler()
-        bandwidth = Bandwidth(bytes_per_1024(clock_mhz) // 8)
-        read = [ReadPort(scheduler, bandwidth), ReadPort(scheduler, bandwidth)]
-        write = [WritePort(scheduler, bandwidth), WritePort(scheduler, bandwidth)]
+        memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)
+        read = [ReadPort(scheduler, memory), ReadPort(scheduler, memory)]
+        write = [WritePort(scheduler, memory), WritePort(scheduler, memory)]
         values, tags, weights, rows = ([port.client() for port in read] for _ in range(4))
         self.fetch = read[0].client()
         vector, seed = read[1].client(), read[1].client()

@@ -209,7 +209,7 @@ class TileLoader:
         row_words = job.fields["source_columns"] * per_pixel
         cycle = self.scheduler.now
         tag_ready = cycle if not job.tags else None  # from when the block's tags are there
-        piece_free = cycle
+        piece_free = block_end = cycle - 1  # the block's last piece was taken; its last word was
         tag_word = tag_base = place = 0  # words of tags taken in all, those of the rows before, words of this half
         while place < len(costs):
             arrivals = client.arrivals[client.consumed : client.consumed + 8]
@@ -224,7 +224,9 @@ class TileLoader:
                     wanted = tag_base + last
                     if tags.consumed - tag_word + wanted >= len(tags.arrivals):
                         break
-                    piece_free = max(piece_free + job.pieces, tags.arrivals[tags.consumed - tag_word + wanted])
+                    # All pieces but the last one are gathered while the block before is used (tag_collector).
+                    arrived = tags.arrivals[tags.consumed - tag_word + wanted]
+                    piece_free = max(piece_free + job.pieces, arrived, block_end)
                     tag_ready = piece_free + 1
                     block_word = wanted
                 begin = max(cycle, arrival, tag_ready)
@@ -232,7 +234,7 @@ class TileLoader:
                 taken += 1
                 if job.tags and (channel % 4 == 3 or channel == per_pixel - 1):
                     tag_ready = None
-                    piece_free = max(piece_free, begin - 1)
+                    block_end = begin
                     if word == row_words - 1:
                         tag_base = block_word = block_word + 1
                     tags.release(block_word - tag_word)
@@ -447,12 +449,13 @@ class WeightLoader:
                 cycle = scheduler.now
                 for place in range(part):
                     cycle = 1 + max(cycle, *(client.arrivals[client.consumed + place] for client in self.clients))
-                yield cycle
+                yield cycle - 1
                 for client in self.clients:
                     client.release(part)
                 left -= part
                 for group in targets:
-                    self.engine.weight_written(group, part // 2)
+                    self.engine.weight_written(group, (left + part + 1) // 2 - (left + 1) // 2)
+                yield cycle
             cycle = scheduler.now
             for client in self.clients:
                 yield from client.take(8, scheduler.now)
