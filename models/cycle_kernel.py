@@ -51,7 +51,7 @@ class Scheduler:
     def call(self, cycle: int, function: Callable[[Any], None], argument: Any = None) -> None:
         """Call ``function(argument)`` in a cycle, which must not lie in the past."""
         self._number += 1
-        heapq.heappush(self._queue, (max(cycle, self.now), self._number, function, argument))
+        heapq.heappush(self._queue, (cycle if cycle > self.now else self.now, self._number, function, argument))
 
     def resume(self, cycle: int, process: Process) -> None:
         """Start a process, or go on with it, in a cycle."""
@@ -66,13 +66,13 @@ class Scheduler:
 
     def _step(self, process: Process) -> None:
         for wanted in process:
-            if isinstance(wanted, Signal):
-                wanted.wait(process)
-            elif wanted > self.now:
-                self.resume(wanted, process)
+            if type(wanted) is int:
+                if wanted > self.now:
+                    self.call(wanted, self._step, process)
+                    return
             else:
-                continue
-            return
+                wanted.wait(process)
+                return
 
 
 class Counter(Signal):

@@ -29,6 +29,7 @@ WINDOW = 1024  # cycles over which the memory's bandwidth is averaged
 DATA_ORDER = 3  # bursts whose addresses a write port may be ahead of its data
 
 
+NEVER = 1 << 60
 NOTIFIED = 3  # words that a client may learn of together: the first one can be taken when the last one is known
 
 
@@ -58,33 +59,41 @@ class Memory:
             self.scheduler.call(edge, self._clock, edge)
 
     def _clock(self, edge: int) -> None:
-        if edge == self._planned:
-            self._planned = None
-            history = self._history
-            for passed in range(max(self._edge + 1, edge - WINDOW), edge):
-                self._sum -= history[passed % WINDOW]
-                history[passed % WINDOW] = 0
-            self._edge = edge
-            self._sum -= history[edge % WINDOW]
-            left = self._limit - self._sum
-            before = left
-            for port in (0, 1):
-                if self._granted[port] and self.writes[port].beat(edge):
+        if edge != self._planned:
+            return
+        self._planned = None
+        history, reads, writes, granted = self._history, self.reads, self.writes, self._granted
+        for passed in range(max(self._edge + 1, edge - WINDOW), edge):
+            self._sum -= history[passed % WINDOW]
+            history[passed % WINDOW] = 0
+        self._edge = edge
+        self._sum -= history[edge % WINDOW]
+        left = before = self._limit - self._sum
+        for port in (0, 1):
+            if granted[port] and writes[port].beat(edge):
+                left -= 1
+        order = (1, 0) if edge & 2 else (0, 1)
+        for port in order:
+            if reads[port].due <= edge:
+                if left > 0:
+                    reads[port].beat(edge)
                     left -= 1
-            order = (1, 0) if edge & 2 else (0, 1)
-            for port in order:
-                left -= self.reads[port].beat(edge, left > 0)
-            history[edge % WINDOW] = before - left
-            self._sum += before - left
+                else:
+                    reads[port].tell()
+        history[edge % WINDOW] = before - left
+        self._sum += before - left
+        if writes[0].due <= edge or writes[1].due <= edge:
             budget = left + history[(edge + 1) % WINDOW]
             if edge & 1:
-                budget -= self.reads[0].busy(edge) + self.reads[1].busy(edge)
+                budget -= (reads[0].due < edge + LATENCY) + (reads[1].due < edge + LATENCY)  # accepted, not answered
             for port in order:
-                self._granted[port] = budget > 0 and self.writes[port].busy(edge)
-                budget -= self._granted[port]
-            wanted = [port.wanted(edge) for port in (*self.reads, *self.writes)]
-            following = min((cycle for cycle in wanted if cycle is not None), default=None)
-            if following is not None:
+                granted[port] = budget > 0 and writes[port].due <= edge
+                budget -= granted[port]
+            self.wake(edge + 1)
+        else:
+            granted[0] = granted[1] = False
+            following = min(reads[0].due, reads[1].due, writes[0].due, writes[1].due)
+            if following < NEVER:
                 self.wake(max(following, edge + 1))
 
 
@@ -159,7 +168,7 @@ class _Port:
         self._planned = None
         now = self.scheduler.now
         if self.in_flight >= OUTSTANDING or not self._room():
-            return
+            return  # looked at again when a burst is completed
         later = None
         for step in range(len(self.clients)):
             client = self.clients[(self._turn + step) % len(self.clients)]
@@ -211,7 +220,7 @@ class ReadClient(_Client):
         """Words were taken out of the FIFO now."""
         self.consumed += words
         self.room += words
-        if self.offer is not None:
+        if self.offer is not None and self.room >= BURST:
             self.port.poke(self.scheduler.now + 1)
 
     def take(self, words: int, start: int, chunk: int = 8) -> Generator[int | Signal, None, int]:
@@ -237,7 +246,8 @@ class ReadPort(_Port):
     def __init__(self, scheduler: Scheduler, memory: Memory) -> None:
         super().__init__(scheduler, memory)
         memory.reads.append(self)
-        self._bursts: deque[tuple[int, ReadClient, int]] = deque()  # edge of its acceptance, client, beats
+        self.due = NEVER  # edge at which the oldest burst has its next beat
+        self._bursts: deque[tuple[int, ReadClient, int]] = deque()  # edge of the first beat, client, beats
         self._left = 0  # beats of the oldest burst, once it has begun
         self._untold = 0
 
@@ -249,37 +259,32 @@ class ReadPort(_Port):
 
     def _chosen(self, client: ReadClient, beats: int, last: bool) -> None:
         client.room -= beats
-        self._bursts.append((self.scheduler.now + 2, client, beats))
+        due = self.scheduler.now + 1 + LATENCY
+        self._bursts.append((due, client, beats))
         if len(self._bursts) == 1:
-            self._left = beats
-            self.memory.wake(self.scheduler.now + 1 + LATENCY)
+            self._left, self.due = beats, due
+            self.memory.wake(due)
 
-    def busy(self, edge: int) -> bool:
-        """Whether the memory has a burst to answer."""
-        return bool(self._bursts) and self._bursts[0][0] <= edge
-
-    def wanted(self, edge: int) -> int | None:
-        """The next edge at which the port wants a beat."""
-        return self._bursts[0][0] + LATENCY - 1 if self._bursts else None
-
-    def beat(self, edge: int, allowed: bool) -> bool:
-        """Offer a beat in the cycle after the edge, if one is due."""
-        if not self._bursts or edge < self._bursts[0][0] + LATENCY - 1:
-            return False
+    def beat(self, edge: int) -> None:
+        """Offer a beat in the cycle after the edge."""
         client = self._bursts[0][1]
-        if allowed:
-            client.arrivals.append(edge + 3)
-            self._left -= 1
-            self._untold += 1
-            if not self._left:
-                self._bursts.popleft()
-                self.scheduler.call(edge + 2, self._completed)
-                if self._bursts:
-                    self._left = self._bursts[0][2]
-        if self._untold and (self._untold == NOTIFIED or not allowed or not self._bursts or self._bursts[0][1] is not client):
+        client.arrivals.append(edge + 3)
+        self._left -= 1
+        self._untold += 1
+        if not self._left:
+            self.tell()
+            self._bursts.popleft()
+            self.scheduler.call(edge + 2, self._completed)
+            self.due = self._bursts[0][0] if self._bursts else NEVER
+            self._left = self._bursts[0][2] if self._bursts else 0
+        elif self._untold == NOTIFIED:
+            self.tell()
+
+    def tell(self) -> None:
+        """Let the client know of its new words."""
+        if self._untold:
             self._untold = 0
-            client.delivered.notify()
-        return allowed
+            self._bursts[0][1].delivered.notify()
 
 
 class WriteClient(_Client):
@@ -332,6 +337,7 @@ class WritePort(_Port):
     def __init__(self, scheduler: Scheduler, memory: Memory) -> None:
         super().__init__(scheduler, memory)
         memory.writes.append(self)
+        self.due = NEVER  # edge from which the memory waits for data
         self._waiting: deque[tuple[int, WriteClient, int, bool]] = deque()  # edge of acceptance, client, beats, last
         self._sent = 0  # beats of the oldest burst
 
@@ -353,16 +359,11 @@ class WritePort(_Port):
         return len(self._waiting) < DATA_ORDER
 
     def _chosen(self, client: WriteClient, beats: int, last: bool) -> None:
-        self._waiting.append((self.scheduler.now + 2, client, beats, last))
-        self.memory.wake(self.scheduler.now + 2)
-
-    def busy(self, edge: int) -> bool:
-        """Whether the memory waits for data of a burst."""
-        return bool(self._waiting) and self._waiting[0][0] <= edge
-
-    def wanted(self, edge: int) -> int | None:
-        """The next edge at which the port wants to write."""
-        return self._waiting[0][0] if self._waiting else None
+        accepted = self.scheduler.now + 2
+        self._waiting.append((accepted, client, beats, last))
+        if len(self._waiting) == 1:
+            self.due = accepted
+            self.memory.wake(accepted)
 
     def beat(self, edge: int) -> bool:
         """Write a word in the cycle before the edge, which the memory has granted, if the client has it."""
@@ -375,6 +376,7 @@ class WritePort(_Port):
         if self._sent == beats:
             self._sent = 0
             self._waiting.popleft()
+            self.due = self._waiting[0][0] if self._waiting else NEVER
             done = edge + 1 + LATENCY
             self.scheduler.call(done, self._completed)
             if last:
