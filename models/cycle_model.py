@@ -49,11 +49,17 @@ class PassZeros:
 
 @dataclass(frozen=True)
 class LayerPrediction:
-    """Predicted cycles of one layer in one direction, counted as ``gradcore.backends.LayerCycles`` does."""
+    """Predicted cycles of one layer in one direction.
+
+    Attributes:
+        cycles: from the end of the layer before to its own end, as ``gradcore.backends.LayerCycles`` counts.
+        span: from the start of its first job to its own end. Layers overlap, so spans add up to more than the total.
+    """
 
     layer: str
     direction: str
     cycles: int
+    span: int
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,8 @@ class _Core:
         self.seed = SeedUnit(scheduler, self.tokens, seed, write[0].client())
         self.store.stored = self._tile_stored
         self.vectors.done = self.seed.done = self._vector_done
+        self.loader.began = self.vectors.began = self.seed.began = self._began
+        self.starts: dict[int, int] = {}
         self.stamps: dict[int, int] = {}
         self._tile_layers: list[tuple[int, bool]] = []
         self._pushed = {"TILE": 0, "VECTOR": 0, "WEIGHTS": 0}
@@ -169,7 +177,8 @@ class _Core:
             stamp = self._end if info is finished[-1] else self.stamps[info.identifier]
             name = info.name.removesuffix("_backward") if info.direction == "backward" else info.name
             direction = "forward" if info.direction == "forward" else "backward"
-            layers.append(LayerPrediction(name, direction, stamp - before))
+            span = stamp - self.starts[info.identifier]
+            layers.append(LayerPrediction(name, direction, stamp - before, span))
             before = stamp
         return Prediction(self._end, tuple(layers))
 
@@ -246,7 +255,10 @@ class _Core:
         used = np.pad(source, ((0, 0), (0, 0), (0, region.padded_channels - region.channels))).reshape(-1)
         return VectorJob(job, used, bool(job["tags"] and job["load_relu"] and self.method != "deconvnet"))
 
-    # ---- finished jobs -------------------------------------------------------------------------------------
+    # ---- jobs that begin, and finished ones --------------------------------------------------------------------
+
+    def _began(self, layer: int) -> None:
+        self.starts.setdefault(layer, self.scheduler.now)
 
     def _tile_stored(self, number: int, cycle: int) -> None:
         self.tokens.stored.add_at(cycle + 1)

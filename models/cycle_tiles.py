@@ -126,6 +126,7 @@ class TileLoader:
         self.scheduler, self.engine, self.tokens = scheduler, engine, tokens
         self.values, self.tags = values, tags
         self.queue = JobQueue(scheduler)
+        self.began = lambda layer: None
         self._taken = Counter(scheduler)  # tiles that the halves have begun
         self._loaded = Counter(scheduler, 0)  # tiles that they have finished
         scheduler.resume(0, self.run())
@@ -146,6 +147,7 @@ class TileLoader:
             while self.engine.computed.value < number - 1:
                 yield self.engine.computed
             yield scheduler.now + 1  # started
+            self.began(job.fields["layer"])
             waits = [Counter(scheduler), Counter(scheduler)]
             for half in (0, 1):
                 scheduler.resume(scheduler.now + 1, self._requests(job, half, waits[half]))

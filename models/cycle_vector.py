@@ -173,6 +173,7 @@ class VectorEngine:
         self.queue = JobQueue(scheduler)
         self.halves = [VectorHalf(self, half, rows[half], writes[half]) for half in (0, 1)]
         self._inside = Counter(scheduler)
+        self.began = lambda layer: None
         self.done = lambda job, cycle: None
         scheduler.resume(0, self.run())
 
@@ -187,6 +188,7 @@ class VectorEngine:
             while self._inside.value >= JOBS:
                 yield self._inside
             self._inside.add()
+            self.began(job.fields["layer"])
             self.queue.pop()
             scheduler.resume(scheduler.now + 2, self._requests(job))
             yield from self._entries(job)
@@ -255,6 +257,7 @@ class SeedUnit:
         writes.data = self._data
         writes.finish = self._answered
         self._answers = Counter(scheduler)
+        self.began = lambda layer: None
         self.done = lambda job, cycle: None
         scheduler.resume(0, self.run())
 
@@ -267,6 +270,7 @@ class SeedUnit:
                 yield self.tokens.stored
             while self.tokens.vectors.value < fields["wait_vectors"]:
                 yield self.tokens.vectors
+            self.began(fields["layer"])
             self.queue.pop()
             words = fields["words_per_pixel"] * fields["pixels"]
             yield scheduler.now + 2 + fields["pixels"].bit_length()  # COUNT: a bit of `pixels` a cycle
