@@ -32,6 +32,7 @@ class RtlBackend:
     Attributes:
         notes: what a user should know of the network.
         macs: multipliers of the simulated hardware: conv groups and vector engine.
+        quantised: the network as it is compiled.
         program: the compiled network; its memory starts at address 0 of the simulated memory.
     """
 
@@ -46,10 +47,10 @@ class RtlBackend:
         progress: Progress = silent,
     ) -> None:
         config = preset_hardware(preset)
-        quantised = quantise(network)
-        self.notes = quantised.notes
+        self.quantised = quantise(network)
+        self.notes = self.quantised.notes
         self.macs = config.groups * 2 * config.lanes + VECTOR_MACS
-        self.program: Program = compile_quantised(quantised, config, base=0)
+        self.program: Program = compile_quantised(self.quantised, config, base=0)
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2

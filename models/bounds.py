@@ -86,7 +86,7 @@ def layer_bounds(
         outputs = int(np.prod(network.shapes[position + 1]))
         moved = VALUE_BYTES * (zeros[position].source.size + weights + outputs) + BIAS_BYTES * layer.out_channels
         if layer.relu or layer.pool:
-            moved += outputs * _tag_bits(layer) / 8
+            moved += outputs * (1 + 2 * layer.pool) / 8  # mask, index of the winner
         add(layer.name, "forward", layer.kind, macs, moved)
     logits = int(np.prod(network.shapes[-1]))
     add("seed", "backward", "seed", 0, VALUE_BYTES * logits * (1 + explain))
@@ -94,8 +94,8 @@ def layer_bounds(
         layer, passed = network.layers[position], zeros[2 * count - 1 - position]
         macs, weights = _work(layer, passed, network.shapes[position], backward=True)
         moved = VALUE_BYTES * (passed.source.size + weights + int(np.prod(network.shapes[position])))
-        reads_mask = layer.relu and method != "deconvnet"
-        moved += passed.source.size * ((reads_mask or layer.pool) * _tag_bits(layer) - (layer.pool and not reads_mask)) / 8
+        bits = (layer.relu and method != "deconvnet") + 2 * layer.pool  # mask, index of the winner
+        moved += passed.source.size * bits / 8
         add(layer.name, "backward", layer.kind, macs, moved)
     return result
 
@@ -106,11 +106,6 @@ def sparse_bound(bounds: Sequence[LayerBound]) -> float:
     Of a fully connected layer that is the bytes of its non-zero inputs' weights at 16 bytes a cycle.
     """
     return sum(bound.mac_cycles for bound in bounds)
-
-
-def _tag_bits(layer: QuantisedLayer) -> int:
-    """Bits that the backward pass needs for an output of a layer: mask, and index of the winner."""
-    return 3 if layer.pool else 1
 
 
 def _work(

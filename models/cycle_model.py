@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcore.models import arithmetic, network as golden
+from gradcore.models import arithmetic
+from gradcore.models import network as golden
 from gradcore.models.cycle_conv import ConvEngine
 from gradcore.models.cycle_kernel import Counter, Scheduler, Signal
 from gradcore.models.cycle_memory import Memory, ReadPort, WritePort
