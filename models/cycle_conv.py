@@ -57,7 +57,7 @@ class OutputSide:
         self._requests |= 1 << number
         if not self._ticking:
             self._ticking = True
-            self.scheduler.call(self.scheduler.now, self._tick)
+            self.scheduler.call_last(self.scheduler.now, self._tick)
 
     def _tick(self, _: object) -> None:
         requests, granted = self._requests, self._grant
@@ -69,7 +69,7 @@ class OutputSide:
         if requests >> granted & 1:
             self._requests &= ~(1 << granted)
             self.streams[granted].taken()
-        self.scheduler.call(self.scheduler.now + 1, self._tick)
+        self.scheduler.call_last(self.scheduler.now + 1, self._tick)
 
 
 class Stream:

@@ -33,6 +33,7 @@ class Signal:
                 self.scheduler.resume(self.scheduler.now, process)
 
 
+LAST = 1 << 60  # more than the number of any call
 Process = Generator["int | Signal", None, None]
 
 
@@ -47,6 +48,11 @@ class Scheduler:
         self.now = 0
         self._queue: list[tuple[int, int, Callable[[Any], None], Any]] = []
         self._number = 0
+
+    def call_last(self, cycle: int, function: Callable[[Any], None], argument: Any = None) -> None:
+        """As ``call``, but after all calls and processes of that cycle."""
+        self._number += 1
+        heapq.heappush(self._queue, (max(cycle, self.now), LAST + self._number, function, argument))
 
     def call(self, cycle: int, function: Callable[[Any], None], argument: Any = None) -> None:
         """Call ``function(argument)`` in a cycle, which must not lie in the past."""
