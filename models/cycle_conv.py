@@ -18,6 +18,8 @@ Wait = Generator["int | Signal", None, None]
 LANES = 16  # issues a pixel at least; results leave one lane a cycle
 TAPS_AHEAD = 14  # taps that the scanner may be ahead: it stops at 11 in the FIFO, three more are on their way
 FIRST_WORD = 15  # cycles from the end of a pixel's issues to its first word: 8 to the lanes' sums, 3 stages, 4 values
+DESCRIBED = 16  # units of a stream whose first sum has not been taken
+FIRST_LANE = 8  # cycles from the end of a pixel's issues to its first sum
 TRANSFERS = 8  # places of a stream's transfer FIFO
 WORDS = 4  # words of a unit
 
@@ -88,6 +90,7 @@ class Stream:
         self._ready = 0  # cycle from which the issuer holds the next tap
         self._taps = 0
         self._taken = [0] * TAPS_AHEAD  # when the last taps were taken by the issuer
+        self._described: deque[int] = deque()  # when units' first sums are taken, in cycles that are not frozen
         self._transfers: deque[tuple[OutputSide, TileProgress | None]] = deque()  # those in the FIFO
         self._full_since: int | None = None
         self._resumed = Signal(scheduler)
@@ -107,11 +110,16 @@ class Stream:
         if self._full_since is None:
             self.freeze(rows)
 
-    @property
     def takes_unit(self) -> bool:
-        """Whether the scanner can take a unit now."""
+        """Whether the stream can take a unit now."""
+        now = self.scheduler.now
         stuck = self._full_since is not None and self._held_back and self.free > self._full_since
-        return self.free <= self.scheduler.now and not stuck
+        if self.free > now or stuck:
+            return False
+        thawed = (now if self._full_since is None else self._full_since) - self.frozen
+        while self._described and self._described[0] < thawed:
+            self._described.popleft()
+        return len(self._described) < DESCRIBED
 
     def scan(self, pixels: list[list[int]]) -> int:
         """Take a unit now; returns the cycle after its last issue, counted in cycles in which the stream is not frozen."""
@@ -132,6 +140,8 @@ class Stream:
             first = loaded if first is None else first
             self._ready = max(self._ready, first + LANES)
             step += 1  # from pixel to pixel
+            if taps is pixels[0]:
+                self._described.append(self._ready + FIRST_LANE - self.frozen)
         self.free = step + 1
         return self._ready - self.frozen
 
@@ -247,9 +257,9 @@ class Group:
             for column in range((own - row) % copies, tile.unit_columns, copies):
                 while True:
                     choice = self._prefer
-                    if not streams[choice].takes_unit:
+                    if not streams[choice].takes_unit():
                         choice = 1 - choice
-                    if streams[choice].takes_unit:
+                    if streams[choice].takes_unit():
                         break
                     yield max(scheduler.now + 1, min(stream.free for stream in streams))
                 self._prefer = 1 - choice

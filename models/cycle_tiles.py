@@ -128,7 +128,8 @@ class TileLoader:
         self.queue = JobQueue(scheduler)
         self.began = lambda layer: None
         self._taken = Counter(scheduler)  # tiles that the halves have begun
-        self._loaded = Counter(scheduler, 0)  # tiles that they have finished
+        self._loaded = Counter(scheduler)  # tiles that they have finished
+        self._first_word: int | None = None  # when the first word of the tile was taken
         scheduler.resume(0, self.run())
 
     def run(self) -> Wait:
@@ -190,6 +191,7 @@ class TileLoader:
             yield self._loaded
         self._taken.add_at(scheduler.now + 1)
         start = scheduler.now + 2
+        self._first_word = None
         ends = [Counter(scheduler), Counter(scheduler)]
         for half in (0, 1):
             scheduler.resume(start, self._half(job, half, ends[half]))
@@ -197,7 +199,7 @@ class TileLoader:
             while not end.value:
                 yield end
         # The last value's count passes squeezer, queue and FIFO; halves share one count write a cycle.
-        finished = max(scheduler.now + 3 + job.last_counts - 1, start + job.counts + 3)
+        finished = max(scheduler.now + 3 + job.last_counts - 1, (self._first_word or start) + job.counts + 3)
         yield finished
         self.engine.loaded.add_at(finished + 3)
         yield finished + 1
@@ -232,6 +234,8 @@ class TileLoader:
                     tag_ready = piece_free + 1
                     block_word = wanted
                 begin = max(cycle, arrival, tag_ready)
+                if self._first_word is None:
+                    self._first_word = begin
                 cycle = begin + costs[place + taken]
                 taken += 1
                 if job.tags and (channel % 4 == 3 or channel == per_pixel - 1):
