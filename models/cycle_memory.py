@@ -151,6 +151,7 @@ class _Port:
         self.memory = memory
         self.clients: list[_Client] = []
         self.in_flight = 0
+        self.beats = 0  # of all bursts so far
         self._turn = 0
         self._next_choice = 0
         self._planned: int | None = None
@@ -180,7 +181,9 @@ class _Port:
                 self._turn = (self._turn + step + 1) % len(self.clients)
                 self._next_choice = now + 1
                 self.in_flight += 1
-                self._chosen(client, *client.take_burst())
+                beats, last = client.take_burst()
+                self.beats += beats
+                self._chosen(client, beats, last)
                 self.poke(now + 1)
                 return
         if later is not None:

@@ -65,10 +65,12 @@ class LayerPrediction:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted cycles of a run: total, and each layer's in the order of the program."""
+    """Predicted cycles of a run: total, and each layer's in the order of the program; and the bytes on the buses."""
 
     total: int
     layers: tuple[LayerPrediction, ...]
+    bytes_read: int
+    bytes_written: int
 
     @property
     def forward(self) -> int:
@@ -145,7 +147,7 @@ class _Core:
     ) -> None:
         self.program, self.zeros, self.method, self.explain = program, zeros, method, explain
         scheduler = self.scheduler = Scheduler()
-        memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)
+        memory = self.memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)
         read = [ReadPort(scheduler, memory), ReadPort(scheduler, memory)]
         write = [WritePort(scheduler, memory), WritePort(scheduler, memory)]
         values, tags, weights, rows = ([port.client() for port in read] for _ in range(4))
@@ -181,7 +183,8 @@ class _Core:
             span = stamp - self.starts[info.identifier]
             layers.append(LayerPrediction(name, direction, stamp - before, span))
             before = stamp
-        return Prediction(self._end, tuple(layers))
+        read, written = (8 * sum(port.beats for port in ports) for ports in (self.memory.reads, self.memory.writes))
+        return Prediction(self._end, tuple(layers), read, written)
 
     # ---- sequencer -----------------------------------------------------------------------------------------
 
