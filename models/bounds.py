@@ -108,9 +108,7 @@ def sparse_bound(bounds: Sequence[LayerBound]) -> float:
     return sum(bound.mac_cycles for bound in bounds)
 
 
-def _work(
-    layer: QuantisedLayer, zeros: PassZeros, shape: tuple[int, int, int], *, backward: bool
-) -> tuple[int, int]:
+def _work(layer: QuantisedLayer, zeros: PassZeros, shape: tuple[int, int, int], *, backward: bool) -> tuple[int, int]:
     """(useful MACs, weights that must be read) of a layer; ``shape`` (H, W, C) of its input in the forward pass."""
     outputs = layer.in_channels if backward else layer.out_channels
     if layer.kind == "fc":

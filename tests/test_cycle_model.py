@@ -40,7 +40,9 @@ def wrong(predictions: list[cycle_model.Prediction], runs: list[Run]) -> list[st
 class Measured:
     """Pictures run by the Verilog with all methods and, the first one, without; and what the model needs of them."""
 
-    def __init__(self, network: Network, pictures: list[np.ndarray], preset: str = "full", clock: float = 100.0) -> None:
+    def __init__(
+        self, network: Network, pictures: list[np.ndarray], preset: str = "full", clock: float = 100.0
+    ) -> None:
         backend = RtlBackend(network, preset=preset, clock_mhz=clock)
         self.clock, self.program, quantised = clock, backend.program, backend.quantised
         self.runs, self.inference = backend.run(pictures, METHODS), backend.infer(pictures[:1])
