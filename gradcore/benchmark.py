@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the simulated Verilog: clock cycles, MACs, memory traffic, as means over real pictures."""
+"""Measure the simulated Verilog: clock cycles, MACs, memory traffic, as means over real pictures.
+
+Beside what is measured stand what the cycle model predicts, and the bounds of the machine: how few cycles a layer could
+take (``models/cycle_model.py``, ``models/bounds.py``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +16,8 @@ import numpy as np
 
 from gradcore.backends import METHODS, Run, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
+from gradcore.models.bounds import LayerBound, layer_bounds, sparse_bound
+from gradcore.models.cycle_model import Prediction, bytes_per_1024, predict, zeros_of
 from gradcore.picture import load_picture, skimage_folder
 from gradcore.progress import Progress, silent
 
@@ -18,7 +25,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gradcore.network import Network
+    from gradcore.rtl_backend import RtlBackend
 
+INFERENCE = "inference"
+_BATCH = 16
 PICTURES = (
     "astronaut.png",
     "chelsea.png",
@@ -52,10 +62,19 @@ def bench(
 
     Returns:
         A dictionary with ``images``, ``pictures`` (where they come from), ``network``, ``preset``, ``simulator``,
-        ``clock_mhz``, ``macs`` (multipliers in hardware) and ``methods``; for each method ``cycles_total``,
-        ``cycles_forward``, ``cycles_backward``, ``layers`` (a list of layer, pass, cycles), ``macs_dense``,
-        ``macs_issued``, ``mac_utilisation`` (issued MACs over MAC-cycles), ``bytes_read``, ``bytes_written``,
-        ``latency_ms``.
+        ``clock_mhz``, ``macs`` (multipliers in hardware), ``memory_bytes`` (that memory gives in a cycle),
+        ``inference`` and ``methods``.
+
+        ``inference`` and each of ``methods`` have ``cycles_total``, ``layers``, ``macs_dense``, ``macs_issued``,
+        ``mac_utilisation`` (issued MACs over MAC-cycles), ``bytes_read``, ``bytes_written``, ``latency_ms``,
+        ``predicted_cycles``, ``sparse_bound`` (cycles, see ``gradcore.models.bounds``) and ``over_sparse_bound`` (total
+        over bound); a method also ``cycles_forward``, ``cycles_backward`` and ``attribution``: the ``cycles`` that it
+        adds to inference alone, and ``over_inference``, their ratio.
+
+        A layer has ``layer``, ``pass``, ``cycles``, ``predicted_cycles``, ``bound_cycles``, ``bound`` ('macs' or
+        'bytes': what bounds it), ``sparse_bound`` (its part of the total's), ``macs`` (useful ones), ``bytes`` (that it
+        must move) and ``span_cycles`` (predicted, from its first job's start to its end: layers overlap, so a layer's
+        cycles may be fewer than its bound, its span may not).
 
     Raises:
         GradCoreError: anything that a user can put right.
@@ -85,11 +104,53 @@ def bench(
         "simulator": simulator,
         "clock_mhz": clock_mhz,
         "macs": backend.macs,
-        "methods": {},
+        "memory_bytes": bytes_per_1024(clock_mhz) / 1024,
     }
-    for method, runs in backend.run(pictures, chosen, progress=progress).items():
-        report["methods"][method] = _means(runs, 2 * loaded.macs, backend.macs, clock_mhz)
+    runs = backend.run(pictures, chosen, progress=progress)
+    inference = backend.infer(pictures, progress)
+    analyses = _analyse(backend, pictures, chosen, clock_mhz, progress)
+    report["inference"] = _means(inference, analyses[INFERENCE], loaded.macs, backend.macs, clock_mhz)
+    report["methods"] = {}
+    for method in chosen:
+        values = _means(runs[method], analyses[method], 2 * loaded.macs, backend.macs, clock_mhz)
+        added = values["cycles_total"] - report["inference"]["cycles_total"]
+        report["methods"][method] = {
+            **values,
+            "cycles_forward": float(np.mean([run.cycles.forward for run in runs[method]])),
+            "cycles_backward": float(np.mean([run.cycles.backward for run in runs[method]])),
+            "attribution": {"cycles": added, "over_inference": added / report["inference"]["cycles_total"]},
+        }
     return report
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """What is known of one picture's run without the Verilog."""
+
+    prediction: Prediction
+    bounds: list[LayerBound]
+
+
+def _analyse(
+    backend: RtlBackend, pictures: Sequence[np.ndarray], methods: Sequence[str], clock_mhz: float, progress: Progress
+) -> dict[str, list[_Analysis]]:
+    """Predictions and bounds of each picture, for each method and for inference alone."""
+    network, program = backend.quantised, backend.program
+    result: dict[str, list[_Analysis]] = {name: [] for name in (*methods, INFERENCE)}
+    total = len(pictures) * len(result)
+    for start in range(0, len(pictures), _BATCH):
+        batch = np.stack([network.quantise_image(picture) for picture in pictures[start : start + _BATCH]])
+        for number, zeros in enumerate(zeros_of(network, batch, methods), start):
+            for position, name in enumerate(result):
+                progress("predicting the cycles", number * len(result) + position, total)
+                explain = name != INFERENCE
+                passes, method = (zeros[name], name) if explain else (zeros[methods[0]], "saliency")
+                prediction = predict(program, passes, method, clock_mhz=clock_mhz, explain=explain)
+                groups = program.hardware.groups
+                bounds = layer_bounds(network, passes, method, groups=groups, clock_mhz=clock_mhz, explain=explain)
+                result[name].append(_Analysis(prediction, bounds))
+    progress("predicting the cycles", total, total)
+    return result
 
 
 def cut_pictures(count: int, input_shape: tuple[int, int, int]) -> tuple[list[np.ndarray], str]:
@@ -124,7 +185,7 @@ def dataset_pictures(path: str | Path, count: int, input_shape: tuple[int, int, 
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
-    """The report as tables for people."""
+    """The report as tables for people: totals, then the layers of each method."""
     from rich.table import Table
 
     table = Table(
@@ -132,60 +193,84 @@ def tables(report: dict[str, Any]) -> list[Table]:
         f"{report['clock_mhz']:g} MHz: means",
         title_justify="left",
     )
-    table.add_column("")
-    for method in report["methods"]:
-        table.add_column(method, justify="right")
-    columns = list(report["methods"].values())
-    rows = [
-        ("cycles", "cycles_total", "{:,.0f}"),
-        ("  forward", "cycles_forward", "{:,.0f}"),
-        ("  backward", "cycles_backward", "{:,.0f}"),
-    ]
-    for label, key, form in rows:
-        table.add_row(label, *(form.format(column[key]) for column in columns))
-    table.add_section()
-    for position, layer in enumerate(columns[0]["layers"]):
-        table.add_row(
-            f"{layer['layer']} {layer['pass']}", *(f"{column['layers'][position]['cycles']:,.0f}" for column in columns)
+    for heading in ("", INFERENCE, *report["methods"]):
+        table.add_column(heading, justify="right" if heading else "left")
+    columns = [report["inference"], *report["methods"].values()]
+    sections = (
+        (("cycles", "cycles_total", "{:,.0f}"), ("  forward", "cycles_forward", "{:,.0f}")),
+        (("  backward", "cycles_backward", "{:,.0f}"), ("  predicted", "predicted_cycles", "{:,.0f}")),
+        (("sparse bound", "sparse_bound", "{:,.0f}"), ("cycles / sparse bound", "over_sparse_bound", "{:.3f}")),
+        (("milliseconds", "latency_ms", "{:.3f}"),),
+        (("MACs, dense", "macs_dense", "{:,.0f}"), ("MACs issued", "macs_issued", "{:,.0f}")),
+        (("MAC utilisation", "mac_utilisation", "{:.1%}"),),
+        (("bytes read", "bytes_read", "{:,.0f}"), ("bytes written", "bytes_written", "{:,.0f}")),
+    )
+    for label, key, form in (row for section in sections for row in section):
+        table.add_row(label, *(form.format(column[key]) if key in column else "" for column in columns))
+        if key == "predicted_cycles":
+            for label, key, form in (
+                ("added by attribution", "cycles", "{:,.0f}"),
+                ("added / inference", "over_inference", "{:.1%}"),
+            ):
+                added = [column.get("attribution") for column in columns]
+                table.add_row(label, *("" if one is None else form.format(one[key]) for one in added))
+    return [table, *(_layer_table(name, values, Table) for name, values in report["methods"].items())]
+
+
+def _layer_table(method: str, values: dict[str, Any], table_class: type[Table]) -> Table:
+    """Cycles of each layer: measured, predicted, and the bound."""
+    table = table_class(
+        title=f"{method}: cycles of each layer",
+        title_justify="left",
+        caption="Counted from the end of the layer before. Layers overlap: so one may take fewer than its bound.",
+        caption_justify="left",
+    )
+    for heading in ("layer", "pass", "measured", "predicted", "bound", "measured / bound", "bound by"):
+        table.add_column(heading, justify="left" if heading in ("layer", "pass", "bound by") else "right")
+    for one in values["layers"]:
+        numbers = [f"{one[key]:,.0f}" for key in ("cycles", "predicted_cycles", "bound_cycles")]
+        ratio = f"{one['cycles'] / one['bound_cycles']:.2f}"
+        table.add_row(one["layer"], one["pass"], *numbers, ratio, {"macs": "MACs"}.get(one["bound"], one["bound"]))
+    return table
+
+
+def _means(
+    runs: Sequence[Run], analyses: Sequence[_Analysis], macs_dense: int, macs: int, clock_mhz: float
+) -> dict[str, Any]:
+    def mean(values: Iterable[float]) -> float:
+        return float(np.mean(list(values)))
+
+    total = mean(run.cycles.total for run in runs)
+    issued = mean(run.counters["macs_issued"] for run in runs)
+    bound = mean(sparse_bound(one.bounds) for one in analyses)
+    layers = []
+    for position, one in enumerate(runs[0].cycles.layers):
+        bounds = [analysis.bounds[position] for analysis in analyses]
+        predicted = [analysis.prediction.layers[position] for analysis in analyses]
+        layers.append(
+            {
+                "layer": one.layer,
+                "pass": one.direction,
+                "cycles": mean(run.cycles.layers[position].cycles for run in runs),
+                "predicted_cycles": mean(layer.cycles for layer in predicted),
+                "bound_cycles": mean(layer.cycles for layer in bounds),
+                "bound": max(("macs", "bytes"), key=[layer.limit for layer in bounds].count),
+                "sparse_bound": mean(layer.mac_cycles for layer in bounds),
+                "macs": mean(layer.macs for layer in bounds),
+                "bytes": mean(layer.bytes for layer in bounds),
+                "span_cycles": mean(layer.span for layer in predicted),
+            }
         )
-    table.add_section()
-    rows = [
-        ("milliseconds", "latency_ms", "{:.3f}"),
-        ("MACs, dense", "macs_dense", "{:,.0f}"),
-        ("MACs issued", "macs_issued", "{:,.0f}"),
-        ("MAC utilisation", "mac_utilisation", "{:.1%}"),
-        ("bytes read", "bytes_read", "{:,.0f}"),
-        ("bytes written", "bytes_written", "{:,.0f}"),
-    ]
-    for label, key, form in rows:
-        table.add_row(label, *(form.format(column[key]) for column in columns))
-    return [table]
-
-
-def _means(runs: Sequence[Run], macs_dense: int, macs: int, clock_mhz: float) -> dict[str, Any]:
-    def mean(values: Sequence[float]) -> float:
-        return float(np.mean(values))
-
-    total = mean([run.cycles.total for run in runs])
-    issued = mean([run.counters["macs_issued"] for run in runs])
-    first = runs[0].cycles.layers
-    layers = [
-        {
-            "layer": one.layer,
-            "pass": one.direction,
-            "cycles": mean([run.cycles.layers[position].cycles for run in runs]),
-        }
-        for position, one in enumerate(first)
-    ]
     return {
         "cycles_total": total,
-        "cycles_forward": mean([run.cycles.forward for run in runs]),
-        "cycles_backward": mean([run.cycles.backward for run in runs]),
         "layers": layers,
         "macs_dense": macs_dense,
         "macs_issued": issued,
         "mac_utilisation": issued / (total * macs),
         "latency_ms": total / (clock_mhz * 1e3),
-        "bytes_read": mean([run.counters["bytes_read"] for run in runs]),
-        "bytes_written": mean([run.counters["bytes_written"] for run in runs]),
+        "bytes_read": mean(run.counters["bytes_read"] for run in runs),
+        "bytes_written": mean(run.counters["bytes_written"] for run in runs),
+        "predicted_cycles": mean(one.prediction.total for one in analyses),
+        "sparse_bound": bound,
+        "over_sparse_bound": total / bound,
     }

@@ -214,12 +214,23 @@ def bench(
     clock: ClockOption = 100.0,
     simulator: SimulatorOption = "verilator",
     preset: PresetOption = "full",
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture",
+            metavar="FILE.png",
+            show_default=False,
+            help="Draw the layers' cycles and the roofline (PNG, PDF, SVG ...).",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure clock cycles, MACs and memory traffic of the simulated Verilog, as means over pictures."""
-    from gradcore import benchmark
+    """Measure cycles, MACs and memory traffic of the simulated Verilog, beside prediction and bounds; means."""
+    from gradcore import benchmark, performance_plot
     from gradcore.progress import ProgressDisplay
 
+    if picture is not None:
+        performance_plot.check_file(picture)
     with ProgressDisplay() as progress:
         report = benchmark.bench(
             images,
@@ -231,7 +242,15 @@ def bench(
             preset=preset,
             progress=progress,
         )
-    _print_json(report) if as_json else _print_tables(benchmark.tables(report))
+    if picture is not None:
+        performance_plot.draw(report, picture)
+        report["files"] = {"picture": str(picture)}
+    if as_json:
+        _print_json(report)
+    else:
+        _print_tables(benchmark.tables(report))
+        if picture is not None:
+            print(f"picture: {picture}")
 
 
 @app.command(name="eval")

@@ -23,7 +23,7 @@ from gradcore.simulator import MEMORY_BYTES, Simulator
 VECTOR_MACS = 8
 WATCHDOG_CYCLES = 1_000_000
 _COUNTERS = ("MACS_ISSUED", "ZEROS_SKIPPED", "BYTES_READ", "BYTES_WRITTEN")
-_START = hardware.CONTROL_START | hardware.CONTROL_EXPLAIN | hardware.CONTROL_INTERRUPT_ENABLE
+_START = hardware.CONTROL_START | hardware.CONTROL_INTERRUPT_ENABLE
 
 
 class RtlBackend:
@@ -32,6 +32,7 @@ class RtlBackend:
     Attributes:
         notes: what a user should know of the network.
         macs: multipliers of the simulated hardware: conv groups and vector engine.
+        quantised: the network as it is compiled.
         program: the compiled network; its memory starts at address 0 of the simulated memory.
     """
 
@@ -46,10 +47,10 @@ class RtlBackend:
         progress: Progress = silent,
     ) -> None:
         config = preset_hardware(preset)
-        quantised = quantise(network)
-        self.notes = quantised.notes
+        self.quantised = quantise(network)
+        self.notes = self.quantised.notes
         self.macs = config.groups * 2 * config.lanes + VECTOR_MACS
-        self.program: Program = compile_quantised(quantised, config, base=0)
+        self.program: Program = compile_quantised(self.quantised, config, base=0)
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2
@@ -77,6 +78,17 @@ class RtlBackend:
                     runs[method].append(self._run_one(method, one, report))
         return runs
 
+    def infer(self, pictures: Sequence[np.ndarray], progress: Progress = silent) -> list[Run]:
+        """Inference alone: a run that ends with the class. The attributions of the results are empty."""
+        runs = []
+        with self._simulator.start(progress):
+            self._set_up()
+            for number, picture in enumerate(pictures):
+                self._simulator.load(*self.program.picture_bytes(np.asarray(picture)))
+                report = _RunProgress(progress, number, len(pictures))
+                runs.append(self._run_one("saliency", None, report, explain=False))
+        return runs
+
     def _set_up(self) -> None:
         """Load the program and set what is the same for all runs."""
         program, simulator = self.program, self._simulator
@@ -90,21 +102,23 @@ class RtlBackend:
         ):
             simulator.write(register, value)
 
-    def _run_one(self, method: str, target: int | None, progress: Progress) -> Run:
-        """One picture, which is in memory, with one method."""
+    def _run_one(self, method: str, target: int | None, progress: Progress, explain: bool = True) -> Run:
+        """One picture, which is in memory, with one method; without ``explain`` forward only."""
         program, simulator = self.program, self._simulator
         simulator.write(hardware.METHOD, hardware.METHODS[method])
         simulator.write(hardware.SEED_MODE, hardware.SEED_MODES["ARG_MAX" if target is None else "INDEX"])
         if target is not None:
             simulator.write(hardware.SEED_INDEX, program.seed_index(target))
-        simulator.write(hardware.CONTROL, _START)
+        simulator.write(hardware.CONTROL, _START | (hardware.CONTROL_EXPLAIN if explain else 0))
         cycles = simulator.wait_interrupt(_limit(program), progress)
         self._check_status()
         simulator.write(hardware.INTERRUPT, hardware.INTERRUPT_PENDING)
         logits = program.dequantise_logits(self._read(program.logits).reshape(-1))
-        attribution = program.dequantise_attribution(self._read(program.attribution).transpose(2, 0, 1))
+        attribution = np.zeros((0, 0, 0), np.float32)
+        if explain:
+            attribution = program.dequantise_attribution(self._read(program.attribution).transpose(2, 0, 1))
         predicted = program.class_of(simulator.read(hardware.CLASS_INDEX))
-        return Run(logits, predicted if target is None else target, attribution, self._cycles(cycles), self._counters())
+        return Run(logits, predicted if target is None else target, attribution, self._cycles(cycles, explain), self._counters())
 
     def _read(self, region: MapRegion) -> np.ndarray:
         """int64 (H, W, C) of a map in the simulated memory."""
@@ -126,11 +140,12 @@ class RtlBackend:
                 "this is a bug of GradCore; look at it with --waves and report it"
             )
 
-    def _cycles(self, total: int) -> Cycles:
+    def _cycles(self, total: int, explain: bool) -> Cycles:
         """Split the cycles of a run at the layers' time stamps; what comes after the last belongs to the last."""
         layers, before = [], 0
-        for info in self.program.layers:
-            if info is self.program.layers[-1]:
+        finished = [info for info in self.program.layers if explain or info.direction != "backward"]
+        for info in finished:
+            if info is finished[-1]:
                 stamp = total
             else:
                 self._simulator.write(hardware.LAYER_INDEX, info.identifier)

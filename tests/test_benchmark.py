@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gradcore import GradCoreError, Layer, Network, benchmark
+from gradcore import GradCoreError, Layer, Network, benchmark, performance_plot
 from gradcore.backends import Cycles, LayerCycles, Run
+from gradcore.compiler import compile_network
+from gradcore.quantise import quantise
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),
@@ -23,14 +25,28 @@ LAYERS = [
 ]
 KEYS = {
     "cycles_total",
-    "cycles_forward",
-    "cycles_backward",
     "layers",
     "macs_dense",
     "macs_issued",
     "mac_utilisation",
     "bytes_read",
     "bytes_written",
+    "latency_ms",
+    "predicted_cycles",
+    "sparse_bound",
+    "over_sparse_bound",
+}
+LAYER_KEYS = {
+    "layer",
+    "pass",
+    "cycles",
+    "predicted_cycles",
+    "bound_cycles",
+    "bound",
+    "sparse_bound",
+    "macs",
+    "bytes",
+    "span_cycles",
 }
 
 
@@ -44,34 +60,50 @@ class FakeBackend:
 
     macs = 100
 
-    def run(self, pictures, methods, target=None, progress=None):
-        def one(picture, weight):
-            total = int(picture[0, 0, 0]) * weight
-            layers = (LayerCycles("conv1", "forward", total - 10), LayerCycles("conv1", "backward", 10))
-            counters = {"macs_issued": 50 * total, "bytes_read": 8, "bytes_written": 16}
-            return Run(np.zeros(5), 0, np.zeros((3, 8, 8), np.float32), Cycles(total, total - 10, 10, layers), counters)
+    def __init__(self, network):
+        self.quantised = quantise(network)
+        self.program = compile_network(self.quantised)
 
-        return {method: [one(picture, 1 + len(method)) for picture in pictures] for method in methods}
+    def one(self, picture, weight, passes):
+        total = int(picture[0, 0, 0]) * weight
+        infos = [info for info in self.program.layers if info.direction in passes]
+        layers = [(info.name.removesuffix("_backward"), info.direction.replace("seed", "backward")) for info in infos]
+        cycles = [total - 10, *[0] * (len(infos) - 2), 10]
+        layers = tuple(LayerCycles(*layer, count) for layer, count in zip(layers, cycles, strict=True))
+        counters = {"macs_issued": 50 * total, "bytes_read": 8, "bytes_written": 16}
+        return Run(np.zeros(5), 0, np.zeros((3, 8, 8), np.float32), Cycles(total, total - 10, 10, layers), counters)
+
+    def run(self, pictures, methods, target=None, progress=None):
+        passes = ("forward", "seed", "backward")
+        return {method: [self.one(picture, 1 + len(method), passes) for picture in pictures] for method in methods}
+
+    def infer(self, pictures, progress=None):
+        return [self.one(picture, 2, ("forward", "seed")) for picture in pictures]
 
 
 def test_means(network, monkeypatch):
-    monkeypatch.setattr(benchmark, "open_backend", lambda *_, **__: FakeBackend())
+    monkeypatch.setattr(benchmark, "open_backend", lambda _, network, **__: FakeBackend(network))
     pictures = [np.full((8, 8, 3), value, np.uint8) for value in (100, 200)]
     report = benchmark.bench(pictures, ["guided"], network=network, clock_mhz=50)
     values = report["methods"]["guided"]
-    assert set(values) == KEYS | {"latency_ms"}
+    assert set(values) == KEYS | {"cycles_forward", "cycles_backward", "attribution"}
+    assert set(report["inference"]) == KEYS and all(set(one) == LAYER_KEYS for one in values["layers"])
+    assert report["inference"]["cycles_total"] == 150 * 2 and report["inference"]["macs_dense"] == network.macs
+    assert values["attribution"] == {"cycles": 150 * 5, "over_inference": 2.5}
+    assert values["over_sparse_bound"] == pytest.approx(values["cycles_total"] / values["sparse_bound"])
+    assert sum(one["sparse_bound"] for one in values["layers"]) == pytest.approx(values["sparse_bound"])
     assert values["cycles_total"] == 150 * 7
     assert values["cycles_forward"] + values["cycles_backward"] == values["cycles_total"]
-    assert [one["cycles"] for one in values["layers"]] == [150 * 7 - 10, 10]
+    assert [one["cycles"] for one in values["layers"] if one["cycles"]] == [150 * 7 - 10, 10]
     assert values["macs_dense"] == 2 * network.macs
     assert values["mac_utilisation"] == 0.5
     assert values["latency_ms"] == pytest.approx(150 * 7 / 50e3)
     assert report["images"] == 2 and report["macs"] == 100
-    assert benchmark.tables(report)
+    assert len(benchmark.tables(report)) == 2
 
 
 def test_all_methods_unless_one_is_named(network, monkeypatch):
-    monkeypatch.setattr(benchmark, "open_backend", lambda *_, **__: FakeBackend())
+    monkeypatch.setattr(benchmark, "open_backend", lambda _, network, **__: FakeBackend(network))
     report = benchmark.bench(3, network=network)
     assert list(report["methods"]) == ["saliency", "deconvnet", "guided"] and "scikit-image" in report["pictures"]
     json.dumps(report)
@@ -115,5 +147,33 @@ def test_the_verilog_on_a_small_network(network):
         assert sum(layer["cycles"] for layer in values["layers"]) == pytest.approx(values["cycles_total"])
         assert 0 < values["macs_issued"] and 0 < values["mac_utilisation"] < 1
         assert values["bytes_read"] > 0 and values["bytes_written"] > 0
+        assert values["predicted_cycles"] == pytest.approx(values["cycles_total"], rel=0.02)
+        assert values["attribution"]["cycles"] == values["cycles_total"] - report["inference"]["cycles_total"] > 0
+        for layer in values["layers"]:
+            assert layer["predicted_cycles"] == pytest.approx(layer["cycles"], rel=0.05, abs=100)
+            assert 0 < layer["bound_cycles"] <= layer["span_cycles"] and layer["bound"] in ("macs", "bytes")
     assert report["macs"] == 40
     assert report["methods"]["guided"]["cycles_backward"] <= report["methods"]["saliency"]["cycles_backward"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_picture_of_the_report(network, monkeypatch, tmp_path, suffix):
+    monkeypatch.setattr(benchmark, "open_backend", lambda _, network, **__: FakeBackend(network))
+    report = benchmark.bench(1, network=network)
+    path = tmp_path / "new" / f"bench.{suffix}"
+    performance_plot.draw(report, path)
+    if suffix == "png":
+        assert min(Image.open(path).size) > 500
+    else:
+        text = path.read_text()
+        assert text.startswith("<?xml") and len(text) > 20_000
+
+
+def test_a_picture_that_cannot_be_written(tmp_path):
+    with pytest.raises(GradCoreError, match=r"suffix '\.docx'.*png"):
+        performance_plot.check_file(tmp_path / "bench.docx")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.png").mkdir()
+    for path in (tmp_path / "file" / "bench.png", tmp_path / "folder.png"):
+        with pytest.raises(GradCoreError, match="cannot write .*--picture"):
+            performance_plot.check_file(path)

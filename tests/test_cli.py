@@ -375,11 +375,18 @@ def test_a_class_that_the_verilog_is_asked_for(folder, tiny, tmp_path, icarus):
 
 def test_bench_and_its_json(folder, tiny, icarus):
     result = gradcore(
-        "bench", "--images", "1", "--method", "saliency", "--network", tiny, *icarus, "--json", cwd=folder
+        *("bench", "--images", "1", "--method", "saliency", "--network", tiny, *icarus, "--json"),
+        *("--picture", "bench.png"),
+        cwd=folder,
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
+    assert (folder / "bench.png").stat().st_size > 10_000 and report["files"] == {"picture": "bench.png"}
     assert list(report["methods"]) == ["saliency"] and report["methods"]["saliency"]["cycles_total"] > 0
+
+
+def test_bench_refuses_a_picture_that_it_cannot_draw(folder):
+    one_line(gradcore("bench", "--picture", "bench.docx", cwd=folder), "bench.docx", "png")
 
 
 def test_compile_writes_a_program_and_a_listing(folder, tmp_path):
