@@ -11,6 +11,7 @@
 //   D address words file  write memory to a file       @D
 //   C                     cycle number                 @C cycle
 //   E                     end (so does the end of the file)
+// In builds with ACTIVITY defined, activity_trace writes what the engines do to the file +activity=NAME.
 // Each command is read when the one before is done. BUSY_LIMIT cycles on one AXI-Lite transfer end the run: "HANG".
 `default_nettype none
 
@@ -431,6 +432,10 @@ module harness #(
     .s_axi1_bvalid(m1_bvalid),
     .s_axi1_bready(m1_bready)
   );
+
+`ifdef ACTIVITY
+  activity_trace #(.GROUPS(GROUPS)) activity (.clk(clk));
+`endif
 
 endmodule
 
