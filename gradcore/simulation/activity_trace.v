@@ -156,6 +156,7 @@ module activity_trace #(
       observe("tile_computed", 0, {31'd0, `CORE.tile_computed});
       // Waits for a port, for a tile, works.
       observe("store", 0, {29'd0, `CORE.event_store});
+      observe("store_job", 0, {31'd0, `CONV.tile_store.job_valid});
       observe("store_taken", 0, {31'd0, `CONV.tile_store.job_ready});
       observe("stored", 0, {31'd0, `CORE.tile_stored});
       // Waits for tokens, has a job in its queue, works on jobs.
