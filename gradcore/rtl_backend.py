@@ -22,7 +22,7 @@ from gradcore.network import Network
 from gradcore.progress import Progress, silent
 from gradcore.quantise import quantise
 from gradcore.simulator import MEMORY_BYTES, Simulator
-from gradcore.timeline import build_timeline
+from gradcore.timeline_tracks import build_timeline
 
 VECTOR_MACS = 8
 WATCHDOG_CYCLES = 1_000_000
