@@ -149,7 +149,8 @@ def check_totals(trace: Trace, run: Run, program: Program) -> None:
     for states in trace["otherData"]["stream_cycles"].values():
         for name, cycles in states.items():
             spent[name] = spent.get(name, 0) + cycles
-    streams = len({event["tid"] for event in of_track(trace, stream)})
+    threads = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "thread_name"]
+    streams = sum(re.fullmatch(stream, name) is not None for name in threads)
     assert spent["issues"] * streams == counters["conv_active"]
     assert sum(spent.values()) * streams == streams * counters["cycles"]
 
