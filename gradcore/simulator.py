@@ -43,7 +43,7 @@ WINDOW_CYCLES = 1024
 _PACKAGE = Path(__file__).resolve().parent
 _HARNESS = _PACKAGE / "simulation"
 _ACTIVITY_FILE = "activity_trace.v"
-_COMMON_FILES = ("harness.v", "axi_memory.v", "axi_checker.v")
+_COMMON_FILES = ("harness.v", "core_with_memory.v", "axi_memory.v", "axi_checker.v")
 _TOP_FILES = {"verilator": ("main.cpp",), "icarus": ("icarus_top.v",)}
 # Cycles between two reports of progress while waiting for the interrupt.
 _SLICE_CYCLES = {"verilator": 50_000, "icarus": 1_000}

@@ -9,7 +9,7 @@
 // with running = 0. A value is what the signal is during that cycle. Signals of 32 bits at most.
 `default_nettype none
 
-`define CORE harness.core
+`define CORE harness.core_with_memory.core
 `define CONTROL `CORE.control_unit
 `define CONV `CORE.conv_path
 `define VECTOR `CORE.vector_path
