@@ -40,8 +40,11 @@ class Activity:
         try:
             table = np.array(" ".join(lines[len(names) :]).split(), dtype=np.int64).reshape(-1, 3)
         except ValueError:
+            cycle, number, _ = next(line for line in lines[len(names) :] if "x" in line.lower()).split()
+            name, index = names[int(number)]
             raise GradCoreError(
-                "the simulation has undefined signals: this is a bug of GradCore; look at it with --waves and report it"
+                f"the signal {name} {index} of activity_trace.v is undefined in cycle {cycle}: this is a bug of GradCore; "
+                "look at it with --waves and report it"
             ) from None
         number_of = {signal: number for number, signal in names.items()}
         running = table[table[:, 1] == number_of.get(("running", 0), -1)]

@@ -66,7 +66,7 @@ class Timeline:
         tracks: the first are the layers.
         counters: of memory and multipliers.
         stream_cycles: how the conv streams spent their cycles, by layer and by what they did or waited for: means over
-            the streams, so that those of a layer add up to the layer's cycles.
+            the streams, so that those of a layer add up to the layer's cycles (the last ends with the cycle counter).
     """
 
     cycles: int

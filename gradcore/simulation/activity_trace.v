@@ -105,7 +105,8 @@ module activity_trace #(
     for (g = 0; g < GROUPS; g = g + 1) begin : g_group
       reg [2:0] tiles;     // loaded, and not finished by this group's dispatcher
       reg [1:0] released;  // output banks read out, less jobs finished by the dispatcher, plus two
-      assign group_job[g] = `CONV.conv_engine.g_group[g].conv_group.job_valid;
+      reg       fields_up;  // the job's fields stand, a cycle after the job has come
+      assign group_job[g] = `CONV.conv_engine.g_group[g].conv_group.job_valid && fields_up;
       assign group_taken[g] = `CONV.conv_engine.g_group[g].conv_group.job_ready;
       assign group_computed[g] = `CONV.conv_engine.g_group[g].conv_group.computed;
       assign weights_there[g] = group_job[g] && `CONV.conv_engine.g_group[g].conv_group.weights_loaded
@@ -113,9 +114,11 @@ module activity_trace #(
       assign tile_there[g] = tiles != 3'd0;
       assign bank_free[g] = released != 2'd0;
       always @(posedge clk) begin
+        fields_up <= `CONV.conv_engine.g_group[g].conv_group.job_valid && !group_taken[g];
         tiles <= tiles + {2'd0, `CONV.conv_engine.g_group[g].conv_group.tile_loaded} - {2'd0, group_taken[g]};
         released <= released + {1'b0, `CONV.conv_engine.g_group[g].conv_group.bank_released} - {1'b0, group_taken[g]};
         if (`CONV.rst) begin
+          fields_up <= 1'b0;
           tiles <= 3'd0;
           released <= 2'd2;
         end
