@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
 from gradcore.network import Network
 from gradcore.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from gradcore.timeline import Timeline
 
 METHODS = arithmetic.METHODS
 BACKENDS = ("rtl", "golden", "float")
@@ -63,7 +66,8 @@ class Run:
         target: index of the class whose gradient was followed.
         attribution: float32, channels x height x width: gradient of the target's logit with respect to the normalised
             input.
-        cycles, counters: of the hardware; only ``rtl`` has them.
+        cycles, counters: of the hardware; only ``rtl`` has them. Counters by their registers' names in lower case.
+        timeline: what the engines did, when the back end was asked for it.
     """
 
     logits: np.ndarray
@@ -71,6 +75,7 @@ class Run:
     attribution: np.ndarray
     cycles: Cycles | None = None
     counters: dict[str, int] = field(default_factory=dict)
+    timeline: Timeline | None = None
 
 
 Target = int | Sequence[int] | None
@@ -108,6 +113,7 @@ def open_backend(
     simulator: str = "verilator",
     preset: str = "full",
     waves: str | Path | None = None,
+    timeline: bool = False,
     clock_mhz: float = 100.0,
     progress: Progress = silent,
 ) -> Backend:
@@ -119,6 +125,8 @@ def open_backend(
     check_choice("backend", name, BACKENDS)
     if waves is not None and name != "rtl":
         raise GradCoreError(f"the {name} backend has no waveforms: leave waves out, or take the backend rtl")
+    if timeline and name != "rtl":
+        raise GradCoreError(f"the {name} backend has no timeline: leave the trace out, or take the backend rtl")
     if name == "golden":
         return GoldenBackend(network)
     if name == "float":
@@ -127,7 +135,15 @@ def open_backend(
         return FloatBackend(network)
     from gradcore.rtl_backend import RtlBackend
 
-    return RtlBackend(network, simulator=simulator, preset=preset, waves=waves, clock_mhz=clock_mhz, progress=progress)
+    return RtlBackend(
+        network,
+        simulator=simulator,
+        preset=preset,
+        waves=waves,
+        timeline=timeline,
+        clock_mhz=clock_mhz,
+        progress=progress,
+    )
 
 
 class GoldenBackend:

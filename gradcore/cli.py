@@ -146,6 +146,15 @@ def explain(
         Path | None,
         typer.Option("--waves", metavar="FILE.fst", show_default=False, help="Write the waveforms of the run."),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace",
+            metavar="FILE.json|FILE.png",
+            show_default=False,
+            help="Write a timeline of the engines: for Perfetto (.json), or an overview (.png).",
+        ),
+    ] = None,
     clock: ClockOption = 100.0,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the results; each picture gets one in it.")
@@ -177,6 +186,7 @@ def explain(
             simulator=simulator,
             preset=preset,
             waves=waves,
+            trace=trace,
             clock_mhz=clock,
             progress=progress,
         )

@@ -18,6 +18,7 @@ from gradcore.backends import METHODS, Cycles, check_choice, load_network, open_
 from gradcore.errors import GradCoreError
 from gradcore.picture import Picture, load_picture
 from gradcore.progress import Progress, silent
+from gradcore.timeline import check_trace, save_timeline
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +44,7 @@ class Explanation:
         cycles: clock cycles; only the back end ``rtl`` has them.
         clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
         remarks: what a user should know of the network, one sentence each.
-        files: what ``save`` wrote: paths by name.
+        files: the trace, and what ``save`` wrote: paths by name.
     """
 
     image: str
@@ -102,7 +103,7 @@ class Explanation:
         }
 
     def save(self, folder: str | Path) -> dict[str, str]:
-        """Write heatmap.png, overlay.png, attribution.npy and result.json to ``folder``; return their paths.
+        """Write heatmap.png, overlay.png, attribution.npy and result.json to ``folder``; return ``files``.
 
         Raises:
             GradCoreError: the folder cannot be written.
@@ -139,6 +140,7 @@ def explain(
     simulator: str = "verilator",
     preset: str = "full",
     waves: str | Path | None = None,
+    trace: str | Path | None = None,
     clock_mhz: float = 100.0,
     progress: Progress | None = None,
 ) -> list[Explanation]:
@@ -154,6 +156,8 @@ def explain(
         simulator: 'verilator' or 'icarus' (slow); for 'rtl' only.
         preset: hardware of 'rtl': 'full' (128 MACs), 'paper' (64) or 'small'.
         waves: FST file to write the waveforms to; for 'rtl' only.
+        trace: file to write a timeline of the engines to: Chrome's trace events (.json), or an overview (.png); for
+            'rtl' and one picture only.
         clock_mhz: the clock that latencies are given for; for 'rtl' only.
         progress: see ``gradcore.progress``.
 
@@ -168,11 +172,25 @@ def explain(
     pictures = [_picture(image, number, loaded) for number, image in enumerate(images if several else [images])]
     if not pictures:
         return []
+    if trace is not None and backend == "rtl":
+        check_trace(trace, len(pictures))
     engine = open_backend(
-        backend, loaded, simulator=simulator, preset=preset, waves=waves, clock_mhz=clock_mhz, progress=progress
+        backend,
+        loaded,
+        simulator=simulator,
+        preset=preset,
+        waves=waves,
+        timeline=trace is not None,
+        clock_mhz=clock_mhz,
+        progress=progress,
     )
     name = str(network) if isinstance(network, str | Path) else loaded.name
     runs = engine.run([picture.pixels for picture in pictures], [method], index, progress)[method]
+    files = {}
+    if trace is not None:
+        metadata = {"network": name, "method": method, "picture": pictures[0].name, "preset": preset}
+        save_timeline(runs[0].timeline, trace, clock_mhz, {**metadata, "counters": runs[0].counters})
+        files["trace"] = str(trace)
     return [
         Explanation(
             picture.name,
@@ -187,6 +205,7 @@ def explain(
             run.cycles,
             clock_mhz if run.cycles is not None else None,
             tuple(engine.notes),
+            dict(files),
         )
         for picture, run in zip(pictures, runs, strict=True)
     ]

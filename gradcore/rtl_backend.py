@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gradcore import hardware
+from gradcore.activity import Activity
 from gradcore.backends import Cycles, LayerCycles, Run, Target
 from gradcore.compilation import preset_hardware
 from gradcore.compiler import Program
@@ -19,10 +22,10 @@ from gradcore.network import Network
 from gradcore.progress import Progress, silent
 from gradcore.quantise import quantise
 from gradcore.simulator import MEMORY_BYTES, Simulator
+from gradcore.timeline_tracks import build_timeline
 
 VECTOR_MACS = 8
 WATCHDOG_CYCLES = 1_000_000
-_COUNTERS = ("MACS_ISSUED", "ZEROS_SKIPPED", "BYTES_READ", "BYTES_WRITTEN")
 _START = hardware.CONTROL_START | hardware.CONTROL_INTERRUPT_ENABLE
 
 
@@ -43,6 +46,7 @@ class RtlBackend:
         simulator: str = "verilator",
         preset: str = "full",
         waves: str | Path | None = None,
+        timeline: bool = False,
         clock_mhz: float = 100.0,
         progress: Progress = silent,
     ) -> None:
@@ -54,15 +58,26 @@ class RtlBackend:
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2
+        self._folder = tempfile.TemporaryDirectory(prefix="gradcore-") if timeline else None
+        self._activity = Path(self._folder.name) / "activity.txt" if self._folder else None
         self._simulator = Simulator(
-            simulator, preset, clock_mhz=clock_mhz, waves=waves, parameters={"MEMORY_BYTES": memory}
+            simulator,
+            preset,
+            clock_mhz=clock_mhz,
+            waves=waves,
+            activity=self._activity,
+            parameters={"MEMORY_BYTES": memory},
         )
         self._simulator.build(progress)
 
     def run(
         self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
     ) -> dict[str, list[Run]]:
-        """See ``Backend.run``. All pictures and methods run one after the other in one simulation."""
+        """See ``Backend.run``. All pictures and methods run one after the other in one simulation.
+
+        Raises:
+            GradCoreError: a timeline is wanted and there is more than one picture and method.
+        """
         targets = [
             None if target is None else int(one)
             for one in np.broadcast_to(np.asarray(target, dtype=object), len(pictures))
@@ -76,6 +91,11 @@ class RtlBackend:
                 for position, method in enumerate(methods):
                     report = _RunProgress(progress, number * len(methods) + position, total)
                     runs[method].append(self._run_one(method, one, report))
+        if self._activity is not None:
+            progress("drawing up the timeline", total, total)
+            activity = Activity.read(self._activity)
+            for method, (run,) in runs.items():
+                runs[method] = [replace(run, timeline=build_timeline(activity, self.program, run.cycles.total))]
         return runs
 
     def infer(self, pictures: Sequence[np.ndarray], progress: Progress = silent) -> list[Run]:
@@ -157,11 +177,11 @@ class RtlBackend:
         return Cycles(total, forward, total - forward, tuple(layers))
 
     def _counters(self) -> dict[str, int]:
-        """The counters that reports use, by their names in lower case."""
+        """All counters, by their names in lower case."""
         values = {}
-        for name in _COUNTERS:
-            low = self._simulator.read(hardware.COUNTERS[name])
-            values[name.lower()] = low | self._simulator.read(hardware.COUNTERS[name] + 4) << 32
+        for name, address in hardware.COUNTERS.items():
+            low = self._simulator.read(address)
+            values[name.lower()] = low | self._simulator.read(address + 4) << 32
         return values
 
 

@@ -16,6 +16,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ WINDOW_CYCLES = 1024
 
 _PACKAGE = Path(__file__).resolve().parent
 _HARNESS = _PACKAGE / "simulation"
-_COMMON_FILES = ("harness.v", "axi_memory.v", "axi_checker.v")
+_ACTIVITY_FILE = "activity_trace.v"
+_COMMON_FILES = ("harness.v", "core_with_memory.v", "axi_memory.v", "axi_checker.v")
 _TOP_FILES = {"verilator": ("main.cpp",), "icarus": ("icarus_top.v",)}
 # Cycles between two reports of progress while waiting for the interrupt.
 _SLICE_CYCLES = {"verilator": 50_000, "icarus": 1_000}
@@ -68,6 +70,7 @@ class Simulator:
         preset: size of the core, a key of ``PRESETS``.
         clock_mhz: clock frequency; it sets how many bytes a cycle the memory gives (1.6 GB/s), and the time in waves.
         waves: FST file to write, or None.
+        activity: file to write what the engines do to (see ``gradcore.activity``), or None; needs a core of GradCore.
         stalls: probability, below 1, with which the memory withholds each ready and each valid in a cycle.
         seed: of the stalls.
         parameters: more parameters of ``harness.v``, over the preset's.
@@ -85,6 +88,7 @@ class Simulator:
         *,
         clock_mhz: float = 100.0,
         waves: str | Path | None = None,
+        activity: str | Path | None = None,
         stalls: float = 0.0,
         seed: int = 1,
         parameters: Mapping[str, int] | None = None,
@@ -105,6 +109,7 @@ class Simulator:
         self.log: deque[str] = deque(maxlen=100)
         self._rtl = Path(rtl) if rtl is not None else None
         self._waves = Path(waves).expanduser().resolve() if waves is not None else None
+        self._activity = Path(activity).expanduser().resolve() if activity is not None else None
         self._plusargs = {
             "half_period": round(500_000 / clock_mhz),
             "bytes_per_1024": int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6)),
@@ -129,6 +134,9 @@ class Simulator:
         rtl = self._rtl or rtl_folder()
         sources = source_files(rtl) + [_HARNESS / name for name in _COMMON_FILES + _TOP_FILES[self.simulator]]
         options = [f"-P{name}={value}" for name, value in sorted(self.parameters.items())]
+        if self._activity is not None:
+            sources.append(_HARNESS / _ACTIVITY_FILE)
+            options.append("-DACTIVITY")
         traced = self.simulator == "verilator" and self._waves is not None
         digest = hashlib.sha256(
             repr((self.simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode()
@@ -245,6 +253,8 @@ class Simulator:
                     kept = target.parent / "build-failed.log"
                     shutil.copyfile(log, kept)
                     hint = ""
+                    if re.search(rf"{_ACTIVITY_FILE}:\d+:.*(error|Can't find)", log.read_text(errors="replace")):
+                        hint = f"{_ACTIVITY_FILE} observes a signal that is not in the core (any more): correct it there; "
                     if traced and b"lz4.h" in log.read_bytes():
                         hint = "Verilator's waves need liblz4-dev (apt-get install liblz4-dev); otherwise "
                     raise GradCoreError(f"compiling for {self.simulator} failed: {hint}see {kept}")
@@ -268,19 +278,19 @@ class Simulator:
             f"+{name}={value:x}" if name.endswith(("_base", "_limit")) else f"+{name}={value}"
             for name, value in self._plusargs.items()
         ]
-        if self._waves is not None:
-            if len(str(self._waves)) > 250:
-                raise GradCoreError(
-                    f"the path {self._waves} is too long for the simulator: use one of at most 250 characters"
-                )
+        for name, path in (("waves", self._waves), ("activity", self._activity)):
+            if path is None:
+                continue
+            if len(str(path)) > 250:
+                raise GradCoreError(f"the path {path} is too long for the simulator: use one of at most 250 characters")
             try:
-                self._waves.parent.mkdir(parents=True, exist_ok=True)
-                self._waves.write_bytes(b"")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"")
             except OSError as error:
                 raise GradCoreError(
-                    f"the waves {self._waves} cannot be written ({error.strerror}): name another file"
+                    f"the {name} {path} cannot be written ({error.strerror}): name another file"
                 ) from error
-            arguments.append(f"+waves={self._waves}")
+            arguments.append(f"+{name}={path}")
         if self.simulator == "icarus":
             command = [_find_tools("icarus").run, "-n", str(program), *(["-fst"] if self._waves else []), *arguments]
         else:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -298,8 +297,6 @@ def test_no_simulator(folder, tmp_path, bare_path):
 
 
 def test_a_cache_that_cannot_be_written(folder, tmp_path):
-    if not shutil.which("iverilog"):
-        pytest.skip("Icarus Verilog is not installed")
     (tmp_path / "file").write_text("x")
     result = gradcore(
         "explain",
@@ -319,8 +316,6 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path):
 @pytest.fixture
 def icarus() -> list[str]:
     """Options for the quickest run of the Verilog that needs no compilation to speak of."""
-    if not shutil.which("iverilog"):
-        pytest.skip("Icarus Verilog is not installed")
     return ["--simulator", "icarus", "--preset", "small"]
 
 

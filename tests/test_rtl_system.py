@@ -8,7 +8,7 @@ import pytest
 from tb.support.runner import ROOT, SIMULATORS, file_list, module_closure, run_bench
 from tb.support.seeds import SEEDS
 
-MODELS = [ROOT / "gradcore" / "simulation" / name for name in ("axi_memory.v", "axi_checker.v")]
+MODELS = [ROOT / "gradcore" / "simulation" / name for name in ("core_with_memory.v", "axi_memory.v", "axi_checker.v")]
 
 
 def run(simulator: str, testcase: str, seed: int) -> None:

@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gradcore.backends import load_network
 from gradcore.benchmark import cut_pictures
-from gradcore.compilation import preset_hardware
-from gradcore.compiler import compile_network
-from gradcore.models import network as golden
-from gradcore.models.arithmetic import METHODS
-from gradcore.models.random_networks import random_quantised
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, quantise
 from gradcore.simulator import Simulator
 from tb.support.seeds import FRESH_SEED
-from tb.system.device import Device, check_counters, compare
+from tb.system.session import METHODS, Request, Session, generated_case, make_case
 
 SALIENCY_CYCLES = 400_000
 FRESH_NETWORKS = 8
@@ -31,21 +27,21 @@ def table_one() -> QuantisedNetwork:
 
 
 @pytest.fixture(scope="module")
-def full() -> Iterator[Device]:
+def full() -> Iterator[Session]:
     """The full preset in Verilator, with the memory that speed is measured against."""
     simulator = Simulator("verilator", "full")
     simulator.build()
     with simulator:
-        yield Device(simulator)
+        yield Session(simulator)
 
 
 @pytest.fixture(scope="module")
-def stalled() -> Iterator[Device]:
+def stalled() -> Iterator[Session]:
     """The same, with a memory that withholds one ready or valid in four."""
     simulator = Simulator("verilator", "full", stalls=0.25, seed=FRESH_SEED)
     simulator.build()
     with simulator:
-        yield Device(simulator)
+        yield Session(simulator)
 
 
 def shaped(name: str, shape: tuple[int, int, int], *layers: tuple) -> QuantisedNetwork:
@@ -94,65 +90,45 @@ def picture_for(network: QuantisedNetwork, seed: int) -> np.ndarray:
     return rng.integers(-2000, 2000, (height, width, channels))
 
 
-def test_table_one(full: Device, table_one: QuantisedNetwork) -> None:
+def test_table_one(full: Session, table_one: QuantisedNetwork) -> None:
     """Three real pictures, three methods: logits, masks, indices, gradients, attribution; and the cycles."""
-    program = compile_network(table_one, preset_hardware("full"), base=0)
-    full.load(program)
     pictures, _ = cut_pictures(3, table_one.input_shape)
-    last_forward = program.forward_layers[-1].identifier
+    case = make_case(table_one, table_one.quantise_image(pictures[0]).astype(np.int64))
+    last_forward = case.program.forward_layers[-1].identifier
     for pixels in pictures:
-        picture = table_one.quantise_image(pixels).astype(np.int64)
+        case = replace(case, picture=table_one.quantise_image(pixels).astype(np.int64))
         for method in METHODS:
-            outcome = full.check_run(table_one, program, picture, method)
-            check_counters(full, 4, outcome.cycles)
-            forward = full.layer_cycles(program)[last_forward]
-            assert outcome.cycles - forward < forward, f"{method}: backward takes longer than forward"
+            result = full.run(case, Request(method))
+            forward = result.stamps[last_forward]
+            assert result.cycles - forward < forward, f"{method}: backward takes longer than forward"
             if method == "saliency":
-                assert outcome.cycles <= SALIENCY_CYCLES
+                assert result.cycles <= SALIENCY_CYCLES
 
 
-def test_seeds(full: Device, table_one: QuantisedNetwork) -> None:
+def test_seeds(full: Session, table_one: QuantisedNetwork) -> None:
     """A class that the caller names, a vector that the caller supplies, and no backward pass at all."""
-    program = compile_network(table_one, preset_hardware("full"), base=0)
-    full.load(program)
-    picture = picture_for(table_one, 1)
-    full.check_run(table_one, program, picture, "saliency", target=7)
-    full.check_run(table_one, program, picture, "guided", vector=np.arange(-500, 500, 100))
-
-    before = full.memory(program)
-    full.simulator.load(*program.picture_bytes(picture))
-    full.start("saliency", explain=False)
-    outcome = full.finish()
-    assert outcome.done and not outcome.error
-    after = full.memory(program)
-    compare(program, after, golden.forward(table_one, picture[None]), None)
-    regions = [program.attribution, program.seed]
-    for region in regions:
-        start, end = region.address - program.base, region.address - program.base + region.size
-        assert np.array_equal(before[start:end], after[start:end]), "inference alone wrote gradients"
+    case = make_case(table_one, picture_for(table_one, 1))
+    full.run(case, Request("saliency", target=7))
+    full.run(case, Request("guided", seed=np.arange(-500, 500, 100).reshape(1, 1, -1)))
+    full.run(case, Request("saliency", explain=False))
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_shapes(stalled: Device, name: str) -> None:
+def test_shapes(stalled: Session, name: str) -> None:
     """Shapes that break tiling, under a memory that stalls at random."""
-    shape, *layers = SHAPES[name]
-    network = shaped(name, shape, *layers)
-    program = compile_network(network, preset_hardware("full"), base=0)
-    stalled.load(program)
+    network = shaped(name, *SHAPES[name])
+    case = make_case(network, picture_for(network, 2))
     for method in METHODS:
-        stalled.check_run(network, program, picture_for(network, 2), method)
+        stalled.run(case, Request(method))
 
 
-def check_random(device: Device, preset: str, seeds: range) -> None:
+def check_random(session: Session, preset: str, seeds: range) -> None:
     """Random networks, one method each."""
     for seed in seeds:
-        network, picture = random_quantised(seed, max_macs=1_000_000)
-        program = compile_network(network, preset_hardware(preset), base=0)
-        device.load(program)
-        device.check_run(network, program, picture, METHODS[seed % 3])
+        session.run(generated_case(seed, preset, max_macs=1_000_000), Request(METHODS[seed % 3]))
 
 
-def test_random_networks(stalled: Device) -> None:
+def test_random_networks(stalled: Session) -> None:
     """Random networks from the session's seed, which pytest prints."""
     check_random(stalled, "full", range(FRESH_SEED, FRESH_SEED + FRESH_NETWORKS))
 
@@ -163,37 +139,31 @@ def test_other_presets(preset: str) -> None:
     simulator = Simulator("verilator", preset, stalls=0.25, seed=FRESH_SEED)
     simulator.build()
     with simulator:
-        device = Device(simulator)
-        check_random(device, preset, range(FRESH_SEED, FRESH_SEED + 3))
+        session = Session(simulator)
+        check_random(session, preset, range(FRESH_SEED, FRESH_SEED + 3))
         network = shaped("wide", *SHAPES["wide"])
-        program = compile_network(network, preset_hardware(preset), base=0)
-        device.load(program)
-        device.check_run(network, program, picture_for(network, 3), "saliency")
+        session.run(make_case(network, picture_for(network, 3), preset))
 
 
 def test_icarus() -> None:
     """Every kind of layer in the simulator that knows X, all methods, with stalls."""
     network = shaped("icarus", *EVERY_LAYER)
-    program = compile_network(network, preset_hardware("paper"), base=0)
+    case = make_case(network, picture_for(network, 4), "paper")
     simulator = Simulator("icarus", "paper", stalls=0.25, seed=FRESH_SEED)
     simulator.build()
     with simulator:
-        device = Device(simulator)
-        device.load(program)
+        session = Session(simulator)
         for method in METHODS:
-            device.check_run(network, program, picture_for(network, 4), method)
+            session.run(case, Request(method))
 
 
 @pytest.mark.regress
 def test_table_one_in_icarus(table_one: QuantisedNetwork) -> None:
     """The whole network of Table I in Icarus: a quarter of an hour."""
-    program = compile_network(table_one, preset_hardware("full"), base=0)
     simulator = Simulator("icarus", "full")
     simulator.build()
     with simulator:
-        device = Device(simulator)
-        device.load(program)
-        device.check_run(table_one, program, picture_for(table_one, 5), "saliency")
+        Session(simulator).run(make_case(table_one, picture_for(table_one, 5)))
 
 
 @pytest.mark.regress
@@ -203,4 +173,4 @@ def test_many_random_networks(preset: str) -> None:
     simulator = Simulator("verilator", preset, stalls=0.25, seed=FRESH_SEED)
     simulator.build()
     with simulator:
-        check_random(Device(simulator), preset, range(FRESH_SEED, FRESH_SEED + 50))
+        check_random(Session(simulator), preset, range(FRESH_SEED, FRESH_SEED + 50))

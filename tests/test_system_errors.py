@@ -9,18 +9,24 @@ import numpy as np
 import pytest
 
 from gradcore import hardware
-from gradcore.compilation import preset_hardware
-from gradcore.compiler import Program, compile_network
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, quantise
 from gradcore.simulator import Simulator
 from tb.support.seeds import FRESH_SEED
-from tb.system.device import CYCLE_LIMIT, Device, Outcome
+from tb.system.session import (
+    CYCLE_LIMIT,
+    FILL,
+    GUARD,
+    Outcome,
+    Request,
+    Session,
+    expectation,
+    make_case,
+)
 
 PRESET = "small"
-BASE = 0x10000
-GUARD = 4096
-BAD_MEMORY = 0x0080_0000  # reads and writes of the 4 KiB from here on are answered with an error
+BAD_MEMORY = 0x0080_0000  # reads and writes of the BAD_BYTES from here on are answered with an error
+BAD_BYTES = 4096
 DESCRIPTOR_BYTES = 128
 
 
@@ -36,22 +42,20 @@ def small_network() -> QuantisedNetwork:
 class Bed:
     """A core with a good program loaded, and the means to break things and to show that it works again."""
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
-        self.network = small_network()
-        self.program: Program = compile_network(self.network, preset_hardware(PRESET), base=BASE)
-        rng = np.random.default_rng(FRESH_SEED)
-        channels, height, width = self.network.input_shape
-        self.picture = rng.integers(-3000, 3000, (height, width, channels))
-        self.guard = rng.integers(0, 256, GUARD, dtype=np.uint8)
+    def __init__(self, session: Session) -> None:
+        self.session, self.core = session, session.core
+        network = small_network()
+        channels, height, width = network.input_shape
+        picture = np.random.default_rng(FRESH_SEED).integers(-3000, 3000, (height, width, channels))
+        self.case = make_case(network, picture, PRESET)
+        self.program = self.case.program
+        self.before = expectation(self.case, Request()).before
 
-    def prepare(self) -> None:
-        """The good program in memory, random bytes on both sides of its window."""
-        base, limit = self.program.window
-        self.device.load(self.program)
-        self.device.simulator.load(*self.program.picture_bytes(self.picture))
-        for address in (base - GUARD, limit):
-            self.device.simulator.load(address, self.guard)
+    def prepare(self, method: str = "saliency") -> None:
+        """The good program in memory, with guards on both sides of its window, and in the registers."""
+        self.session.image = None  # a test may have changed it
+        self.session.load(self.case, self.before)
+        self.session.set_up(self.case, Request(method))
 
     def change_descriptor(self, index: int, fields: dict[str, int]) -> None:
         """Overwrite fields of a descriptor in memory, with a right checksum."""
@@ -62,16 +66,16 @@ class Bed:
     def put_descriptor(self, index: int, words: list[int]) -> None:
         """Overwrite a descriptor in memory."""
         address = self.program.program_address + DESCRIPTOR_BYTES * index
-        self.device.simulator.load(address, np.asarray(words, dtype="<u4").view(np.uint8))
+        self.core.load(address, np.asarray(words, dtype="<u4").view(np.uint8))
 
     def first(self, opcode: str) -> int:
         """Index of the first descriptor of a kind."""
         number = hardware.OPCODES[opcode]
         return int(np.flatnonzero((self.program.descriptor_words[:, 0] & 0xF) == number)[0])
 
-    def run(self, method: str = "saliency") -> Outcome:
-        self.device.start(method)
-        return self.device.finish()
+    def run(self) -> Outcome:
+        self.session.start()
+        return self.session.finish()
 
     def expect(self, outcome: Outcome, code: int) -> None:
         assert outcome.error and outcome.code == code, f"{outcome}: expected {name_of(code)}"
@@ -79,17 +83,15 @@ class Bed:
 
     def check_guards(self) -> None:
         """Nothing outside the window was touched."""
-        base, limit = self.program.window
-        for address in (base - GUARD, limit):
-            got = np.frombuffer(self.device.simulator.dump(address, GUARD), dtype=np.uint8)
-            assert np.array_equal(got, self.guard), f"memory beside the window, at {address:#x}, was changed"
+        memory = self.session.memory(self.case)
+        for side, guard in (("below", memory[:GUARD]), ("above", memory[-GUARD:])):
+            assert np.all(guard == FILL), f"memory {side} the window was changed"
 
     def check_alive(self) -> None:
         """The same core, without a reset of the chip, runs the good program to the last bit."""
-        self.device.soft_reset()
-        self.prepare()
-        self.device.check_run(self.network, self.program, self.picture, "guided")
-        self.check_guards()
+        self.session.stop()
+        self.session.image = None
+        self.session.run(self.case, Request("guided"))
 
 
 def name_of(code: int) -> str:
@@ -97,20 +99,20 @@ def name_of(code: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def core() -> Iterator[Device]:
+def session() -> Iterator[Session]:
     options = {}
     for kind in ("read", "write"):
         options[f"{kind}_error_base"] = BAD_MEMORY
-        options[f"{kind}_error_limit"] = BAD_MEMORY + GUARD
+        options[f"{kind}_error_limit"] = BAD_MEMORY + BAD_BYTES
     simulator = Simulator("verilator", PRESET, stalls=0.1, seed=FRESH_SEED, options=options)
     simulator.build()
     with simulator:
-        yield Device(simulator)
+        yield Session(simulator)
 
 
 @pytest.fixture
-def bed(core: Device) -> Bed:
-    bed = Bed(core)
+def bed(session: Session) -> Bed:
+    bed = Bed(session)
     bed.prepare()
     return bed
 
@@ -175,7 +177,7 @@ def test_outside_window(bed: Bed, opcode: str, field: str, place: str) -> None:
 
 def test_program_outside_window(bed: Bed) -> None:
     """The program itself lies outside the window."""
-    bed.device.simulator.write(hardware.WINDOW_BASE, bed.program.program_address + 8 * DESCRIPTOR_BYTES)
+    bed.core.write(hardware.WINDOW_BASE, bed.program.program_address + 8 * DESCRIPTOR_BYTES)
     outcome = bed.run()
     bed.expect(outcome, hardware.CODE_WINDOW)
     bed.check_alive()
@@ -192,18 +194,18 @@ def test_program_outside_window(bed: Bed) -> None:
 )
 def test_bus_error(bed: Bed, opcode: str, field: str, code: int) -> None:
     """The memory answers an access with an error."""
-    bed.device.simulator.write(hardware.WINDOW_LIMIT, BAD_MEMORY + GUARD)
+    bed.core.write(hardware.WINDOW_LIMIT, BAD_MEMORY + BAD_BYTES)
     bed.change_descriptor(bed.first(opcode), {field: BAD_MEMORY})
     outcome = bed.run()
     bed.expect(outcome, code)
-    assert BAD_MEMORY <= outcome.address < BAD_MEMORY + GUARD
+    assert BAD_MEMORY <= outcome.address < BAD_MEMORY + BAD_BYTES
     bed.check_alive()
 
 
 def test_watchdog(bed: Bed) -> None:
     """A job that waits for a token that never comes."""
     bed.change_descriptor(bed.first("VECTOR"), {"wait_tiles": 0xFFFFFF})
-    bed.device.simulator.write(hardware.WATCHDOG, 5000)
+    bed.core.write(hardware.WATCHDOG, 5000)
     outcome = bed.run()
     bed.expect(outcome, hardware.CODE_WATCHDOG)
     assert outcome.cycles > 5000
@@ -212,25 +214,23 @@ def test_watchdog(bed: Bed) -> None:
 
 def test_start_while_busy(bed: Bed) -> None:
     """A second START is noted and does no harm to the run."""
-    device = bed.device
-    device.start("saliency")
-    device.simulator.idle(300)
-    device.simulator.write(
-        hardware.CONTROL, hardware.CONTROL_START | hardware.CONTROL_EXPLAIN | hardware.CONTROL_INTERRUPT_ENABLE
-    )
-    status = device.simulator.read(hardware.STATUS)
+    bed.session.start()
+    bed.core.idle(300)
+    bed.session.start()
+    status = bed.session.read("STATUS")
     assert status & hardware.STATUS_BUSY and status & hardware.STATUS_START_WHILE_BUSY
-    outcome = device.finish()
+    outcome = bed.session.finish()
     assert outcome.done and not outcome.error
     bed.check_alive()
-    assert not device.simulator.read(hardware.STATUS) & hardware.STATUS_START_WHILE_BUSY
+    assert not bed.session.read("STATUS") & hardware.STATUS_START_WHILE_BUSY
 
 
 @pytest.mark.parametrize("cycles", [1, 40, 333, 2000])
 def test_soft_reset_in_a_run(bed: Bed, cycles: int) -> None:
     """A soft reset at any moment ends the run without an interrupt; the bus is left in order."""
-    bed.device.start("deconvnet")
-    bed.device.simulator.idle(cycles)
+    bed.prepare("deconvnet")
+    bed.session.start()
+    bed.core.idle(cycles)
     bed.check_alive()
 
 

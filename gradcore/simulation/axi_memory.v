@@ -192,6 +192,7 @@ module axi_memory #(
 
   reg [2:0]  beats [0:1023];        // beats of each of the last 1,024 cycles
   reg [9:0]  beats_index;
+  reg [9:0]  beats_oldest;          // the next beats_index: what leaves the window
   integer    beats_sum;             // over the last 1,023 cycles and this one so far
   reg [2:0]  beats_now;
   integer    budget;
@@ -376,7 +377,8 @@ module axi_memory #(
       end
 
       // Write beats of the next cycle: reserved now, counted when they come. In odd cycles reads go first.
-      budget = window_beats - (beats_sum + {29'd0, beats_now}) + {29'd0, beats[beats_index + 10'd1]};
+      beats_oldest = beats_index + 10'd1;  // not in the index itself: Icarus would not wrap it
+      budget = window_beats - (beats_sum + {29'd0, beats_now}) + {29'd0, beats[beats_oldest]};
       wanted = 0;
       for (p = 0; p < PORTS; p = p + 1)
         if (read_waiting[p] != 0 && cycle[0])

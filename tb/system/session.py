@@ -80,15 +80,31 @@ class Result:
     stamps: list[int]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended that may have failed: cycles until the interrupt, what STATUS and its neighbours said."""
+
+    cycles: int
+    done: bool
+    error: bool
+    code: int
+    descriptor: int
+    address: int
+
+
 def configuration(preset: str) -> HardwareConfig:
     """The compiler's description of a preset."""
     return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
 
 
+def make_case(network: QuantisedNetwork, picture: np.ndarray, preset: str = "full") -> Case:
+    """A case of a network for a preset."""
+    return Case(network, compile_network(network, configuration(preset), base=BASE), picture)
+
+
 def generated_case(seed: int, preset: str = "full", **options: object) -> Case:
     """A random network (see ``models.random_networks``) with a picture for it."""
-    network, picture = random_quantised(seed, **options)
-    return Case(network, compile_network(network, configuration(preset), base=BASE), picture)
+    return make_case(*random_quantised(seed, **options), preset)
 
 
 def layered_case(
@@ -119,7 +135,7 @@ def layered_case(
         quantisation = replace(quantisation, activations=tuple(wanted))
     quantised = quantise(network, quantisation)
     picture = random_picture(quantised, np.random.default_rng((seed, 7)))
-    return Case(quantised, compile_network(quantised, configuration(preset), base=BASE), picture)
+    return make_case(quantised, picture, preset)
 
 
 def expectation(case: Case, request: Request) -> Expectation:
@@ -249,6 +265,21 @@ class Session:
         """uint8: the window and its guards."""
         base, limit = case.program.window
         return np.frombuffer(self.core.dump(base - GUARD, limit - base + 2 * GUARD), dtype=np.uint8)
+
+    def finish(self) -> Outcome:
+        """Wait for the interrupt of a run, good or bad, read the status, and acknowledge."""
+        cycles = self.core.wait_interrupt(CYCLE_LIMIT)
+        status = self.read("STATUS")
+        outcome = Outcome(
+            cycles,
+            bool(status & hardware.STATUS_DONE),
+            bool(status & hardware.STATUS_ERROR),
+            hardware.register_field(status, "STATUS.code"),
+            self.read("DESCRIPTOR_INDEX"),
+            self.read("ERROR_ADDRESS"),
+        )
+        self.acknowledge()
+        return outcome
 
     def acknowledge(self) -> None:
         """Clear the interrupt; it must have been there."""
