@@ -366,9 +366,13 @@ def test_settling_keeps_the_function_and_spreads_the_gradient():
     data = stripes(60)
     start = random_network()
     for margins, less in ((Margins(steps=30, weight=0, fc_weight=0, spread_weight=0, peak_weight=0, density=()), False),
-                          (Margins(steps=30, share=0.01, spread_weight=20, peak_weight=0, density=()), True)):
+                          (Margins(steps=30, kept=0.0, share=0.01, spread_weight=20, peak_weight=0, density=()), True)):
         network = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
         settle(network, data.images, data.labels, margins, loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
+        half = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
+        settle(half, data.images, data.labels, replace(margins, kept=1.0), loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
+        scale = np.abs(logits(start, data.images)).max()  # all kept: only the channels' scales, and the first layer's grid, are others
+        np.testing.assert_allclose(logits(half, data.images), logits(start, data.images), atol=0.02 * scale)
         excess = []
         for one in (start, network):
             folded = Folded(one)

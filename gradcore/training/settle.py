@@ -38,6 +38,7 @@ class Margins:
     Attributes:
         steps: of the stage; 0 leaves it out.
         rate: learning rates, as a share of the recipe's.
+        kept: share of the weights before the stage in the mean of before and after that is the result: accuracy lies between, too.
         views: of each picture that are learnt from: the picture itself, and others that are mirrored and shifted.
         batch: pictures a step.
         pictures: of a batch that the losses below are taken of; the others only keep the task.
@@ -55,6 +56,7 @@ class Margins:
 
     steps: int = 800
     rate: float = 0.2
+    kept: float = 0.5
     views: int = 2
     batch: int = 125
     pictures: int = 80
@@ -266,7 +268,8 @@ def settle(network: Network, images: np.ndarray, labels: np.ndarray, margins: Ma
         (total + measured(before, METHODS[step % len(METHODS)])).backward()
         schedule.step()
         tick(step + 1, margins.steps)
-    network.weights.update(tail.weights())
+    for name, learned in tail.weights().items():
+        network.weights[name] = (margins.kept * network.weights[name] + (1 - margins.kept) * learned).astype(np.float32)
 
 
 @torch.inference_mode()
