@@ -16,18 +16,29 @@ torch = pytest.importorskip("torch")
 
 from gradcore.data import DataSet  # noqa: E402 (PyTorch may be missing)
 from gradcore.errors import GradCoreError  # noqa: E402
-from gradcore.float_backend import build_module, logits  # noqa: E402
+from gradcore.float_backend import attribution, build_module, logits  # noqa: E402
+from gradcore.models import network as golden  # noqa: E402
 from gradcore.network import Layer, Network  # noqa: E402
+from gradcore.quantise import picture_table, quantise  # noqa: E402
 from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file  # noqa: E402
+from gradcore.training.formats import (  # noqa: E402
+    choose_formats,
+    exact_normalisation,
+    renormalise,
+    round_first,
+    scale_channels,
+    spans,
+)
 from gradcore.training.optimiser import Muon, Schedule, orthogonalise  # noqa: E402
 from gradcore.training.recipe import _Density  # noqa: E402
+from gradcore.training.settle import Folded, KeptMuon, MarginLoss, Margins, second, settle  # noqa: E402
 from gradcore.training.student import Student  # noqa: E402
 from gradcore.training.views import Views, ask_teacher  # noqa: E402
 
 SMALL = (Layer("conv", "conv1", 3, 8, 3, pool=True), Layer("conv", "conv2", 8, 8, 3, pool=True),
          Layer("fc", "fc1", 8 * 8 * 8, 16), Layer("fc", "fc2", 16, 3, relu=False))
 QUICK = Recipe(epochs=3, batch=20, validation=30, views=2, density=(), teacher_epochs=2, teacher_batch=20,
-               teacher_widths=(8, 8, 8))
+               teacher_widths=(8, 8, 8), margins=Margins(steps=6, batch=20, pictures=10, density=()))
 CLASSES = ["across", "down", "plain"]
 
 
@@ -211,6 +222,8 @@ def test_what_cannot_work_is_refused_before_the_work(tmp_path):
     refused("for validation must be 1 or more", train, data, replace(QUICK, validation=0), layers=SMALL)
     refused("50 views, not 51", train, data, replace(QUICK, views=51), layers=SMALL)
     refused("2 density targets for 3 hidden layers", train, data, replace(QUICK, density=(0.5, 0.5)), layers=SMALL)
+    refused("correct the recipe's margins", train, data, replace(QUICK, margins=Margins(batch=50, density=())), layers=SMALL)
+    refused("3 density targets in the margins for 2", train, data, replace(QUICK, margins=Margins(batch=20)), layers=SMALL)
     refused("do not fill one batch", train, data, replace(QUICK, validation=50), layers=SMALL)
     refused("3 outputs but the pictures have 2 classes", train, replace(data, classes=["a", "b"]), QUICK, layers=SMALL)
     refused("is a folder", train_file, "data.parquet", tmp_path)
@@ -219,3 +232,155 @@ def test_what_cannot_work_is_refused_before_the_work(tmp_path):
     refused("0 threads", train_file, "data.parquet", tmp_path / "n.safetensors", threads=0)
     refused("no such file", train_file, tmp_path / "none.parquet", tmp_path / "n.safetensors")
     assert not (tmp_path / "n.safetensors").exists()
+
+
+SMALL_SHAPE = (3, 32, 32)
+
+
+def random_network(seed=0):
+    """SMALL with random weights, on the normalisation that 16 bits hold exactly."""
+    network = Network.random(SMALL, SMALL_SHAPE, seed=seed)
+    mean, std = exact_normalisation(np.array([0.49, 0.48, 0.447]), np.array([0.245, 0.243, 0.261]))
+    renormalise(network, mean, std)
+    return network
+
+
+def test_the_normalisation_is_exact_in_16_bits():
+    mean, std = exact_normalisation(np.array([0.4913, 0.4821, 0.4465]), np.array([0.2452, 0.2428, 0.2606]))
+    np.testing.assert_allclose(mean * 255, [125, 123, 114])
+    np.testing.assert_allclose(std * 255, [64, 64, 64])
+    table = picture_table(tuple(mean), tuple(std), 13) / 2.0**13
+    np.testing.assert_array_equal(table, (np.arange(256)[:, None] - [125, 123, 114]) / 64)
+
+
+def test_another_normalisation_gives_the_same_function_inside():
+    network = Network.random(SMALL[:1], SMALL_SHAPE, seed=1)
+    images = stripes(3).images
+    before = build_module(network)[0](torch.from_numpy(network.normalise(images)))
+    renormalise(network, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    after = build_module(network)[0](torch.from_numpy(network.normalise(images)))
+    np.testing.assert_allclose(after[:, :, 1:-1, 1:-1].detach(), before[:, :, 1:-1, 1:-1].detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_scaling_channels_keeps_the_logits(position):
+    network, images = random_network(), stripes(4).images
+    before, highest = logits(network, images), spans(network, images)[0]
+    factors = np.random.default_rng(0).uniform(0.1, 10, SMALL[position].out_channels)
+    scale_channels(network, position, factors)
+    np.testing.assert_allclose(logits(network, images), before, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(spans(network, images)[0][position], highest[position] * factors, rtol=1e-5)
+
+
+def test_formats_fill_the_range_and_the_first_layer_rounds_nothing():
+    network, images = random_network(), stripes(40).images
+    before = logits(network, images)
+    choose_formats(network, images)
+    np.testing.assert_allclose(logits(network, images), before, atol=0.02 * np.abs(before).max())
+    quantised = quantise(network)
+    assert not quantised.notes
+    forward = golden.forward(quantised, quantised.quantise_image(images))
+    for trace in forward.layers[:-1]:  # the highest value is 1 / 1.125 of the range, but for channels that are hardly ever active
+        highest = trace.full.reshape(-1, trace.full.shape[-1]).max(axis=0)
+        assert highest.max() < 30500 and np.mean(highest[highest > 0] > 27000) > 0.8
+    exact = build_module(network).double()[0](torch.from_numpy(network.normalise(images)).double()).clamp(min=0)
+    np.testing.assert_allclose(forward.layers[0].full.transpose(0, 3, 1, 2) * 2.0**-15, exact.detach(), atol=1e-6)
+
+
+def test_a_first_layer_on_pictures_that_are_not_exact_stays_as_it_is():
+    network = Network.random(SMALL, SMALL_SHAPE, seed=0)
+    network.mean = (0.4913, 0.4821, 0.4465)
+    before = network.weights["conv1.weight"].copy()
+    round_first(network)
+    np.testing.assert_array_equal(network.weights["conv1.weight"], before)
+
+
+def test_the_largest_two_of_each_window():
+    values = torch.randn(3, 4, 6, 8)
+    windows = values.unfold(2, 2, 2).unfold(3, 2, 2).flatten(-2).sort(-1, descending=True).values
+    largest, following = second(values)
+    assert torch.equal(largest, windows[..., 0]) and torch.equal(following, windows[..., 1])
+
+
+@pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
+def test_energies_are_shares_of_the_gradient(method):
+    network, images = random_network(), stripes(6).images
+    folded = Folded(network)
+    before = folded(torch.from_numpy(network.normalise(images)))
+    measured = MarginLoss(folded.layers, folded.linears, Margins(density=()))
+    energies = measured._energies([values.detach() for values in before], method)
+    gradient = attribution(network, images, method)  # of the picture: what the shares are of ends there
+    assert gradient.any()
+    for layer, values, energy in zip(SMALL, before, energies, strict=False):
+        height = second(values)[0] if layer.pool else values
+        passed = energy if method == "deconvnet" else energy * (height > 0)
+        np.testing.assert_allclose(passed.flatten(1).sum(1).detach(), np.ones(6), atol=0.02)  # bfloat16
+
+
+@pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
+def test_margins_push_what_is_near_away(method):
+    """A loss only where something is nearer than the distance; a step against its gradient makes it smaller."""
+    network, images = random_network(), stripes(6).images
+    folded = Folded(network)
+    before = [one.detach().requires_grad_() for one in folded(torch.from_numpy(network.normalise(images)))]
+    settings = Margins(share=1e-4, peak=1e9, spread_weight=0, density=())
+    near = MarginLoss(folded.layers, folded.linears, settings)
+    loss = near(before, method)
+    loss.backward()
+    parts = dict(near.parts)
+    assert parts["conv2 pool"] > 0 and (parts.get("fc1 zero", 0) > 0) is (method != "deconvnet")
+    moved = [one if one.grad is None else one - 0.02 * one.std() * one.grad.sign() for one in before]
+    assert float(near(moved, method).detach()) < 0.9 * float(loss.detach())
+    far = MarginLoss(folded.layers, folded.linears, replace(settings, distance=1e-9, fc_distance=1e-9))
+    assert float(far(before, method).detach()) == 0
+
+
+def test_peaks_and_shares_are_held():
+    network, images = random_network(), stripes(12).images
+    folded = Folded(network)
+    before = folded(torch.from_numpy(network.normalise(images)))
+    settings = Margins(weight=0, fc_weight=0, spread_weight=0, peak=1e9, density=(0.0, 0.0, 0.0))
+    for density, sign in (((0.0,) * 3, 1), ((1.0,) * 3, -1)):
+        folded.zero_grad()
+        MarginLoss(folded.layers, folded.linears, replace(settings, density=density))(before, "saliency").backward(retain_graph=True)
+        assert all(bool((linear.bias.grad * sign >= 0).all() and linear.bias.grad.any()) for linear in folded.linears[:-1])
+    quiet, loud = (MarginLoss(folded.layers, folded.linears, replace(settings, density=(), peak=peak)) for peak in (1e3, 0.5))
+    assert float(quiet(before, "saliency").detach()) == 0 < float(loud(before, "saliency").detach())
+
+
+def test_a_kept_norm():
+    weight = torch.nn.Parameter(torch.randn(8, 20) * 3)
+    norm, before = weight.norm().item(), weight.detach().clone()
+    optimiser = KeptMuon([weight], lr=0.1)
+    for _ in range(3):
+        weight.grad = torch.randn(8, 20)
+        optimiser.step()
+    assert weight.norm().item() == pytest.approx(norm, rel=1e-5) and not torch.equal(weight, before)
+
+
+def test_settling_keeps_the_function_and_spreads_the_gradient():
+    """Without losses of its own the last stage changes little; with them less energy lies in single units."""
+    def loss(scores, taught, labels):
+        return (scores - taught).square().mean()
+
+    data = stripes(60)
+    start = random_network()
+    for margins, less in ((Margins(steps=30, weight=0, fc_weight=0, spread_weight=0, peak_weight=0, density=()), False),
+                          (Margins(steps=30, kept=0.0, share=0.01, spread_weight=20, peak_weight=0, density=()), True)):
+        network = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
+        settle(network, data.images, data.labels, margins, loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
+        half = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
+        settle(half, data.images, data.labels, replace(margins, kept=1.0), loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
+        scale = np.abs(logits(start, data.images)).max()  # all kept: only the channels' scales, and the first layer's grid, are others
+        np.testing.assert_allclose(logits(half, data.images), logits(start, data.images), atol=0.02 * scale)
+        excess = []
+        for one in (start, network):
+            folded = Folded(one)
+            measured = MarginLoss(folded.layers, folded.linears, replace(margins, spread_weight=1.0, weight=0, fc_weight=0))
+            measured(folded(torch.from_numpy(one.normalise(data.images))), "saliency")
+            excess.append(measured.parts["conv2 spread"])
+        if less:
+            assert excess[1] < 0.9 * excess[0]
+        else:
+            np.testing.assert_allclose(logits(network, data.images), logits(start, data.images), atol=0.3)
+            assert excess[1] == pytest.approx(excess[0], rel=0.1)

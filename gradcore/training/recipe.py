@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ from gradcore.errors import GradCoreError
 from gradcore.float_backend import logits
 from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
-from gradcore.quantise import calibrate, to_fixed
+from gradcore.training.formats import choose_formats, exact_normalisation
 from gradcore.training.optimiser import Muon, Schedule
+from gradcore.training.settle import Margins, settle
 from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
 
 _WARMUP = 100  # steps
-_CALIBRATION_PICTURES = 2000
+_SPAN_PICTURES = 10000  # that the highest values of channels are taken of
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
 _DENSITY_BAND = 0.05  # and the band above its target in which the push grows to its full size
@@ -53,6 +54,7 @@ class Recipe:
         density_push: how hard.
         teacher_epochs, teacher_batch, teacher_widths: the teacher's training and its three widths.
         teacher_smoothing: label smoothing of the teacher's training.
+        margins: settings of the last stage.
     """
 
     epochs: int = 62
@@ -71,6 +73,7 @@ class Recipe:
     teacher_batch: int = 500
     teacher_widths: tuple[int, ...] = (64, 256, 256)
     teacher_smoothing: float = 0.1
+    margins: Margins = field(default_factory=Margins)
 
     def check(self, layers: tuple[Layer, ...], data: DataSet) -> None:
         """Refuse settings that cannot work, before any work is done."""
@@ -88,11 +91,19 @@ class Recipe:
         if pictures - self.validation < max(self.batch, self.teacher_batch):
             raise GradCoreError(f"{pictures} pictures less {self.validation} for validation do not fill one batch: "
                                 "give more pictures, a smaller batch, or fewer for validation")
+        margins = self.margins
+        if margins.steps and (min(margins.batch, margins.pictures, margins.views) < 1 or pictures - self.validation < margins.batch):
+            raise GradCoreError("the last stage needs a batch, pictures and views of 1 or more, and pictures for one batch: "
+                                "correct the recipe's margins, or set their steps to 0")
+        kept = next((position + 1 for position, layer in enumerate(layers) if layer.pool), 1)
+        if margins.steps and margins.density and len(margins.density) != len(layers) - 1 - kept:
+            raise GradCoreError(f"{len(margins.density)} density targets in the margins for {len(layers) - 1 - kept} hidden layers behind "
+                                "the first pool: give one for each, or none")
 
 
 def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, ...] = TABLE_ONE, name: str = "cifar10",
           teacher: nn.Module | None = None, work: str | Path | None = None, progress: Progress = silent) -> Network:
-    """Train a network and fold its batch normalisation away.
+    """Train a network, fold its batch normalisation away, and choose its number formats.
 
     Args:
         data: labelled pictures; ``recipe.validation`` of them are held out.
@@ -111,7 +122,7 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     """
     recipe = recipe or Recipe()
     recipe.check(layers, data)
-    mean, std = (np.round(values, 4) for values in data.statistics())
+    mean, std = exact_normalisation(*data.statistics())
     fit, held_out = data.split(recipe.validation, recipe.seed)
     views = Views(fit.images, recipe.shift, mean, std)
     validation = Views(held_out.images, 0, mean, std)
@@ -121,7 +132,8 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     student = run.teach(Student(layers), lessons)
     shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
-    choose_formats(network, fit.images)
+    run.settle(network, fit)
+    choose_formats(network, fit.images[:_SPAN_PICTURES], first=1 if recipe.margins.steps else 0)
     network.metadata["training"] = {
         "recipe": asdict(recipe),
         "pictures": len(fit.labels),
@@ -133,21 +145,6 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
                      "python": platform.python_version()},
     }
     return network
-
-
-def choose_formats(network: Network, images: np.ndarray) -> None:
-    """Store the number formats that the hardware uses, and round the weights to them, in place.
-
-    The formats are calibrated on the first pictures of ``images`` uint8 (N, H, W, C). With the weights on the hardware's grid
-    the float network and the fixed-point one differ in their activations alone.
-    """
-    images = images[:_CALIBRATION_PICTURES]
-    quantisation = calibrate(network, images, source=f"{len(images)} training pictures")
-    for layer, fraction in zip(network.layers, quantisation.weights, strict=True):
-        name = f"{layer.name}.weight"
-        raw, _ = to_fixed(network.weights[name], fraction)
-        network.weights[name] = (raw * 2.0**-fraction).astype(np.float32)
-    network.metadata["quantisation"] = quantisation.to_metadata()
 
 
 def measure_accuracy(network: Network, data: DataSet) -> float:
@@ -304,6 +301,14 @@ class _Run:
             remark = f"validation accuracy {self.accuracy(student):.2%}"
             self.work.save("student", {"epochs": epoch + 1, "student": student.state_dict(), "schedule": schedule.state_dict()})
         return student
+
+    def settle(self, network: Network, fit: DataSet) -> None:
+        """The last stage: move what decides gradients away from where rounding could turn it."""
+        recipe = self.recipe
+        if recipe.margins.steps:
+            settle(network, fit.images, fit.labels, recipe.margins, loss=self._loss, batch=recipe.margins.batch, shift=recipe.shift,
+                   rates=(recipe.matrix_rate, recipe.other_rate), seed=recipe.seed,
+                   tick=lambda done, total: self.progress("the network settles", done, total))
 
     def _student_schedule(self, student: Student) -> Schedule:
         recipe = self.recipe
