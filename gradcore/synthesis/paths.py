@@ -14,7 +14,7 @@ or at an output port. Its depth is the number of its LUTs plus the number of its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gradcore.errors import GradCoreError
@@ -22,13 +22,14 @@ from gradcore.synthesis import netlist as cells
 from gradcore.synthesis.netlist import CONSTANT, Cell, Netlist
 
 LIMIT_DEPTH = 6
-LIMIT_CHAINS = 1
 LIMIT_CARRY4 = 12
 
-# States of a bit: chains so far (0, 1, 2 or more), for paths from registers, then the same for paths from input ports.
-_CHAIN_STATES = 3
-_STATES = 2 * _CHAIN_STATES
+# A bit has a longest path from a register, and one from an input port.
+_FROM_REGISTER, _FROM_PORT = 0, 1
 _NEVER = -1
+
+# An arc to a bit: the bit that it comes from, its levels, carry chains entered, bits of carry passed.
+_Arc = tuple[int, int, int, int]
 
 # Registers inside a DSP48E1: input pin -> the parameters of the registers between it and the output P.
 _DSP_REGISTERS = {
@@ -74,6 +75,12 @@ class Path:
     end_source: str
     through: tuple[str, ...]
 
+    def __str__(self) -> str:
+        start = f"{self.start} ({self.start_source or self.start_kind})"
+        end = f"{self.end} ({self.end_source or self.end_kind})"
+        carry = f", {self.chains} chains with {self.carry_bits} bits" if self.chains else ""
+        return f"{self.depth} levels from {start} to {end}: {self.levels} LUTs{carry}"
+
     @property
     def between(self) -> str:
         """Class of the path: 'register', 'input', 'output' or 'through'."""
@@ -86,78 +93,82 @@ class Path:
 
 
 class PathAnalysis:
-    """Longest paths to every bit of a netlist."""
+    """Longest paths to every bit of a netlist.
 
-    def __init__(self, netlist: Netlist) -> None:
+    Args:
+        netlist: a flat one.
+        only_from: only paths from cells of these types; default is all registers, and ports.
+        carry: measure paths by the bits of carry that they pass, not by their depth.
+    """
+
+    def __init__(self, netlist: Netlist, *, only_from: Sequence[str] = (), carry: bool = False) -> None:
         self.netlist = netlist
+        self._only_from = only_from
+        self._carry = carry
         self._ports = {bit for bits in netlist.inputs.values() for bit in bits}
-        self._depth: dict[int, list[int]] = {}
-        self._before: dict[int, list[tuple[int, int, Cell] | None]] = {}
+        self._length: dict[int, list[int]] = {}
+        self._before: dict[int, list[tuple[_Arc, Cell] | None]] = {}
         for bit in {bit for _, _, bit in self._ends()}:
             self._reach(bit)
 
     # The graph -------------------------------------------------------------------------------------------------------
 
-    def _arcs(self, bit: int) -> tuple[int, list[tuple[int, int, int]]]:
-        """What a bit is made of.
-
-        Returns:
-            The depth at which a path may begin here (``_NEVER``: it may not), and the arcs that lead here as
-            (bit, levels, chains entered).
-        """
+    def _arcs(self, bit: int) -> tuple[int, list[_Arc]]:
+        """What a bit is made of: the levels with which a path may begin here (``_NEVER``: it may not), and the arcs."""
         cell = self.netlist.driver.get(bit)
         if cell is None:
-            return 0, []
-        kind = cell.type
+            return (_NEVER if self._only_from else 0), []
+        begins, arcs = self._cell_arcs(cell, bit)
+        if self._only_from and cell.type not in self._only_from:
+            begins = _NEVER
+        return begins, arcs
+
+    def _cell_arcs(self, cell: Cell, bit: int) -> tuple[int, list[_Arc]]:
+        kind, pins = cell.type, cell.inputs
         if kind in cells.LUTS:
-            return _NEVER, [(source, 1, 0) for pins in cell.inputs.values() for source in pins]
+            return _NEVER, [(source, 1, 0, 0) for sources in pins.values() for source in sources]
         if kind == "CARRY4":
             return _NEVER, self._carry_arcs(cell, bit)
         if kind in cells.FLIP_FLOPS or kind in cells.LATCHES or kind in cells.BLOCK_RAMS:
             return 0, []
         if kind in cells.WIDE_MULTIPLEXERS:
             return _NEVER, [
-                *((cell.inputs[pin][0], self._muxf_level(cell.inputs[pin][0]), 0) for pin in ("I0", "I1")),
-                (cell.inputs["S"][0], 1, 0),
+                *((pins[pin][0], self._muxf_level(pins[pin][0]), 0, 0) for pin in ("I0", "I1")),
+                (pins["S"][0], 1, 0, 0),
             ]
         if kind in cells.DSPS:
             if cell.number("PREG"):
                 return 0, []
             begins = 0 if any(cell.number(name) for name in ("MREG", "CREG", "AREG", "BREG")) else _NEVER
-            return begins, [
-                (source, 1, 0) for pin in unregistered_pins(cell) for source in cell.inputs.get(pin, ())
-            ]
+            return begins, [(source, 1, 0, 0) for pin in unregistered_pins(cell) for source in pins.get(pin, ())]
         if kind in cells.DISTRIBUTED_RAMS:
-            for stem, outputs in cells.DISTRIBUTED_RAMS[kind]:
+            for address, outputs in cells.DISTRIBUTED_RAMS[kind]:
                 if any(bit in cell.outputs.get(pin, ()) for pin in outputs):
                     return 1, [
-                        (source, 1, 0)
-                        for pin, sources in cell.inputs.items()
-                        if re.fullmatch(rf"{stem}\d*", pin)
+                        (source, 1, 0, 0)
+                        for pin, sources in pins.items()
+                        if re.fullmatch(rf"{address}\d*", pin)
                         for source in sources
                     ]
         if kind in cells.SHIFT_REGISTERS:
-            return 1, [
-                (source, 1, 0) for pin, sources in cell.inputs.items() if pin.startswith("A") for source in sources
-            ]
+            return 1, [(source, 1, 0, 0) for pin, sources in pins.items() if pin.startswith("A") for source in sources]
         if kind in cells.BUFFERS:
-            return _NEVER, [(cell.inputs["I"][0], 0, 0)]
+            return _NEVER, [(pins["I"][0], 0, 0, 0)]
         raise GradCoreError(f"the depth of a cell {kind} is not known to gradcore.synthesis.paths: add it there")
 
-    def _carry_arcs(self, cell: Cell, bit: int) -> list[tuple[int, int, int]]:
+    def _carry_arcs(self, cell: Cell, bit: int) -> list[_Arc]:
         """Arcs to an output of a CARRY4: entering a chain costs a level, walking on along it none."""
         pins = cell.inputs
-        if bit in cell.outputs.get("CO", ()):
-            index = cell.outputs["CO"].index(bit)
-            entries = [*pins["S"][: index + 1], *pins["DI"][: index + 1]]
-        else:
-            index = cell.outputs["O"].index(bit)
-            entries = [*pins["S"][: index + 1], *pins["DI"][:index]]
-        arcs = [(source, 1, 1) for source in [*entries, *pins.get("CYINIT", ())]]
+        carry_out = bit in cell.outputs.get("CO", ())
+        index = cell.outputs["CO" if carry_out else "O"].index(bit)
+        arcs = [(source, 1, 1, index + 1 - at) for at, source in enumerate(pins["S"][: index + 1])]
+        below = index + 1 if carry_out else index
+        arcs += [(source, 1, 1, index + 1 - at) for at, source in enumerate(pins["DI"][:below])]
+        arcs += [(source, 1, 1, index + 1) for source in pins.get("CYINIT", ())]
         for source in pins.get("CI", ()):
             above = self.netlist.driver.get(source)
             joined = above is not None and above.type == "CARRY4"
-            arcs.append((source, 0, 0) if joined else (source, 1, 1))
+            arcs.append((source, 0 if joined else 1, 0 if joined else 1, index + 1))
         return arcs
 
     def _muxf_level(self, source: int) -> int:
@@ -180,8 +191,8 @@ class PathAnalysis:
     # Longest paths ---------------------------------------------------------------------------------------------------
 
     def _reach(self, goal: int) -> None:
-        """Compute the depth of a bit in every state, after those of all that it is made of."""
-        stack: list[tuple[int, int, list[tuple[int, int, int]], int]] = []
+        """Compute the longest paths to a bit, after those of all that it is made of."""
+        stack: list[tuple[int, int, list[_Arc], int]] = []
         active: set[int] = set()
 
         def enter(bit: int) -> None:
@@ -189,11 +200,11 @@ class PathAnalysis:
             stack.append((bit, begins, arcs, 0))
             active.add(bit)
 
-        if goal not in self._depth:
+        if goal not in self._length:
             enter(goal)
         while stack:
             bit, begins, arcs, position = stack.pop()
-            while position < len(arcs) and (arcs[position][0] == CONSTANT or arcs[position][0] in self._depth):
+            while position < len(arcs) and (arcs[position][0] == CONSTANT or arcs[position][0] in self._length):
                 position += 1
             if position < len(arcs):
                 source = arcs[position][0]
@@ -206,49 +217,37 @@ class PathAnalysis:
                 enter(source)
                 continue
             active.discard(bit)
-            depth = [_NEVER] * _STATES
-            before: list[tuple[int, int, Cell] | None] = [None] * _STATES
+            length = [_NEVER, _NEVER]
+            before: list[tuple[_Arc, Cell] | None] = [None, None]
             if begins != _NEVER:
-                depth[_CHAIN_STATES if bit in self._ports else 0] = begins
-            cell = self.netlist.driver.get(bit)
-            for source, levels, chains in arcs:
-                if source == CONSTANT:
+                length[_FROM_PORT if bit in self._ports else _FROM_REGISTER] = 0 if self._carry else begins
+            for arc in arcs:
+                if arc[0] == CONSTANT:
                     continue
-                for state, value in enumerate(self._depth[source]):
-                    if value == _NEVER:
-                        continue
-                    entered = state - state % _CHAIN_STATES + min(state % _CHAIN_STATES + chains, _CHAIN_STATES - 1)
-                    if value + levels > depth[entered]:
-                        depth[entered] = value + levels
-                        before[entered] = (source, state, cell)
-            self._depth[bit] = depth
+                cost = arc[3] if self._carry else arc[1]
+                for state, value in enumerate(self._length[arc[0]]):
+                    if value != _NEVER and value + cost > length[state]:
+                        length[state] = value + cost
+                        before[state] = (arc, self.netlist.driver[bit])
+            self._length[bit] = length
             self._before[bit] = before
 
     def _trace(self, cell: Cell | None, pin: str, bit: int, state: int) -> Path:
-        """The path that ends at a pin in a state."""
+        """The path that ends at a pin."""
         names = self.netlist.names
-        carry_bits, chains, through = 0, 0, []
-        here, depth = bit, self._depth[bit][state]
-        end_bit, at = bit, state
-        while (step := self._before[here][at]) is not None:
-            source, at, by = step
-            if by.type == "CARRY4":
-                pins = (*by.outputs.get("CO", ()), *by.outputs.get("O", ()))
-                leaves = pins.index(here) % 4
-                enters = next(
-                    (by.inputs[name].index(source) for name in ("S", "DI") if source in by.inputs[name]), 0
-                )
-                carry_bits += max(leaves - enters, 0) + 1
-                above = self.netlist.driver.get(source)
-                if not (source in by.inputs.get("CI", ()) and above is not None and above.type == "CARRY4"):
-                    chains += 1
-            elif self.netlist.is_public(here) and here != end_bit:
+        depth, chains, carry_bits, through = 0, 0, 0, []
+        here = bit
+        while (step := self._before[here][state]) is not None:
+            (source, levels, entered, carry), by = step
+            depth, chains, carry_bits = depth + levels, chains + entered, carry_bits + carry
+            if by.type != "CARRY4" and here != bit and self.netlist.is_public(here):
                 through.append(names[here])
             here = source
+        depth += self._arcs(here)[0]
         first = self.netlist.driver.get(here)
         return Path(
-            start=names.get(here, str(here)),
-            end=f"{_label(self.netlist, cell)}.{pin}" if cell is not None else f"{names.get(bit, pin)}",
+            start=label(self.netlist, first) if first is not None else names.get(here, str(here)),
+            end=f"{label(self.netlist, cell)}.{pin}" if cell is not None else names.get(bit, pin),
             start_kind=first.type if first is not None else "port",
             end_kind=cell.type if cell is not None else "port",
             depth=depth,
@@ -260,30 +259,28 @@ class PathAnalysis:
             through=tuple(reversed(through)),
         )
 
-    def worst(self, between: str = "register", count: int = 10, *, only_two_chains: bool = False) -> list[Path]:
-        """The deepest paths of a class, one for each pair of registers (not of bits), deepest first.
+    def _lengths(self, between: str) -> Iterator[tuple[int, Cell | None, str, int, int]]:
+        """Ends of paths of a class: (length, cell, pin, bit, state)."""
+        state = _FROM_PORT if between in ("input", "through") else _FROM_REGISTER
+        to_port = between in ("output", "through")
+        for cell, pin, bit in self._ends():
+            if (cell is None) == to_port and self._length[bit][state] != _NEVER:
+                yield self._length[bit][state], cell, pin, bit, state
+
+    def worst(self, between: str = "register", count: int = 10, *, at: Sequence[str] = ()) -> list[Path]:
+        """The longest paths of a class, one for each pair of registers (not of bits), longest first.
 
         Args:
             between: 'register', 'input' (port to register), 'output', or 'through' (port to port).
             count: number of paths at most.
-            only_two_chains: only paths through more than one carry chain.
+            at: only paths that end at cells of these types.
         """
-        from_port = between in ("input", "through")
-        to_port = between in ("output", "through")
-        states = range(_CHAIN_STATES, _STATES) if from_port else range(_CHAIN_STATES)
-        if only_two_chains:
-            states = [states[-1]]
-        found = []
-        for cell, pin, bit in self._ends():
-            if (cell is None) != to_port:
-                continue
-            for state in states:
-                value = self._depth[bit][state]
-                if value > 0:
-                    found.append((-value, len(found), cell, pin, bit, state))
-        found.sort(key=lambda entry: entry[:2])
+        found = [
+            end for end in self._lengths(between) if end[0] > 0 and (not at or (end[1] and end[1].type in at))
+        ]
+        found.sort(key=lambda end: -end[0])
         paths: dict[tuple[str, str], Path] = {}
-        for _, _, cell, pin, bit, state in found:
+        for _, cell, pin, bit, state in found:
             path = self._trace(cell, pin, bit, state)
             paths.setdefault((stem(path.start), stem(path.end)), path)
             if len(paths) >= count:
@@ -291,16 +288,10 @@ class PathAnalysis:
         return list(paths.values())
 
     def histogram(self, between: str = "register") -> dict[int, int]:
-        """Depth -> number of end pins whose deepest path is that deep."""
-        from_port = between in ("input", "through")
-        to_port = between in ("output", "through")
-        states = slice(_CHAIN_STATES, _STATES) if from_port else slice(0, _CHAIN_STATES)
+        """Length -> number of end pins whose longest path is that long."""
         counts: dict[int, int] = {}
-        for cell, _, bit in self._ends():
-            if (cell is None) == to_port:
-                value = max(self._depth[bit][states])
-                if value != _NEVER:
-                    counts[value] = counts.get(value, 0) + 1
+        for length, *_ in self._lengths(between):
+            counts[length] = counts.get(length, 0) + 1
         return dict(sorted(counts.items()))
 
 
@@ -335,8 +326,26 @@ def longest_chain(netlist: Netlist) -> tuple[int, str]:
 
 
 def stem(name: str) -> str:
-    """A name without the numbers of bits and of repeated instances: the same for all bits of a register."""
-    return re.sub(r"\[\d+\]|\$\d+", "", name)
+    """A name without the numbers of bits, instances and repeats: the same for all bits of a register."""
+    return re.sub(r"\[\d+\]|\$\d+|\d+$|(?<=\$o)\d+", "", name)
+
+
+def plain(name: str) -> str:
+    """A name of a cell without the marks of Yosys's flattening."""
+    return name.removeprefix("$").replace("flatten\\", "").replace("\\", "")
+
+
+def label(netlist: Netlist, cell: Cell) -> str:
+    """Name of a register: of the net that it drives when the Verilog names it, else of the cell."""
+    if cell.type not in cells.FLIP_FLOPS and cell.type not in cells.LATCHES:
+        return plain(cell.name)
+    bit = next(bit for bits in cell.outputs.values() for bit in bits)
+    if netlist.is_public(bit):
+        return netlist.names[bit]
+    source = netlist.driver.get(next(iter(cell.inputs.get("D", ())), CONSTANT))
+    if source is not None and source.type in cells.DISTRIBUTED_RAMS:
+        return f"register behind {plain(source.name)}"
+    return f"register {netlist.names.get(bit, plain(cell.name))}"
 
 
 def _end_pins(cell: Cell) -> Iterable[str]:
@@ -352,7 +361,7 @@ def _end_pins(cell: Cell) -> Iterable[str]:
         return [pin for pin in cell.inputs if pin != "CLK" and pin not in unregistered_pins(cell)]
     if kind in cells.DISTRIBUTED_RAMS:
         # The write side: the address of the port that writes is both a read address and an end.
-        reads = {stem for stem, _ in cells.DISTRIBUTED_RAMS[kind]}
+        reads = {address for address, _ in cells.DISTRIBUTED_RAMS[kind]}
         written = "ADDRD" if kind.endswith("M") else "A"
         return [
             pin
@@ -363,15 +372,3 @@ def _end_pins(cell: Cell) -> Iterable[str]:
     if kind in cells.SHIFT_REGISTERS:
         return [pin for pin in cell.inputs if pin in ("D", "CE")]
     return ()
-
-
-def _label(netlist: Netlist, cell: Cell) -> str:
-    """Name of a register: of the net that it drives when the Verilog names it, else of the cell."""
-    for bits in cell.outputs.values():
-        for bit in bits:
-            if bit != CONSTANT and netlist.is_public(bit) and cell.type in cells.FLIP_FLOPS:
-                return netlist.names[bit]
-    if cell.type in cells.FLIP_FLOPS:
-        for bits in cell.outputs.values():
-            return netlist.names.get(bits[0], cell.name)
-    return cell.name.removeprefix("$flatten\\").replace("\\", "")

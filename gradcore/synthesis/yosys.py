@@ -28,7 +28,7 @@ from pathlib import Path
 from gradcore.cache import build_once, cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
-from gradcore.simulator import rtl_folder, source_files
+from gradcore.simulator import source_files
 
 TOP = "gradcore"
 # Modules that are synthesised alone. They must not contain one another.
@@ -208,6 +208,31 @@ class Design:
 
         visit(top)
         return counts
+
+    def instances(self, name: str) -> list[tuple[str, str]]:
+        """The instances in a module: (name, module)."""
+        found = re.findall(r"^  cell (\S+) (\S+)$", self.text[name], re.MULTILINE)
+        return [
+            (instance.removeprefix("\\"), kind.removeprefix("\\"))
+            for kind, instance in found
+            if kind.removeprefix("\\") in self.text
+        ]
+
+    def memories(self, name: str) -> list[tuple[str, str, int, int]]:
+        """The memories in a module: (name, ram_style or an empty text, bits of a word, words)."""
+        found = []
+        for attributes, rest in re.findall(r"((?:^  attribute .*\n)*)^  memory (.*)$", self.text[name], re.MULTILINE):
+            style = re.search(r'^  attribute \\ram_style "(.*)"$', attributes, re.MULTILINE)
+            width, size = (re.search(rf"\b{what} (\d+)", rest) for what in ("width", "size"))
+            found.append(
+                (
+                    rest.split()[-1].removeprefix("\\"),
+                    style[1] if style else "",
+                    int(width[1]) if width else 1,
+                    int(size[1]) if size else 1,
+                )
+            )
+        return found
 
     def black_box(self, name: str) -> str:
         """RTLIL of a module with its ports and nothing in them."""
