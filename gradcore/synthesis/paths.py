@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from gradcore.errors import GradCoreError
 from gradcore.synthesis import netlist as cells
@@ -81,15 +81,9 @@ class Path:
         carry = f", {self.chains} chains with {self.carry_bits} bits" if self.chains else ""
         return f"{self.depth} levels from {start} to {end}: {self.levels} LUTs{carry}"
 
-    @property
-    def between(self) -> str:
-        """Class of the path: 'register', 'input', 'output' or 'through'."""
-        return {
-            (False, False): "register",
-            (True, False): "input",
-            (False, True): "output",
-            (True, True): "through",
-        }[self.start_kind == "port", self.end_kind == "port"]
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class PathAnalysis:

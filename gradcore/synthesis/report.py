@@ -46,7 +46,7 @@ def synth(
         A dictionary with ``preset``, ``unit``, ``parameters``, ``device``, ``tool``; for each of ``lut``, ``ff``,
         ``bram36``, ``dsp`` the dictionary ``used``, ``total`` (of the device) and for the core ``paper``, for the full
         preset ``budget``; ``modules`` (module, parameters, instances, and the four numbers of all instances together);
-        ``timing`` (``tool``, ``levels``, ``limit``, ``paths``, and ``place_and_route``: None or what nextpnr says, see
+        ``timing`` (``tool``, ``levels``, ``limit``, ``register_paths``, ``input_paths``, ``output_paths``, and ``place_and_route``: None or what nextpnr says, see
         ``ecp5.place_and_route``); ``checks`` (see ``checks.Check``); ``sources`` (hash of the Verilog).
 
     Raises:
@@ -72,7 +72,7 @@ def synth(
         netlist,
         analysis,
         checks.memories_of(design, top),
-        [warning for one in units for warning in yosys.warnings(one.log)],
+        [*design.warnings, *(warning for one in units for warning in yosys.warnings(one.log))],
         checks.count_macs(design, top),
     )
     routed = ecp5.place_and_route(design, top, progress) if timing else None
@@ -97,9 +97,10 @@ def synth(
             "levels": max(histogram, default=0),
             "limit": LIMIT_DEPTH,
             "pins_by_level": {str(depth): number for depth, number in histogram.items()},
-            "paths": [str(path) for path in analysis.worst("register", _PATHS)],
-            "input_paths": [str(path) for path in analysis.worst("input", 3)],
-            "output_paths": [str(path) for path in analysis.worst("output", 3)],
+            **{
+                f"{between}_paths": [path.as_dict() for path in analysis.worst(between, count)]
+                for between, count in (("register", _PATHS), ("input", 3), ("output", 3))
+            },
             "place_and_route": routed,
         },
         "checks": {name: check.as_dict() for name, check in found.items()},
@@ -167,9 +168,14 @@ def tables(report: dict[str, Any]) -> list[Table]:
 
     timing = report["timing"]
     paths = Table(title=f"longest paths, by {timing['tool']}", title_justify="left")
-    paths.add_column("")
-    for path in timing["paths"]:
-        paths.add_row(Text(path))
+    for column, justify in (("levels", "right"), ("carry", "right"), ("from", "left"), ("to", "left")):
+        paths.add_column(column, justify=justify, overflow="fold")
+    for between in ("register", "input", "output"):
+        for path in timing[f"{between}_paths"]:
+            carry = str(path["carry_bits"]) if path["chains"] else ""
+            ends = (f"{path[end]} ({path[f'{end}_source'] or path[f'{end}_kind']})" for end in ("start", "end"))
+            paths.add_row(str(path["depth"]), carry, *map(Text, ends))
+        paths.add_section()
     found = [resources, rules, paths]
     broken = [(name, check) for name, check in report["checks"].items() if not check["holds"]]
     if broken:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,9 +146,11 @@ class Design:
         source: module -> its name in the Verilog.
         parameters: module -> parameter -> value.
         children: module -> the modules that it instantiates, once for each instance.
+        warnings: that Yosys gave when it read the Verilog.
     """
 
-    def __init__(self, rtlil: str) -> None:
+    def __init__(self, rtlil: str, warnings: Iterable[str] = ()) -> None:
+        self.warnings = list(warnings)
         self.text: dict[str, str] = {}
         self.source: dict[str, str] = {}
         self.parameters: dict[str, dict[str, str]] = {}
@@ -254,7 +256,7 @@ def elaborate(
         return result
 
     made = build_once(f"elaborated-{digest.hexdigest()[:20]}", make, "elaborates the core", progress)
-    return Design((made / "elaborated.il").read_text())
+    return Design((made / "elaborated.il").read_text(), warnings(made / "yosys.log"))
 
 
 # Running Yosys -------------------------------------------------------------------------------------------------------
