@@ -17,7 +17,7 @@ from gradcore.simulator import PRESETS
 from gradcore.synthesis import accept, checks, ecp5, known_warnings, report, yosys
 from gradcore.synthesis.checks import Memory
 from gradcore.synthesis.linking import flatten, linked
-from gradcore.synthesis.netlist import Netlist
+from gradcore.synthesis.netlist import CONSTANT, Netlist
 from gradcore.synthesis.paths import LIMIT_DEPTH, PathAnalysis, longest_chain
 from gradcore.synthesis.resources import BUDGET_FULL, KINDS, LUTS_OF_RAM, XC7Z020, Resources, count_types
 from gradcore.synthesis.wrapper import wrap
@@ -370,18 +370,19 @@ def test_units_are_joined() -> None:
     inner.output("one", ["1"])
     outer = Maker()
     first = outer.register("0", "first")
-    deep, same, one = outer.bits(), outer.bits(), outer.bits()
-    for name in ("left", "right"):
-        outer.cell("inner", {"data": [first]}, {"deep": deep, "same": same, "one": one}, name)
-        first, deep, same, one = deep[0], outer.bits(), outer.bits(), outer.bits()
-    outer.register(first, "last")
-    outer.register(4, "copy")
+    left, right = outer.bits(3), outer.bits(3)
+    outer.cell("inner", {"data": [first]}, {"deep": [left[0]], "same": [left[1]], "one": [left[2]]}, "left")
+    outer.cell("inner", {"data": [left[0]]}, {"deep": [right[0]], "same": [right[1]], "one": [right[2]]}, "right")
+    outer.register(right[0], "last")
+    outer.register(left[1], "copy")
+    outer.register(left[2], "constant")
     netlist = Netlist(flatten({"outer": outer.module, "inner": inner.module}, "outer"), "outer")
     found = {path.end: path.depth for path in PathAnalysis(netlist).worst()}
     assert found == {"last.D": 6}
-    copy = next(cell for cell in netlist.cells if cell.name == "cell3")
-    assert netlist.names[copy.inputs["D"][0]] == "first"
-    assert len(netlist.cells) == 9
+    by_name = {cell.name: cell for cell in netlist.cells}
+    assert netlist.names[by_name["copy"].inputs["D"][0]] == "first"
+    assert by_name["constant"].inputs["D"] == (CONSTANT,)
+    assert len(by_name) == 4 + 2 * 3
 
 
 # Yosys ---------------------------------------------------------------------------------------------------------------
