@@ -32,7 +32,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress lint registers accept-resources bitstream clean distclean
+.PHONY: help setup explain test regress accept-cycles accept-resources lint registers bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -53,15 +53,18 @@ regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds de
 	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system or resources" $(PYTEST) || { \
 	  echo "failed: replay with make regress SEED=$$seed RUNS=$$runs" >&2; exit 1; }
 
+accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit
+	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py
+
+accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
+	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
+
 lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules of the sources
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/test_lint.py
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python registers/generate.py
-
-accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
-	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
 
 bitstream: $(VENV)/.ready-run  ## Bitstream for the PYNQ-Z2 with Vivado, in build/vivado/: PRESET=small|paper|full CLOCK=100|150, both optional
 	@$(BIN)/python vivado/bitstream.py --preset "$(or $(PRESET),full)" --clock "$(or $(CLOCK),100)"

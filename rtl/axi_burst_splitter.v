@@ -4,8 +4,9 @@
 // burst has at most 16 beats of 8 bytes and none crosses 4 KiB.
 //
 // Contract: load (a pulse, only while free is high) takes a request of at least 1 word; its first burst is offered 2
-// cycles later, one burst a cycle from then on. free rises as soon as the last burst is offered. burst_* are
-// registers, held until burst_take. burst_last marks the last burst of its request. clear drops everything.
+// cycles later, one burst a cycle from then on. refuse, in the cycle after load, drops the request instead. free
+// rises as soon as the last burst is offered. burst_* are registers, held until burst_take. burst_last marks the last
+// burst of its request. clear drops everything. load_room: words before the next boundary, 16 - load_address[6:3].
 `default_nettype none
 
 module axi_burst_splitter (
@@ -15,6 +16,8 @@ module axi_burst_splitter (
   input  wire        load,
   input  wire [31:3] load_address,
   input  wire [15:0] load_words,
+  input  wire [4:0]  load_room,
+  input  wire        refuse,
   output wire        free,
   output reg         burst_valid,
   input  wire        burst_take,
@@ -26,10 +29,10 @@ module axi_burst_splitter (
   reg        busy;
   reg [31:3] address;
   reg [15:0] words;
+  reg [4:0]  room;  // words before the next boundary
 
-  wire [4:0] room = 5'd16 - {1'b0, address[6:3]};  // words before the next boundary
-  wire       last = words <= {11'd0, room};
-  wire       move = busy && (!burst_valid || burst_take);
+  wire last = words <= {11'd0, room};
+  wire move = busy && !refuse && (!burst_valid || burst_take);
 
   assign free = !busy;
 
@@ -40,10 +43,12 @@ module axi_burst_splitter (
       burst_last    <= last;
       address       <= {address[31:7] + 25'd1, 4'd0};
       words         <= words - {11'd0, room};
+      room          <= 5'd16;
     end
     if (load) begin
       address <= load_address;
       words   <= load_words;
+      room    <= load_room;
     end
 
     if (move)
@@ -52,7 +57,7 @@ module axi_burst_splitter (
       burst_valid <= 1'b0;
     if (load)
       busy <= 1'b1;
-    else if (move && last)
+    else if (refuse || (move && last))
       busy <= 1'b0;
 
     if (rst || clear) begin

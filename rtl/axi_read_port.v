@@ -6,7 +6,7 @@
 // the words of all its requests in order. Requests are cut in bursts of at most 16 beats inside 128-byte blocks, so
 // none crosses 4 KiB. Bursts of different clients are interleaved by round robin. A burst is issued only when the
 // client's response FIFO has room for 16 more words, so m_axi_rready is always 1 and no client blocks another. Up to
-// OUTSTANDING bursts are in flight. From an accepted request to arvalid: 5 cycles; from a beat to response_valid: 2
+// OUTSTANDING bursts are in flight. From an accepted request to arvalid: 6 cycles; from a beat to response_valid: 2
 // cycles; sustained: one beat a cycle.
 // Errors: a request not wholly inside [window_base, window_limit) causes no access and no response, and pulses
 // error_window; a beat with RRESP other than OKAY pulses error_response (its data are passed on). error_address goes
@@ -185,8 +185,7 @@ module axi_read_port #(
       wire                  unused_ready;
       wire [LEVEL_BITS-1:0] unused_level;
       reg  [LEVEL_BITS-1:0] room;  // words of the FIFO neither filled nor promised to a burst
-
-      wire pop = response_valid[c] && response_ready[c];
+      reg                   pop;   // a word left in the cycle before
 
       assign fits[c] = |room[LEVEL_BITS-1:4];
 
@@ -203,10 +202,13 @@ module axi_read_port #(
       );
 
       always @(posedge clk) begin
+        pop  <= response_valid[c] && response_ready[c];
         room <= room - (burst_take[c] ? {{(LEVEL_BITS - 5){1'b0}}, issue_beats} : {LEVEL_BITS{1'b0}})
                      + {{(LEVEL_BITS - 1){1'b0}}, pop};
-        if (rst || clear)
+        if (rst || clear) begin
+          pop  <= 1'b0;
           room <= FIFO_DEPTH[LEVEL_BITS-1:0];
+        end
       end
     end
   endgenerate

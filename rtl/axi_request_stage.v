@@ -4,9 +4,9 @@
 // and cuts it in bursts (axi_burst_splitter), one splitter a client.
 //
 // Contract: request_ready is a register, high for one cycle a request. Each client has one request in hand at a time
-// and may hand over the next one as soon as the last burst of that one is offered: one request every 4 cycles a
+// and may hand over the next one as soon as the last burst of that one is offered: one request every 5 cycles a
 // client. Clients do not wait for each other beyond a round robin for the shared window check. From the accepted
-// request to its first burst: 3 cycles. A request that is not wholly inside the window makes no burst: error_window
+// request to its first burst: 4 cycles. A request that is not wholly inside the window makes no burst: error_window
 // pulses, with error_address its address. clear drops all requests and accepts none.
 `default_nettype none
 
@@ -36,30 +36,37 @@ module axi_request_stage #(
   wire [CLIENTS-1:0] grant;
   wire [CLIENTS-1:0] transfer = request_valid & request_ready;
 
-  reg  [CLIENTS-1:0] checking;  // one-hot: whose request the window check holds
+  reg  [CLIENTS-1:0] held;      // one-hot: whose request the window check has registered
+  reg  [CLIENTS-1:0] checking;  // one-hot: whose request it compares with the window
+  reg  [CLIENTS-1:0] refuse;    // one-hot: whose request it has found outside
   reg  [31:3]        address;
   reg  [15:0]        words;
   wire [31:3]        checked_address;
   wire [15:0]        checked_words;
+  wire [4:0]         checked_room;
   wire               legal;
 
-  assign empty = !(|request_ready) && !(|checking) && (&free) && !(|burst_valid);
+  assign empty = !(|request_ready) && !(|held) && !(|checking) && (&free) && !(|burst_valid);
 
   // A client whose request is on its way to the splitter is left out; its splitter must be free.
   round_robin #(.WIDTH(CLIENTS)) arbiter (
     .clk(clk),
     .rst(rst),
-    .request(request_valid & free & ~request_ready & ~checking),
+    .request(request_valid & free & ~request_ready & ~held & ~checking),
     .advance(1'b1),
     .grant(grant)
   );
 
   always @(posedge clk) begin
     request_ready <= grant;
-    checking      <= transfer;
+    held          <= transfer;
+    checking      <= held;
+    refuse        <= checking & {CLIENTS{!legal}};
     if (rst || clear) begin
       request_ready <= {CLIENTS{1'b0}};
+      held          <= {CLIENTS{1'b0}};
       checking      <= {CLIENTS{1'b0}};
+      refuse        <= {CLIENTS{1'b0}};
     end
   end
 
@@ -81,6 +88,7 @@ module axi_request_stage #(
     .window_limit(window_limit),
     .checked_address(checked_address),
     .checked_words(checked_words),
+    .checked_room(checked_room),
     .legal(legal)
   );
 
@@ -101,9 +109,11 @@ module axi_request_stage #(
         .clk(clk),
         .rst(rst),
         .clear(clear),
-        .load(checking[c] && legal),
+        .load(checking[c]),
         .load_address(checked_address),
         .load_words(checked_words),
+        .load_room(checked_room),
+        .refuse(refuse[c]),
         .free(free[c]),
         .burst_valid(burst_valid[c]),
         .burst_take(burst_take[c]),

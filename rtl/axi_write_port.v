@@ -7,7 +7,7 @@
 // when its last write response has arrived. Requests are cut in bursts of at most 16 beats inside 128-byte blocks,
 // so none crosses 4 KiB; bursts of different clients are interleaved by round robin. A client is chosen only while
 // it offers data; from then on the port waits for it until the burst is complete. Up to OUTSTANDING bursts are in
-// flight, addresses up to 4 bursts ahead of data. From an accepted request to awvalid: 5 cycles; from data to
+// flight, addresses up to 4 bursts ahead of data. From an accepted request to awvalid: 6 cycles; from data to
 // wvalid: 1 cycle; sustained: one beat a cycle.
 // Errors: a request not wholly inside [window_base, window_limit) causes no access, takes no data, is never done,
 // and pulses error_window; a response other than OKAY pulses error_response (done pulses all the same).
@@ -137,18 +137,21 @@ module axi_write_port #(
   wire               data_order_valid;
   wire               data_order_next;
   wire [CLIENTS-1:0] data_owner;
-  wire [4:0]         data_beats;
+  wire [3:0]         data_last_beat;
   wire               unused_data_order_ready;
 
-  fifo #(.WIDTH(CLIENTS + 5), .DEPTH(4)) data_order (
+  wire [4:0] issue_beats_less_one = issue_beats - 5'd1;
+  wire       unused_beats_bit = issue_beats_less_one[4];
+
+  fifo #(.WIDTH(CLIENTS + 4), .DEPTH(4)) data_order (
     .clk(clk),
     .rst(rst),
     .in_valid(|burst_take),
     .in_ready(unused_data_order_ready),
-    .in_data({burst_take, issue_beats}),
+    .in_data({burst_take, issue_beats_less_one[3:0]}),
     .out_valid(data_order_valid),
     .out_ready(data_order_next),
-    .out_data({data_owner, data_beats}),
+    .out_data({data_owner, data_last_beat}),
     .level(data_level)
   );
 
@@ -157,7 +160,7 @@ module axi_write_port #(
   reg  [7:0]  owner_strobe;
   wire        send_ready;
   wire        send_valid = data_order_valid && (clear || (|(data_owner & data_valid)));
-  wire        send_last  = {1'b0, beats_sent} + 5'd1 == data_beats;
+  wire        send_last  = beats_sent == data_last_beat;
   wire        send       = send_valid && send_ready;
 
   assign data_ready      = data_owner & {CLIENTS{data_order_valid && send_ready && !clear}};

@@ -133,6 +133,9 @@ module control_unit #(
       .counters(counters)
   );
 
+  reg progress;  // a cycle late
+  always @(posedge clk) progress <= (|read_beat) || (|write_beat) || (|conv_active);
+
   run_control run_control (
       .clk(clk),
       .rst(rst),
@@ -153,7 +156,7 @@ module control_unit #(
       .sequencer_start(sequencer_start),
       .finished(finished),
       .descriptor_index(descriptor_index),
-      .progress((|read_beat) || (|write_beat) || (|conv_active)),
+      .progress(progress),
       .error_illegal(error_illegal),
       .error_window(error_window),
       .error_read(error_read),

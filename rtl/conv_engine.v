@@ -137,6 +137,8 @@ module conv_engine #(
     for (group = 0; group < GROUPS; group = group + 1) begin : g_group
       wire group_job_valid, group_job_ready;
       wire [JOB_BITS-1:0] group_job;
+      reg [JOB_BITS-1:0] head_job;  // a cycle late, which the group allows for
+      always @(posedge clk) head_job <= group_job;
       wire [4:0] unused_level;
       fifo #(
           .WIDTH(JOB_BITS),
@@ -165,7 +167,7 @@ module conv_engine #(
       wire [8:0] row_words, row_pieces;
       assign {wait_weights, buffer_rows, buffer_columns, slot, row_entries, unit_rows, unit_columns,
               kernel_rows, kernel_columns, stride_x, blocks, origin_row, origin_column, shift, relu, pool, tags,
-              weight_base, tap_rows, initial_bank, row_words, row_pieces} = group_job;
+              weight_base, tap_rows, initial_bank, row_words, row_pieces} = head_job;
 
       conv_group #(
           .GROUPS(GROUPS),

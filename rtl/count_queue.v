@@ -38,7 +38,10 @@ module count_queue (
   wire       fifo_ready;
   wire [3:0] without_lowest = pending & {|pending[2:0], |pending[1:0], pending[0], 1'b0};
 
-  assign in_ready = pending == 4'd0 || (without_lowest == 4'd0 && fifo_ready);
+  reg        last;  // at most one position is pending, and `idle` says that none is
+  reg        idle;
+
+  assign in_ready = idle || (last && fifo_ready);
   assign empty = pending == 4'd0 && !out_valid;
 
   reg [1:0]  position;
@@ -67,13 +70,18 @@ module count_queue (
   always @(posedge clk) begin
     if (in_ready) begin
       pending <= in_valid ? in_write : 4'd0;
+      idle <= !in_valid || in_write == 4'd0;
+      last <= (in_write & {|in_write[2:0], |in_write[1:0], in_write[0], 1'b0}) == 4'd0;
       address <= in_address;
       counts <= in_counts;
     end else if (fifo_ready) begin
       pending <= without_lowest;
+      last <= (without_lowest & {|without_lowest[2:0], |without_lowest[1:0], without_lowest[0], 1'b0}) == 4'd0;
     end
-    if (rst)
+    if (rst) begin
       pending <= 4'd0;
+      idle <= 1'b1;
+    end
   end
 
   wire [4:0] unused_level;

@@ -120,16 +120,21 @@ module descriptor_check #(
        seed_channels == 12'd0 || seed_channels > {seed_words, 2'd0} ||
        (|descriptor[DESCRIPTOR_SEED_LOGITS_ADDRESS+:3]) || (|descriptor[DESCRIPTOR_SEED_SEED_ADDRESS+:3]);
 
-  reg bad_fields;
-  always @* begin
-    case (opcode)
-      OPCODE_TILE: bad_fields = bad_source || bad_kernel || bad_destination;
-      OPCODE_WEIGHTS: bad_fields = bad_weights;
-      OPCODE_VECTOR: bad_fields = bad_vector;
-      OPCODE_SEED: bad_fields = bad_seed;
-      OPCODE_END: bad_fields = 1'b0;
-      default: bad_fields = 1'b1;
-    endcase
+  // The conditions, a cycle after the descriptor has come; they enter the result in the cycle after `check`.
+  reg source_found, kernel_found, destination_found, weights_found, vector_found, seed_found, head_found;
+  reg checking;
+  always @(posedge clk) begin
+    source_found      <= bad_source && opcode == OPCODE_TILE;
+    kernel_found      <= bad_kernel && opcode == OPCODE_TILE;
+    destination_found <= bad_destination && opcode == OPCODE_TILE;
+    weights_found     <= bad_weights && opcode == OPCODE_WEIGHTS;
+    vector_found      <= bad_vector && opcode == OPCODE_VECTOR;
+    seed_found        <= bad_seed && opcode == OPCODE_SEED;
+    head_found        <= checksum != DESCRIPTOR_CHECKSUM_KEY || version != FORMAT_VERSION ||
+         (opcode != OPCODE_TILE && opcode != OPCODE_WEIGHTS && opcode != OPCODE_VECTOR && opcode != OPCODE_SEED &&
+          opcode != OPCODE_END);
+    checking          <= check;
+    if (rst) checking <= 1'b0;
   end
 
   // Products of a TILE: operands, product and comparison in three stages, one product a cycle.
@@ -170,7 +175,9 @@ module descriptor_check #(
     comparing   <= multiplying;
     done        <= comparing && !multiplying;
 
-    if (check) illegal <= bad_fields || checksum != DESCRIPTOR_CHECKSUM_KEY || version != FORMAT_VERSION;
+    if (checking)
+      illegal <= source_found || kernel_found || destination_found || weights_found || vector_found || seed_found ||
+                 head_found;
     else if (comparing && opcode == OPCODE_TILE && product > product_limit) illegal <= 1'b1;
 
     if (rst) begin

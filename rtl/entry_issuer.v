@@ -42,12 +42,13 @@ module entry_issuer #(
   reg final_tap;
   reg [ENTRY_ADDRESS_BITS-1:0] address;
   reg [COUNT_BITS-1:0] remaining;
+  reg some, last_entry;  // remaining != 0, remaining <= 1
   reg [WEIGHT_ADDRESS_BITS-1:0] weight;
   reg bank, initial_bank;
   reg [4:0] issues;  // issues of this pixel so far, at most LANES - 1
+  reg long_enough;  // issues == LANES - 1
 
-  wire long_enough = (issues == LANES - 1);
-  wire tap_done = loaded && (remaining <= 1);
+  wire tap_done = loaded && last_entry;
   wire pixel_done = ((tap_done && final_tap) || padding) && long_enough;
   wire start_padding = tap_done && final_tap && !long_enough;
   // The next tap is taken as the current one ends, but not while its pixel is being padded.
@@ -57,7 +58,7 @@ module entry_issuer #(
 
   always @(posedge clk) begin
     if (enable) begin
-      issue_entry <= loaded && (remaining != {COUNT_BITS{1'b0}});
+      issue_entry <= loaded && some;
       issue_address <= address;
       issue_weight <= weight;
       issue_bank <= bank;
@@ -67,18 +68,24 @@ module entry_issuer #(
 
       address <= address + 1'b1;
       remaining <= remaining - 1'b1;
+      some <= !last_entry;
+      last_entry <= last_entry || (remaining == 2);
       if (pixel_done) begin
         in_pixel <= 1'b0;
         issues <= 5'd0;
+        long_enough <= 1'b0;
       end else if (loaded || in_pixel) begin
         in_pixel <= 1'b1;
         if (!long_enough) issues <= issues + 5'd1;
+        if (issues == LANES - 2) long_enough <= 1'b1;
       end
       padding <= (padding || start_padding) && !pixel_done;
       if (take) begin
         loaded <= tap_valid;
         address <= tap_entry;
         remaining <= tap_count;
+        some <= (tap_count != {COUNT_BITS{1'b0}});
+        last_entry <= (tap_count <= 1);
         weight <= tap_weight;
         final_tap <= tap_final;
         bank <= tap_bank;
@@ -92,6 +99,7 @@ module entry_issuer #(
       padding <= 1'b0;
       in_pixel <= 1'b0;
       issues <= 5'd0;
+      long_enough <= 1'b0;
       issue_entry <= 1'b0;
       issue_first <= 1'b0;
       issue_last <= 1'b0;

@@ -32,7 +32,7 @@ module nonzero_squeezer (
   reg [3:0]  remaining;
 
   wire [3:0] without_lowest = remaining & {|remaining[2:0], |remaining[1:0], remaining[0], 1'b0};
-  wire       last = without_lowest == 4'd0;
+  reg        last;  // at most one value remains
 
   assign finish = word_valid && last && finish_ready;
   assign in_ready = !word_valid || finish;
@@ -60,8 +60,10 @@ module nonzero_squeezer (
       word_valid <= in_valid;
       values <= in_values;
       remaining <= in_write;
+      last <= (in_write & {|in_write[2:0], |in_write[1:0], in_write[0], 1'b0}) == 4'd0;
     end else if (pick_valid) begin
       remaining <= without_lowest;
+      last <= (without_lowest & {|without_lowest[2:0], |without_lowest[1:0], without_lowest[0], 1'b0}) == 4'd0;
     end
     if (rst)
       word_valid <= 1'b0;

@@ -25,26 +25,37 @@ module output_arbiter #(
     end
   end
 
-  wire [SOURCES-1:0] behind = request & ~(grant | (grant - 1'b1));
-  wire [SOURCES-1:0] candidates = (|behind) ? behind : request;
-  wire [SOURCES-1:0] chosen = candidates & (~candidates + 1'b1);
-
-  reg [INDEX_BITS-1:0] chosen_index;
+  // The choice is the round robin's, the index is found beside it from the same two sets.
+  reg [SOURCES-1:0] above;  // the sources behind the granted one
+  wire [SOURCES-1:0] preferred = request & above;
+  wire any_preferred = |preferred;
+  reg [SOURCES-1:0] below_preferred, below_request;
+  reg [INDEX_BITS-1:0] preferred_index, request_index;
   integer i;
   always @* begin
-    chosen_index = {INDEX_BITS{1'b0}};
+    below_preferred = {SOURCES{1'b0}};
+    below_request = {SOURCES{1'b0}};
+    for (i = 1; i < SOURCES; i = i + 1) begin
+      below_preferred[i] = below_preferred[i-1] || preferred[i-1];
+      below_request[i] = below_request[i-1] || request[i-1];
+    end
+    preferred_index = {INDEX_BITS{1'b0}};
+    request_index = {INDEX_BITS{1'b0}};
     for (i = 0; i < SOURCES; i = i + 1) begin
-      if (chosen[i]) chosen_index = chosen_index | i[INDEX_BITS-1:0];
+      if (preferred[i] && !below_preferred[i]) preferred_index = preferred_index | i[INDEX_BITS-1:0];
+      if (request[i] && !below_request[i]) request_index = request_index | i[INDEX_BITS-1:0];
     end
   end
 
   always @(posedge clk) begin
     if (|request) begin
-      grant <= chosen;
-      index <= chosen_index;
+      grant <= any_preferred ? preferred & ~below_preferred : request & ~below_request;
+      above <= any_preferred ? below_preferred : below_request;
+      index <= any_preferred ? preferred_index : request_index;
     end
     if (rst) begin
       grant <= {{(SOURCES - 1) {1'b0}}, 1'b1};
+      above <= {{(SOURCES - 1) {1'b1}}, 1'b0};
       index <= {INDEX_BITS{1'b0}};
     end
   end

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts what the engines do while a run goes on. docs/registers.md says what each counter means.
 //
-// `clear` (pulse, the start of a run) sets all to 0. Events count in cycles with `running`; two cycles later they
+// `clear` (pulse, the start of a run) sets all to 0. Events count in cycles with `running`; three cycles later they
 // show in `counters` (64 bits each, in the order of the registers: COUNTER_x of gradcore_constants.vh; BITS of them
 // are real, the rest is 0). For each unit of an engine (half of tile loader, vector engine and tile store; stream of
 // the convolution engine): active = it works in this cycle; blocked = it could, but its output does not take it
@@ -58,28 +58,43 @@ module performance_counters #(
 
   localparam [STREAMS-1:0] NO_STREAM = {STREAMS{1'b0}};
 
-  wire [SUM-1:0] conv_now = ones({2'b00, conv_active});
-  wire [SUM-1:0] vector_now = ones({NO_STREAM, vector_active});
-  wire [SUM-1:0] reads = ones({NO_STREAM, read_beat});
-  wire [SUM-1:0] writes = ones({NO_STREAM, write_beat});
+  // The events, a cycle late.
+  reg counting;
+  reg [1:0] loader_on, loader_stuck, vector_on, vector_stuck, store_on, store_stuck, read_now, write_now;
+  reg [STREAMS-1:0] conv_on, conv_stuck;
+  reg [ZERO_WIDTH-1:0] zeros_now;
+  always @(posedge clk) begin
+    counting <= running;
+    {loader_on, loader_stuck} <= {loader_active, loader_blocked};
+    {conv_on, conv_stuck} <= {conv_active, conv_blocked};
+    {vector_on, vector_stuck} <= {vector_active, vector_blocked};
+    {store_on, store_stuck} <= {store_active, store_blocked};
+    {zeros_now, read_now, write_now} <= {zeros_skipped, read_beat, write_beat};
+    if (clear || rst) counting <= 1'b0;
+  end
+
+  wire [SUM-1:0] conv_sum = ones({2'b00, conv_on});
+  wire [SUM-1:0] vector_sum = ones({NO_STREAM, vector_on});
+  wire [SUM-1:0] reads = ones({NO_STREAM, read_now});
+  wire [SUM-1:0] writes = ones({NO_STREAM, write_now});
 
   // What this cycle adds to each counter.
   wire [SUM*COUNTERS-1:0] add;
   assign add[SUM*COUNTER_CYCLES+:SUM] = {{SUM - 1{1'b0}}, 1'b1};
-  assign add[SUM*COUNTER_LOADER_ACTIVE+:SUM] = ones({NO_STREAM, loader_active});
-  assign add[SUM*COUNTER_LOADER_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~loader_active & ~loader_blocked});
-  assign add[SUM*COUNTER_LOADER_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~loader_active & loader_blocked});
-  assign add[SUM*COUNTER_CONV_ACTIVE+:SUM] = conv_now;
-  assign add[SUM*COUNTER_CONV_WAIT_INPUT+:SUM] = ones({2'b00, ~conv_active & ~conv_blocked});
-  assign add[SUM*COUNTER_CONV_WAIT_OUTPUT+:SUM] = ones({2'b00, ~conv_active & conv_blocked});
-  assign add[SUM*COUNTER_VECTOR_ACTIVE+:SUM] = vector_now;
-  assign add[SUM*COUNTER_VECTOR_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~vector_active & ~vector_blocked});
-  assign add[SUM*COUNTER_VECTOR_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~vector_active & vector_blocked});
-  assign add[SUM*COUNTER_STORE_ACTIVE+:SUM] = ones({NO_STREAM, store_active});
-  assign add[SUM*COUNTER_STORE_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~store_active & ~store_blocked});
-  assign add[SUM*COUNTER_STORE_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~store_active & store_blocked});
-  assign add[SUM*COUNTER_MACS_ISSUED+:SUM] = (conv_now << 4) + (vector_now << 2);
-  assign add[SUM*COUNTER_ZEROS_SKIPPED+:SUM] = {{SUM - ZERO_WIDTH{1'b0}}, zeros_skipped};
+  assign add[SUM*COUNTER_LOADER_ACTIVE+:SUM] = ones({NO_STREAM, loader_on});
+  assign add[SUM*COUNTER_LOADER_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~loader_on & ~loader_stuck});
+  assign add[SUM*COUNTER_LOADER_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~loader_on & loader_stuck});
+  assign add[SUM*COUNTER_CONV_ACTIVE+:SUM] = conv_sum;
+  assign add[SUM*COUNTER_CONV_WAIT_INPUT+:SUM] = ones({2'b00, ~conv_on & ~conv_stuck});
+  assign add[SUM*COUNTER_CONV_WAIT_OUTPUT+:SUM] = ones({2'b00, ~conv_on & conv_stuck});
+  assign add[SUM*COUNTER_VECTOR_ACTIVE+:SUM] = vector_sum;
+  assign add[SUM*COUNTER_VECTOR_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~vector_on & ~vector_stuck});
+  assign add[SUM*COUNTER_VECTOR_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~vector_on & vector_stuck});
+  assign add[SUM*COUNTER_STORE_ACTIVE+:SUM] = ones({NO_STREAM, store_on});
+  assign add[SUM*COUNTER_STORE_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~store_on & ~store_stuck});
+  assign add[SUM*COUNTER_STORE_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~store_on & store_stuck});
+  assign add[SUM*COUNTER_MACS_ISSUED+:SUM] = (conv_sum << 4) + (vector_sum << 2);
+  assign add[SUM*COUNTER_ZEROS_SKIPPED+:SUM] = {{SUM - ZERO_WIDTH{1'b0}}, zeros_now};
   assign add[SUM*COUNTER_BYTES_READ+:SUM] = reads << 3;
   assign add[SUM*COUNTER_BYTES_WRITTEN+:SUM] = writes << 3;
 
@@ -95,7 +110,7 @@ module performance_counters #(
       reg [BITS-1:0] count;
       assign counters[64*k+:64] = {{64 - BITS{1'b0}}, count};
       always @(posedge clk) begin
-        pending <= add[SUM*k+:SUM] & {SUM{running}};
+        pending <= add[SUM*k+:SUM] & {SUM{counting}};
         count   <= count + {{BITS - SUM{1'b0}}, pending};
         if (clear || rst) begin
           pending <= {SUM{1'b0}};

@@ -88,7 +88,10 @@ module register_file #(
   reg [31:0] write_data;
   reg [3:0]  write_strobe;
 
-  wire write_now = address_held && data_held && !s_axil_bvalid;
+  // A write is decoded in its first cycle and takes place in the second.
+  wire complete = address_held && data_held && !s_axil_bvalid;
+  reg  decoded, allowed;
+  wire write_now = complete && decoded;
   assign s_axil_awready = !address_held;
   assign s_axil_wready = !data_held;
 
@@ -108,7 +111,7 @@ module register_file #(
   end
 
   reg interrupt_enable, pending;
-  wire write = write_now && write_allowed;
+  wire write = write_now && allowed;
 
   always @(posedge clk) begin
     if (s_axil_awvalid && s_axil_awready) begin
@@ -121,13 +124,15 @@ module register_file #(
       write_strobe <= s_axil_wstrb;
     end
     if (s_axil_bvalid && s_axil_bready) s_axil_bvalid <= 1'b0;
+    decoded <= complete && !write_now;
+    allowed <= write_allowed;
     start <= 1'b0;
     soft_reset <= 1'b0;
     if (write_now) begin
       address_held <= 1'b0;
       data_held <= 1'b0;
       s_axil_bvalid <= 1'b1;
-      s_axil_bresp <= write_allowed ? OKAY : SLVERR;
+      s_axil_bresp <= allowed ? OKAY : SLVERR;
     end
     if (write) begin
       case ({write_address[11:2], 2'b00})
@@ -156,6 +161,7 @@ module register_file #(
       address_held <= 1'b0;
       data_held <= 1'b0;
       s_axil_bvalid <= 1'b0;
+      decoded <= 1'b0;
       start <= 1'b0;
       soft_reset <= 1'b0;
       explain <= REGISTER_CONTROL_RESET[REGISTER_CONTROL_EXPLAIN_LSB];
@@ -190,6 +196,9 @@ module register_file #(
   wire [31:0] configuration =
       {DESCRIPTOR_VERSION_NUMBER[7:0], VECTOR_LANES[7:0], LANES[7:0], STREAMS[3:0], GROUPS[3:0]};
 
+  reg [15:0] status;
+  always @(posedge clk) status <= {code, 4'd0, start_while_busy, error, done, busy};
+
   reg [31:0] value;
   reg        known;
   always @* begin
@@ -201,7 +210,7 @@ module register_file #(
       REGISTER_CONFIGURATION_TILE_ADDRESS: value = {TILE_PIXELS[15:0], TILE_ENTRIES[15:0]};
       REGISTER_CONFIGURATION_BUFFERS_ADDRESS: value = {OUTPUT_WORDS[15:0], WEIGHT_DEPTH[15:0]};
       REGISTER_CONTROL_ADDRESS: value = {23'd0, interrupt_enable, 3'd0, explain, 4'd0};
-      REGISTER_STATUS_ADDRESS: value = {16'd0, code, 4'd0, start_while_busy, error, done, busy};
+      REGISTER_STATUS_ADDRESS: value = {16'd0, status};
       REGISTER_INTERRUPT_ADDRESS: value = {31'd0, pending};
       REGISTER_DESCRIPTOR_INDEX_ADDRESS: value = {16'd0, error ? error_index : descriptor_index};
       REGISTER_ERROR_ADDRESS_ADDRESS: value = error_address;

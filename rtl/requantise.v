@@ -3,7 +3,9 @@
 // requantise: from an accumulator to a 16-bit value, value = saturate16(accumulator >>> shift).
 //
 // The accumulator has started at bias + half (half = 1 << (shift - 1), 0 when shift is 0), so this is round half up.
-// Combinational: three levels of multiplexers beside the overflow test; give it a register in front and one behind.
+//
+// Contract: latency 1: accumulator and shift are taken in a cycle with `enable`; the value stands in the next one,
+// combinationally behind the register (three levels of LUTs), and holds without `enable`. Give it a register behind.
 //
 // Format: accumulator signed 48 bits; shift 0..47, others are illegal; value signed 16 bits. Each level of the
 // shifter keeps only the bits that the next one can still need. The value fits exactly when all that a level drops
@@ -12,6 +14,8 @@
 `default_nettype none
 
 module requantise (
+  input  wire               clk,
+  input  wire               enable,
   input  wire signed [47:0] accumulator,
   input  wire        [5:0]  shift,
   output wire signed [15:0] value
@@ -30,15 +34,30 @@ module requantise (
   wire        middle_lost = nibble_differs[2] && shift[3:2] != 2'd3 || nibble_differs[1] && !shift[3] ||
                             nibble_differs[0] && shift[3:2] == 2'd0;
 
+  reg        held_sign;
+  reg        held_lost;
+  reg [18:0] held_middle;
+  reg [1:0]  held_shift;
+
+  always @(posedge clk) begin
+    if (enable) begin
+      held_sign   <= sign;
+      held_lost   <= coarse_lost || middle_lost;
+      held_middle <= middle;
+      held_shift  <= shift[1:0];
+    end
+  end
+
   // By 0 to 3; what remains from the value's sign bit upwards must be sign bits.
-  wire [15:0] fine = shift[1] ? (shift[0] ? middle[18:3] : middle[17:2]) : (shift[0] ? middle[16:1] : middle[15:0]);
-  wire [3:0]  upper_differs = middle[18:15] ^ {4{sign}};
-  wire        fine_lost = upper_differs[3] || upper_differs[2] && shift[1:0] != 2'd3 || upper_differs[1] && !shift[1] ||
-                          upper_differs[0] && shift[1:0] == 2'd0;
+  wire [15:0] fine = held_shift[1] ? (held_shift[0] ? held_middle[18:3] : held_middle[17:2]) :
+                                     (held_shift[0] ? held_middle[16:1] : held_middle[15:0]);
+  wire [3:0]  upper_differs = held_middle[18:15] ^ {4{held_sign}};
+  wire        fine_lost = upper_differs[3] || upper_differs[2] && held_shift != 2'd3 ||
+                          upper_differs[1] && !held_shift[1] || upper_differs[0] && held_shift == 2'd0;
 
-  wire overflow = coarse_lost || middle_lost || fine_lost;
+  wire overflow = held_lost || fine_lost;
 
-  assign value = overflow ? {sign, {15{~sign}}} : fine;
+  assign value = overflow ? {held_sign, {15{~held_sign}}} : fine;
 
 endmodule
 

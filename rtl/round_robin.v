@@ -17,20 +17,30 @@ module round_robin #(
   output wire [WIDTH-1:0] grant
 );
 
-  localparam [WIDTH-1:0] ONE = 1;
-
   // Ones at the requesters that come before the wrap-around: those above the last one granted.
   reg [WIDTH-1:0] above;
 
   wire [WIDTH-1:0] preferred = request & above;
-  wire [WIDTH-1:0] lowest_preferred = preferred & (~preferred + ONE);
-  wire [WIDTH-1:0] lowest_request   = request & (~request + ONE);
+  wire             any_preferred = |preferred;
 
-  assign grant = (|preferred) ? lowest_preferred : lowest_request;
+  // Bit i: somebody below i requests.
+  reg [WIDTH-1:0] below_preferred;
+  reg [WIDTH-1:0] below_request;
+  integer i;
+  always @(*) begin
+    below_preferred = {WIDTH{1'b0}};
+    below_request   = {WIDTH{1'b0}};
+    for (i = 1; i < WIDTH; i = i + 1) begin
+      below_preferred[i] = below_preferred[i-1] || preferred[i-1];
+      below_request[i]   = below_request[i-1] || request[i-1];
+    end
+  end
+
+  assign grant = any_preferred ? preferred & ~below_preferred : request & ~below_request;
 
   always @(posedge clk) begin
     if (advance && (|request))
-      above <= ~(grant | (grant - ONE));
+      above <= any_preferred ? below_preferred : below_request;
     if (rst)
       above <= {WIDTH{1'b1}};
   end

@@ -31,7 +31,6 @@ piece_packer.v
 piece_unpacker.v
 register_file.v
 relu_keep.v
-relu_rule.v
 requantise.v
 round_robin.v
 run_control.v

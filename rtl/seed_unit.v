@@ -63,11 +63,12 @@ module seed_unit (
   localparam [1:0] GIVEN = 2'd1;
   localparam [1:0] SUPPLIED = 2'd2;
 
-  localparam [1:0] IDLE = 2'd0;
-  localparam [1:0] COUNT = 2'd1;  // words = words_per_pixel * pixels, by shift and add
-  localparam [1:0] READ = 2'd2;
-  localparam [1:0] WRITE = 2'd3;
-  reg [1:0] state;
+  localparam [2:0] IDLE = 3'd0;
+  localparam [2:0] COUNT = 3'd1;  // words = words_per_pixel * pixels, by shift and add
+  localparam [2:0] READ = 3'd2;
+  localparam [2:0] TARGET = 3'd3;  // the winner is known
+  localparam [2:0] WRITE = 3'd4;
+  reg [2:0] state;
 
   // ---- Job
   reg  [9:0]  words_per_pixel;
@@ -86,7 +87,7 @@ module seed_unit (
   // ---- Requests, for reading and then for writing
   reg  [31:0] address;
   reg  [25:0] left;  // words not yet asked for
-  wire        last_stretch = left <= STRETCH;
+  wire        last_stretch = left[25:7] == 19'd0 && !(left[6] && left[5:0] != 6'd0);  // left <= STRETCH
   wire [15:0] stretch_words = last_stretch ? {9'd0, left[6:0]} : STRETCH[15:0];
   wire        asked = read_request_valid && read_request_ready || write_request_valid && write_request_ready;
 
@@ -96,12 +97,15 @@ module seed_unit (
   assign write_request_words = stretch_words;
 
   // ---- Arg-max, a value a cycle
-  reg  [25:0] word;      // number of the current word, read or written
-  reg  [9:0]  column;    // its place in the pixel
+  reg  [25:0] word;       // number of the current word, when reading
+  reg  [25:0] words_left;  // from the current word on, read or written
+  reg         last_word;
+  reg  [9:0]  column;     // the current word's place in the pixel
+  reg  [9:0]  columns_left;
+  reg         last_column;
   reg  [1:0]  place;     // of the value in the word
   reg         found;
   reg  [27:0] winner;
-  wire        last_word = word == words - 26'd1;
   wire [15:0] value = read_response_data[16*place +: 16];
   wire        valid_channel = {column, place} < channels;
   wire        better = !found || $signed(value) > $signed(max_value);
@@ -113,14 +117,16 @@ module seed_unit (
 
   // ---- Words to write
   wire [31:0] target = (seed_mode == GIVEN) ? seed_index : class_index;
-  wire        hit = target[31:2] == {4'd0, word};
+  reg  [29:0] distance;  // words from the current one to the target's
+  reg         hit;       // none
+  reg  [1:0]  target_place;
   reg         writing;
   reg  [21:0] outstanding;
   wire        write_word = write_data_valid && write_data_ready;
   wire        all_written = !writing && !write_request_valid && outstanding == 22'd0;
 
   assign write_data_valid = writing;
-  assign write_data = hit ? {48'd0, seed_value} << {target[1:0], 4'd0} : 64'd0;
+  assign write_data = hit ? {48'd0, seed_value} << {target_place, 4'd0} : 64'd0;
   assign write_strobe = 8'hff;
 
   always @(posedge clk) begin
@@ -148,12 +154,16 @@ module seed_unit (
         words <= 26'd0;
         word <= 26'd0;
         column <= 10'd0;
+        columns_left <= job_words_per_pixel;
+        last_column <= job_words_per_pixel == 10'd1;
         place <= 2'd0;
         if (take_job)
           state <= COUNT;
       end
       COUNT: begin
         left <= words;
+        words_left <= words;
+        last_word <= words == 26'd1;
         found <= 1'b0;
         addend <= {addend[24:0], 1'b0};
         multiplier <= {1'b0, multiplier[15:1]};
@@ -177,21 +187,35 @@ module seed_unit (
         end
         if (read_word) begin
           word <= word + 26'd1;
-          column <= (column == words_per_pixel - 10'd1) ? 10'd0 : column + 10'd1;
+          words_left <= words_left - 26'd1;
+          last_word <= words_left == 26'd2;
+          column <= last_column ? 10'd0 : column + 10'd1;
+          columns_left <= last_column ? words_per_pixel : columns_left - 10'd1;
+          last_column <= last_column ? words_per_pixel == 10'd1 : columns_left == 10'd2;
           if (last_word) begin
-            state <= writes ? WRITE : IDLE;
+            state <= writes ? TARGET : IDLE;
             done <= !writes;
-            address <= seed_address;
-            left <= words;
-            word <= 26'd0;
-            write_request_valid <= writes;
-            writing <= writes;
           end
         end
       end
+      TARGET: begin
+        state <= WRITE;
+        distance <= target[31:2];
+        hit <= target[31:2] == 30'd0;
+        target_place <= target[1:0];
+        address <= seed_address;
+        left <= words;
+        words_left <= words;
+        last_word <= words == 26'd1;
+        write_request_valid <= 1'b1;
+        writing <= 1'b1;
+      end
       default: begin
         if (write_word) begin
-          word <= word + 26'd1;
+          words_left <= words_left - 26'd1;
+          last_word <= words_left == 26'd2;
+          distance <= distance - 30'd1;
+          hit <= distance == 30'd1;
           writing <= !last_word;
         end
         if (all_written) begin

@@ -83,7 +83,8 @@ module sequencer #(
 
   wire [3:0] opcode = descriptor[DESCRIPTOR_OPCODE+:4];
   wire last = opcode == OPCODE_END || (opcode == OPCODE_SEED && descriptor[DESCRIPTOR_FORWARD_END] && !explain);
-  wire over_limit = descriptor_index == LAST_INDEX && !last;
+  reg  last_index;  // the descriptor at hand is the last that a program may have
+  wire over_limit = last_index && !last;
   wire misaligned = |program_address[2:0];
   wire accepted = check_done && !illegal && !over_limit;
 
@@ -98,7 +99,7 @@ module sequencer #(
   wire push_seed = job_seed_valid && job_seed_ready;
   wire push = push_tile || push_weights || push_vector || push_seed;
 
-  wire quiet = tiles_pushed == tiles_stored && vectors_pushed == vectors_done && weights_pushed == weights_loaded;
+  reg  quiet;  // since the cycle before, in DRAIN: all that was pushed is done
   assign finished = state == FINISHED;
   assign error_illegal = failed;
 
@@ -171,6 +172,9 @@ module sequencer #(
   always @(posedge clk) begin
     check  <= 1'b0;
     failed <= 1'b0;
+    last_index <= descriptor_index == LAST_INDEX;
+    quiet <= state == DRAIN && tiles_pushed == tiles_stored && vectors_pushed == vectors_done &&
+             weights_pushed == weights_loaded;
     case (state)
       RECEIVE: begin
         if (full) begin

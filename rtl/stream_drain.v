@@ -93,14 +93,21 @@ module stream_drain #(
     end
   end
 
-  // Stage 1: requantise.
+  // Stages 1 and 2: requantise.
   wire signed [15:0] requantised;
   requantise requantise (
+      .clk(clk),
+      .enable(enable),
       .accumulator(sum),
       .shift(sum_shift),
       .value(requantised)
   );
 
+  reg shifted_valid;
+  reg [3:0] shifted_lane;
+  reg [1:0] shifted_pixel;
+  reg shifted_relu;
+  reg [UNIT_BITS-1:0] shifted_unit;
   reg value_valid;
   reg [3:0] value_lane;
   reg [1:0] value_pixel;
@@ -108,16 +115,24 @@ module stream_drain #(
   reg [UNIT_BITS-1:0] value_unit;
   always @(posedge clk) begin
     if (enable) begin
-      value_valid <= sum_valid;
-      value_lane  <= sum_lane;
-      value_pixel <= sum_pixel;
-      value       <= (sum_relu && requantised[15]) ? 16'sd0 : requantised;
-      value_unit  <= sum_unit;
+      shifted_valid <= sum_valid;
+      shifted_lane  <= sum_lane;
+      shifted_pixel <= sum_pixel;
+      shifted_relu  <= sum_relu;
+      shifted_unit  <= sum_unit;
+      value_valid   <= shifted_valid;
+      value_lane    <= shifted_lane;
+      value_pixel   <= shifted_pixel;
+      value         <= (shifted_relu && requantised[15]) ? 16'sd0 : requantised;
+      value_unit    <= shifted_unit;
     end
-    if (rst) value_valid <= 1'b0;
+    if (rst) begin
+      shifted_valid <= 1'b0;
+      value_valid   <= 1'b0;
+    end
   end
 
-  // Stage 2: pool. Each lane's largest value so far, with its index.
+  // Stage 3: pool. Each lane's largest value so far, with its index.
   (* ram_style = "distributed" *) reg [17:0] pool_memory[0:LANES-1];
   wire [17:0] best = pool_memory[value_lane];
   wire signed [15:0] best_value = best[15:0];
@@ -143,7 +158,7 @@ module stream_drain #(
     if (rst) result_valid <= 1'b0;
   end
 
-  // Stage 3: pack.
+  // Stage 4: pack.
   wire result_pool, result_tags, result_bank, result_parity;
   wire [ADDRESS_BITS-1:0] result_word_address, result_tag_address;
   assign {result_pool, result_tags, result_bank, result_parity, result_word_address, result_tag_address} = result_unit;

@@ -6,7 +6,8 @@
 // pixel the kernel_rows x kernel_columns taps are visited, one a cycle; a tap outside the tile buffer is outside the
 // picture. Each tap inside costs one read of the count memory; taps with a count of 0 are dropped.
 //
-// Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`. Taps leave on
+// Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`, and since the
+//   cycle before the first unit. Taps leave on
 //   `tap_*` in order, the last one of each pixel with `tap_final`; a pixel without any gives one tap of count 0.
 //   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 4 more fit.
 // Numbers: rows and columns signed, indices and addresses modulo their width.
@@ -66,8 +67,13 @@ module tap_scanner #(
   reg [WEIGHT_ADDRESS_BITS-1:0] current_weight;
 
   wire step = (state == SCAN) && tap_space;
-  wire last_column = (kernel_column == kernel_columns - 4'd1);
-  wire last_row = (kernel_row == kernel_rows - 4'd1);
+  reg [3:0] last_kernel_column, last_kernel_row;
+  always @(posedge clk) begin
+    last_kernel_column <= kernel_columns - 4'd1;
+    last_kernel_row <= kernel_rows - 4'd1;
+  end
+  wire last_column = (kernel_column == last_kernel_column);
+  wire last_row = (kernel_row == last_kernel_row);
   wire row_inside = !tap_row[9] && (tap_row[8:0] < {1'b0, buffer_rows});
   wire column_inside = !tap_column[9] && (tap_column[8:0] < {1'b0, buffer_columns});
 

@@ -98,7 +98,9 @@ module tile_loader (
 
   // ---- Preparation of the job at the head: words and pieces of a row, by shift and add over the bits of columns ----
   reg         prepared;
-  reg  [3:0]  step;             // 0: pieces of a pixel; 1..8: one bit of columns each
+  reg  [3:0]  step;             // 0: blocks; 1: pieces of a pixel; 2..9: one bit of columns each
+  reg  [8:0]  blocks;
+  reg  [7:0]  column_bits;      // the highest comes next
   reg  [9:0]  pixel_pieces;
   reg  [15:0] row_words;
   reg  [15:0] row_pieces;
@@ -111,10 +113,7 @@ module tile_loader (
   wire        issue_busy0, issue_busy1;
 
   wire [10:0] round_up_words = {1'b0, job_words_per_pixel} + 11'd3;
-  wire [8:0]  blocks = round_up_words[10:2];
-  wire [9:0]  block_pieces = {1'b0, blocks} + (job_unpool ? {blocks, 1'b0} : 10'd0);
-  wire [2:0]  bit_number = 3'd0 - step[2:0];  // step 1 -> 7 ... step 8 -> 0
-  wire        column_bit = job_source_columns[bit_number];
+  wire        column_bit = column_bits[7];
   wire [1:0]  unused_bits = round_up_words[1:0];
   // A DeconvNet ReLU without unpooling has no use for the tags.
   wire        use_tags = job_tags && !(job_relu && method == DECONVNET && !job_unpool);
@@ -125,11 +124,15 @@ module tile_loader (
   always @(posedge clk) begin
     tokens_ok <= job_valid && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
     issue_start <= 1'b0;
-    if (step == 4'd0) begin
-      pixel_pieces <= block_pieces;
+    if (step == 4'd0)
+      blocks <= round_up_words[10:2];
+    if (step == 4'd1) begin
+      pixel_pieces <= {1'b0, blocks} + (job_unpool ? {blocks, 1'b0} : 10'd0);
+      column_bits <= job_source_columns;
       row_words <= 16'd0;
       row_pieces <= 16'd0;
     end else if (!prepared) begin
+      column_bits <= {column_bits[6:0], 1'b0};
       row_words <= {row_words[14:0], 1'b0} + (column_bit ? {6'd0, job_words_per_pixel} : 16'd0);
       row_pieces <= {row_pieces[14:0], 1'b0} + (column_bit ? {6'd0, pixel_pieces} : 16'd0);
     end
@@ -140,7 +143,7 @@ module tile_loader (
     end else begin
       if (job_valid && !prepared) begin
         step <= step + 4'd1;
-        prepared <= step == 4'd8;
+        prepared <= step == 4'd9;
       end
       if (prepared && tokens_ok && bank_free && !started) begin
         started <= 1'b1;
@@ -167,6 +170,24 @@ module tile_loader (
   reg         relu, unpool, tags, crop_row, crop_column;
   reg  [10:0] slot;
   reg  [12:0] row_entries, diagonal;
+  // Entry and count address of the halves' first pixel, from the fields of the job at the head: in two steps, the window
+  // of the first row beginning `crop` above and left of the buffer. They are there long before the job is taken.
+  reg  [12:0] top_entry0, top_entry1, next_entry0, next_entry1, first_entry0, first_entry1;
+  reg  [8:0]  top_count0, top_count1, next_count0, next_count1, first_count0, first_count1;
+  wire        crops_row = job_unpool && job_crop_row;
+  wire        crops_column = job_unpool && job_crop_column;
+  wire        two_rows_down = job_unpool && !job_crop_row;
+
+  always @(posedge clk) begin
+    top_entry0 <= crops_row ? -job_row_entries : 13'd0;
+    top_count0 <= crops_row ? -{1'b0, job_buffer_columns} : 9'd0;
+    top_entry1 <= two_rows_down ? {job_row_entries[11:0], 1'b0} : job_row_entries;
+    top_count1 <= two_rows_down ? {job_buffer_columns, 1'b0} : {1'b0, job_buffer_columns};
+    next_entry0 <= top_entry0 - (crops_column ? {2'd0, job_slot} : 13'd0);
+    next_entry1 <= top_entry1 - (crops_column ? {2'd0, job_slot} : 13'd0);
+    next_count0 <= top_count0 - {8'd0, crops_column};
+    next_count1 <= top_count1 - {8'd0, crops_column};
+  end
 
   always @(posedge clk) begin
     consume_start <= take;
@@ -192,8 +213,12 @@ module tile_loader (
       pieces <= row_pieces;
       tag_skip <= job_tag_address[2:1];
       tag_skip_step <= job_tag_row_pitch[2:1];
-      crop_row <= job_unpool && job_crop_row;
-      crop_column <= job_unpool && job_crop_column;
+      crop_row <= crops_row;
+      crop_column <= crops_column;
+      first_entry0 <= next_entry0;
+      first_entry1 <= next_entry1;
+      first_count0 <= next_count0;
+      first_count1 <= next_count1;
       buffer_rows <= job_buffer_rows;
       buffer_columns <= job_buffer_columns;
       slot <= job_slot;
@@ -292,6 +317,8 @@ module tile_loader (
     .buffer_columns(buffer_columns),
     .slot(slot),
     .row_entries(row_entries),
+    .first_entry(first_entry0),
+    .first_count(first_count0),
     .diagonal(diagonal),
     .value_valid(value0_response_valid),
     .value_ready(value0_response_ready),
@@ -333,6 +360,8 @@ module tile_loader (
     .buffer_columns(buffer_columns),
     .slot(slot),
     .row_entries(row_entries),
+    .first_entry(first_entry1),
+    .first_count(first_count1),
     .diagonal(diagonal),
     .value_valid(value1_response_valid),
     .value_ready(value1_response_ready),

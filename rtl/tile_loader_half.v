@@ -41,6 +41,8 @@ module tile_loader_half #(
   input  wire [10:0] slot,
   input  wire [12:0] row_entries,
   input  wire [12:0] diagonal,         // row_entries + slot
+  input  wire [12:0] first_entry,      // of this half's first pixel, or of its window's first pixel
+  input  wire [8:0]  first_count,
 
   input  wire        value_valid,
   output wire        value_ready,
@@ -106,15 +108,16 @@ module tile_loader_half #(
   reg  [7:0] rows_left;             // the current row included; 0: all words are in
   reg  [7:0] columns_left;
   reg  [8:0] word;
-  reg        first_row, first_column;
   reg signed [9:0] rows_inside;     // buffer rows from the current pixel's first one to the end; may fall below 0
   reg signed [9:0] columns_inside;
+  reg  [1:0] row_ok, column_ok;     // {more than one, more than none} of them, in this and in the second row or column
+  reg        running;               // rows_left != 0
+  reg        last_row_left;         // rows_left == 1
 
   wire       squeezer_ready;
   wire       pixel_last = {1'b0, word} == last_word;
   wire       row_last = pixel_last && columns_left == 8'd1;
   wire       block_last = pixel_last || word[1:0] == 2'd3;
-  wire       running = rows_left != 8'd0;
   wire       take = value_valid && value_ready;
 
   assign value_ready = running && squeezer_ready && (tags_valid || !tags);
@@ -123,30 +126,32 @@ module tile_loader_half #(
   wire signed [9:0] all_columns_inside = {2'b00, buffer_columns} + {9'd0, crop_column};
   wire signed [9:0] row_step_inside = unpool ? 10'sd4 : 10'sd2;
   wire signed [9:0] column_step_inside = unpool ? 10'sd2 : 10'sd1;
-  // The first row of half 1 is one source row further down.
-  wire signed [9:0] first_rows_inside = {2'b00, buffer_rows} + {9'd0, crop_row} -
-      (HALF == 0 ? 10'sd0 : unpool ? 10'sd2 : 10'sd1);
+  // The first row of half 1 is one source row further down; crop_row comes with unpool only.
+  wire signed [9:0] first_rows_inside = {2'b00, buffer_rows} +
+      (HALF == 0 ? (crop_row ? 10'sd1 : 10'sd0) : (unpool && !crop_row) ? -10'sd2 : -10'sd1);
+  wire signed [9:0] next_rows_inside = rows_inside - row_step_inside;
+  wire signed [9:0] next_columns_inside = columns_inside - column_step_inside;
 
   always @(posedge clk) begin
     if (start) begin
       columns_left <= source_columns;
       word <= 9'd0;
-      first_row <= HALF == 0;
-      first_column <= 1'b1;
       rows_inside <= first_rows_inside;
       columns_inside <= all_columns_inside;
+      row_ok <= {first_rows_inside > 10'sd1 && unpool, first_rows_inside > 10'sd0 && !(HALF == 0 && crop_row)};
+      column_ok <= {all_columns_inside > 10'sd1 && unpool, !crop_column};
     end else if (take) begin
       word <= pixel_last ? 9'd0 : word + 9'd1;
       if (row_last) begin
         columns_left <= source_columns;
-        first_row <= 1'b0;
-        first_column <= 1'b1;
-        rows_inside <= rows_inside - row_step_inside;
+        rows_inside <= next_rows_inside;
         columns_inside <= all_columns_inside;
+        row_ok <= {next_rows_inside > 10'sd1 && unpool, next_rows_inside > 10'sd0};
+        column_ok <= {all_columns_inside > 10'sd1 && unpool, !crop_column};
       end else if (pixel_last) begin
         columns_left <= columns_left - 8'd1;
-        first_column <= 1'b0;
-        columns_inside <= columns_inside - column_step_inside;
+        columns_inside <= next_columns_inside;
+        column_ok <= {next_columns_inside > 10'sd1 && unpool, next_columns_inside > 10'sd0};
       end
     end
     if (start)
@@ -154,25 +159,27 @@ module tile_loader_half #(
     else if (tag_row_ready)
       row_skip <= row_skip + {tag_skip_step[0], 1'b0};
 
-    if (start)
+    if (start) begin
       rows_left <= half_rows[8:1];
-    else if (take && row_last)
+      running <= half_rows[8:1] != 8'd0;
+      last_row_left <= half_rows[8:1] == 8'd1;
+    end else if (take && row_last) begin
       rows_left <= rows_left - 8'd1;
+      running <= !last_row_left;
+      last_row_left <= rows_left == 8'd2;
+    end
     if (start)
       tag_rows_left <= tags ? half_rows[8:1] : 8'd0;
     else if (tag_row_ready && tag_rows_left != 8'd0)
       tag_rows_left <= tag_rows_left - 8'd1;
     if (rst) begin
-      rows_left <= 8'd0;
+      running <= 1'b0;
       tag_rows_left <= 8'd0;
     end
   end
 
   // ---- What of the word is to be written ----
-  wire [3:0] row_ok_column_ok = {rows_inside > 10'sd1 && unpool, rows_inside > 10'sd0 && !(first_row && crop_row),
-                                 columns_inside > 10'sd1 && unpool,
-                                 columns_inside > 10'sd0 && !(first_column && crop_column)};
-  wire [3:0] positions = {{2{row_ok_column_ok[3]}}, {2{row_ok_column_ok[2]}}} & {2{row_ok_column_ok[1:0]}};
+  wire [3:0] positions = {{2{row_ok[1]}}, {2{row_ok[0]}}} & {2{column_ok}};
   reg  [3:0]  mask;
   reg  [7:0]  index;
   wire [3:0]  keep;
@@ -265,29 +272,6 @@ module tile_loader_half #(
   wire [12:0] next_row_entry = row_entry + (unpool ? {row_entries[10:0], 2'd0} : {row_entries[11:0], 1'b0});
   wire [8:0]  next_row_count = row_count + (unpool ? {buffer_columns[6:0], 2'd0} : {buffer_columns, 1'b0});
   wire [12:0] pixel_entries = unpool ? {1'b0, slot, 1'b0} : {2'd0, slot};
-  // The window of the first row starts `crop` above and left of the buffer: such positions are not written.
-  reg  [12:0] first_entry_row;
-  reg  [8:0]  first_count_row;
-  wire [12:0] first_entry = first_entry_row - (crop_column ? {2'd0, slot} : 13'd0);
-  wire [8:0]  first_count = first_count_row - {8'd0, crop_column};
-
-  always @* begin
-    first_entry_row = 13'd0;
-    first_count_row = 9'd0;
-    if (HALF == 0) begin
-      if (crop_row) begin
-        first_entry_row = -row_entries;
-        first_count_row = -{1'b0, buffer_columns};
-      end
-    end else if (unpool && !crop_row) begin
-      first_entry_row = {row_entries[11:0], 1'b0};
-      first_count_row = {buffer_columns, 1'b0};
-    end else begin
-      first_entry_row = row_entries;
-      first_count_row = {1'b0, buffer_columns};
-    end
-  end
-
   always @* begin
     case (pick_position)
       2'd0: pick_index = held_index[1:0];

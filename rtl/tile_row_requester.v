@@ -47,6 +47,8 @@ module tile_row_requester #(
   end
 
   reg [7:0]  rows_left;      // the offered row included
+  reg        working;        // rows_left != 0
+  reg        last_row;       // rows_left == 1
   reg [31:0] value_address;  // of the offered row
   reg [31:0] tag_position;   // of the offered row's first piece
 
@@ -54,7 +56,7 @@ module tile_row_requester #(
   wire       unused_row_bit = half_rows[0];
 
   wire row_taken = (!value_request_valid || value_request_ready) && (!tag_request_valid || tag_request_ready);
-  wire advance = busy && row_taken;
+  wire advance = working && row_taken;
 
   // One adder each for the first row's address and the steps of two rows.
   wire [31:0] value_base = start ? source_address : value_address;
@@ -65,7 +67,7 @@ module tile_row_requester #(
   wire [16:0] covered_pieces = {1'b0, row_pieces} + {15'd0, tag_position[2:1]} + 17'd3;
   wire [2:0]  unused_bits = {tag_position[0], covered_pieces[1:0]};
 
-  assign busy = rows_left != 8'd0;
+  assign busy = working;
   assign value_request_address = value_address;
   assign value_request_words = row_words;
   assign tag_request_address = {tag_position[31:3], 3'd0};
@@ -82,15 +84,19 @@ module tile_row_requester #(
       tag_request_valid <= 1'b0;
     if (start) begin
       rows_left <= half_rows[8:1];
+      working <= half_rows[8:1] != 8'd0;
+      last_row <= half_rows[8:1] == 8'd1;
       value_request_valid <= half_rows[8:1] != 8'd0;
       tag_request_valid <= half_rows[8:1] != 8'd0 && tags;
     end else if (advance) begin
       rows_left <= rows_left - 8'd1;
-      value_request_valid <= rows_left != 8'd1;
-      tag_request_valid <= rows_left != 8'd1 && tags;
+      working <= !last_row;
+      last_row <= rows_left == 8'd2;
+      value_request_valid <= !last_row;
+      tag_request_valid <= !last_row && tags;
     end
     if (rst) begin
-      rows_left <= 8'd0;
+      working <= 1'b0;
       value_request_valid <= 1'b0;
       tag_request_valid <= 1'b0;
     end

@@ -58,7 +58,14 @@ module tile_store (
 
   reg [1:0] state;
   reg bank;
+  // The job's derived fields, in registers: the factors one cycle after the job has come, the products two (in START),
+  // the runs three: the halves use them a cycle later.
+  reg [7:0] half_rows[0:1];
   reg tag_contiguous;
+  reg [7:0] factor_columns, factor_pieces;
+  reg [9:0] factor_words;
+  reg [17:0] row_words;
+  reg [15:0] row_pieces;
   reg [9:0] word_run;  // words of a word request
   reg [9:0] tag_run;   // pieces of a tag run
 
@@ -66,13 +73,11 @@ module tile_store (
   wire [1:0] close_ready;
   wire [1:0] written;
 
-  // The buffer holds 512 words a side and bank, so 10 bits hold any row.
-  wire [17:0] row_words = {10'd0, columns} * {8'd0, words_per_pixel};
-  wire [15:0] row_pieces = {8'd0, columns} * {8'd0, pieces_per_pixel};
-
   assign job_ready = state == RUN && (&finished) && (&close_ready);
   assign buffer_released = job_ready;
-  assign stored = &written;
+  // The halves show a written job until it is taken, in the cycle of `stored`.
+  reg all_written;
+  assign stored = all_written;
 
   wire [1:0] blocked = write_data_valid & ~write_data_ready;
   wire [1:0] moving = write_data_valid & write_data_ready;
@@ -92,14 +97,22 @@ module tile_store (
         end
       end
     endcase
-    if (state == IDLE) begin
-      tag_contiguous <= tag_pixel_pitch == {7'd0, pieces_per_pixel, 1'b0};
-      word_run <= contiguous ? row_words[9:0] : words_per_pixel;
-      tag_run <= (tag_pixel_pitch == {7'd0, pieces_per_pixel, 1'b0}) ? row_pieces[9:0] : {2'd0, pieces_per_pixel};
-    end
+    half_rows[0] <= {1'b0, rows[7:1]} + {7'd0, rows[0]};
+    half_rows[1] <= {1'b0, rows[7:1]};
+    tag_contiguous <= tag_pixel_pitch == {7'd0, pieces_per_pixel, 1'b0};
+    factor_columns <= columns;
+    factor_words <= words_per_pixel;
+    factor_pieces <= pieces_per_pixel;
+    // The buffer holds 512 words a side and bank, so 10 bits hold any row.
+    row_words <= {10'd0, factor_columns} * {8'd0, factor_words};
+    row_pieces <= {8'd0, factor_columns} * {8'd0, factor_pieces};
+    word_run <= contiguous ? row_words[9:0] : words_per_pixel;
+    tag_run <= tag_contiguous ? row_pieces[9:0] : {2'd0, pieces_per_pixel};
+    all_written <= (&written) && !all_written;
     if (rst) begin
       state <= IDLE;
       bank  <= 1'b0;
+      all_written <= 1'b0;
     end
   end
 
@@ -121,7 +134,7 @@ module tile_store (
           .destination_address    (destination_address),
           .destination_row_pitch  (destination_row_pitch),
           .destination_pixel_pitch(destination_pixel_pitch),
-          .rows                   (rows),
+          .rows                   (half_rows[h]),
           .columns                (columns),
           .words_per_pixel        (words_per_pixel),
           .buffer_pixel_words     (buffer_pixel_words),

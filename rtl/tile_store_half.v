@@ -25,7 +25,7 @@ module tile_store_half #(
     input  wire [31:0] destination_address,
     input  wire [31:0] destination_row_pitch,
     input  wire [15:0] destination_pixel_pitch,
-    input  wire [ 7:0] rows,
+    input  wire [ 7:0] rows,  // of this half
     input  wire [ 7:0] columns,
     input  wire [ 9:0] words_per_pixel,
     input  wire [ 7:0] buffer_pixel_words,
@@ -61,7 +61,6 @@ module tile_store_half #(
   // The rows of this half.
   wire [31:0] word_address = destination_address + ((HALF != 0) ? destination_row_pitch : 32'd0);
   wire [31:0] tag_address = tag_destination + ((HALF != 0) ? tag_row_pitch : 32'd0);
-  wire [ 7:0] half_rows = {1'b0, rows[7:1]} + ((HALF != 0) ? 8'd0 : {7'd0, rows[0]});
 
   // Requests.
   wire requests_finished;
@@ -70,7 +69,7 @@ module tile_store_half #(
       .rst             (rst),
       .start           (start),
       .finished        (requests_finished),
-      .rows            (half_rows),
+      .rows            (rows),
       .columns         (columns),
       .store_tags      (store_tags),
       .word_address    (word_address),
@@ -106,7 +105,7 @@ module tile_store_half #(
       .start          (start),
       .finished       (walk_finished),
       .bank           (bank),
-      .rows           (half_rows),
+      .rows           (rows),
       .columns        (columns),
       .store_tags     (store_tags),
       .words          (words_per_pixel),

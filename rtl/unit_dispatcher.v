@@ -7,9 +7,9 @@
 //
 // Contract: a job starts when its tile is loaded (`tile_loaded` pulses, one a job), its weights are there
 //   (`weights_loaded` >= job_wait_weights) and its output bank has been read out (`bank_released` pulses, two banks
-//   to begin with). The job's fields stay up until `job_ready`, when both scanners have finished with it. `computed`
-//   pulses, in job order, when every unit of a job has left the group. Input and output bank is the job number modulo
-//   2. A group without work in a job reports it all the same.
+//   to begin with). The job's fields stand from the cycle after `job_valid` until `job_ready`, when both scanners have
+//   finished with it. `computed` pulses, in job order, when every unit of a job has left the group. Input and output
+//   bank is the job number modulo 2. A group without work in a job reports it all the same.
 // Numbers: positions signed in input pixels, addresses modulo their width.
 `default_nettype none
 
@@ -80,13 +80,14 @@ module unit_dispatcher #(
   wire idle_group = (job_blocks == 3'd3) && (GROUP == 3);
 
   reg [2:0] state;
-  reg [7:0] row, column;
+  reg [7:0] row, columns_left;  // columns from the current unit's to the end of the row
   // Steps: from one unit to the next, and from one unit of this group to its next.
   reg [ENTRY_ADDRESS_BITS-1:0] step_entries, jump_entries;
   reg [2:0] step_pixels;
   reg [4:0] jump_pixels;
   reg [OUTPUT_ADDRESS_BITS-1:0] step_words, jump_words, step_pieces, jump_pieces;
   reg [2:0] jump_units;
+  reg [1:0] skip, skip_mask;  // units before this group's first one in the row: (set - row) modulo copies
   // Values of the row's unit 0.
   reg signed [9:0] row_input;
   reg [PIXEL_BITS-1:0] row_pixel;
@@ -101,11 +102,12 @@ module unit_dispatcher #(
   reg oldest;  // bank of the oldest job not yet reported
 
   wire weights_ready = (weights_loaded >= job_wait_weights);
-  reg can_start;
+  reg fields_up, can_start;
   wire job_start = (state == WAIT) && can_start && job_valid;
   assign job_ready = (state == SCANNERS) && (scanner_busy == 2'b00);
 
-  wire have_unit = (state == UNITS) && (column < job_unit_columns);
+  reg more;  // columns_left > 0
+  wire have_unit = (state == UNITS) && more;
   reg prefer;
   wire choice = unit_ready[prefer] ? prefer : !prefer;
   assign unit_valid = have_unit ? (choice ? 2'b10 : 2'b01) : 2'b00;
@@ -121,7 +123,8 @@ module unit_dispatcher #(
     if (report) oldest <= !oldest;
     loaded_tiles <= loaded_tiles + {2'd0, tile_loaded} - {2'd0, job_start};
     free_banks <= free_banks + {1'b0, bank_released} - {1'b0, job_start};
-    can_start <= job_valid && weights_ready && !job_start
+    fields_up <= job_valid && !job_ready;
+    can_start <= job_valid && fields_up && weights_ready && !job_start
                  && (loaded_tiles != 3'd0) && (free_banks != 2'd0) && (state == WAIT);
     outstanding0 <= outstanding0 + {8'd0, unit_taken && !bank} - {8'd0, finish0[0]} - {8'd0, finish0[1]};
     outstanding1 <= outstanding1 + {8'd0, unit_taken && bank} - {8'd0, finish1[0]} - {8'd0, finish1[1]};
@@ -132,6 +135,7 @@ module unit_dispatcher #(
       oldest <= 1'b0;
       loaded_tiles <= 3'd0;
       free_banks <= 2'd2;
+      fields_up <= 1'b0;
       can_start <= 1'b0;
       outstanding0 <= 9'd0;
       outstanding1 <= 9'd0;
@@ -162,9 +166,7 @@ module unit_dispatcher #(
       + (job_origin_row[2] ? columns_wide << 2 : {PIXEL_BITS{1'b0}})
       - (job_origin_row[3] ? columns_wide << 3 : {PIXEL_BITS{1'b0}});
 
-  // The first unit of this group in the row: (set - row) modulo copies.
-  wire [1:0] skip = (set - row[1:0]) & ((copies_log2 == 2'd2) ? 2'd3 : (copies_log2 == 2'd1) ? 2'd1 : 2'd0);
-  wire [9:0] skip_pixels = (skip[0] ? {7'd0, step_pixels} : 10'd0) + (skip[1] ? {6'd0, step_pixels, 1'b0} : 10'd0);
+  wire [9:0] skip_pixels = {8'd0, skip} << stride_log2;  // a step has 1 << stride_log2 pixels
   wire signed [9:0] origin_column_wide = {{2{job_origin_column[7]}}, job_origin_column};
 
   always @(posedge clk) begin
@@ -178,6 +180,8 @@ module unit_dispatcher #(
         step_words <= blocks_wide << 2;
         step_pieces <= job_pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
         jump_units <= 3'd1 << copies_log2;
+        skip <= set & {copies_log2[1], copies_log2 != 2'd0};
+        skip_mask <= {copies_log2[1], copies_log2 != 2'd0};
         row_input <= {{2{job_origin_row[7]}}, job_origin_row};
         row_pixel <= origin_pixel;
         row_entry <= origin_entry;
@@ -195,7 +199,8 @@ module unit_dispatcher #(
         state <= ROW;
       end
       ROW: begin
-        column <= {6'd0, skip};
+        more <= job_unit_columns > {6'd0, skip};
+        columns_left <= job_unit_columns - {6'd0, skip};
         unit_row <= row_input;
         unit_column <= origin_column_wide + skip_pixels;
         unit_pixel <= row_pixel + skip_pixels[PIXEL_BITS-1:0];
@@ -210,6 +215,7 @@ module unit_dispatcher #(
       UNITS:
       if (!have_unit) begin
         row <= row + 8'd1;
+        skip <= (skip - 2'd1) & skip_mask;
         row_input <= row_input + (job_pool ? 10'sd2 : 10'sd1);
         row_pixel <= row_pixel + (job_pool ? columns_wide << 1 : columns_wide);
         row_entry <= row_entry + (job_pool ? job_row_entries << 1 : job_row_entries);
@@ -219,7 +225,8 @@ module unit_dispatcher #(
         end
         state <= (row + 8'd1 == job_unit_rows) ? SCANNERS : ROW;
       end else if (unit_taken) begin
-        column <= column + {5'd0, jump_units};
+        more <= columns_left > {5'd0, jump_units};
+        columns_left <= columns_left - {5'd0, jump_units};
         unit_column <= unit_column + {5'd0, jump_pixels};
         unit_pixel <= unit_pixel + {{(PIXEL_BITS - 5) {1'b0}}, jump_pixels};
         unit_entry <= unit_entry + jump_entries;

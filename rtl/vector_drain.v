@@ -4,7 +4,7 @@
 //
 // `start` begins a job whose accumulators are in the lanes' result memories (`start_empty`: they are all zero). One
 // output a cycle passes: stage 1 picks the accumulator and takes the next word of the bias stream, stage 2 adds bias
-// or rounding constant, stage 3 requantises; then four values make a word and sixteen mask bits a piece. The job's
+// or rounding constant, stages 3 and 4 requantise; then four values make a word and sixteen mask bits a piece. The job's
 // `words` words are written first, then, with `store_tags`, ceil(words / 4) pieces, byte strobes covering just them
 // (mask bits of outputs beyond `words` are 0). `busy` falls with `done` when all write responses have arrived. While
 // `bias_owner` the response stream of the read port belongs to this module.
@@ -59,19 +59,30 @@ module vector_drain (
   localparam [2:0] FINISH = 3'd4;  // wait for the write responses
   reg [2:0] state;
 
-  // ---- Lengths of the job
+  // ---- The job, in registers from the first cycle after `start` on
+  reg        has_bias, relu, store_tags;
+  reg  [5:0] shift;
+  reg  [5:0] last_word;
+  reg  [1:0] skip;                                                   // pieces before ours in the first tag word
   wire [6:0] last_word_wide = job_words - 7'd1;
-  wire [5:0] last_word = last_word_wide[5:0];
   wire [3:0] last_piece = last_word[5:2];
-  wire [1:0] skip = job_tag_destination[2:1];                        // pieces before ours in the first tag word
   wire [4:0] end_position = {1'b0, last_piece} + {3'd0, skip};       // place of the last piece
   wire [4:0] last_position = {end_position[4:2], 2'b11};             // the end of the last tag word
 
+  always @(posedge clk) begin
+    has_bias <= job_has_bias;
+    relu <= job_relu;
+    store_tags <= job_store_tags;
+    shift <= job_shift;
+    last_word <= last_word_wide[5:0];
+    skip <= job_tag_destination[2:1];
+  end
+
   // ---- Stage 0: walk through the outputs, whole pieces
   reg  [7:0] lane;
-  wire       wanted = lane[7:2] <= last_word;
+  reg        wanted;  // the lane's word is stored
   wire       stall;
-  wire       wants_bias = state == LANES && job_has_bias && wanted;
+  wire       wants_bias = state == LANES && has_bias && wanted;
   wire       step = state == LANES && !stall && (!wants_bias || bias_valid);
   wire       last_lane = lane == {last_piece, 4'hf};
 
@@ -79,18 +90,18 @@ module vector_drain (
   assign bias_owner = wants_bias;
   assign bias_ready = wants_bias && !stall;
 
-  // ---- Stages 1 to 3: accumulator and initial value, sum, value
+  // ---- Stages 1 to 4: accumulator and initial value, sum, shifted sum, value
   reg               empty;
-  reg               valid_1, valid_2, valid_3;
-  reg               wanted_1, wanted_2, wanted_3;
-  reg               piece_end_1, piece_end_2, piece_end_3;
+  reg               valid_1, valid_2, valid_3, valid_4;
+  reg               wanted_1, wanted_2, wanted_3, wanted_4;
+  reg               piece_end_1, piece_end_2, piece_end_3, piece_end_4;
   reg        [47:0] accumulator_1;
   reg        [47:0] bias_1;
   reg        [47:0] sum_2;
-  reg signed [15:0] value_3;
+  reg signed [15:0] value_4;
   wire signed [15:0] requantised;
-  wire       [7:0]  power_low = 8'd1 << job_shift[2:0];
-  wire       [7:0]  power_high = 8'd1 << job_shift[5:3];
+  wire       [7:0]  power_low = 8'd1 << shift[2:0];
+  wire       [7:0]  power_high = 8'd1 << shift[5:3];
   wire       [47:0] half;  // the rounding constant: bit i is set when the shift is i + 1
   wire       [47:0] picked = lane[1] ? (lane[0] ? result[191:144] : result[143:96]) :
                                        (lane[0] ? result[95:48] : result[47:0]);
@@ -103,8 +114,10 @@ module vector_drain (
   endgenerate
 
   requantise requantise_i (
+    .clk(clk),
+    .enable(!stall),
     .accumulator(sum_2),
-    .shift(job_shift),
+    .shift(shift),
     .value(requantised)
   );
 
@@ -115,10 +128,11 @@ module vector_drain (
       else
         accumulator_1 <= picked;
       bias_1 <= bias_data;
-      sum_2 <= accumulator_1 + (job_has_bias ? bias_1 : half);
-      value_3 <= requantised;
-      {wanted_1, wanted_2, wanted_3} <= {wanted, wanted_1, wanted_2};
-      {piece_end_1, piece_end_2, piece_end_3} <= {lane[3:0] == 4'hf, piece_end_1, piece_end_2};
+      sum_2 <= accumulator_1 + (has_bias ? bias_1 : half);
+      value_4 <= requantised;
+      {wanted_1, wanted_2, wanted_3, wanted_4} <= {wanted, wanted_1, wanted_2, wanted_3};
+      {piece_end_1, piece_end_2, piece_end_3, piece_end_4} <=
+          {lane[3:0] == 4'hf, piece_end_1, piece_end_2, piece_end_3};
     end
   end
 
@@ -126,13 +140,13 @@ module vector_drain (
   (* ram_style = "distributed" *) reg [15:0] pieces [0:15];
   reg  [14:0] mask;
   reg  [3:0]  piece_count;
-  wire        mask_bit = wanted_3 && value_3 > 16'sd0;
-  wire        mask_step = valid_3 && !stall;
+  wire        mask_bit = wanted_4 && !value_4[15] && value_4 != 16'sd0;
+  wire        mask_step = valid_4 && !stall;
 
   always @(posedge clk) begin
     if (mask_step)
       mask <= {mask_bit, mask[14:1]};
-    if (mask_step && piece_end_3)
+    if (mask_step && piece_end_4)
       pieces[piece_count] <= {mask_bit, mask};
   end
 
@@ -141,8 +155,8 @@ module vector_drain (
   wire [4:0]  piece_wide = position - {3'd0, skip};
   wire        piece_inside = position >= {3'd0, skip} && position <= end_position;
   wire [15:0] piece = pieces[piece_wide[3:0]] & {16{piece_inside}};
-  wire [15:0] relu_value = (job_relu && value_3[15]) ? 16'd0 : value_3;
-  wire        value_step = mask_step && wanted_3;
+  wire [15:0] relu_value = (relu && value_4[15]) ? 16'd0 : value_4;
+  wire        value_step = mask_step && wanted_4;
   wire        piece_step = state == PIECES && !stall;
   wire        pack_step = value_step || piece_step;
   reg  [1:0]  fill;
@@ -184,8 +198,8 @@ module vector_drain (
 
   always @(posedge clk) begin
     if (!stall)
-      {valid_1, valid_2, valid_3} <= {step, valid_1, valid_2};
-    if (mask_step && piece_end_3)
+      {valid_1, valid_2, valid_3, valid_4} <= {step, valid_1, valid_2, valid_3};
+    if (mask_step && piece_end_4)
       piece_count <= piece_count + 4'd1;
     if (pack_step)
       fill <= fill + 2'd1;
@@ -213,6 +227,7 @@ module vector_drain (
         end
         empty <= start_empty;
         lane <= 8'd0;
+        wanted <= 1'b1;
         position <= 5'd0;
         piece_count <= 4'd0;
         fill <= 2'd0;
@@ -220,12 +235,14 @@ module vector_drain (
       LANES: begin
         if (step)
           lane <= lane + 8'd1;
+        if (step && lane == {last_word, 2'd3})
+          wanted <= 1'b0;
         if (step && last_lane)
           state <= FLUSH;
       end
       FLUSH: begin
-        if (!valid_1 && !valid_2 && !valid_3)
-          state <= job_store_tags ? PIECES : FINISH;
+        if (!valid_1 && !valid_2 && !valid_3 && !valid_4)
+          state <= store_tags ? PIECES : FINISH;
       end
       PIECES: begin
         if (piece_step)
@@ -241,7 +258,7 @@ module vector_drain (
 
     if (rst) begin
       state <= IDLE;
-      {valid_1, valid_2, valid_3} <= 3'b000;
+      {valid_1, valid_2, valid_3, valid_4} <= 4'b0000;
       full <= 1'b0;
       data_valid <= 1'b0;
       request_pending <= 1'b0;

@@ -107,11 +107,17 @@ module vector_engine (
 
   // ---- Acceptance
   wire loader_ready, half0_ready, half1_ready;
-  wire tokens = tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+  reg  tokens;  // of the job at the input, one cycle late: they only grow
 
   assign job_ready = tokens && loader_ready && half0_ready && half1_ready;
 
   wire accept = job_valid && job_ready;
+
+  always @(posedge clk) begin
+    tokens <= job_valid && !accept && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+    if (rst)
+      tokens <= 1'b0;
+  end
 
   // ---- Vector
   wire        entry_valid, entry_last, entry_empty, entry_room0, entry_room1;

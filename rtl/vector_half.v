@@ -101,9 +101,9 @@ module vector_half (
   wire        asked_valid, asked_ready, asked_last, asked_empty;
   wire [5:0]  asked_last_word;
   wire [15:0] asked_value;
-  wire        row_valid, row_ready, row_last, row_empty;
-  wire [5:0]  row_last_word;
-  wire [15:0] row_value;
+  wire        next_valid, next_ready, next_last, next_empty;
+  wire [5:0]  next_last_word;
+  wire [15:0] next_value;
   wire [5:0]  rows_level;
 
   fifo #(.WIDTH(50), .DEPTH(16)) entries (
@@ -132,10 +132,35 @@ module vector_half (
     .clk(clk), .rst(rst),
     .in_valid(asked_valid), .in_ready(asked_ready),
     .in_data({asked_last, asked_empty, asked_last_word, asked_value}),
-    .out_valid(row_valid), .out_ready(row_ready),
-    .out_data({row_last, row_empty, row_last_word, row_value}),
+    .out_valid(next_valid), .out_ready(next_ready),
+    .out_data({next_last, next_empty, next_last_word, next_value}),
     .level(rows_level)
   );
+
+  // ---- The row in use
+  reg         row_valid, row_last, row_empty;
+  reg  [15:0] row_value;
+  reg  [5:0]  words_left;  // after the current one
+  reg         row_end;     // the current word is the row's last
+  wire        row_ready;
+
+  assign next_ready = !row_valid || row_ready;
+
+  always @(posedge clk) begin
+    if (next_ready) begin
+      row_valid <= next_valid;
+      row_last <= next_last;
+      row_empty <= next_empty;
+      row_value <= next_value;
+      words_left <= next_last_word;
+      row_end <= next_last_word == 6'd0;
+    end else if (beat) begin
+      words_left <= words_left - 6'd1;
+      row_end <= words_left == 6'd1;
+    end
+    if (rst)
+      row_valid <= 1'b0;
+  end
 
   // ---- Stage 0: use a word of weights
   wire       drain_busy;
@@ -143,7 +168,6 @@ module vector_half (
   reg  [5:0] word;       // place of the word in its row
   reg        first_row;  // of the job
   wire       go = row_valid && !bias_owner && !(row_last && drain_busy);
-  wire       row_end = word == row_last_word;
   wire       drain_start = row_ready && row_last;
 
   assign beat = go && !row_empty && read_response_valid;

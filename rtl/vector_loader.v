@@ -41,7 +41,7 @@ module vector_loader (
   output wire        entry_empty,
   output reg  [31:0] entry_offset,
   output reg  [15:0] entry_value,
-  // event: zero values met this cycle
+  // event: zero values met in the cycle before
   output wire [2:0]  zeros
 );
 
@@ -95,7 +95,7 @@ module vector_loader (
   // ---- Responses: a tag word or a word of values, to which the rule is applied
   reg         responding;
   reg         tag_next;
-  reg  [3:0]  nibble;         // which four mask bits belong to the next word
+  reg  [3:0]  nibble;         // number of the next word's four mask bits in its tag word
   reg  [63:0] tag_word;
   reg  [19:0] response_left;
   reg  [19:0] next_word_number;
@@ -105,23 +105,29 @@ module vector_loader (
   wire        word_free;
   wire        load_tag = responding && tag_next && response_valid;
   wire        load_word = responding && !tag_next && response_valid && word_free;
-  wire [3:0]  mask = with_tags ? tag_word[4*nibble +: 4] : 4'hf;
-  wire [63:0] passed;
-  wire [3:0]  passed_non_zero = {|passed[63:48], |passed[47:32], |passed[31:16], |passed[15:0]};
+  wire [3:0]  mask = tag_word[3:0] | {4{!with_tags}};
+  wire [3:0]  keep;
+  wire [3:0]  passed_non_zero = keep & {|response_data[63:48], |response_data[47:32], |response_data[31:16],
+                                        |response_data[15:0]};
+  reg         word_loaded;    // in the cycle before
 
   assign response_ready = responding && (tag_next || word_free);
-  assign zeros = load_word ? {2'b00, !passed_non_zero[3]} + {2'b00, !passed_non_zero[2]} +
-                             {2'b00, !passed_non_zero[1]} + {2'b00, !passed_non_zero[0]} : 3'd0;
+  assign zeros = word_loaded ? {2'b00, !non_zero[3]} + {2'b00, !non_zero[2]} + {2'b00, !non_zero[1]} +
+                               {2'b00, !non_zero[0]} : 3'd0;
 
-  relu_rule rule (
-    .values(response_data), .mask(mask), .method(method), .enable(relu), .result(passed)
+  relu_keep rule (
+    .negative({response_data[63], response_data[47], response_data[31], response_data[15]}),
+    .mask(mask), .method(method), .enable(relu), .keep(keep)
   );
 
+  // The mask bits of the next word are the lowest of tag_word. A vector may begin at any piece of its first tag word.
   always @(posedge clk) begin
     if (load_tag)
-      tag_word <= response_data;
+      tag_word <= response_data >> {nibble[3:2], 4'd0};
+    else if (load_word)
+      tag_word <= {4'd0, tag_word[63:4]};
     if (load_word) begin
-      word <= passed;
+      word <= response_data;
       word_number <= next_word_number;
     end
   end
@@ -129,7 +135,7 @@ module vector_loader (
   // ---- Entries: the lowest non-zero value first, through the holding register
   reg         held;
   wire [1:0]  lowest = non_zero[0] ? 2'd0 : non_zero[1] ? 2'd1 : non_zero[2] ? 2'd2 : 2'd3;
-  wire [3:0]  non_zero_rest = non_zero & (non_zero - 4'd1);
+  wire [3:0]  non_zero_rest = non_zero & {|non_zero[2:0], |non_zero[1:0], non_zero[0], 1'b0};
   wire        found = non_zero != 4'd0;
   wire        hold = found && (!held || entry_ready);
   wire        finish = busy && !responding && !found;
@@ -163,6 +169,7 @@ module vector_loader (
       responding <= response_left != 20'd1;
     end
 
+    word_loaded <= load_word;
     if (load_word)
       non_zero <= passed_non_zero;
     else if (hold)
@@ -193,6 +200,7 @@ module vector_loader (
       requesting <= 1'b0;
       responding <= 1'b0;
       request_valid <= 1'b0;
+      word_loaded <= 1'b0;
       non_zero <= 4'd0;
       held <= 1'b0;
     end

@@ -80,14 +80,18 @@ module weight_loader #(
 
   wire requests_taken = (!weight0_request_valid || weight0_request_ready) &&
                         (!weight1_request_valid || weight1_request_ready);
-  wire issue = job_valid && !issuing && !issued;
+  wire issue = job_valid && ready_to_issue && !issuing && !issued;
   wire issue_next = issuing && requests_taken;
 
-  assign weight0_request_words = {4'd0, job_rows, 1'b0} + 16'd8;
-  assign weight1_request_words = weight0_request_words;
+  reg [15:0] request_words;  // of one block; a cycle after the job has come
+  reg        ready_to_issue;
+  assign weight0_request_words = request_words;
+  assign weight1_request_words = request_words;
   assign job_ready = issued && taken;
 
   always @(posedge clk) begin
+    request_words <= {4'd0, job_rows, 1'b0} + 16'd8;
+    ready_to_issue <= job_valid && !job_ready;
     if (weight0_request_ready)
       weight0_request_valid <= 1'b0;
     if (weight1_request_ready)
@@ -114,6 +118,7 @@ module weight_loader #(
     if (job_ready)
       issued <= 1'b0;
     if (rst) begin
+      ready_to_issue <= 1'b0;
       issuing <= 1'b0;
       issued <= 1'b0;
       weight0_request_valid <= 1'b0;
@@ -130,6 +135,9 @@ module weight_loader #(
   reg [9:0]  base;
   reg        bias_bank;
 
+  reg        last_block;
+  reg        in_rows;         // rows_left != 0
+  reg        last_row;        // rows_left == 1
   reg [10:0] rows_left;
   reg [9:0]  row_address;
   reg [2:0]  block;
@@ -137,13 +145,12 @@ module weight_loader #(
   reg [3:0]  lane;            // of the initial accumulators, in the order 0, 8, 1, 9, ...: {plane last}
 
   wire take = job_valid && !taken && !consuming && tokens_checked && tokens_ok;
-  wire in_rows = rows_left != 11'd0;
   wire both_valid = weight0_response_valid && weight1_response_valid;
   wire take_row_words = consuming && in_rows && both_valid;
   wire take_initial = consuming && !in_rows && (lane[0] ? weight1_response_valid : weight0_response_valid);
   wire row_end = take_row_words && second_word;
   wire block_end = take_initial && lane == 4'd15;
-  wire job_end = block_end && block == blocks - 3'd1;
+  wire job_end = block_end && last_block;
 
   assign weight0_response_ready = consuming && (in_rows ? weight1_response_valid : !lane[0]);
   assign weight1_response_ready = consuming && (in_rows ? weight0_response_valid : lane[0]);
@@ -172,8 +179,11 @@ module weight_loader #(
       base <= job_base;
       bias_bank <= job_bias_bank;
       rows_left <= job_rows;
+      in_rows <= 1'b1;
+      last_row <= job_rows == 11'd1;
       row_address <= job_base & ADDRESS_MASK;
       block <= 3'd0;
+      last_block <= job_blocks == 3'd1;
       second_word <= 1'b0;
       lane <= 4'd0;
     end else begin
@@ -183,14 +193,19 @@ module weight_loader #(
         second_word <= !second_word;
       if (row_end) begin
         rows_left <= rows_left - 11'd1;
+        in_rows <= !last_row;
+        last_row <= rows_left == 11'd2;
         row_address <= (row_address + 10'd1) & ADDRESS_MASK;
       end
       if (take_initial)
         lane <= lane + 4'd1;
       if (block_end) begin
         rows_left <= rows;
+        in_rows <= 1'b1;
+        last_row <= rows == 11'd1;
         row_address <= base & ADDRESS_MASK;
         block <= block + 3'd1;
+        last_block <= block + 3'd2 == blocks;
       end
     end
     if (job_ready)

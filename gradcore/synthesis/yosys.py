@@ -109,7 +109,10 @@ def synthesise(
     text = f"synthesising {design.source[top]}" + (f" and the {len(names) - 1} units in it" if names[1:] else "")
     with ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 4))) as pool:
         stop = threading.Event()
-        futures = [pool.submit(_synthesise_module, design, name, variant, stop) for name in names]
+        # The largest first: the last to end should be a small one.
+        largest = sorted(names, key=lambda name: -sum(len(design.text[child]) for child in design.reachable(name)))
+        started = {name: pool.submit(_synthesise_module, design, name, variant, stop) for name in largest}
+        futures = [started[name] for name in names]
         try:
             while not all(future.done() for future in futures):
                 progress(text, sum(future.done() for future in futures), len(names))

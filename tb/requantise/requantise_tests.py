@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
-from cocotb.triggers import Timer
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge
 
 from gradcore.models import arithmetic
 from gradcore.models.requantise import SHIFTS, requantise
@@ -25,17 +26,26 @@ def accumulators_for(shift: int, rng: np.random.Generator) -> np.ndarray:
     return np.array([x for x in every if -ACCUMULATOR_MAX - 1 <= x <= ACCUMULATOR_MAX], dtype=np.int64)
 
 
+async def result(dut, accumulator: int, shift: int) -> int:
+    """The value for an accumulator: one cycle later, whatever the inputs have become meanwhile."""
+    await FallingEdge(dut.clk)
+    dut.accumulator.value, dut.shift.value, dut.enable.value = accumulator, shift, 1
+    await FallingEdge(dut.clk)
+    dut.accumulator.value, dut.shift.value, dut.enable.value = ~accumulator, 47 - shift, 0
+    await FallingEdge(dut.clk)
+    return dut.value.value.to_signed()
+
+
 @cocotb.test()
 async def every_shift(dut) -> None:
     """Shifts 0 to 47."""
+    Clock(dut.clk, 10, "ns").start(start_high=False)
+    await RisingEdge(dut.clk)
     rng = test_rng()
     checked = saturated = 0
     for shift in SHIFTS:
-        dut.shift.value = shift
         for accumulator in accumulators_for(shift, rng):
-            dut.accumulator.value = int(accumulator)
-            await Timer(1, "ns")
-            want, got = int(requantise(accumulator, shift)), dut.value.value.to_signed()
+            want, got = int(requantise(accumulator, shift)), await result(dut, int(accumulator), shift)
             assert got == want, f"{accumulator} >> {shift}: {got}, expected {want}"
             checked += 1
             saturated += want in (arithmetic.VALUE_MIN, arithmetic.VALUE_MAX)
@@ -45,10 +55,10 @@ async def every_shift(dut) -> None:
 @cocotb.test()
 async def rounds_half_up(dut) -> None:
     """With the rounding constant added before, the result is that of the golden arithmetic."""
+    Clock(dut.clk, 10, "ns").start(start_high=False)
+    await RisingEdge(dut.clk)
     rng = test_rng()
     for shift in SHIFTS:
-        dut.shift.value = shift
         for accumulator in rng.integers(-(1 << 45), 1 << 45, 20) >> int(rng.integers(45)):
-            dut.accumulator.value = int(accumulator) + arithmetic.rounding_constant(shift)
-            await Timer(1, "ns")
-            assert dut.value.value.to_signed() == int(arithmetic.requantise(accumulator, shift)), f"{accumulator}, {shift}"
+            got = await result(dut, int(accumulator) + arithmetic.rounding_constant(shift), shift)
+            assert got == int(arithmetic.requantise(accumulator, shift)), f"{accumulator}, {shift}"

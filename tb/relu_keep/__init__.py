@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/relu_rule.v."""
+"""Bench of rtl/relu_keep.v."""

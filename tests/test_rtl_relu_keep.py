@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/relu_rule.v against the golden arithmetic."""
+"""rtl/relu_keep.v against the golden arithmetic."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tb.support.seeds import SEEDS
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_relu_rule(simulator: str, seed: int) -> None:
+def test_relu_keep(simulator: str, seed: int) -> None:
     """All methods, masks and extremes."""
-    run_bench("relu_rule", "tb.relu_rule.relu_rule_tests", simulator=simulator, seed=seed)
+    run_bench("relu_keep", "tb.relu_keep.relu_keep_tests", simulator=simulator, seed=seed)
