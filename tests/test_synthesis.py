@@ -412,6 +412,15 @@ def test_bad_verilog_is_seen(tmp_path: Path) -> None:
     }
 
 
+def test_warnings_belong_to_the_module_that_they_name() -> None:
+    """A warning of reading the Verilog breaks the rule of the module whose file it names, and of what holds that."""
+    texts = ["Replacing memory \\words with list of registers. See inner.v:3", "something else"]
+    modules = "module \\inner\nend\nmodule \\other\nend\nmodule \\outer\n  cell \\inner \\first\n  end\nend\n"
+    design = yosys.Design(modules, texts)
+    assert design.warnings_of("outer") == design.warnings_of("inner") == texts
+    assert design.warnings_of("other") == texts[1:]
+
+
 def test_broken_verilog_is_one_line(tmp_path: Path) -> None:
     """What Yosys refuses is an error of one line that names the place and the log."""
     (tmp_path / "broken.v").write_text("module broken (input wire a;\nendmodule\n")
@@ -428,6 +437,7 @@ def test_unit_report() -> None:
     for kind, total in (("lut", 53_200), ("ff", 106_400), ("bram36", 140), ("dsp", 220)):
         assert found[kind]["total"] == total
         assert found[kind]["used"] == found["modules"][0][kind]
+        assert found["paper"][kind] > 0
     assert found["lut"]["used"] > 0
     assert "Yosys" in found["timing"]["tool"]
     assert found["timing"]["place_and_route"] is None

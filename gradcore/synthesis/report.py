@@ -44,9 +44,9 @@ def synth(
 
     Returns:
         A dictionary with ``preset``, ``unit``, ``parameters``, ``device``, ``tool``; for each of ``lut``, ``ff``,
-        ``bram36``, ``dsp`` the dictionary ``used``, ``total`` (of the device) and for the core ``paper``, for the full
-        preset ``budget``; ``modules`` (module, parameters, instances, and the four numbers of all instances together);
-        ``timing`` (``tool``, ``levels``, ``limit``, ``register_paths``, ``input_paths``, ``output_paths``, and
+        ``bram36``, ``dsp`` the dictionary ``used``, ``total`` (of the device); ``paper`` (its Table II) and ``budget``
+        (of the full preset, or None) with the same four numbers; ``modules`` (module, parameters, instances, and the
+        four numbers of all instances together); ``timing`` (``tool``, ``levels``, ``limit``, ``register_paths``, ``input_paths``, ``output_paths``, and
         ``place_and_route``: None or what nextpnr says, see ``ecp5.place_and_route``); ``checks`` (see
         ``checks.Check``); ``sources`` (hash of the Verilog).
 
@@ -73,17 +73,10 @@ def synth(
         netlist,
         analysis,
         checks.memories_of(design, top),
-        [*design.warnings, *(warning for one in units for warning in yosys.warnings(one.log))],
+        [*design.warnings_of(top), *(warning for one in units for warning in yosys.warnings(one.log))],
         checks.count_macs(design, top),
     )
     routed = ecp5.place_and_route(design, top, progress) if timing else None
-    resources: dict[str, Any] = {}
-    for kind in KINDS:
-        resources[kind] = {"used": getattr(used, kind), "total": getattr(XC7Z020, kind)}
-        if unit is None:
-            resources[kind]["paper"] = getattr(PAPER, kind)
-            if preset == "full":
-                resources[kind]["budget"] = getattr(BUDGET_FULL, kind)
     histogram = analysis.histogram()
     return {
         "preset": preset,
@@ -91,7 +84,9 @@ def synth(
         "parameters": dict(units[-1].parameters),
         "device": DEVICE,
         "tool": version,
-        **resources,
+        **{kind: {"used": getattr(used, kind), "total": getattr(XC7Z020, kind)} for kind in KINDS},
+        "paper": PAPER.as_dict(),
+        "budget": BUDGET_FULL.as_dict() if preset == "full" else None,
         "modules": rows,
         "timing": {
             "tool": f"depth of the paths in {version}'s netlist",
@@ -156,9 +151,12 @@ def tables(report: dict[str, Any]) -> list[Table]:
         times = f" x {row['instances']}" if row["instances"] > 1 else ""
         resources.add_row(f"{name}{times}", *(_number(row[kind]) for kind in KINDS))
     resources.add_section()
-    for key, label in (("used", "used"), ("budget", "budget"), ("paper", "the paper's"), ("total", "device")):
-        if key in report["lut"]:
-            resources.add_row(label, *(_number(report[kind][key]) for kind in KINDS))
+    resources.add_row("used", *(_number(report[kind]["used"]) for kind in KINDS))
+    if report["unit"] is None:
+        if report["budget"]:
+            resources.add_row("budget", *(_number(report["budget"][kind]) for kind in KINDS))
+        resources.add_row("the paper's", *(_number(report["paper"][kind]) for kind in KINDS))
+    resources.add_row("device", *(_number(report[kind]["total"]) for kind in KINDS))
     resources.add_row("share", *(f"{report[kind]['used'] / report[kind]['total']:.1%}" for kind in KINDS))
 
     rules = Table(title="checks", title_justify="left")

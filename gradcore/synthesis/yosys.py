@@ -192,6 +192,12 @@ class Design:
         visit(top)
         return counts
 
+    def warnings_of(self, top: str) -> list[str]:
+        """The warnings that concern a module: those that name a file of it, or none at all."""
+        sources = {self.source[name] for name in self.reachable(top)}
+        named = ((warning, set(re.findall(r"(\w+)\.v\b", warning))) for warning in self.warnings)
+        return [warning for warning, files in named if not files or files & sources]
+
     def instances(self, name: str) -> list[tuple[str, str]]:
         """The instances in a module: (name, module)."""
         found = re.findall(r"^  cell (\S+) (\S+)$", self.text[name], re.MULTILINE)
