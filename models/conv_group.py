@@ -11,6 +11,8 @@ from gradcore.models import arithmetic
 
 LANES = 16
 WORD_VALUES = 4
+ENTRIES = 1 << 13  # of a tile bank
+PIXELS = 1 << 9
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,26 @@ class ConvJob:
     def row_words(self) -> int:
         """Output-buffer words between two rows of the same parity."""
         return self.unit_columns * self.blocks * WORD_VALUES
+
+    @property
+    def origin_entry(self) -> int:
+        """Entry address, modulo 2**13, of tap (0, 0) of the first unit's first pixel, which may lie outside the buffer."""
+        return (self.origin_row * self.row_entries + self.origin_column * self.slot) % ENTRIES
+
+    @property
+    def origin_pixel(self) -> int:
+        """Its count address, modulo 2**9."""
+        return (self.origin_row * self.buffer_columns + self.origin_column) % PIXELS
+
+    @property
+    def line_entries(self) -> int:
+        """Entries, modulo 2**13, from the last tap of a line to the first of the next."""
+        return (self.row_entries - (self.kernel_columns - 1) * self.slot) % ENTRIES
+
+    @property
+    def line_pixels(self) -> int:
+        """Pixels, modulo 2**9, from the last tap of a line to the first of the next."""
+        return (self.buffer_columns - (self.kernel_columns - 1)) % PIXELS
 
     @property
     def pieces(self) -> int:

@@ -100,7 +100,8 @@ module axi_ports (
 );
 
   axi_read_port #(
-      .CLIENTS(5)
+      .CLIENTS(5),
+      .SHALLOW(5'b10010)  // sequencer, tags
   ) read_port0 (
       .clk(clk),
       .rst(rst),
@@ -135,7 +136,8 @@ module axi_ports (
   );
 
   axi_read_port #(
-      .CLIENTS(6)
+      .CLIENTS(6),
+      .SHALLOW(6'b110010)  // seed unit, vector, tags
   ) read_port1 (
       .clk(clk),
       .rst(rst),

@@ -18,6 +18,7 @@
 module axi_read_port #(
   parameter CLIENTS     = 2,
   parameter FIFO_DEPTH  = 64,  // words a client; a power of two, at least 32
+  parameter SHALLOW     = 0,   // bit c: client c has 32 words only
   parameter OUTSTANDING = 8    // a power of two, at least 2
 ) (
   input  wire                  clk,
@@ -55,8 +56,6 @@ module axi_read_port #(
   input  wire                  m_axi_rvalid,
   output wire                  m_axi_rready
 );
-
-  localparam LEVEL_BITS = $clog2(FIFO_DEPTH) + 1;
 
   initial begin
     if (FIFO_DEPTH < 32) begin
@@ -182,6 +181,9 @@ module axi_read_port #(
   genvar c;
   generate
     for (c = 0; c < CLIENTS; c = c + 1) begin : client
+      localparam DEPTH = ((SHALLOW >> c) % 2 != 0) ? 32 : FIFO_DEPTH;
+      localparam LEVEL_BITS = $clog2(DEPTH) + 1;
+      localparam [31:0] FULL_ROOM = DEPTH;
       wire                  unused_ready;
       wire [LEVEL_BITS-1:0] unused_level;
       reg  [LEVEL_BITS-1:0] room;  // words of the FIFO neither filled nor promised to a burst
@@ -189,7 +191,7 @@ module axi_read_port #(
 
       assign fits[c] = |room[LEVEL_BITS-1:4];
 
-      fifo #(.WIDTH(64), .DEPTH(FIFO_DEPTH)) response (
+      fifo #(.WIDTH(64), .DEPTH(DEPTH)) response (
         .clk(clk),
         .rst(rst || clear),
         .in_valid(data_owner[c]),
@@ -207,7 +209,7 @@ module axi_read_port #(
                      + {{(LEVEL_BITS - 1){1'b0}}, pop};
         if (rst || clear) begin
           pop  <= 1'b0;
-          room <= FIFO_DEPTH[LEVEL_BITS-1:0];
+          room <= FULL_ROOM[LEVEL_BITS-1:0];
         end
       end
     end

@@ -58,8 +58,8 @@ module conv_engine #(
   `include "gradcore_constants.vh"
 
   // ---- The slice of a descriptor that a group needs.
-  localparam JOB_BITS = 160;
-  wire [JOB_BITS-1:0] job = {
+  localparam TILE_BITS = 160;
+  wire [TILE_BITS-1:0] tile = {
     descriptor[DESCRIPTOR_TILE_WAIT_WEIGHTS+:DESCRIPTOR_TILE_WAIT_WEIGHTS_WIDTH],
     descriptor[DESCRIPTOR_TILE_BUFFER_ROWS+:DESCRIPTOR_TILE_BUFFER_ROWS_WIDTH],
     descriptor[DESCRIPTOR_TILE_BUFFER_COLUMNS+:DESCRIPTOR_TILE_BUFFER_COLUMNS_WIDTH],
@@ -83,6 +83,10 @@ module conv_engine #(
     descriptor[DESCRIPTOR_TILE_BUFFER_ROW_WORDS+:DESCRIPTOR_TILE_BUFFER_ROW_WORDS_WIDTH],
     descriptor[DESCRIPTOR_TILE_BUFFER_ROW_PIECES+:DESCRIPTOR_TILE_BUFFER_ROW_PIECES_WIDTH]
   };
+
+  // Where the fields that the geometry is made of lie in it.
+  localparam BUFFER_COLUMNS = 120, SLOT = 109, ROW_ENTRIES = 96, KERNEL_COLUMNS = 72,
+      ORIGIN_ROW = 57, ORIGIN_COLUMN = 49;
 
   // ---- Broadcast registers.
   reg loaded_tile;
@@ -126,12 +130,45 @@ module conv_engine #(
     end
   end
 
-  // ---- Groups.
+  // ---- The geometry of a job, once for all groups; then the job enters their queues.
   wire [GROUPS-1:0] queue_ready, computed, reported;
-  assign job_ready = &queue_ready;
   wire all_reported = &reported;
-  wire push = job_valid && job_ready;
+  wire geometry_busy, geometry_done;
+  reg [TILE_BITS-1:0] held_tile;
+  wire take = job_valid && job_ready;
+  reg starting;
+  assign job_ready = (&queue_ready) && !starting && !geometry_busy && !geometry_done;
 
+  always @(posedge clk) begin
+    starting <= take;
+    if (take) held_tile <= tile;
+    if (rst) starting <= 1'b0;
+  end
+
+  wire [12:0] origin_entry, line_entries;
+  wire [8:0] origin_pixel, line_pixels;
+  tile_geometry tile_geometry (
+      .clk(clk),
+      .rst(rst),
+      .start(starting),
+      .buffer_columns(held_tile[BUFFER_COLUMNS+:8]),
+      .slot(held_tile[SLOT+:11]),
+      .row_entries(held_tile[ROW_ENTRIES+:13]),
+      .kernel_columns(held_tile[KERNEL_COLUMNS+:4]),
+      .origin_row(held_tile[ORIGIN_ROW+:8]),
+      .origin_column(held_tile[ORIGIN_COLUMN+:8]),
+      .busy(geometry_busy),
+      .done(geometry_done),
+      .origin_entry(origin_entry),
+      .origin_pixel(origin_pixel),
+      .line_entries(line_entries),
+      .line_pixels(line_pixels)
+  );
+
+  localparam JOB_BITS = TILE_BITS + 44;
+  wire [JOB_BITS-1:0] job = {origin_entry, origin_pixel, line_entries, line_pixels, held_tile};
+
+  // ---- Groups.
   genvar group;
   generate
     for (group = 0; group < GROUPS; group = group + 1) begin : g_group
@@ -146,7 +183,7 @@ module conv_engine #(
       ) job_fifo (
           .clk(clk),
           .rst(rst),
-          .in_valid(push),
+          .in_valid(geometry_done),
           .in_ready(queue_ready[group]),
           .in_data(job),
           .out_valid(group_job_valid),
@@ -158,14 +195,16 @@ module conv_engine #(
       wire [23:0] wait_weights;
       wire [7:0] buffer_rows, buffer_columns, unit_rows, unit_columns, origin_row, origin_column;
       wire [10:0] slot, tap_rows;
-      wire [12:0] row_entries;
+      wire [12:0] row_entries, group_origin_entry, group_line_entries;
+      wire [8:0] group_origin_pixel, group_line_pixels;
       wire [3:0] kernel_rows, kernel_columns, stride_x;
       wire [2:0] blocks;
       wire [5:0] shift;
       wire relu, pool, tags, initial_bank;
       wire [9:0] weight_base;
       wire [8:0] row_words, row_pieces;
-      assign {wait_weights, buffer_rows, buffer_columns, slot, row_entries, unit_rows, unit_columns,
+      assign {group_origin_entry, group_origin_pixel, group_line_entries, group_line_pixels, wait_weights,
+              buffer_rows, buffer_columns, slot, row_entries, unit_rows, unit_columns,
               kernel_rows, kernel_columns, stride_x, blocks, origin_row, origin_column, shift, relu, pool, tags,
               weight_base, tap_rows, initial_bank, row_words, row_pieces} = head_job;
 
@@ -197,6 +236,10 @@ module conv_engine #(
           .job_blocks(blocks),
           .job_origin_row(origin_row),
           .job_origin_column(origin_column),
+          .job_origin_entry(group_origin_entry),
+          .job_origin_pixel(group_origin_pixel),
+          .job_line_entries(group_line_entries),
+          .job_line_pixels(group_line_pixels),
           .job_shift(shift),
           .job_relu(relu),
           .job_pool(pool),

@@ -41,6 +41,8 @@ module fifo #(
 
   wire push = in_valid && in_ready;
   wire pop  = out_valid && out_ready;
+  wire down = pop && !push;
+  wire [ADDRESS_BITS:0] change = {{ADDRESS_BITS{down}}, push != pop};  // of the level: 1, 0 or -1
 
   assign out_data = memory[read_address];
 
@@ -55,12 +57,11 @@ module fifo #(
     if (pop)
       read_address <= read_address + ONE[ADDRESS_BITS-1:0];
 
+    level <= level + change;
     if (push && !pop) begin
-      level     <= level + ONE;
       out_valid <= 1'b1;
       in_ready  <= level != ALMOST_FULL;
-    end else if (pop && !push) begin
-      level     <= level - ONE;
+    end else if (down) begin
       out_valid <= level != ONE;
       in_ready  <= 1'b1;
     end

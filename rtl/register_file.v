@@ -95,7 +95,7 @@ module register_file #(
   assign s_axil_awready = !address_held;
   assign s_axil_wready = !data_held;
 
-  wire [31:0] mask = {{8{write_strobe[3]}}, {8{write_strobe[2]}}, {8{write_strobe[1]}}, {8{write_strobe[0]}}};
+  integer lane;
   wire bad_choice = write_strobe[0] && write_data[1:0] == 2'd3;
 
   // Is there a register that takes this write now?
@@ -144,13 +144,23 @@ module register_file #(
         end
         REGISTER_INTERRUPT_ADDRESS:
           if (write_strobe[0] && write_data[REGISTER_INTERRUPT_PENDING_LSB]) pending <= 1'b0;
-        REGISTER_PROGRAM_ADDRESS_ADDRESS: program_address <= (write_data & mask) | (program_address & ~mask);
-        REGISTER_WINDOW_BASE_ADDRESS: window_base <= (write_data & mask) | (window_base & ~mask);
-        REGISTER_WINDOW_LIMIT_ADDRESS: window_limit <= (write_data & mask) | (window_limit & ~mask);
-        REGISTER_WATCHDOG_ADDRESS: watchdog_limit <= (write_data & mask) | (watchdog_limit & ~mask);
+        REGISTER_PROGRAM_ADDRESS_ADDRESS:
+          for (lane = 0; lane < 4; lane = lane + 1)
+            if (write_strobe[lane]) program_address[8*lane+:8] <= write_data[8*lane+:8];
+        REGISTER_WINDOW_BASE_ADDRESS:
+          for (lane = 0; lane < 4; lane = lane + 1)
+            if (write_strobe[lane]) window_base[8*lane+:8] <= write_data[8*lane+:8];
+        REGISTER_WINDOW_LIMIT_ADDRESS:
+          for (lane = 0; lane < 4; lane = lane + 1)
+            if (write_strobe[lane]) window_limit[8*lane+:8] <= write_data[8*lane+:8];
+        REGISTER_WATCHDOG_ADDRESS:
+          for (lane = 0; lane < 4; lane = lane + 1)
+            if (write_strobe[lane]) watchdog_limit[8*lane+:8] <= write_data[8*lane+:8];
         REGISTER_METHOD_ADDRESS: if (write_strobe[0]) method <= write_data[1:0];
         REGISTER_SEED_MODE_ADDRESS: if (write_strobe[0]) seed_mode <= write_data[1:0];
-        REGISTER_SEED_INDEX_ADDRESS: seed_index <= (write_data & mask) | (seed_index & ~mask);
+        REGISTER_SEED_INDEX_ADDRESS:
+          for (lane = 0; lane < 4; lane = lane + 1)
+            if (write_strobe[lane]) seed_index[8*lane+:8] <= write_data[8*lane+:8];
         REGISTER_LAYER_INDEX_ADDRESS: if (write_strobe[0]) layer_index <= write_data[7:0];
         default: ;
       endcase

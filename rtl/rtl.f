@@ -41,6 +41,7 @@ stream_drain.v
 tag_collector.v
 tap_scanner.v
 tile_bank.v
+tile_geometry.v
 tile_loader.v
 tile_loader_half.v
 tile_row_requester.v

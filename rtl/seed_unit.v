@@ -121,9 +121,9 @@ module seed_unit (
   reg         hit;       // none
   reg  [1:0]  target_place;
   reg         writing;
-  reg  [21:0] outstanding;
+  reg  [5:0]  outstanding;  // the write port holds far fewer requests
   wire        write_word = write_data_valid && write_data_ready;
-  wire        all_written = !writing && !write_request_valid && outstanding == 22'd0;
+  wire        all_written = !writing && !write_request_valid && outstanding == 6'd0;
 
   assign write_data_valid = writing;
   assign write_data = hit ? {48'd0, seed_value} << {target_place, 4'd0} : 64'd0;
@@ -131,7 +131,7 @@ module seed_unit (
 
   always @(posedge clk) begin
     done <= 1'b0;
-    outstanding <= outstanding + {21'd0, write_request_valid && write_request_ready} - {21'd0, write_done};
+    outstanding <= outstanding + {5'd0, write_request_valid && write_request_ready} - {5'd0, write_done};
 
     if (asked) begin
       address <= address + {3'd0, STRETCH, 3'd0};
@@ -230,7 +230,7 @@ module seed_unit (
       read_request_valid <= 1'b0;
       write_request_valid <= 1'b0;
       writing <= 1'b0;
-      outstanding <= 22'd0;
+      outstanding <= 6'd0;
       done <= 1'b0;
     end
   end

@@ -3,7 +3,7 @@
 // tap_scanner: walks the receptive fields of one output unit and lists the taps that hold something.
 //
 // A unit is one output position (1 pixel to compute) or, with `pool`, a 2 x 2 window (4 pixels, row-major). For each
-// pixel the kernel_rows x kernel_columns taps are visited, one a cycle; a tap outside the tile buffer is outside the
+// pixel the kernel_rows x kernel_columns taps are visited, one a cycle, and two cycles more; a tap outside the tile buffer is outside the
 // picture. Each tap inside costs one read of the count memory; taps with a count of 0 are dropped.
 //
 // Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`, and since the
@@ -30,6 +30,8 @@ module tap_scanner #(
     input  wire [                    7:0] buffer_columns,
     input  wire [                   10:0] slot,
     input  wire [ ENTRY_ADDRESS_BITS-1:0] row_entries,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] line_entries,  // from the last tap of a line to the first of the next
+    input  wire [         PIXEL_BITS-1:0] line_pixels,
     input  wire [WEIGHT_ADDRESS_BITS-1:0] weight_base,
     input  wire [                   10:0] tap_rows,
     // One output unit: input position of tap (0, 0) of its first pixel.
@@ -51,101 +53,81 @@ module tap_scanner #(
     output reg                            tap_final
 );
 
-  localparam IDLE = 2'd0, SCAN = 2'd1, NEXT_PIXEL = 2'd2;
+  localparam IDLE = 2'd0, BEGIN = 2'd1, SCAN = 2'd2, NEXT_PIXEL = 2'd3;
 
   reg [1:0] state;
   reg [1:0] pixel;  // {row, column} in the window
   reg [3:0] kernel_row;
   reg [3:0] kernel_column;
-  // Input position, count address and entry address of: the pixel's tap (0, 0), its current line, its current tap.
-  reg signed [9:0] pixel_column;
-  reg signed [9:0] tap_row;
-  reg signed [9:0] tap_column;
-  reg signed [9:0] pixel_row;
-  reg [PIXEL_BITS-1:0] pixel_index, line_index, tap_index;
-  reg [ENTRY_ADDRESS_BITS-1:0] pixel_entry, line_entry, current_entry;
+  // Input position, count address and entry address of the pixel's tap (0, 0) and of its current tap.
+  reg signed [9:0] pixel_row, pixel_column, tap_row, tap_column;
+  reg [PIXEL_BITS-1:0] pixel_index, tap_index;
+  reg [ENTRY_ADDRESS_BITS-1:0] pixel_entry, current_entry;
   reg [WEIGHT_ADDRESS_BITS-1:0] current_weight;
 
-  wire step = (state == SCAN) && tap_space;
+  // What follows from the configuration: the last tap, and the step down and back left in a window.
   reg [3:0] last_kernel_column, last_kernel_row;
+  reg [PIXEL_BITS-1:0] down_index;
+  reg [ENTRY_ADDRESS_BITS-1:0] down_entries;
+  wire [ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
   always @(posedge clk) begin
     last_kernel_column <= kernel_columns - 4'd1;
     last_kernel_row <= kernel_rows - 4'd1;
+    down_index <= {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns} - 1'b1;
+    down_entries <= row_entries - slot_entries;
   end
+
+  wire step = (state == SCAN) && tap_space;
   wire last_column = (kernel_column == last_kernel_column);
   wire last_row = (kernel_row == last_kernel_row);
   wire row_inside = !tap_row[9] && (tap_row[8:0] < {1'b0, buffer_rows});
   wire column_inside = !tap_column[9] && (tap_column[8:0] < {1'b0, buffer_columns});
+  wire go_right = !pixel[0];
+  wire [PIXEL_BITS-1:0] one_pixel = {{(PIXEL_BITS - 1) {1'b0}}, 1'b1};
 
   assign unit_ready = (state == IDLE);
   assign count_address = tap_index;
 
-  // From one pixel of a window to the next: right, then down and back left.
-  wire go_right = !pixel[0];
-  wire [PIXEL_BITS-1:0] columns_index = {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns};
-  wire [ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
-  wire [PIXEL_BITS-1:0] next_index = go_right ? pixel_index + 1'b1 : pixel_index + columns_index - 1'b1;
-  wire [ENTRY_ADDRESS_BITS-1:0] next_entry =
-      go_right ? pixel_entry + slot_entries : pixel_entry + row_entries - slot_entries;
-  wire signed [9:0] next_row = go_right ? pixel_row : pixel_row + 10'sd1;
-  wire signed [9:0] next_column = go_right ? pixel_column + 10'sd1 : pixel_column - 10'sd1;
-
   always @(posedge clk) begin
     case (state)
-      IDLE:
-      if (unit_valid) begin
-        state <= SCAN;
+      IDLE: begin
         pixel <= 2'd0;
-        kernel_row <= 4'd0;
-        kernel_column <= 4'd0;
         pixel_row <= unit_row;
         pixel_column <= unit_column;
-        tap_row <= unit_row;
-        tap_column <= unit_column;
         pixel_index <= unit_pixel;
-        line_index <= unit_pixel;
-        tap_index <= unit_pixel;
         pixel_entry <= unit_entry;
-        line_entry <= unit_entry;
-        current_entry <= unit_entry;
+        if (unit_valid) state <= BEGIN;
+      end
+      BEGIN: begin
+        kernel_row <= 4'd0;
+        kernel_column <= 4'd0;
+        tap_row <= pixel_row;
+        tap_column <= pixel_column;
+        tap_index <= pixel_index;
+        current_entry <= pixel_entry;
         current_weight <= weight_base;
+        state <= SCAN;
       end
       SCAN:
       if (step) begin
         current_weight <= current_weight + tap_rows[WEIGHT_ADDRESS_BITS-1:0];
-        if (!last_column) begin
-          kernel_column <= kernel_column + 4'd1;
-          tap_column <= tap_column + 10'sd1;
-          tap_index <= tap_index + 1'b1;
-          current_entry <= current_entry + slot_entries;
-        end else begin
-          kernel_column <= 4'd0;
+        tap_index <= tap_index + (last_column ? line_pixels : one_pixel);
+        current_entry <= current_entry + (last_column ? line_entries : slot_entries);
+        kernel_column <= last_column ? 4'd0 : kernel_column + 4'd1;
+        tap_column <= last_column ? pixel_column : tap_column + 10'sd1;
+        if (last_column) begin
           kernel_row <= kernel_row + 4'd1;
           tap_row <= tap_row + 10'sd1;
-          tap_column <= pixel_column;
-          line_index <= line_index + columns_index;
-          tap_index <= line_index + columns_index;
-          line_entry <= line_entry + row_entries;
-          current_entry <= line_entry + row_entries;
           if (last_row) state <= NEXT_PIXEL;
         end
       end
       default: begin  // NEXT_PIXEL; this cycle is also the gap in which the pixel's final tap is pushed
-        kernel_row <= 4'd0;
-        kernel_column <= 4'd0;
         pixel <= pixel + 2'd1;
-        pixel_row <= next_row;
-        pixel_column <= next_column;
-        tap_row <= next_row;
-        tap_column <= next_column;
-        pixel_index <= next_index;
-        line_index <= next_index;
-        tap_index <= next_index;
-        pixel_entry <= next_entry;
-        line_entry <= next_entry;
-        current_entry <= next_entry;
-        current_weight <= weight_base;
-        state <= (pool && pixel != 2'd3) ? SCAN : IDLE;
+        pixel_row <= pixel_row + {9'd0, !go_right};
+        pixel_column <= pixel_column + {{9{!go_right}}, 1'b1};
+        pixel_index <= pixel_index + (go_right ? one_pixel : down_index);
+        pixel_entry <= pixel_entry + (go_right ? slot_entries : down_entries);
+        state <= (pool && pixel != 2'd3) ? BEGIN : IDLE;
       end
     endcase
     if (rst) state <= IDLE;

@@ -27,24 +27,35 @@ module tile_bank #(
     output reg  [  ENTRY_BITS-1:0] entry1
 );
 
-  (* ram_style = "block", no_rw_check *) reg [ENTRY_BITS-1:0] memory[0:DEPTH-1];
+  // A block RAM holds 8192 x 4 bits (or 4096 x 9): slices of that width need no multiplexer behind the RAM.
+  localparam SLICE = (DEPTH > 4096) ? 4 : 9;
+  localparam SLICES = (ENTRY_BITS + SLICE - 1) / SLICE;
 
   wire [ADDRESS_BITS-1:0] port0_address = write0 ? write_address0 : address0;
   wire [ADDRESS_BITS-1:0] port1_address = write1 ? write_address1 : address1;
 
-  always @(posedge clk) begin
-    if (enable0 || write0) begin
-      if (write0) memory[port0_address] <= write_data0;
-      else entry0 <= memory[port0_address];
-    end
-  end
+  genvar s;
+  generate
+    for (s = 0; s < SLICES; s = s + 1) begin : g_slice
+      localparam LOW = s * SLICE;
+      localparam WIDTH = (ENTRY_BITS - LOW < SLICE) ? ENTRY_BITS - LOW : SLICE;
+      (* ram_style = "block", no_rw_check *) reg [WIDTH-1:0] memory[0:DEPTH-1];
 
-  always @(posedge clk) begin
-    if (enable1 || write1) begin
-      if (write1) memory[port1_address] <= write_data1;
-      else entry1 <= memory[port1_address];
+      always @(posedge clk) begin
+        if (enable0 || write0) begin
+          if (write0) memory[port0_address] <= write_data0[LOW+:WIDTH];
+          else entry0[LOW+:WIDTH] <= memory[port0_address];
+        end
+      end
+
+      always @(posedge clk) begin
+        if (enable1 || write1) begin
+          if (write1) memory[port1_address] <= write_data1[LOW+:WIDTH];
+          else entry1[LOW+:WIDTH] <= memory[port1_address];
+        end
+      end
     end
-  end
+  endgenerate
 
 endmodule
 

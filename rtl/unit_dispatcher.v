@@ -40,6 +40,8 @@ module unit_dispatcher #(
     input  wire [                    2:0] job_blocks,
     input  wire [                    7:0] job_origin_row,
     input  wire [                    7:0] job_origin_column,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] job_origin_entry,
+    input  wire [         PIXEL_BITS-1:0] job_origin_pixel,
     input  wire                           job_pool,
     input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_words,
     input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_pieces,
@@ -66,7 +68,7 @@ module unit_dispatcher #(
     end
   end
 
-  localparam WAIT = 3'd0, STEPS = 3'd1, ORIGIN = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
+  localparam WAIT = 3'd0, STEPS = 3'd1, JUMPS = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
 
   // What the number of blocks means for this group.
   localparam [31:0] GROUP_NUMBER = GROUP, GROUP_HALF = GROUP / 2, GROUP_ODD = GROUP % 2, GROUP_THIRD = GROUP % 3;
@@ -114,11 +116,25 @@ module unit_dispatcher #(
   wire unit_taken = have_unit && unit_ready[choice];
   assign unit_parity = row[0];
 
-  wire [1:0] finish0 = {unit_done[1] && !unit_done_bank[1], unit_done[0] && !unit_done_bank[0]};
-  wire [1:0] finish1 = {unit_done[1] && unit_done_bank[1], unit_done[0] && unit_done_bank[0]};
-  wire report = dispatched[oldest] && (oldest ? outstanding1 : outstanding0) == 9'd0;
+  reg [1:0] finish0, finish1;  // a cycle late
+  reg [1:0] all_done;  // of each bank: outstanding == 0, a cycle late
+  wire report = dispatched[oldest] && all_done[oldest];
+
+  // What a cycle adds to a bank's count: -2 to 1.
+  function [8:0] change;
+    input taken;
+    input [1:0] finish;
+    case ({taken, finish})
+      3'b100: change = 9'd1;
+      3'b000, 3'b101, 3'b110: change = 9'd0;
+      3'b001, 3'b010, 3'b111: change = -9'd1;
+      default: change = -9'd2;
+    endcase
+  endfunction
 
   always @(posedge clk) begin
+    finish0 <= unit_done & ~unit_done_bank;
+    finish1 <= unit_done & unit_done_bank;
     computed <= report;
     if (report) oldest <= !oldest;
     loaded_tiles <= loaded_tiles + {2'd0, tile_loaded} - {2'd0, job_start};
@@ -126,8 +142,9 @@ module unit_dispatcher #(
     fields_up <= job_valid && !job_ready;
     can_start <= job_valid && fields_up && weights_ready && !job_start
                  && (loaded_tiles != 3'd0) && (free_banks != 2'd0) && (state == WAIT);
-    outstanding0 <= outstanding0 + {8'd0, unit_taken && !bank} - {8'd0, finish0[0]} - {8'd0, finish0[1]};
-    outstanding1 <= outstanding1 + {8'd0, unit_taken && bank} - {8'd0, finish1[0]} - {8'd0, finish1[1]};
+    outstanding0 <= outstanding0 + change(unit_taken && !bank, finish0);
+    outstanding1 <= outstanding1 + change(unit_taken && bank, finish1);
+    all_done <= {outstanding1 == 9'd0, outstanding0 == 9'd0};
     if (job_ready) dispatched[bank] <= 1'b1;
     if (report) dispatched[oldest] <= 1'b0;
     if (rst) begin
@@ -139,6 +156,7 @@ module unit_dispatcher #(
       can_start <= 1'b0;
       outstanding0 <= 9'd0;
       outstanding1 <= 9'd0;
+      all_done <= 2'b00;
       dispatched <= 2'b00;
     end
   end
@@ -149,23 +167,6 @@ module unit_dispatcher #(
   wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
   wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, job_slot};
   wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, job_buffer_columns};
-  // Origins are small and signed: -8..7 rows and columns.
-  wire [ENTRY_ADDRESS_BITS-1:0] origin_entry =
-      (job_origin_row[0] ? job_row_entries : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_row[1] ? job_row_entries << 1 : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_row[2] ? job_row_entries << 2 : {ENTRY_ADDRESS_BITS{1'b0}})
-      - (job_origin_row[3] ? job_row_entries << 3 : {ENTRY_ADDRESS_BITS{1'b0}});
-  wire [ENTRY_ADDRESS_BITS-1:0] origin_slots =
-      (job_origin_column[0] ? slot_wide : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_column[1] ? slot_wide << 1 : {ENTRY_ADDRESS_BITS{1'b0}})
-      + (job_origin_column[2] ? slot_wide << 2 : {ENTRY_ADDRESS_BITS{1'b0}})
-      - (job_origin_column[3] ? slot_wide << 3 : {ENTRY_ADDRESS_BITS{1'b0}});
-  wire [PIXEL_BITS-1:0] origin_pixel =
-      (job_origin_row[0] ? columns_wide : {PIXEL_BITS{1'b0}})
-      + (job_origin_row[1] ? columns_wide << 1 : {PIXEL_BITS{1'b0}})
-      + (job_origin_row[2] ? columns_wide << 2 : {PIXEL_BITS{1'b0}})
-      - (job_origin_row[3] ? columns_wide << 3 : {PIXEL_BITS{1'b0}});
-
   wire [9:0] skip_pixels = {8'd0, skip} << stride_log2;  // a step has 1 << stride_log2 pixels
   wire signed [9:0] origin_column_wide = {{2{job_origin_column[7]}}, job_origin_column};
 
@@ -183,17 +184,15 @@ module unit_dispatcher #(
         skip <= set & {copies_log2[1], copies_log2 != 2'd0};
         skip_mask <= {copies_log2[1], copies_log2 != 2'd0};
         row_input <= {{2{job_origin_row[7]}}, job_origin_row};
-        row_pixel <= origin_pixel;
-        row_entry <= origin_entry;
-        state <= ORIGIN;
+        row_pixel <= job_origin_pixel;
+        row_entry <= job_origin_entry;
+        state <= JUMPS;
       end
-      ORIGIN: begin
+      JUMPS: begin
         jump_entries <= step_entries << copies_log2;
         jump_pixels <= {2'd0, step_pixels} << copies_log2;
         jump_words <= step_words << copies_log2;
         jump_pieces <= step_pieces << copies_log2;
-        row_pixel <= row_pixel + origin_column_wide[PIXEL_BITS-1:0];
-        row_entry <= row_entry + origin_slots;
         row_words <= block_wide << 2;
         row_pieces <= job_pool ? block_wide + (block_wide << 1) : block_wide;
         state <= ROW;

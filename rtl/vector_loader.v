@@ -105,7 +105,8 @@ module vector_loader (
   wire        word_free;
   wire        load_tag = responding && tag_next && response_valid;
   wire        load_word = responding && !tag_next && response_valid && word_free;
-  wire [3:0]  mask = tag_word[3:0] | {4{!with_tags}};
+  reg  [3:0]  mask;           // of the next word
+  wire [3:0]  next_nibble = nibble + 4'd1;
   wire [3:0]  keep;
   wire [3:0]  passed_non_zero = keep & {|response_data[63:48], |response_data[47:32], |response_data[31:16],
                                         |response_data[15:0]};
@@ -120,12 +121,20 @@ module vector_loader (
     .mask(mask), .method(method), .enable(relu), .keep(keep)
   );
 
-  // The mask bits of the next word are the lowest of tag_word. A vector may begin at any piece of its first tag word.
+  // A vector may begin at any piece of its first tag word: nibble is a multiple of 4 when a tag word comes.
   always @(posedge clk) begin
-    if (load_tag)
-      tag_word <= response_data >> {nibble[3:2], 4'd0};
-    else if (load_word)
-      tag_word <= {4'd0, tag_word[63:4]};
+    if (load_tag) begin
+      tag_word <= response_data;
+      case (nibble[3:2])
+        2'd0: mask <= response_data[3:0];
+        2'd1: mask <= response_data[19:16];
+        2'd2: mask <= response_data[35:32];
+        default: mask <= response_data[51:48];
+      endcase
+    end else if (load_word)
+      mask <= tag_word[4*next_nibble+:4] | {4{!with_tags}};
+    if (take_job)
+      mask <= 4'b1111;
     if (load_word) begin
       word <= response_data;
       word_number <= next_word_number;
@@ -162,7 +171,7 @@ module vector_loader (
     if (load_tag)
       tag_next <= 1'b0;
     if (load_word) begin
-      nibble <= nibble + 4'd1;
+      nibble <= next_nibble;
       tag_next <= with_tags && nibble == 4'd15;
       next_word_number <= next_word_number + 20'd1;
       response_left <= response_left - 20'd1;

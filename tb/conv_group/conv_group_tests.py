@@ -20,6 +20,7 @@ GROUPS = int(os.environ["GROUPS"])
 GROUP = int(os.environ["GROUP"])
 WEIGHT_DEPTH = 1024
 LANES = 16
+GEOMETRY = ("origin_entry", "origin_pixel", "line_entries", "line_pixels")  # what tile_geometry makes
 EXTREMES = np.array([-32768, 32767, -1, 1])
 
 
@@ -155,7 +156,7 @@ class Bench:
             for field in fields(ConvJob):
                 handle = getattr(dut, f"job_{field.name}")
                 handle.value = int(getattr(job, field.name)) & ((1 << len(handle)) - 1)
-            for name in ("row_entries", "row_words", "row_pieces"):
+            for name in ("row_entries", "row_words", "row_pieces", *GEOMETRY):
                 getattr(dut, f"job_{name}").value = getattr(job, name)
             dut.job_wait_weights.value = number + 1
             dut.job_valid.value = 1

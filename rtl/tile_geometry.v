@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tile_geometry: what all conv groups need of a tile job and none should compute for itself: where the receptive field
+// of the job's first unit begins in the tile buffer, and the step from the end of one line of taps to the next.
+//
+//   origin_entry = origin_row * row_entries + origin_column * slot      line_entries = row_entries - (taps - 1) * slot
+//   origin_pixel = origin_row * buffer_columns + origin_column          line_pixels = buffer_columns - (taps - 1)
+//
+// with taps = kernel_columns, 1 to 8. By shift and add, a bit of the small factors a cycle.
+//
+// Contract: `start` (a pulse, not while busy) begins; the fields stand from then on until `done` pulses, 6 cycles later,
+//   with the results, which hold until the next start.
+// Numbers: origins signed, -8 to 7; entries modulo 2^13, pixels modulo 2^9.
+`default_nettype none
+
+module tile_geometry (
+    input  wire        clk,
+    input  wire        rst,
+    input  wire        start,
+    input  wire [ 7:0] buffer_columns,
+    input  wire [10:0] slot,
+    input  wire [12:0] row_entries,
+    input  wire [ 3:0] kernel_columns,
+    input  wire [ 7:0] origin_row,
+    input  wire [ 7:0] origin_column,
+    output reg         busy,
+    output reg         done,
+    output reg  [12:0] origin_entry,
+    output reg  [ 8:0] origin_pixel,
+    output reg  [12:0] line_entries,
+    output reg  [ 8:0] line_pixels
+);
+
+  localparam [2:0] SIGN = 3'd3, LAST = 3'd4;
+
+  reg [2:0] step;
+  // The factors' bits, lowest first, and the other factors times the bits' weights.
+  reg [3:0] row_bits, column_bits, tap_bits;
+  reg [12:0] scaled_row, scaled_slot;
+  reg [8:0] scaled_columns;
+  reg [12:0] row_product, column_product, tap_product;
+  reg [8:0] pixel_product;
+  wire [3:0] taps_less_one = kernel_columns - 4'd1;
+  wire negative = (step == SIGN);  // the weight of a sign bit
+
+  always @(posedge clk) begin
+    done <= 1'b0;
+    if (start) begin
+      busy <= 1'b1;
+      step <= 3'd0;
+      row_bits <= origin_row[3:0];
+      column_bits <= origin_column[3:0];
+      tap_bits <= taps_less_one;
+      scaled_row <= row_entries;
+      scaled_slot <= {2'd0, slot};
+      scaled_columns <= {1'b0, buffer_columns};
+      row_product <= 13'd0;
+      column_product <= 13'd0;
+      tap_product <= 13'd0;
+      pixel_product <= 9'd0;
+    end else if (busy) begin
+      step <= step + 3'd1;
+      row_bits <= {1'b0, row_bits[3:1]};
+      column_bits <= {1'b0, column_bits[3:1]};
+      tap_bits <= {1'b0, tap_bits[3:1]};
+      scaled_row <= {scaled_row[11:0], 1'b0};
+      scaled_slot <= {scaled_slot[11:0], 1'b0};
+      scaled_columns <= {scaled_columns[7:0], 1'b0};
+      if (row_bits[0]) begin
+        row_product <= negative ? row_product - scaled_row : row_product + scaled_row;
+        pixel_product <= negative ? pixel_product - scaled_columns : pixel_product + scaled_columns;
+      end
+      if (column_bits[0]) column_product <= negative ? column_product - scaled_slot : column_product + scaled_slot;
+      if (tap_bits[0]) tap_product <= tap_product + scaled_slot;
+      if (step == LAST) begin
+        busy <= 1'b0;
+        done <= 1'b1;
+        origin_entry <= row_product + column_product;
+        origin_pixel <= pixel_product + {origin_column[7], origin_column};
+        line_entries <= row_entries - tap_product;
+        line_pixels <= {1'b0, buffer_columns} - {5'd0, taps_less_one};
+      end
+    end
+    if (rst) begin
+      busy <= 1'b0;
+      done <= 1'b0;
+    end
+  end
+
+  wire unused_bits = &{1'b0, origin_row[7:4]};
+
+endmodule
+
+`default_nettype wire
