@@ -46,9 +46,9 @@ def synth(
         A dictionary with ``preset``, ``unit``, ``parameters``, ``device``, ``tool``; for each of ``lut``, ``ff``,
         ``bram36``, ``dsp`` the dictionary ``used``, ``total`` (of the device); ``paper`` (its Table II) and ``budget``
         (of the full preset, or None) with the same four numbers; ``modules`` (module, parameters, instances, and the
-        four numbers of all instances together); ``timing`` (``tool``, ``levels``, ``limit``, ``register_paths``, ``input_paths``, ``output_paths``, and
-        ``place_and_route``: None or what nextpnr says, see ``ecp5.place_and_route``); ``checks`` (see
-        ``checks.Check``); ``sources`` (hash of the Verilog).
+        four numbers of all instances together); ``timing`` (``tool``, ``levels``, ``limit``, ``register_paths``,
+        ``input_paths``, ``output_paths``, and ``place_and_route``: None or what nextpnr says, see
+        ``ecp5.place_and_route``); ``checks`` (see ``checks.Check``); ``sources`` (hash of the Verilog).
 
     Raises:
         GradCoreError: unknown preset or unit; Yosys or nextpnr is missing or fails.
