@@ -103,7 +103,7 @@ module axi_read_port #(
   wire               bus_empty;
   wire [CLIENTS-1:0] fits;
   wire [28:0]        issue_address;
-  wire [4:0]         issue_beats;
+  wire [4:0]         unused_issue_beats;
 
   axi_burst_issue #(.CLIENTS(CLIENTS), .OUTSTANDING(OUTSTANDING)) burst_issue (
     .clk(clk),
@@ -115,7 +115,7 @@ module axi_read_port #(
     .burst_address(burst_address),
     .burst_beats(burst_beats),
     .taken_address(issue_address),
-    .taken_beats(issue_beats),
+    .taken_beats(unused_issue_beats),
     .completed(m_axi_rvalid && m_axi_rlast),
     .empty(bus_empty),
     .axi_address(m_axi_araddr),
@@ -189,7 +189,11 @@ module axi_read_port #(
       reg  [LEVEL_BITS-1:0] room;  // words of the FIFO neither filled nor promised to a burst
       reg                   pop;   // a word left in the cycle before
 
-      assign fits[c] = |room[LEVEL_BITS-1:4];
+      // Whether one more burst fits is kept in a register of its own, from the same sum.
+      wire [4:0]            promised = burst_beats[5*c +: 5] & {5{burst_take[c]}};
+      wire [LEVEL_BITS-1:0] next_room = room - {{(LEVEL_BITS - 5){1'b0}}, promised} + {{(LEVEL_BITS - 1){1'b0}}, pop};
+      reg                   fitting;
+      assign fits[c] = fitting;
 
       fifo #(.WIDTH(64), .DEPTH(DEPTH)) response (
         .clk(clk),
@@ -204,12 +208,13 @@ module axi_read_port #(
       );
 
       always @(posedge clk) begin
-        pop  <= response_valid[c] && response_ready[c];
-        room <= room - (burst_take[c] ? {{(LEVEL_BITS - 5){1'b0}}, issue_beats} : {LEVEL_BITS{1'b0}})
-                     + {{(LEVEL_BITS - 1){1'b0}}, pop};
+        pop     <= response_valid[c] && response_ready[c];
+        room    <= next_room;
+        fitting <= |next_room[LEVEL_BITS-1:4];
         if (rst || clear) begin
-          pop  <= 1'b0;
-          room <= FULL_ROOM[LEVEL_BITS-1:0];
+          pop     <= 1'b0;
+          room    <= FULL_ROOM[LEVEL_BITS-1:0];
+          fitting <= 1'b1;
         end
       end
     end

@@ -134,10 +134,14 @@ module axi_write_port #(
   // Write data ------------------------------------------------------------------------------------------------------
 
   // Whose data come next, and how many beats: the bursts whose address is out.
-  wire               data_order_valid;
+  wire               next_valid;
+  wire               next_take;
+  wire [CLIENTS-1:0] next_owner;
+  wire [3:0]         next_last_beat;
+  reg                data_order_valid;
   wire               data_order_next;
-  wire [CLIENTS-1:0] data_owner;
-  wire [3:0]         data_last_beat;
+  reg  [CLIENTS-1:0] data_owner;
+  reg  [3:0]         data_last_beat;
   wire               unused_data_order_ready;
 
   wire [4:0] issue_beats_less_one = issue_beats - 5'd1;
@@ -149,11 +153,23 @@ module axi_write_port #(
     .in_valid(|burst_take),
     .in_ready(unused_data_order_ready),
     .in_data({burst_take, issue_beats_less_one[3:0]}),
-    .out_valid(data_order_valid),
-    .out_ready(data_order_next),
-    .out_data({data_owner, data_last_beat}),
+    .out_valid(next_valid),
+    .out_ready(next_take),
+    .out_data({next_owner, next_last_beat}),
     .level(data_level)
   );
+
+  assign next_take = !data_order_valid || data_order_next;
+
+  always @(posedge clk) begin
+    if (next_take) begin
+      data_order_valid <= next_valid;
+      data_owner       <= next_owner;
+      data_last_beat   <= next_last_beat;
+    end
+    if (rst)
+      data_order_valid <= 1'b0;
+  end
 
   reg  [3:0]  beats_sent;  // of the burst at the head
   reg  [63:0] owner_data;

@@ -133,8 +133,20 @@ module control_unit #(
       .counters(counters)
   );
 
-  reg progress;  // a cycle late
-  always @(posedge clk) progress <= (|read_beat) || (|write_beat) || (|conv_active);
+  // Progress and errors, a cycle late.
+  reg progress, illegal;
+  reg [3:0] window_broken;
+  reg [1:0] read_failed, write_failed;
+  reg [127:0] failed_address;
+  always @(posedge clk) begin
+    progress <= (|read_beat) || (|write_beat) || (|conv_active);
+    illegal <= error_illegal;
+    window_broken <= error_window;
+    read_failed <= error_read;
+    write_failed <= error_write;
+    failed_address <= port_error_address;
+    if (rst) {illegal, window_broken, read_failed, write_failed} <= 9'd0;
+  end
 
   run_control run_control (
       .clk(clk),
@@ -157,11 +169,11 @@ module control_unit #(
       .finished(finished),
       .descriptor_index(descriptor_index),
       .progress(progress),
-      .error_illegal(error_illegal),
-      .error_window(error_window),
-      .error_read(error_read),
-      .error_write(error_write),
-      .port_error_address(port_error_address),
+      .error_illegal(illegal),
+      .error_window(window_broken),
+      .error_read(read_failed),
+      .error_write(write_failed),
+      .port_error_address(failed_address),
       .port_idle(port_idle)
   );
 

@@ -72,13 +72,13 @@ module conv_stream #(
     output reg  [                   47:0] lane_initial,
     input  wire [           LANES*48-1:0] accumulators,
     // Transfers to the output buffer.
-    output wire                           out_valid,
+    output reg                            out_valid,
     input  wire                           out_ready,
-    output wire                           out_tag,
-    output wire                           out_bank,
-    output wire                           out_parity,
-    output wire [OUTPUT_ADDRESS_BITS-1:0] out_address,
-    output wire [                   63:0] out_data,
+    output reg                            out_tag,
+    output reg                            out_bank,
+    output reg                            out_parity,
+    output reg  [OUTPUT_ADDRESS_BITS-1:0] out_address,
+    output reg  [                   63:0] out_data,
     // Events for the counters: an entry issued; nothing to issue; frozen by the output.
     output wire                           event_issue,
     output wire                           event_output_wait
@@ -300,7 +300,10 @@ module conv_stream #(
       .out_unit_end(drain_unit_end)
   );
 
-  wire out_unit_end;
+  reg out_unit_end;
+  wire next_valid;
+  wire next_ready = !out_valid || out_ready;
+  wire [OUTPUT_ADDRESS_BITS+67:0] next_transfer;
   wire [3:0] unused_transfer_level;
   fifo #(
       .WIDTH(OUTPUT_ADDRESS_BITS + 68),
@@ -311,11 +314,19 @@ module conv_stream #(
       .in_valid(drain_valid && lane_enable),
       .in_ready(transfer_ready),
       .in_data({drain_unit_end, drain_tag, drain_bank, drain_parity, drain_address, drain_data}),
-      .out_valid(out_valid),
-      .out_ready(out_ready),
-      .out_data({out_unit_end, out_tag, out_bank, out_parity, out_address, out_data}),
+      .out_valid(next_valid),
+      .out_ready(next_ready),
+      .out_data(next_transfer),
       .level(unused_transfer_level)
   );
+
+  always @(posedge clk) begin
+    if (next_ready) begin
+      out_valid <= next_valid;
+      {out_unit_end, out_tag, out_bank, out_parity, out_address, out_data} <= next_transfer;
+    end
+    if (rst) out_valid <= 1'b0;
+  end
 
   assign unit_done = out_valid && out_ready && out_unit_end;
   assign unit_done_bank = out_bank;

@@ -67,7 +67,8 @@ module descriptor_check #(
   wire [ 2:0] tile_blocks = descriptor[DESCRIPTOR_TILE_BLOCKS+:3];
   wire [ 5:0] tile_shift = descriptor[DESCRIPTOR_TILE_SHIFT+:6];
   wire [10:0] tap_rows = descriptor[DESCRIPTOR_TILE_TAP_ROWS+:11];
-  wire [ 6:0] taps = {3'd0, kernel_height} * {3'd0, kernel_width};
+  reg  [ 6:0] taps;  // a cycle after the descriptor
+  always @(posedge clk) taps <= {3'd0, kernel_height} * {3'd0, kernel_width};
   wire        bad_kernel = unit_rows == 8'd0 || unit_columns == 8'd0 || kernel_height == 4'd0 || kernel_height > 4'd8 ||
        kernel_width == 4'd0 || kernel_width > 4'd8 || stride == 4'd0 || stride > 4'd4 || tile_blocks == 3'd0 ||
        tile_blocks > BLOCK_LIMIT || tile_shift > SHIFT_LIMIT || tap_rows == 11'd0;
@@ -108,10 +109,10 @@ module descriptor_check #(
        descriptor[DESCRIPTOR_VECTOR_TAG_ADDRESS] || descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION0] ||
        descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION1];
   wire        bad_vector = descriptor[DESCRIPTOR_VECTOR_VECTOR_WORDS+:20] == 20'd0 || vector_blocks == 6'd0 ||
-       vector_blocks[0] || vector_blocks > 6'd32 || descriptor[DESCRIPTOR_VECTOR_SHIFT+:6] > SHIFT_LIMIT ||
-       {6'd0, vector_blocks, 4'd0} > matrix_pitch ||
+       vector_blocks[0] || vector_blocks > 6'd32 || descriptor[DESCRIPTOR_VECTOR_SHIFT+:6] > SHIFT_LIMIT;
+  wire        bad_matrix = {6'd0, vector_blocks, 4'd0} > matrix_pitch ||
        descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS0+:8] > {1'b0, vector_blocks, 1'b0} ||
-       descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS1+:8] > {1'b0, vector_blocks, 1'b0} || vector_misaligned;
+       descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS1+:8] > {1'b0, vector_blocks, 1'b0};
 
   // SEED.
   wire [ 9:0] seed_words = descriptor[DESCRIPTOR_SEED_WORDS_PER_PIXEL+:10];
@@ -121,7 +122,8 @@ module descriptor_check #(
        (|descriptor[DESCRIPTOR_SEED_LOGITS_ADDRESS+:3]) || (|descriptor[DESCRIPTOR_SEED_SEED_ADDRESS+:3]);
 
   // The conditions, a cycle after the descriptor has come; they enter the result in the cycle after `check`.
-  reg source_found, kernel_found, destination_found, weights_found, vector_found, seed_found, head_found;
+  reg source_found, kernel_found, destination_found, weights_found, vector_found, matrix_found, misaligned_found;
+  reg seed_found, head_found;
   reg checking;
   always @(posedge clk) begin
     source_found      <= bad_source && opcode == OPCODE_TILE;
@@ -129,6 +131,8 @@ module descriptor_check #(
     destination_found <= bad_destination && opcode == OPCODE_TILE;
     weights_found     <= bad_weights && opcode == OPCODE_WEIGHTS;
     vector_found      <= bad_vector && opcode == OPCODE_VECTOR;
+    matrix_found      <= bad_matrix && opcode == OPCODE_VECTOR;
+    misaligned_found  <= vector_misaligned && opcode == OPCODE_VECTOR;
     seed_found        <= bad_seed && opcode == OPCODE_SEED;
     head_found        <= checksum != DESCRIPTOR_CHECKSUM_KEY || version != FORMAT_VERSION ||
          (opcode != OPCODE_TILE && opcode != OPCODE_WEIGHTS && opcode != OPCODE_VECTOR && opcode != OPCODE_SEED &&
@@ -176,8 +180,8 @@ module descriptor_check #(
     done        <= comparing && !multiplying;
 
     if (checking)
-      illegal <= source_found || kernel_found || destination_found || weights_found || vector_found || seed_found ||
-                 head_found;
+      illegal <= source_found || kernel_found || destination_found || weights_found || vector_found ||
+                 matrix_found || misaligned_found || seed_found || head_found;
     else if (comparing && opcode == OPCODE_TILE && product > product_limit) illegal <= 1'b1;
 
     if (rst) begin

@@ -41,8 +41,18 @@ module fifo #(
 
   wire push = in_valid && in_ready;
   wire pop  = out_valid && out_ready;
-  wire down = pop && !push;
-  wire [ADDRESS_BITS:0] change = {{ADDRESS_BITS{down}}, push != pop};  // of the level: 1, 0 or -1
+  // Bits of the level that change when it goes up, and down: those below are all ones, all zeros. No carry chain, since
+  // push and pop come late.
+  reg [ADDRESS_BITS:0] up_flips, down_flips;
+  integer i;
+  always @(*) begin
+    up_flips = ONE;
+    down_flips = ONE;
+    for (i = 1; i <= ADDRESS_BITS; i = i + 1) begin
+      up_flips[i] = up_flips[i-1] && level[i-1];
+      down_flips[i] = down_flips[i-1] && !level[i-1];
+    end
+  end
 
   assign out_data = memory[read_address];
 
@@ -57,11 +67,12 @@ module fifo #(
     if (pop)
       read_address <= read_address + ONE[ADDRESS_BITS-1:0];
 
-    level <= level + change;
     if (push && !pop) begin
+      level     <= level ^ up_flips;
       out_valid <= 1'b1;
       in_ready  <= level != ALMOST_FULL;
-    end else if (down) begin
+    end else if (pop && !push) begin
+      level     <= level ^ down_flips;
       out_valid <= level != ONE;
       in_ready  <= 1'b1;
     end

@@ -25,6 +25,8 @@ module output_arbiter #(
     end
   end
 
+  localparam [SOURCES-1:0] ONES = {SOURCES{1'b1}};
+
   // The choice is the round robin's, the index is found beside it from the same two sets.
   reg [SOURCES-1:0] above;  // the sources behind the granted one
   wire [SOURCES-1:0] preferred = request & above;
@@ -36,8 +38,8 @@ module output_arbiter #(
     below_preferred = {SOURCES{1'b0}};
     below_request = {SOURCES{1'b0}};
     for (i = 1; i < SOURCES; i = i + 1) begin
-      below_preferred[i] = below_preferred[i-1] || preferred[i-1];
-      below_request[i] = below_request[i-1] || request[i-1];
+      below_preferred[i] = |(preferred & ~(ONES << i));
+      below_request[i] = |(request & ~(ONES << i));
     end
     preferred_index = {INDEX_BITS{1'b0}};
     request_index = {INDEX_BITS{1'b0}};

@@ -58,19 +58,32 @@ module performance_counters #(
 
   localparam [STREAMS-1:0] NO_STREAM = {STREAMS{1'b0}};
 
-  // The events, a cycle late.
+  // What each unit does in this cycle, a cycle late; nothing unless running.
   reg counting;
-  reg [1:0] loader_on, loader_stuck, vector_on, vector_stuck, store_on, store_stuck, read_now, write_now;
-  reg [STREAMS-1:0] conv_on, conv_stuck;
+  reg [1:0] loader_on, loader_starved, loader_stuck, vector_on, vector_starved, vector_stuck;
+  reg [1:0] store_on, store_starved, store_stuck, read_now, write_now;
+  reg [STREAMS-1:0] conv_on, conv_starved, conv_stuck;
   reg [ZERO_WIDTH-1:0] zeros_now;
+  wire count_now = running && !clear && !rst;
+  wire [1:0] pair = {2{count_now}};
+  wire [STREAMS-1:0] all = {STREAMS{count_now}};
   always @(posedge clk) begin
-    counting <= running;
-    {loader_on, loader_stuck} <= {loader_active, loader_blocked};
-    {conv_on, conv_stuck} <= {conv_active, conv_blocked};
-    {vector_on, vector_stuck} <= {vector_active, vector_blocked};
-    {store_on, store_stuck} <= {store_active, store_blocked};
-    {zeros_now, read_now, write_now} <= {zeros_skipped, read_beat, write_beat};
-    if (clear || rst) counting <= 1'b0;
+    counting       <= count_now;
+    loader_on      <= pair & loader_active;
+    loader_starved <= pair & ~loader_active & ~loader_blocked;
+    loader_stuck   <= pair & ~loader_active & loader_blocked;
+    conv_on        <= all & conv_active;
+    conv_starved   <= all & ~conv_active & ~conv_blocked;
+    conv_stuck     <= all & ~conv_active & conv_blocked;
+    vector_on      <= pair & vector_active;
+    vector_starved <= pair & ~vector_active & ~vector_blocked;
+    vector_stuck   <= pair & ~vector_active & vector_blocked;
+    store_on       <= pair & store_active;
+    store_starved  <= pair & ~store_active & ~store_blocked;
+    store_stuck    <= pair & ~store_active & store_blocked;
+    zeros_now      <= {ZERO_WIDTH{count_now}} & zeros_skipped;
+    read_now       <= pair & read_beat;
+    write_now      <= pair & write_beat;
   end
 
   wire [SUM-1:0] conv_sum = ones({2'b00, conv_on});
@@ -80,19 +93,19 @@ module performance_counters #(
 
   // What this cycle adds to each counter.
   wire [SUM*COUNTERS-1:0] add;
-  assign add[SUM*COUNTER_CYCLES+:SUM] = {{SUM - 1{1'b0}}, 1'b1};
+  assign add[SUM*COUNTER_CYCLES+:SUM] = {{SUM - 1{1'b0}}, counting};
   assign add[SUM*COUNTER_LOADER_ACTIVE+:SUM] = ones({NO_STREAM, loader_on});
-  assign add[SUM*COUNTER_LOADER_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~loader_on & ~loader_stuck});
-  assign add[SUM*COUNTER_LOADER_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~loader_on & loader_stuck});
+  assign add[SUM*COUNTER_LOADER_WAIT_INPUT+:SUM] = ones({NO_STREAM, loader_starved});
+  assign add[SUM*COUNTER_LOADER_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, loader_stuck});
   assign add[SUM*COUNTER_CONV_ACTIVE+:SUM] = conv_sum;
-  assign add[SUM*COUNTER_CONV_WAIT_INPUT+:SUM] = ones({2'b00, ~conv_on & ~conv_stuck});
-  assign add[SUM*COUNTER_CONV_WAIT_OUTPUT+:SUM] = ones({2'b00, ~conv_on & conv_stuck});
+  assign add[SUM*COUNTER_CONV_WAIT_INPUT+:SUM] = ones({2'b00, conv_starved});
+  assign add[SUM*COUNTER_CONV_WAIT_OUTPUT+:SUM] = ones({2'b00, conv_stuck});
   assign add[SUM*COUNTER_VECTOR_ACTIVE+:SUM] = vector_sum;
-  assign add[SUM*COUNTER_VECTOR_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~vector_on & ~vector_stuck});
-  assign add[SUM*COUNTER_VECTOR_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~vector_on & vector_stuck});
+  assign add[SUM*COUNTER_VECTOR_WAIT_INPUT+:SUM] = ones({NO_STREAM, vector_starved});
+  assign add[SUM*COUNTER_VECTOR_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, vector_stuck});
   assign add[SUM*COUNTER_STORE_ACTIVE+:SUM] = ones({NO_STREAM, store_on});
-  assign add[SUM*COUNTER_STORE_WAIT_INPUT+:SUM] = ones({NO_STREAM, ~store_on & ~store_stuck});
-  assign add[SUM*COUNTER_STORE_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, ~store_on & store_stuck});
+  assign add[SUM*COUNTER_STORE_WAIT_INPUT+:SUM] = ones({NO_STREAM, store_starved});
+  assign add[SUM*COUNTER_STORE_WAIT_OUTPUT+:SUM] = ones({NO_STREAM, store_stuck});
   assign add[SUM*COUNTER_MACS_ISSUED+:SUM] = (conv_sum << 4) + (vector_sum << 2);
   assign add[SUM*COUNTER_ZEROS_SKIPPED+:SUM] = {{SUM - ZERO_WIDTH{1'b0}}, zeros_now};
   assign add[SUM*COUNTER_BYTES_READ+:SUM] = reads << 3;
@@ -110,7 +123,7 @@ module performance_counters #(
       reg [BITS-1:0] count;
       assign counters[64*k+:64] = {{64 - BITS{1'b0}}, count};
       always @(posedge clk) begin
-        pending <= add[SUM*k+:SUM] & {SUM{counting}};
+        pending <= add[SUM*k+:SUM];
         count   <= count + {{BITS - SUM{1'b0}}, pending};
         if (clear || rst) begin
           pending <= {SUM{1'b0}};

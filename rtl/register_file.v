@@ -90,7 +90,7 @@ module register_file #(
 
   // A write is decoded in its first cycle and takes place in the second.
   wire complete = address_held && data_held && !s_axil_bvalid;
-  reg  decoded, allowed;
+  reg  decoded;
   wire write_now = complete && decoded;
   assign s_axil_awready = !address_held;
   assign s_axil_wready = !data_held;
@@ -98,15 +98,17 @@ module register_file #(
   integer lane;
   wire bad_choice = write_strobe[0] && write_data[1:0] == 2'd3;
 
-  // Is there a register that takes this write now?
-  reg write_allowed;
-  always @* begin
+  // Is there a register that takes this write, always, or while the core is not busy?
+  reg takes_always, takes_idle, takes_choice;
+  wire allowed = takes_always || (!busy && (takes_idle || takes_choice));
+  always @(posedge clk) begin
+    {takes_always, takes_idle, takes_choice} <= 3'b000;
     case ({write_address[11:2], 2'b00})
-      REGISTER_CONTROL_ADDRESS, REGISTER_INTERRUPT_ADDRESS, REGISTER_LAYER_INDEX_ADDRESS: write_allowed = 1'b1;
+      REGISTER_CONTROL_ADDRESS, REGISTER_INTERRUPT_ADDRESS, REGISTER_LAYER_INDEX_ADDRESS: takes_always <= 1'b1;
       REGISTER_PROGRAM_ADDRESS_ADDRESS, REGISTER_WINDOW_BASE_ADDRESS, REGISTER_WINDOW_LIMIT_ADDRESS,
-      REGISTER_WATCHDOG_ADDRESS, REGISTER_SEED_INDEX_ADDRESS: write_allowed = !busy;
-      REGISTER_METHOD_ADDRESS, REGISTER_SEED_MODE_ADDRESS: write_allowed = !busy && !bad_choice;
-      default: write_allowed = 1'b0;
+      REGISTER_WATCHDOG_ADDRESS, REGISTER_SEED_INDEX_ADDRESS: takes_idle <= 1'b1;
+      REGISTER_METHOD_ADDRESS, REGISTER_SEED_MODE_ADDRESS: takes_choice <= !bad_choice;
+      default: ;
     endcase
   end
 
@@ -125,7 +127,6 @@ module register_file #(
     end
     if (s_axil_bvalid && s_axil_bready) s_axil_bvalid <= 1'b0;
     decoded <= complete && !write_now;
-    allowed <= write_allowed;
     start <= 1'b0;
     soft_reset <= 1'b0;
     if (write_now) begin

@@ -17,6 +17,8 @@ module round_robin #(
   output wire [WIDTH-1:0] grant
 );
 
+  localparam [WIDTH-1:0] ONES = {WIDTH{1'b1}};
+
   // Ones at the requesters that come before the wrap-around: those above the last one granted.
   reg [WIDTH-1:0] above;
 
@@ -31,8 +33,8 @@ module round_robin #(
     below_preferred = {WIDTH{1'b0}};
     below_request   = {WIDTH{1'b0}};
     for (i = 1; i < WIDTH; i = i + 1) begin
-      below_preferred[i] = below_preferred[i-1] || preferred[i-1];
-      below_request[i]   = below_request[i-1] || request[i-1];
+      below_preferred[i] = |(preferred & ~(ONES << i));
+      below_request[i]   = |(request & ~(ONES << i));
     end
   end
 

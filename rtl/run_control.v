@@ -62,10 +62,13 @@ module run_control #(
 
   reg [2:0] state;
   reg [COUNT_BITS-1:0] count;  // cycles in PREPARE, STOPPING or ABORTING, up to STOP_LAST
-  reg [31:0] idle_cycles;      // of the watchdog
+  reg [31:0] idle_cycles;      // of the watchdog, with the next one
 
-  wire quiet = count >= CLEAR_LAST && (&port_idle);
-  wire watchdog = watchdog_limit != 32'd0 && idle_cycles >= watchdog_limit && !progress;
+  reg settled;    // count >= CLEAR_LAST
+  reg given_up;   // count == STOP_LAST
+  reg expired;    // of the watchdog: idle_cycles, this one included, >= watchdog_limit
+  wire watchdog = expired && !progress;
+  wire quiet = settled && (&port_idle);
   wire any_error = error_illegal || (|error_window) || (|error_read) || (|error_write) || watchdog;
 
   reg [7:0] new_code;
@@ -92,7 +95,11 @@ module run_control #(
     sequencer_start <= 1'b0;
     interrupt_event <= 1'b0;
     if (count != STOP_LAST) count <= count + {{(COUNT_BITS - 1) {1'b0}}, 1'b1};
-    idle_cycles <= (progress || state != RUNNING) ? 32'd1 : idle_cycles + 32'd1;
+    idle_cycles <= (progress || state != RUNNING) ? 32'd2 : idle_cycles + 32'd1;
+    expired <= (progress || state != RUNNING) ? watchdog_limit == 32'd1
+                                              : watchdog_limit != 32'd0 && idle_cycles >= watchdog_limit;
+    settled <= count >= CLEAR_LAST - 1;
+    given_up <= count >= STOP_LAST - 1;
     if (start && busy) start_while_busy <= 1'b1;
 
     case (state)
@@ -105,6 +112,7 @@ module run_control #(
           error_index <= 16'd0;
           error_address <= 32'd0;
           count <= {COUNT_BITS{1'b0}};
+          {settled, given_up} <= 2'b00;
         end
       end
       PREPARE: begin
@@ -123,6 +131,7 @@ module run_control #(
           error_index <= descriptor_index;
           error_address <= has_address ? port_error_address[32*new_port+:32] : 32'd0;
           count <= {COUNT_BITS{1'b0}};
+          {settled, given_up} <= 2'b00;
         end else if (finished) begin
           state <= IDLE;
           {done, interrupt_event} <= 2'b11;
@@ -130,7 +139,7 @@ module run_control #(
         end
       end
       STOPPING: begin
-        if (running && (quiet || count == STOP_LAST)) begin
+        if (running && (quiet || given_up)) begin
           {done, interrupt_event} <= 2'b11;
           running <= 1'b0;
         end
@@ -155,6 +164,7 @@ module run_control #(
       error_index <= 16'd0;
       error_address <= 32'd0;
       count <= {COUNT_BITS{1'b0}};
+      {settled, given_up} <= 2'b00;
     end
     if (rst) begin
       state <= IDLE;

@@ -99,7 +99,8 @@ module sequencer #(
   wire push_seed = job_seed_valid && job_seed_ready;
   wire push = push_tile || push_weights || push_vector || push_seed;
 
-  reg  quiet;  // since the cycle before, in DRAIN: all that was pushed is done
+  reg  tiles_quiet, vectors_quiet, weights_quiet;  // in DRAIN, a cycle late: all that was pushed is done
+  wire quiet = tiles_quiet && vectors_quiet && weights_quiet;
   assign finished = state == FINISHED;
   assign error_illegal = failed;
 
@@ -173,8 +174,9 @@ module sequencer #(
     check  <= 1'b0;
     failed <= 1'b0;
     last_index <= descriptor_index == LAST_INDEX;
-    quiet <= state == DRAIN && tiles_pushed == tiles_stored && vectors_pushed == vectors_done &&
-             weights_pushed == weights_loaded;
+    tiles_quiet <= state == DRAIN && tiles_pushed == tiles_stored;
+    vectors_quiet <= state == DRAIN && vectors_pushed == vectors_done;
+    weights_quiet <= state == DRAIN && weights_pushed == weights_loaded;
     case (state)
       RECEIVE: begin
         if (full) begin

@@ -54,7 +54,8 @@ module stream_drain #(
   reg active;
   reg [3:0] lane;
   reg [1:0] pixel;  // which pixel of a pooling window
-  wire unit_begin = active && (lane == 4'd0) && (pixel == 2'd0);
+  reg first_lane;
+  wire unit_begin = first_lane && (pixel == 2'd0);
   assign unit_pop = enable && unit_begin;
 
   reg sum_valid;
@@ -68,6 +69,7 @@ module stream_drain #(
 
   always @(posedge clk) begin
     if (enable) begin
+      first_lane <= start;
       if (start) begin
         active <= 1'b1;
         lane   <= 4'd0;
@@ -88,6 +90,7 @@ module stream_drain #(
     end
     if (rst) begin
       active <= 1'b0;
+      first_lane <= 1'b0;
       pixel <= 2'd0;
       sum_valid <= 1'b0;
     end

@@ -101,6 +101,24 @@ module tile_loader_half #(
     .tags_index(tags_index)
   );
 
+  // ---- The word at hand, and which of its values are not zero ----
+  reg         word_here;
+  reg  [63:0] word_data;
+  reg  [3:0]  nonzero;
+  wire        take;
+
+  assign value_ready = !word_here || take;
+
+  always @(posedge clk) begin
+    if (value_ready) begin
+      word_here <= value_valid;
+      word_data <= value_data;
+      nonzero <= {|value_data[63:48], |value_data[47:32], |value_data[31:16], |value_data[15:0]};
+    end
+    if (rst)
+      word_here <= 1'b0;
+  end
+
   // ---- Walk over the words of the source rows ----
   wire [8:0] half_rows = (HALF == 0) ? {1'b0, source_rows} + 9'd1 : {1'b0, source_rows};
   wire       unused_row_bit = half_rows[0];
@@ -118,9 +136,8 @@ module tile_loader_half #(
   wire       pixel_last = {1'b0, word} == last_word;
   wire       row_last = pixel_last && columns_left == 8'd1;
   wire       block_last = pixel_last || word[1:0] == 2'd3;
-  wire       take = value_valid && value_ready;
 
-  assign value_ready = running && squeezer_ready && (tags_valid || !tags);
+  assign take = word_here && running && squeezer_ready && (tags_valid || !tags);
   assign tags_ready = take && block_last && tags;
 
   wire signed [9:0] all_columns_inside = {2'b00, buffer_columns} + {9'd0, crop_column};
@@ -199,7 +216,7 @@ module tile_loader_half #(
   end
 
   relu_keep u_rule (
-    .negative({value_data[63], value_data[47], value_data[31], value_data[15]}),
+    .negative({word_data[63], word_data[47], word_data[31], word_data[15]}),
     .mask(mask),
     .method(method),
     .enable(relu),
@@ -209,7 +226,7 @@ module tile_loader_half #(
   genvar k;
   generate
     for (k = 0; k < 4; k = k + 1) begin : g_write
-      assign write[k] = value_data[16*k +: 16] != 16'd0 && keep[k] && positions[index[2*k +: 2]];
+      assign write[k] = nonzero[k] && keep[k] && positions[index[2*k +: 2]];
     end
   endgenerate
 
@@ -232,7 +249,7 @@ module tile_loader_half #(
     .rst(rst),
     .in_valid(take),
     .in_ready(squeezer_ready),
-    .in_values(value_data),
+    .in_values(word_data),
     .in_write(write),
     .word_valid(word_valid),
     .finish(finish),

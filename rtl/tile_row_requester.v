@@ -54,6 +54,11 @@ module tile_row_requester #(
 
   wire [8:0] half_rows = (HALF == 0) ? {1'b0, source_rows} + 9'd1 : {1'b0, source_rows};
   wire       unused_row_bit = half_rows[0];
+  reg        any_row, one_row;  // half_rows[8:1] != 0, == 1; the job comes some cycles before `start`
+  always @(posedge clk) begin
+    any_row <= source_rows[7:1] != 7'd0 || (HALF == 0 && source_rows[0]);
+    one_row <= (HALF == 0) ? source_rows == 8'd1 || source_rows == 8'd2 : source_rows[7:1] == 7'd1;
+  end
 
   wire row_taken = (!value_request_valid || value_request_ready) && (!tag_request_valid || tag_request_ready);
   wire advance = working && row_taken;
@@ -84,10 +89,10 @@ module tile_row_requester #(
       tag_request_valid <= 1'b0;
     if (start) begin
       rows_left <= half_rows[8:1];
-      working <= half_rows[8:1] != 8'd0;
-      last_row <= half_rows[8:1] == 8'd1;
-      value_request_valid <= half_rows[8:1] != 8'd0;
-      tag_request_valid <= half_rows[8:1] != 8'd0 && tags;
+      working <= any_row;
+      last_row <= one_row;
+      value_request_valid <= any_row;
+      tag_request_valid <= any_row && tags;
     end else if (advance) begin
       rows_left <= rows_left - 8'd1;
       working <= !last_row;

@@ -69,7 +69,6 @@ module unit_dispatcher #(
   end
 
   localparam WAIT = 3'd0, STEPS = 3'd1, JUMPS = 3'd2, ROW = 3'd3, UNITS = 3'd4, SCANNERS = 3'd5;
-
   // What the number of blocks means for this group.
   localparam [31:0] GROUP_NUMBER = GROUP, GROUP_HALF = GROUP / 2, GROUP_ODD = GROUP % 2, GROUP_THIRD = GROUP % 3;
   wire [1:0] group = GROUP_NUMBER[1:0];
@@ -106,7 +105,8 @@ module unit_dispatcher #(
   wire weights_ready = (weights_loaded >= job_wait_weights);
   reg fields_up, can_start;
   wire job_start = (state == WAIT) && can_start && job_valid;
-  assign job_ready = (state == SCANNERS) && (scanner_busy == 2'b00);
+  reg scanners_idle, last_row;  // a cycle late
+  assign job_ready = (state == SCANNERS) && scanners_idle;
 
   reg more;  // columns_left > 0
   wire have_unit = (state == UNITS) && more;
@@ -161,7 +161,6 @@ module unit_dispatcher #(
     end
   end
 
-  // ---- Units in row-major order.
   wire [1:0] stride_log2 = job_pool ? 2'd1 : job_stride_x[2] ? 2'd2 : job_stride_x[1] ? 2'd1 : 2'd0;
   wire [OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(OUTPUT_ADDRESS_BITS - 3) {1'b0}}, job_blocks};
   wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
@@ -172,6 +171,8 @@ module unit_dispatcher #(
 
   always @(posedge clk) begin
     if (unit_taken) prefer <= !choice;
+    scanners_idle <= (scanner_busy == 2'b00);
+    last_row <= (row + 8'd1 == job_unit_rows);
     case (state)
       WAIT: if (job_start) state <= idle_group ? SCANNERS : STEPS;
       STEPS: begin
@@ -222,7 +223,7 @@ module unit_dispatcher #(
           row_words  <= row_words + job_row_words;
           row_pieces <= row_pieces + job_row_pieces;
         end
-        state <= (row + 8'd1 == job_unit_rows) ? SCANNERS : ROW;
+        state <= last_row ? SCANNERS : ROW;
       end else if (unit_taken) begin
         more <= columns_left > {5'd0, jump_units};
         columns_left <= columns_left - {5'd0, jump_units};

@@ -2,12 +2,12 @@
 //
 // vector_drain: from finished accumulators to memory: bias, requantisation, ReLU, packing, mask pieces, writing.
 //
-// `start` begins a job whose accumulators are in the lanes' result memories (`start_empty`: they are all zero). One
-// output a cycle passes: stage 1 picks the accumulator and takes the next word of the bias stream, stage 2 adds bias
-// or rounding constant, stages 3 and 4 requantise; then four values make a word and sixteen mask bits a piece. The job's
-// `words` words are written first, then, with `store_tags`, ceil(words / 4) pieces, byte strobes covering just them
-// (mask bits of outputs beyond `words` are 0). `busy` falls with `done` when all write responses have arrived. While
-// `bias_owner` the response stream of the read port belongs to this module.
+// `start` begins a job whose accumulators are in the lanes' result memory (`start_empty`: they are all zero). One
+// output a cycle passes: stage 1 reads the lanes' accumulators and takes the next word of the bias stream, stage 2
+// picks one, stage 3 adds bias or rounding constant, stages 4 and 5 requantise; then four values make a word and sixteen
+// mask bits a piece. The job's `words` words are written first, then, with `store_tags`, ceil(words / 4) pieces, byte
+// strobes covering just them (mask bits of outputs beyond `words` are 0). `busy` falls with `done` when all write
+// responses have arrived. While `bias_owner` the response stream of the read port belongs to this module.
 //
 // Stalls: the whole pipeline holds when a packed word waits behind one that the write port has not taken (registered
 // condition: no path from data_ready to the pipeline), and when a bias word is missing.
@@ -19,7 +19,7 @@ module vector_drain (
   input  wire         rst,
   input  wire         start,
   input  wire         start_empty,
-  output wire         busy,
+  output reg          busy,
   output wire         done,
   // job: stable from start to done
   input  wire         job_has_bias,
@@ -30,6 +30,7 @@ module vector_drain (
   input  wire [31:0]  job_tag_destination,
   input  wire [6:0]   job_words,
   // the four lanes' result memories
+  output wire         result_read,
   output wire [5:0]   result_row,
   input  wire [191:0] result,
   // bias words
@@ -66,7 +67,7 @@ module vector_drain (
   reg  [1:0] skip;                                                   // pieces before ours in the first tag word
   wire [6:0] last_word_wide = job_words - 7'd1;
   wire [3:0] last_piece = last_word[5:2];
-  wire [4:0] end_position = {1'b0, last_piece} + {3'd0, skip};       // place of the last piece
+  reg  [4:0] end_position;                                           // place of the last piece
   wire [4:0] last_position = {end_position[4:2], 2'b11};             // the end of the last tag word
 
   always @(posedge clk) begin
@@ -76,35 +77,39 @@ module vector_drain (
     shift <= job_shift;
     last_word <= last_word_wide[5:0];
     skip <= job_tag_destination[2:1];
+    end_position <= {1'b0, last_piece} + {3'd0, skip};
   end
 
   // ---- Stage 0: walk through the outputs, whole pieces
   reg  [7:0] lane;
   reg        wanted;  // the lane's word is stored
   wire       stall;
-  wire       wants_bias = state == LANES && has_bias && wanted;
+  reg        wants_bias;  // in LANES, with bias, the lane's word being stored
   wire       step = state == LANES && !stall && (!wants_bias || bias_valid);
   wire       last_lane = lane == {last_piece, 4'hf};
 
+  assign result_read = !stall;
   assign result_row = lane[7:2];
   assign bias_owner = wants_bias;
   assign bias_ready = wants_bias && !stall;
 
-  // ---- Stages 1 to 4: accumulator and initial value, sum, shifted sum, value
+  // ---- Stages 1 to 5: the word of accumulators and the initial value, accumulator, sum, shifted sum, value
   reg               empty;
-  reg               valid_1, valid_2, valid_3, valid_4;
-  reg               wanted_1, wanted_2, wanted_3, wanted_4;
-  reg               piece_end_1, piece_end_2, piece_end_3, piece_end_4;
-  reg        [47:0] accumulator_1;
+  reg               valid_1, valid_2, valid_3, valid_4, valid_5;
+  reg               wanted_1, wanted_2, wanted_3, wanted_4, wanted_5;
+  reg               piece_end_1, piece_end_2, piece_end_3, piece_end_4, piece_end_5;
+  reg        [47:0] accumulator_2;
+  reg        [1:0]  place_1;
   reg        [47:0] bias_1;
-  reg        [47:0] sum_2;
-  reg signed [15:0] value_4;
+  reg        [47:0] bias_2;
+  reg        [47:0] sum_3;
+  reg signed [15:0] value_5;
   wire signed [15:0] requantised;
   wire       [7:0]  power_low = 8'd1 << shift[2:0];
   wire       [7:0]  power_high = 8'd1 << shift[5:3];
   wire       [47:0] half;  // the rounding constant: bit i is set when the shift is i + 1
-  wire       [47:0] picked = lane[1] ? (lane[0] ? result[191:144] : result[143:96]) :
-                                       (lane[0] ? result[95:48] : result[47:0]);
+  wire       [47:0] picked = place_1[1] ? (place_1[0] ? result[191:144] : result[143:96]) :
+                                       (place_1[0] ? result[95:48] : result[47:0]);
 
   genvar i;
   generate
@@ -116,7 +121,7 @@ module vector_drain (
   requantise requantise_i (
     .clk(clk),
     .enable(!stall),
-    .accumulator(sum_2),
+    .accumulator(sum_3),
     .shift(shift),
     .value(requantised)
   );
@@ -124,15 +129,17 @@ module vector_drain (
   always @(posedge clk) begin
     if (!stall) begin
       if (empty)
-        accumulator_1 <= 48'd0;
+        accumulator_2 <= 48'd0;
       else
-        accumulator_1 <= picked;
+        accumulator_2 <= picked;
+      place_1 <= lane[1:0];
       bias_1 <= bias_data;
-      sum_2 <= accumulator_1 + (has_bias ? bias_1 : half);
-      value_4 <= requantised;
-      {wanted_1, wanted_2, wanted_3, wanted_4} <= {wanted, wanted_1, wanted_2, wanted_3};
-      {piece_end_1, piece_end_2, piece_end_3, piece_end_4} <=
-          {lane[3:0] == 4'hf, piece_end_1, piece_end_2, piece_end_3};
+      bias_2 <= bias_1;
+      sum_3 <= accumulator_2 + (has_bias ? bias_2 : half);
+      value_5 <= requantised;
+      {wanted_1, wanted_2, wanted_3, wanted_4, wanted_5} <= {wanted, wanted_1, wanted_2, wanted_3, wanted_4};
+      {piece_end_1, piece_end_2, piece_end_3, piece_end_4, piece_end_5} <=
+          {lane[3:0] == 4'hf, piece_end_1, piece_end_2, piece_end_3, piece_end_4};
     end
   end
 
@@ -140,13 +147,13 @@ module vector_drain (
   (* ram_style = "distributed" *) reg [15:0] pieces [0:15];
   reg  [14:0] mask;
   reg  [3:0]  piece_count;
-  wire        mask_bit = wanted_4 && !value_4[15] && value_4 != 16'sd0;
-  wire        mask_step = valid_4 && !stall;
+  wire        mask_bit = wanted_5 && !value_5[15] && value_5 != 16'sd0;
+  wire        mask_step = valid_5 && !stall;
 
   always @(posedge clk) begin
     if (mask_step)
       mask <= {mask_bit, mask[14:1]};
-    if (mask_step && piece_end_4)
+    if (mask_step && piece_end_5)
       pieces[piece_count] <= {mask_bit, mask};
   end
 
@@ -155,8 +162,8 @@ module vector_drain (
   wire [4:0]  piece_wide = position - {3'd0, skip};
   wire        piece_inside = position >= {3'd0, skip} && position <= end_position;
   wire [15:0] piece = pieces[piece_wide[3:0]] & {16{piece_inside}};
-  wire [15:0] relu_value = (relu && value_4[15]) ? 16'd0 : value_4;
-  wire        value_step = mask_step && wanted_4;
+  wire [15:0] relu_value = (relu && value_5[15]) ? 16'd0 : value_5;
+  wire        value_step = mask_step && wanted_5;
   wire        piece_step = state == PIECES && !stall;
   wire        pack_step = value_step || piece_step;
   reg  [1:0]  fill;
@@ -191,15 +198,14 @@ module vector_drain (
   // ---- Control
   wire all_out = !full && !data_valid && !request_valid && outstanding == 2'd0;
 
-  assign busy = state != IDLE;
   assign done = state == FINISH && all_out;
   assign active = step || piece_step;
   assign blocked = busy && (stall || state == FINISH);
 
   always @(posedge clk) begin
     if (!stall)
-      {valid_1, valid_2, valid_3, valid_4} <= {step, valid_1, valid_2, valid_3};
-    if (mask_step && piece_end_4)
+      {valid_1, valid_2, valid_3, valid_4, valid_5} <= {step, valid_1, valid_2, valid_3, valid_4};
+    if (mask_step && piece_end_5)
       piece_count <= piece_count + 4'd1;
     if (pack_step)
       fill <= fill + 2'd1;
@@ -221,6 +227,7 @@ module vector_drain (
     case (state)
       IDLE: begin
         if (start) begin
+          busy <= 1'b1;
           state <= (job_words == 7'd0) ? FINISH : LANES;
           request_pending <= job_words != 7'd0;
           tags_pending <= job_words != 7'd0 && job_store_tags;
@@ -228,6 +235,7 @@ module vector_drain (
         empty <= start_empty;
         lane <= 8'd0;
         wanted <= 1'b1;
+        wants_bias <= start && job_words != 7'd0 && job_has_bias;
         position <= 5'd0;
         piece_count <= 4'd0;
         fill <= 2'd0;
@@ -236,12 +244,12 @@ module vector_drain (
         if (step)
           lane <= lane + 8'd1;
         if (step && lane == {last_word, 2'd3})
-          wanted <= 1'b0;
+          {wanted, wants_bias} <= 2'b00;
         if (step && last_lane)
           state <= FLUSH;
       end
       FLUSH: begin
-        if (!valid_1 && !valid_2 && !valid_3 && !valid_4)
+        if (!valid_1 && !valid_2 && !valid_3 && !valid_4 && !valid_5)
           state <= store_tags ? PIECES : FINISH;
       end
       PIECES: begin
@@ -251,16 +259,20 @@ module vector_drain (
           state <= FINISH;
       end
       default: begin
-        if (all_out)
+        if (all_out) begin
           state <= IDLE;
+          busy <= 1'b0;
+        end
       end
     endcase
 
     if (rst) begin
       state <= IDLE;
-      {valid_1, valid_2, valid_3, valid_4} <= 4'b0000;
+      busy <= 1'b0;
+      {valid_1, valid_2, valid_3, valid_4, valid_5} <= 5'd0;
       full <= 1'b0;
       data_valid <= 1'b0;
+      wants_bias <= 1'b0;
       request_pending <= 1'b0;
       tags_pending <= 1'b0;
       outstanding <= 2'd0;

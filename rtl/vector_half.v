@@ -197,8 +197,20 @@ module vector_half (
     end
   end
 
+  // The sums of a job's last row, from where vector_drain reads them while the next job accumulates.
+  (* ram_style = "block", no_rw_check *) reg [191:0] results [0:63];
+  wire         result_read;
   wire [5:0]   result_row;
-  wire [191:0] result;
+  reg  [191:0] result;
+  wire [191:0] sums;
+
+  always @(posedge clk) begin
+    if (valid_3 && last_3)
+      results[word_3] <= sums;
+    if (result_read)
+      result <= results[result_row];
+  end
+
   genvar l;
   generate
     for (l = 0; l < 4; l = l + 1) begin : g_lane
@@ -206,8 +218,7 @@ module vector_half (
         .clk(clk),
         .weight(read_response_data[16*l +: 16]), .value(row_value),
         .read_row(word_1), .first(first_1),
-        .write_row(word_3), .write(valid_3), .write_result(valid_3 && last_3),
-        .result_row(result_row), .result(result[48*l +: 48])
+        .write_row(word_3), .write(valid_3), .sum(sums[48*l +: 48])
       );
     end
   endgenerate
@@ -218,7 +229,7 @@ module vector_half (
     .job_has_bias(drain_has_bias), .job_shift(drain_shift), .job_relu(drain_relu), .job_store_tags(drain_store_tags),
     .job_destination_address(drain_destination_address), .job_tag_destination(drain_tag_destination),
     .job_words(drain_words),
-    .result_row(result_row), .result(result),
+    .result_read(result_read), .result_row(result_row), .result(result),
     .bias_owner(bias_owner), .bias_valid(read_response_valid), .bias_ready(bias_ready),
     .bias_data(read_response_data[47:0]),
     .request_valid(write_request_valid), .request_ready(write_request_ready),

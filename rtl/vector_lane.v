@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vector_lane: one multiplier of the vector engine with its 64 accumulators, and a second memory for finished ones.
+// vector_lane: one multiplier of the vector engine with its 64 accumulators.
 //
 // No handshake: four fixed stages, steered by vector_half. Stage 0: weight and value enter the multiplier's
 // registers. Stage 1: product; the old accumulator of `read_row` is read (zero when `first`). Stage 2: sum. Stage 3:
-// the sum goes back to `write_row`, and also to the result memory when `write_result` (last row of a job), from
-// where vector_drain reads it while the next job accumulates. A row may be updated again 3 cycles later: stage 3
+// the sum, which `sum` shows, goes back to `write_row`. A row may be updated again 3 cycles later: stage 3
 // writes before stage 1 reads.
 //
 // Format: weight, value signed 16 bits; accumulators signed 48 bits, exact (wrapping modulo 2**48).
-// Resources: one DSP48E1 (A, B, M, P registers, C input) and two distributed RAMs of 64 x 48.
+// Resources: one DSP48E1 (A, B, M, P registers, C input) and a distributed RAM of 64 x 48.
 
 `default_nettype none
 
@@ -24,14 +23,10 @@ module vector_lane (
   // stage 3
   input  wire        [5:0]  write_row,
   input  wire               write,
-  input  wire               write_result,
-  // finished accumulators, read combinationally
-  input  wire        [5:0]  result_row,
-  output wire signed [47:0] result
+  output wire signed [47:0] sum
 );
 
   (* ram_style = "distributed" *) reg [47:0] accumulators [0:63];
-  (* ram_style = "distributed" *) reg [47:0] results [0:63];
 
   reg signed [15:0] weight_1;
   reg signed [15:0] value_1;
@@ -58,12 +53,7 @@ module vector_lane (
       accumulators[write_row] <= sum_3;
   end
 
-  always @(posedge clk) begin
-    if (write_result)
-      results[write_row] <= sum_3;
-  end
-
-  assign result = results[result_row];
+  assign sum = sum_3;
 
 endmodule
 

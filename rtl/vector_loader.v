@@ -141,15 +141,20 @@ module vector_loader (
     end
   end
 
+  function at_most_one;
+    input [3:0] bits;
+    at_most_one = (bits & {|bits[2:0], |bits[1:0], bits[0], 1'b0}) == 4'd0;
+  endfunction
+
   // ---- Entries: the lowest non-zero value first, through the holding register
   reg         held;
   wire [1:0]  lowest = non_zero[0] ? 2'd0 : non_zero[1] ? 2'd1 : non_zero[2] ? 2'd2 : 2'd3;
   wire [3:0]  non_zero_rest = non_zero & {|non_zero[2:0], |non_zero[1:0], non_zero[0], 1'b0};
-  wire        found = non_zero != 4'd0;
+  reg         found, last_value;  // non_zero has a bit, has one at most
   wire        hold = found && (!held || entry_ready);
   wire        finish = busy && !responding && !found;
 
-  assign word_free = !found || (hold && non_zero_rest == 4'd0);
+  assign word_free = !found || (last_value && (!held || entry_ready));
   assign entry_valid = finish || (held && found);
   assign entry_last = finish;
   assign entry_empty = !held;
@@ -179,10 +184,15 @@ module vector_loader (
     end
 
     word_loaded <= load_word;
-    if (load_word)
+    if (load_word) begin
       non_zero <= passed_non_zero;
-    else if (hold)
+      found <= passed_non_zero != 4'd0;
+      last_value <= at_most_one(passed_non_zero);
+    end else if (hold) begin
       non_zero <= non_zero_rest;
+      found <= !last_value;
+      last_value <= at_most_one(non_zero_rest);
+    end
 
     if (hold)
       held <= 1'b1;
@@ -211,6 +221,7 @@ module vector_loader (
       request_valid <= 1'b0;
       word_loaded <= 1'b0;
       non_zero <= 4'd0;
+      found <= 1'b0;
       held <= 1'b0;
     end
   end

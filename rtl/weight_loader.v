@@ -92,10 +92,8 @@ module weight_loader #(
   always @(posedge clk) begin
     request_words <= {4'd0, job_rows, 1'b0} + 16'd8;
     ready_to_issue <= job_valid && !job_ready;
-    if (weight0_request_ready)
-      weight0_request_valid <= 1'b0;
-    if (weight1_request_ready)
-      weight1_request_valid <= 1'b0;
+    if (weight0_request_ready) weight0_request_valid <= 1'b0;
+    if (weight1_request_ready) weight1_request_valid <= 1'b0;
     if (issue) begin
       issuing <= 1'b1;
       requests_left <= job_blocks;
@@ -136,6 +134,7 @@ module weight_loader #(
   reg        bias_bank;
 
   reg        last_block;
+  reg        one_row;         // rows == 1
   reg        in_rows;         // rows_left != 0
   reg        last_row;        // rows_left == 1
   reg [10:0] rows_left;
@@ -171,6 +170,7 @@ module weight_loader #(
   always @(posedge clk) begin
     tokens_ok <= tiles_computed >= job_wait_computed;
     tokens_checked <= job_valid && !job_ready;
+    one_row <= rows == 11'd1;
     if (take) begin
       taken <= 1'b1;
       consuming <= 1'b1;
@@ -202,7 +202,7 @@ module weight_loader #(
       if (block_end) begin
         rows_left <= rows;
         in_rows <= 1'b1;
-        last_row <= rows == 11'd1;
+        last_row <= one_row;
         row_address <= base & ADDRESS_MASK;
         block <= block + 3'd1;
         last_block <= block + 3'd2 == blocks;
