@@ -32,12 +32,12 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress accept-cycles lint registers bitstream clean distclean
+.PHONY: help setup explain test regress accept-cycles accept-resources lint registers bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-14s %s\n' "$$name" "$$text"; done
+	  printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 setup: $(VENV)/.ready-test  ## The virtual environment in .venv, with everything for development
 
@@ -50,11 +50,14 @@ test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=
 regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one)
 	@seed="$(SEED)"; [[ -n "$$seed" ]] || seed="$$(( (RANDOM << 15 | RANDOM) % 1073741823 + 1 ))"; runs="$(or $(RUNS),8)"; \
 	echo "regression with seed $$seed: replay with make regress SEED=$$seed RUNS=$$runs"; \
-	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system" $(PYTEST) || { \
+	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system or resources" $(PYTEST) || { \
 	  echo "failed: replay with make regress SEED=$$seed RUNS=$$runs" >&2; exit 1; }
 
 accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit
 	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py
+
+accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
+	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
 
 lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules of the sources
 	$(BIN)/ruff check .

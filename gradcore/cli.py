@@ -372,6 +372,32 @@ def compile_(
             print(f"{name}: {path}")
 
 
+@app.command()
+def synth(
+    preset: PresetOption = "full",
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            "--unit", metavar="MODULE", show_default="the whole core", help="Only this module, as the core uses it."
+        ),
+    ] = None,
+    timing: Annotated[
+        bool,
+        typer.Option(
+            "--timing", help="Also place and route, for an ECP5 as a stand-in: minutes for a unit, long for the core."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Synthesise the Verilog for the XC7Z020: resources, checks of the netlist, and depth of the logic."""
+    from gradcore.progress import ProgressDisplay
+    from gradcore.synthesis import report as synthesis
+
+    with ProgressDisplay() as progress:
+        report = synthesis.synth(preset, unit, timing=timing, progress=progress)
+    _print_json(report) if as_json else _print_tables(synthesis.tables(report))
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 

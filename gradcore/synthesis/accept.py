@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the resources of the presets from growing unnoticed: measures, compares with what was accepted, accepts anew.
+
+Run it as ``python -m gradcore.synthesis.accept FILE`` (``make accept-resources``) to measure all presets and write FILE.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradcore.progress import Progress, ProgressDisplay
+from gradcore.simulator import PRESETS
+from gradcore.synthesis.report import sources_hash, synth
+from gradcore.synthesis.resources import KINDS
+
+TOLERANCE = 0.01
+
+
+def figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a report: the four numbers, the deepest path, and the four numbers of every unit."""
+    return {
+        **{kind: report[kind]["used"] for kind in KINDS},
+        "levels": report["timing"]["levels"],
+        "modules": [
+            {"module": row["module"], "instances": row["instances"], **{kind: row[kind] for kind in KINDS}}
+            for row in report["modules"]
+        ],
+    }
+
+
+def worse(accepted: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """What has grown by more than 1 % (or by a level), one line each; the LUTs and flip-flops of units for a hint."""
+    found = [
+        f"{kind}: {measured[kind]:,} instead of {accepted[kind]:,} ({measured[kind] / max(accepted[kind], 1) - 1:+.1%})"
+        for kind in KINDS
+        if measured[kind] > accepted[kind] * (1 + TOLERANCE)
+    ]
+    if measured["levels"] > accepted["levels"]:
+        found.append(f"levels: {measured['levels']} instead of {accepted['levels']}")
+    if found:
+        before, after = _by_module(accepted), _by_module(measured)
+        for module in sorted(after):
+            for kind in KINDS:
+                grown = after[module][kind] - before.get(module, {}).get(kind, 0)
+                if grown > 0:
+                    found.append(f"  {module}: {grown:+,} {kind}")
+    return found
+
+
+def measure(preset: str, progress: Progress | None = None) -> dict[str, Any]:
+    """The figures of a preset now."""
+    return figures(synth(preset, progress=progress))
+
+
+def main(path: Path) -> None:
+    """Measure all presets and write the file."""
+    with ProgressDisplay() as progress:
+        presets = {preset: measure(preset, progress) for preset in PRESETS}
+        path.write_text(json.dumps({"sources": sources_hash(), "presets": presets}, indent=1) + "\n")
+        for preset, numbers in presets.items():
+            progress.note(f"{preset}: " + ", ".join(f"{kind} {numbers[kind]:,}" for kind in (*KINDS, "levels")))
+
+
+def _by_module(numbers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Module -> kind -> number, of all its variants together."""
+    sums: dict[str, dict[str, float]] = {}
+    for row in numbers["modules"]:
+        entry = sums.setdefault(row["module"], dict.fromkeys(KINDS, 0))
+        for kind in KINDS:
+            entry[kind] += row[kind]
+    return sums
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m gradcore.synthesis.accept FILE")
+    main(Path(sys.argv[1]))
