@@ -136,7 +136,8 @@ class Network:
         if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
             raise GradCoreError(f"the network takes uint8 pictures of {height} x {width} x {channels} (height, width, channels), "
                                 f"not {images.dtype} of {' x '.join(map(str, images.shape[1:]))}: resize or convert them")
-        scaled = (images / np.float32(255) - np.float32(self.mean)) / np.float32(self.std)
+        # In float64: a sum that is exactly zero in fixed point is then exactly zero here, too.
+        scaled = (images / 255.0 - np.asarray(self.mean)) / np.asarray(self.std)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
     @classmethod
