@@ -101,7 +101,7 @@ module axi_ports (
 
   axi_read_port #(
       .CLIENTS(5),
-      .SHALLOW(5'b10110)  // sequencer, weights, tags
+      .SHALLOW(5'b10010)  // sequencer, tags
   ) read_port0 (
       .clk(clk),
       .rst(rst),
@@ -137,7 +137,7 @@ module axi_ports (
 
   axi_read_port #(
       .CLIENTS(6),
-      .SHALLOW(6'b110110)  // seed unit, vector, weights, tags
+      .SHALLOW(6'b110010)  // seed unit, vector, tags
   ) read_port1 (
       .clk(clk),
       .rst(rst),

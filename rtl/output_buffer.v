@@ -43,7 +43,7 @@ module output_buffer #(
 
   assign request[0] = source_valid & ~source_parity;
   assign request[1] = source_valid & source_parity;
-  assign source_ready = (grant[0] & request[0]) | (grant[1] & request[1]);
+  assign source_ready = (grant[0] & ~source_parity) | (grant[1] & source_parity);
 
   genvar p;
   generate

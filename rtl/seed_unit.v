@@ -81,13 +81,23 @@ module seed_unit (
   wire        take_job = job_valid && job_ready;
   wire        writes = explain && seed_mode != SUPPLIED;
 
-  assign job_ready = state == IDLE && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+  reg tokens;  // of the job at the input, a cycle late: they only grow
+  assign job_ready = state == IDLE && tokens;
+
+  always @(posedge clk) begin
+    tokens <= job_valid && !job_ready && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+    if (rst)
+      tokens <= 1'b0;
+  end
+
   assign busy = state != IDLE;
 
   // ---- Requests, for reading and then for writing
   reg  [31:0] address;
   reg  [25:0] left;  // words not yet asked for
-  wire        last_stretch = left[25:7] == 19'd0 && !(left[6] && left[5:0] != 6'd0);  // left <= STRETCH
+  reg         last_stretch;  // left <= STRETCH
+  wire        all_in_one = words[25:7] == 19'd0 && !(words[6] && words[5:0] != 6'd0);  // words <= STRETCH
+  wire        one_more = left[25:8] == 18'd0 && !(left[7] && left[6:0] != 7'd0);  // left <= 2 * STRETCH
   wire [15:0] stretch_words = last_stretch ? {9'd0, left[6:0]} : STRETCH[15:0];
   wire        asked = read_request_valid && read_request_ready || write_request_valid && write_request_ready;
 
@@ -110,10 +120,11 @@ module seed_unit (
   wire [15:0] value = read_response_data[16*place +: 16];
   wire        valid_channel = {column, place} < channels;
   wire        better = !found || $signed(value) > $signed(max_value);
-  wire        look = state == READ && read_response_valid;
+  reg         reading;  // in READ
+  wire        look = reading && read_response_valid;
   wire        read_word = look && place == 2'd3;
 
-  assign read_response_ready = state == READ && place == 2'd3;
+  assign read_response_ready = reading && place == 2'd3;
   assign class_index = {4'd0, winner};
 
   // ---- Words to write
@@ -136,6 +147,7 @@ module seed_unit (
     if (asked) begin
       address <= address + {3'd0, STRETCH, 3'd0};
       left <= left - STRETCH;
+      last_stretch <= one_more;
     end
     if (asked && last_stretch) begin
       read_request_valid <= 1'b0;
@@ -163,6 +175,7 @@ module seed_unit (
       end
       COUNT: begin
         left <= words;
+        last_stretch <= all_in_one;
         words_left <= words;
         last_word <= words == 26'd1;
         found <= 1'b0;
@@ -172,6 +185,7 @@ module seed_unit (
           words <= words + addend;
         if (multiplier == 16'd0) begin
           state <= READ;
+          reading <= 1'b1;
           read_request_valid <= 1'b1;
         end
       end
@@ -196,6 +210,7 @@ module seed_unit (
           last_column <= last_column ? words_per_pixel == 10'd1 : columns_left == 10'd2;
           if (last_word) begin
             state <= writes ? TARGET : IDLE;
+            reading <= 1'b0;
             done <= !writes;
           end
         end
@@ -208,6 +223,7 @@ module seed_unit (
         target_place <= target[1:0];
         address <= seed_address;
         left <= words;
+        last_stretch <= all_in_one;
         words_left <= words;
         last_word <= words == 26'd1;
         write_request_valid <= 1'b1;
@@ -231,6 +247,7 @@ module seed_unit (
 
     if (rst) begin
       state <= IDLE;
+      reading <= 1'b0;
       read_request_valid <= 1'b0;
       write_request_valid <= 1'b0;
       writing <= 1'b0;

@@ -102,22 +102,23 @@ module tile_loader_half #(
   );
 
   // ---- The word at hand, and which of its values are not zero ----
-  reg         word_here;
-  reg  [63:0] word_data;
-  reg  [3:0]  nonzero;
+  wire        word_here;
+  wire [63:0] word_data;
+  wire [3:0]  nonzero;
   wire        take;
 
-  assign value_ready = !word_here || take;
-
-  always @(posedge clk) begin
-    if (value_ready) begin
-      word_here <= value_valid;
-      word_data <= value_data;
-      nonzero <= {|value_data[63:48], |value_data[47:32], |value_data[31:16], |value_data[15:0]};
-    end
-    if (rst)
-      word_here <= 1'b0;
-  end
+  skid_buffer #(
+    .WIDTH(68)
+  ) u_word (
+    .clk(clk),
+    .rst(rst),
+    .in_valid(value_valid),
+    .in_ready(value_ready),
+    .in_data({|value_data[63:48], |value_data[47:32], |value_data[31:16], |value_data[15:0], value_data}),
+    .out_valid(word_here),
+    .out_ready(take),
+    .out_data({nonzero, word_data})
+  );
 
   // ---- Walk over the words of the source rows ----
   wire [8:0] half_rows = (HALF == 0) ? {1'b0, source_rows} + 9'd1 : {1'b0, source_rows};

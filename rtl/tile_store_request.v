@@ -40,11 +40,12 @@ module tile_store_request (
   reg [7:0] columns_left;  // after this one
 
   wire contiguous = tag_phase ? tag_contiguous : word_contiguous;
+  wire one_column = contiguous || columns == 8'd1;
   wire [7:0] columns_to_go = contiguous ? 8'd0 : columns - 8'd1;
   wire [31:0] next_row = row_address + (tag_phase ? tag_row_step : word_row_step);
   wire [31:0] next_pixel = address + {16'd0, tag_phase ? tag_pixel_pitch : word_pixel_pitch};
-  wire last_column = columns_left == 8'd0;
-  wire last_run = last_column && rows_left == 8'd0;
+  reg last_column, last_row;  // columns_left == 0, rows_left == 0
+  wire last_run = last_column && last_row;
   wire [10:0] tag_places = {1'b0, tag_run} + {9'd0, address[2:1]} + 11'd3;
 
   assign finished = state == IDLE;
@@ -59,7 +60,9 @@ module tile_store_request (
         row_address <= tag_phase ? tag_address : word_address;
         address <= tag_phase ? tag_address : word_address;
         rows_left <= rows - 8'd1;
+        last_row <= rows == 8'd1;
         columns_left <= columns_to_go;
+        last_column <= one_column;
       end
       RUN: begin
         if (request_ready) begin
@@ -71,10 +74,13 @@ module tile_store_request (
             row_address <= next_row;
             address <= next_row;
             rows_left <= rows_left - 8'd1;
+            last_row <= rows_left == 8'd1;
             columns_left <= columns_to_go;
+            last_column <= one_column;
           end else begin
             address <= next_pixel;
             columns_left <= columns_left - 8'd1;
+            last_column <= columns_left == 8'd1;
           end
         end
       end
