@@ -102,7 +102,7 @@ def test_unit(name: str) -> None:
 @pytest.mark.parametrize("seed", [1, FRESH_SEED])
 @pytest.mark.parametrize("name", UNITS)
 def test_every_unit(name: str, seed: int) -> None:
-    """All units that have a bench of their own, but for round_robin, on which alone Yosys' abc9 crashes."""
+    """All units that have a bench of their own, but for round_robin: Yosys' abc9 fails on it alone ("no_loops")."""
     run(name, UNITS[name], seed)
 
 
