@@ -56,6 +56,11 @@ def random_job(rng: np.random.Generator) -> ConvJob:
     )
 
 
+def job_rows(job: ConvJob) -> list[int]:
+    """The rows of the weight buffer that a job reads."""
+    return [(job.weight_base + row) % WEIGHT_DEPTH for row in range(job.kernel_rows * job.kernel_columns * job.tap_rows)]
+
+
 def random_tile(rng: np.random.Generator, job: ConvJob) -> np.ndarray:
     """Values (rows, columns, slot) of a random density, sometimes extreme ones."""
     shape = (job.buffer_rows, job.buffer_columns, job.slot)
@@ -108,11 +113,19 @@ class Bench:
         dut.weight_write.value = 0
 
     async def rewrite_weights(self) -> None:
-        """Write what is there already, so that stream 1 is frozen at random times."""
+        """Write what is there already, so that stream 1 is frozen at random times.
+
+        Not the rows of the two jobs that may be in progress: what a block RAM reads while it is written is undefined.
+        """
         while True:
             for _ in range(random.randrange(6)):
                 await RisingEdge(self.dut.clk)
-            await self.write_weights(random.randrange(WEIGHT_DEPTH))
+            busy = {row for job in self.jobs[self.computed : self.computed + 2] for row in job_rows(job)}
+            free = [row for row in range(WEIGHT_DEPTH) if row not in busy]
+            if free:
+                await self.write_weights(random.choice(free))
+            else:
+                await RisingEdge(self.dut.clk)
 
     async def load_tiles(self) -> None:
         dut = self.dut

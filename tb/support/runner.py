@@ -223,12 +223,14 @@ def build(
     waves: bool = False,
     defines: list[str] | None = None,
     public: bool = True,
+    arguments: list[str] | None = None,
 ) -> Path:
     """Build ``toplevel`` unless the same build exists; returns its folder. Raises BenchError with the tool's output."""
     if simulator not in SIMULATORS:
         raise ValueError(f"unknown simulator {simulator!r}: use one of {', '.join(SIMULATORS)}")
     sources = [Path(source).resolve() for source in sources] if sources else module_closure(toplevel, file_list())
-    arguments = _compile_arguments(simulator, sources)
+    if arguments is None:
+        arguments = _compile_arguments(simulator, sources)
     digest = hashlib.sha256()
     shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, ROOT)
     digest.update(repr((*shape, _tool_versions(simulator), *(() if public else ("private",)))).encode())
@@ -302,6 +304,7 @@ def run_bench(
     defines: list[str] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     public: bool = True,
+    arguments: list[str] | None = None,
 ) -> Path:
     """Run the cocotb tests of ``module`` (dotted name) on ``toplevel``; raise BenchError unless at least one ran and all passed.
 
@@ -309,14 +312,22 @@ def run_bench(
     session's fresh one. ``testcase``: the full name of one test (a regular expression, anchored at both ends); default all.
     ``extra_env``: variables for the bench (values are turned into strings). ``sources``: Verilog files instead of what
     the toplevel needs of rtl/rtl.f. ``public`` False: Verilator opens only signals marked ``/*verilator public_flat_rw*/``
-    to the bench, which compiles a large design in a fraction of the time. ``timeout``: seconds of wall time for the
+    to the bench, which compiles a large design in a fraction of the time. ``arguments``: options for the compiler instead of
+    the usual ones. ``timeout``: seconds of wall time for the
     simulation. With WAVES=1 in the environment an FST is written and its path printed. Returns the run's work directory
     (kept when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")
     seed = FRESH_SEED if seed is None else seed
     folder = build(
-        toplevel, simulator=simulator, parameters=parameters, sources=sources, waves=waves, defines=defines, public=public
+        toplevel,
+        simulator=simulator,
+        parameters=parameters,
+        sources=sources,
+        waves=waves,
+        defines=defines,
+        public=public,
+        arguments=arguments,
     )
     RUNS.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{name or module.rsplit('.', 1)[-1]}-{simulator}-", dir=RUNS))
