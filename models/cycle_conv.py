@@ -16,11 +16,11 @@ from gradcore.models.cycle_kernel import Counter, JobQueue, Scheduler, Signal
 
 Wait = Generator["int | Signal", None, None]
 LANES = 16  # issues a pixel at least; results leave one lane a cycle
-TAPS_AHEAD = 14  # taps that the scanner may be ahead: it stops at 11 in the FIFO, three more are on their way
-FIRST_WORD = 15  # cycles from the end of a pixel's issues to its first word: 8 to the lanes' sums, 3 stages, 4 values
+TAPS_AHEAD = 14  # taps that the scanner may be ahead: it stops at 10 in the FIFO, four more are on their way
+FIRST_WORD = 17  # cycles from the end of a pixel's issues to its first word: 8 to the lanes' sums, 4 stages, 4 values, a register
 DESCRIBED = 16  # units of a stream whose first sum has not been taken
 FIRST_LANE = 8  # cycles from the end of a pixel's issues to its first sum
-TRANSFERS = 8  # places of a stream's transfer FIFO
+TRANSFERS = 9  # places of a stream's transfer FIFO, and the register behind it
 WORDS = 4  # words of a unit
 
 
@@ -127,16 +127,17 @@ class Stream:
         self._held_back = False
         for taps in pixels:
             first = held = None
+            step += 1  # BEGIN
             for count in taps:
                 step += 1
                 if count:
                     if (room := self._taken[self._taps % TAPS_AHEAD] + 1) > step:
                         step, self._held_back = room, True
                     if held is not None:
-                        loaded = self._issue(held, step + 3)
+                        loaded = self._issue(held, step + 4)
                         first = loaded if first is None else first
                     held = count
-            loaded = self._issue(held or 0, step + 4)
+            loaded = self._issue(held or 0, step + 5)
             first = loaded if first is None else first
             self._ready = max(self._ready, first + LANES)
             step += 1  # from pixel to pixel
@@ -241,7 +242,7 @@ class Group:
             if share is None:
                 yield scheduler.now + 2
             else:
-                yield scheduler.now + 5  # can_start, start, STEPS, ORIGIN, ROW
+                yield scheduler.now + 5  # the fields, can_start, start, STEPS, ROW
                 yield from self._units(tile, progress, *share)
                 # SCANNERS: the scanners' last taps leave a cycle after the scanner could take a unit.
                 while scheduler.now <= (ready := max(stream.free for stream in self.streams)):
@@ -254,7 +255,10 @@ class Group:
     def _units(self, tile: Tile, progress: TileProgress, own: int, copies: int) -> Wait:
         scheduler, streams = self.scheduler, self.streams
         for row in range(tile.unit_rows):
+            passed = 0
             for column in range((own - row) % copies, tile.unit_columns, copies):
+                yield scheduler.now + column - passed + 1  # WALK: a unit a cycle, and one to see that it is this one
+                passed = column
                 while True:
                     choice = self._prefer
                     if not streams[choice].takes_unit():
@@ -269,7 +273,7 @@ class Group:
                 side = self.engine.sides[row % 2]
                 scheduler.resume(end + stream.frozen + FIRST_WORD, stream.drain(end, side, tile.pieces, progress))
                 yield scheduler.now + 1
-            yield scheduler.now + 2  # the row's end is seen, ROW
+            yield scheduler.now + tile.unit_columns - passed + 3  # to the row's end, which is seen, NEXT_ROW, ROW
 
 
 class ConvEngine:

@@ -4,12 +4,12 @@
 Cycles are those in which a signal is up. The constants are counted in the Verilog:
 
 - A request that is valid in cycle t is ready in t + 1 at the earliest (axi_request_stage registers its grant), is checked
-  in t + 2, loaded in the splitter in t + 3 and offered as a burst in t + 4. The next request of the client is granted when
+  in t + 3, loaded in the splitter in t + 3 and offered as a burst in t + 5. The next request of the client is granted when
   the last burst is offered.
 - A burst that is offered in cycle t is chosen in t + 1 and shown on the bus in t + 2 (axi_burst_issue); the next one of
   the same client can be chosen two cycles later, one of another client one cycle later.
 - The first beat comes ``latency`` cycles after the address; a client sees it two cycles later (register, FIFO).
-- Written data are on the bus two cycles after the burst was chosen at the earliest (order FIFO, skid buffer, the memory's
+- Written data are on the bus three cycles after the burst was chosen at the earliest (order FIFO and register, skid buffer, the memory's
   ready); the response comes ``latency`` cycles after the last beat, and `done` one later.
 """
 
@@ -115,10 +115,10 @@ class _Client:
         yield max(valid, self._free)
         taken = self.scheduler.now + 1
         beats = [beats for _, beats in bursts(address, words)]
-        self._bursts.extend((taken + 3, count, place == len(beats) - 1) for place, count in enumerate(beats))
+        self._bursts.extend((taken + 4, count, place == len(beats) - 1) for place, count in enumerate(beats))
         self._free = None
         if self.offer is None:
-            self._offer(taken + 3)
+            self._offer(taken + 4)
         yield taken
 
     def _offer(self, cycle: int) -> None:
@@ -362,7 +362,7 @@ class WritePort(_Port):
         return len(self._waiting) < DATA_ORDER
 
     def _chosen(self, client: WriteClient, beats: int, last: bool) -> None:
-        accepted = self.scheduler.now + 2
+        accepted = self.scheduler.now + 3
         self._waiting.append((accepted, client, beats, last))
         if len(self._waiting) == 1:
             self.due = accepted

@@ -138,7 +138,7 @@ class TileLoader:
         while True:
             job: LoadJob = yield from self.queue.head()
             number = job.tile.number
-            yield scheduler.now + 9  # words and pieces of a row: a bit of `columns` a cycle
+            yield scheduler.now + 10  # words and pieces of a row: a bit of `columns` a cycle
             while self.tokens.stored.value < job.fields["wait_tiles"]:
                 yield self.tokens.stored
                 yield scheduler.now + 1  # tokens_ok is a register

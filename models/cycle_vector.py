@@ -127,18 +127,18 @@ class VectorHalf:
             end = start + 4 * words
         lanes = end + 16 * pieces - 4 * words  # whole pieces of outputs
         if fields["store_tags"]:  # FLUSH, then a piece a cycle, four a word
-            self._data.extend(lanes + 4 + 4 * (number + 1) + 1 for number in range(tag_words))
+            self._data.extend(lanes + 6 + 4 * (number + 1) + 1 for number in range(tag_words))
 
     def _bias(self, words: int, start: int) -> Generator[int | Signal, None, int]:
         cycle = start
         for _ in range(words // 4):
             cycle = yield from self.client.take(4, cycle)
-            self._data.extend((cycle + 4,))
+            self._data.extend((cycle + 6,))
         return cycle
 
     def _packed(self, start: int, words: int) -> None:
         """Four outputs fill a word; three stages, the packing register and the output register lie between."""
-        self._data.extend(start + 4 * (number + 1) + 4 for number in range(words))
+        self._data.extend(start + 4 * (number + 1) + 6 for number in range(words))
 
     def _requests(self, job: VectorJob, runs: list[tuple[int, int]], pending: list[int]) -> Wait:
         for address, words in runs:

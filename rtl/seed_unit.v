@@ -68,6 +68,7 @@ module seed_unit (
   localparam [2:0] READ = 3'd2;
   localparam [2:0] TARGET = 3'd3;  // the winner is known
   localparam [2:0] WRITE = 3'd4;
+  localparam [2:0] AIM = 3'd5;  // before TARGET
   reg [2:0] state;
 
   // ---- Job
@@ -96,7 +97,8 @@ module seed_unit (
   reg  [31:0] address;
   reg  [25:0] left;  // words not yet asked for
   reg         last_stretch;  // left <= STRETCH
-  wire        all_in_one = words[25:7] == 19'd0 && !(words[6] && words[5:0] != 6'd0);  // words <= STRETCH
+  reg         counted;  // COUNT is over: the two below belong to `words`
+  reg         all_in_one, one_word;  // words <= STRETCH, words == 1
   wire        one_more = left[25:8] == 18'd0 && !(left[7] && left[6:0] != 7'd0);  // left <= 2 * STRETCH
   wire [15:0] stretch_words = last_stretch ? {9'd0, left[6:0]} : STRETCH[15:0];
   wire        asked = read_request_valid && read_request_ready || write_request_valid && write_request_ready;
@@ -128,7 +130,7 @@ module seed_unit (
   assign class_index = {4'd0, winner};
 
   // ---- Words to write
-  wire [31:0] target = (seed_mode == GIVEN) ? seed_index : class_index;
+  reg  [31:0] target;  // a cycle late
   reg         hit;  // the current word, when writing, holds it
   reg  [1:0]  target_place;
   reg         writing;
@@ -142,6 +144,9 @@ module seed_unit (
 
   always @(posedge clk) begin
     done <= 1'b0;
+    all_in_one <= words[25:7] == 19'd0 && !(words[6] && words[5:0] != 6'd0);
+    one_word <= words == 26'd1;
+    target <= (seed_mode == GIVEN) ? seed_index : class_index;
     outstanding <= outstanding + {5'd0, write_request_valid && write_request_ready} - {5'd0, write_done};
 
     if (asked) begin
@@ -164,6 +169,7 @@ module seed_unit (
         seed_value <= job_seed_value;
         address <= job_logits_address;
         words <= 26'd0;
+        counted <= 1'b0;
         word <= 26'd0;
         next_word <= 26'd1;
         column <= 10'd0;
@@ -177,13 +183,14 @@ module seed_unit (
         left <= words;
         last_stretch <= all_in_one;
         words_left <= words;
-        last_word <= words == 26'd1;
+        last_word <= one_word;
         found <= 1'b0;
         addend <= {addend[24:0], 1'b0};
         multiplier <= {1'b0, multiplier[15:1]};
         if (multiplier[0])
           words <= words + addend;
-        if (multiplier == 16'd0) begin
+        counted <= multiplier == 16'd0;
+        if (counted) begin
           state <= READ;
           reading <= 1'b1;
           read_request_valid <= 1'b1;
@@ -209,12 +216,13 @@ module seed_unit (
           columns_left <= last_column ? words_per_pixel : columns_left - 10'd1;
           last_column <= last_column ? words_per_pixel == 10'd1 : columns_left == 10'd2;
           if (last_word) begin
-            state <= writes ? TARGET : IDLE;
+            state <= writes ? AIM : IDLE;
             reading <= 1'b0;
             done <= !writes;
           end
         end
       end
+      AIM: state <= TARGET;
       TARGET: begin
         state <= WRITE;
         word <= 26'd0;
@@ -225,7 +233,7 @@ module seed_unit (
         left <= words;
         last_stretch <= all_in_one;
         words_left <= words;
-        last_word <= words == 26'd1;
+        last_word <= one_word;
         write_request_valid <= 1'b1;
         writing <= 1'b1;
       end

@@ -173,7 +173,7 @@ def test_memory_gives_what_the_window_allows(beats: int) -> None:
     scheduler.run()
     words = sorted(arrival for client in clients for arrival in client.arrivals)
     assert len(words) == 4000
-    assert words[0] == 1 + 3 + 2 + cycle_memory.LATENCY + 2  # taken, offered, on the bus, latency, register and FIFO
+    assert words[0] == 1 + 4 + 2 + cycle_memory.LATENCY + 2  # taken, offered, on the bus, latency, register and FIFO
     for first, last in zip(words, words[beats:], strict=False):
         assert last - first >= cycle_memory.WINDOW
     assert words[-1] - words[0] <= (4000 // beats) * cycle_memory.WINDOW + max(1, 2048 // beats) * beats

@@ -52,9 +52,9 @@ UNITS = (
 )
 # abc9's own check aborts on some netlists (an assertion in ABC); simulation of the netlist checks the result instead.
 SETTINGS = "scratchpad -set abc9.verify false"
-# No pads and clock buffers: the core's ports lead to other logic of the chip. Multiplexers of five and more inputs may use the
-# MUXF7 and MUXF8 of a slice.
-SYNTHESIS = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -widemux 5"
+# No pads and clock buffers: the core's ports lead to other logic of the chip. No -widemux: with it, this version makes a wrong netlist
+# of tile_loader, as the benches of the netlists show.
+SYNTHESIS = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf"
 
 
 @dataclass(frozen=True)

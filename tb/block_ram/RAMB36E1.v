@@ -3,8 +3,8 @@
 // RAMB36E1: the vendor's block RAM of 36 Kbit, as far as Yosys' mapping of our Verilog needs it; see block_ram.v.
 //
 // Contract: RAM_MODE "TDP" with words of 9, 18 or 36 bits on each port, and "SDP" with words of 72 bits: written by
-//   port B, read by port A. Both clocks are the same one. Anything else stops the simulation: narrower words, output
-//   registers, error correction, cascades, inverted pins, a port that writes words of another width than it reads.
+//   port B, read by port A; and "TDP" with words of 4 bits on both ports, whose contents begin as unknown. Both clocks
+//   are the same one. Anything else stops the simulation: other narrow words, output registers, error correction, cascades, inverted pins, a port that writes words of another width than it reads.
 //   Write enables that do not agree where the word has fewer bytes than the port leave the byte unknown.
 `default_nettype none
 
@@ -95,6 +95,7 @@ module RAMB36E1 #(
 
   localparam LANES = 4;  // bytes of a port
   localparam SDP = RAM_MODE == "SDP";
+  localparam NARROW = !SDP && READ_WIDTH_A == 4 && READ_WIDTH_B == 4;
   localparam MODE_A = WRITE_MODE_A == "WRITE_FIRST" ? 0 : WRITE_MODE_A == "READ_FIRST" ? 1 : 2;
   localparam MODE_B = WRITE_MODE_B == "WRITE_FIRST" ? 0 : WRITE_MODE_B == "READ_FIRST" ? 1 : 2;
 
@@ -106,7 +107,7 @@ module RAMB36E1 #(
   endtask
 
   function wrong_width(input integer width);
-    wrong_width = SDP ? width != 0 && width != 18 * LANES
+    wrong_width = NARROW ? width != 4 : SDP ? width != 0 && width != 18 * LANES
                       : width != 0 && width != 9 && width != 18 && width != 9 * LANES;
   endfunction
 
@@ -149,9 +150,30 @@ module RAMB36E1 #(
     for (k = 0; k < 2 * LANES; k = k + 1) with_parity[9*k+:9] = {parity[k], data[8*k+:8]};
   endfunction
 
+  // Words of 4 bits. A port that writes keeps what it read in mode 2 and reads the old word in mode 1, the new in mode 0.
+  reg [3:0] nibbles[0:(NARROW ? 8191 : 0)];
+  reg [3:0] nibble_a, nibble_b;
+  wire nibble_write_a = ENARDEN && (&WEA);
+  wire nibble_write_b = ENBWREN && (&WEBWE[3:0]);
+  wire nibble_clash = ADDRARDADDR[14:2] == ADDRBWRADDR[14:2];
+  generate
+    if (NARROW) begin : g_narrow
+      always @(posedge CLKARDCLK) begin
+        if (nibble_write_a) nibbles[ADDRARDADDR[14:2]] <= (nibble_write_b && nibble_clash) ? 4'bx : DIADI[3:0];
+        if (ENARDEN && !(nibble_write_a && MODE_A == 2))
+          nibble_a <= (nibble_write_b && nibble_clash && MODE_B != 1) ? 4'bx
+                      : (nibble_write_a && MODE_A == 0) ? DIADI[3:0] : nibbles[ADDRARDADDR[14:2]];
+        if (nibble_write_b) nibbles[ADDRBWRADDR[14:2]] <= (nibble_write_a && nibble_clash) ? 4'bx : DIBDI[3:0];
+        if (ENBWREN && !(nibble_write_b && MODE_B == 2))
+          nibble_b <= (nibble_write_a && nibble_clash && MODE_A != 1) ? 4'bx
+                      : (nibble_write_b && MODE_B == 0) ? DIBDI[3:0] : nibbles[ADDRBWRADDR[14:2]];
+      end
+    end
+  endgenerate
+
   wire [36*LANES-1:0] read_data;
-  wire [18*LANES-1:0] read_a = read_data[18*LANES-1:0];
-  wire [18*LANES-1:0] read_b = SDP ? read_a >> 9 * LANES : read_data[36*LANES-1:18*LANES];
+  wire [18*LANES-1:0] read_a = NARROW ? nibble_a : read_data[18*LANES-1:0];
+  wire [18*LANES-1:0] read_b = NARROW ? nibble_b : SDP ? read_a >> 9 * LANES : read_data[36*LANES-1:18*LANES];
   wire [18*LANES-1:0] write_data_a = with_parity(DIPADIP, DIADI);
   wire [18*LANES-1:0] write_data_b = SDP ? with_parity({DIPBDIP, DIPADIP}, {DIBDI, DIADI}) : with_parity(DIPBDIP, DIBDI);
   wire [2*LANES-1:0] write_a = writes({{LANES{1'b0}}, WEA}, WRITE_WIDTH_A / 9, LANES);
