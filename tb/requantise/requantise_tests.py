@@ -22,7 +22,13 @@ def accumulators_for(shift: int, rng: np.random.Generator) -> np.ndarray:
     edges = [edge * unit + offset for edge in (-32769, -32768, -1, 0, 1, 32767, 32768) for offset in (-1, 0, 1)]
     powers = [sign * (1 << bit) for bit in range(47) for sign in (-1, 1)]
     wild = [int(rng.integers(-(1 << width), 1 << width)) for width in RANDOM_WIDTHS for _ in range(2)]
-    every = np.array([*edges, *powers, *wild, ACCUMULATOR_MAX, -ACCUMULATOR_MAX - 1], dtype=object)
+    # Values inside the range, then one or two bits above it inverted: each bit that can be lost must be noticed by itself.
+    near = []
+    for sign in (0, -1):
+        for bit in range(shift + 15, 47):
+            inside = (int(rng.integers(0, 1 << 15)) << shift | int(rng.integers(0, unit))) ^ sign
+            near += [inside, inside ^ (1 << bit), inside ^ (1 << bit) ^ (1 << int(rng.integers(shift + 15, 47)))]
+    every = np.array([*edges, *powers, *wild, *near, ACCUMULATOR_MAX, -ACCUMULATOR_MAX - 1], dtype=object)
     return np.array([x for x in every if -ACCUMULATOR_MAX - 1 <= x <= ACCUMULATOR_MAX], dtype=np.int64)
 
 
