@@ -87,12 +87,13 @@ module conv_stream #(
   wire transfer_ready;
   assign lane_enable = enable && transfer_ready;
 
-  // ---- Counts: one block RAM a stream, both banks.
-  (* ram_style = "block" *) reg [COUNT_BITS-1:0] counts[0:(2<<PIXEL_BITS)-1];
-  reg [COUNT_BITS-1:0] count;
+  // ---- Counts: one block RAM a stream, both banks. Bit COUNT_BITS says that the count is not 0: found out here, it needs
+  // no logic between the memory's late output and the scanner's registers.
+  (* ram_style = "block" *) reg [COUNT_BITS:0] counts[0:(2<<PIXEL_BITS)-1];
+  reg [COUNT_BITS:0] count;
   wire [PIXEL_BITS-1:0] count_address;
   always @(posedge clk) begin
-    if (count_write) counts[count_write_address] <= count_write_data;
+    if (count_write) counts[count_write_address] <= {|count_write_data, count_write_data};
     count <= counts[{bank, count_address}];
   end
 
@@ -137,7 +138,8 @@ module conv_stream #(
       .unit_pixel(unit_pixel),
       .unit_entry(unit_entry),
       .count_address(count_address),
-      .count(count),
+      .count(count[COUNT_BITS-1:0]),
+      .count_some(count[COUNT_BITS]),
       .tap_space(tap_level < 5'd10),
       .tap_valid(tap_valid),
       .tap_entry(tap_entry),

@@ -193,7 +193,7 @@ module register_file #(
   // ---- reads: address, then selection, then the answer ----
   reg        read_held, read_selected, read_good, read_counter, read_high;
   reg [11:0] read_address;
-  reg [31:0] read_value;
+  reg [31:0] read_value, read_low;  // of a register, of a counter
   reg [31:0] kept_high;
 
   assign s_axil_arready = !read_held && !read_selected && !s_axil_rvalid;
@@ -274,14 +274,15 @@ module register_file #(
       read_good <= known || is_counter;
       read_counter <= is_counter;
       read_high <= read_address[2];
-      read_value <= is_counter ? counter[31:0] : value;
+      read_value <= value;
+      read_low <= counter[31:0];
       if (is_counter && !read_address[2]) kept_high <= counter[63:32];
     end
     if (s_axil_rvalid && s_axil_rready) s_axil_rvalid <= 1'b0;
     if (read_selected) begin
       s_axil_rvalid <= 1'b1;
       s_axil_rresp <= read_good ? OKAY : SLVERR;
-      s_axil_rdata <= !read_good ? 32'd0 : (read_counter && read_high) ? kept_high : read_value;
+      s_axil_rdata <= !read_good ? 32'd0 : !read_counter ? read_value : read_high ? kept_high : read_low;
     end
     if (rst) begin
       read_held <= 1'b0;

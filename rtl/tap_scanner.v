@@ -41,9 +41,10 @@ module tap_scanner #(
     input  wire signed [             9:0] unit_column,
     input  wire [         PIXEL_BITS-1:0] unit_pixel,
     input  wire [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
-    // Count memory: address now, count one cycle later.
+    // Count memory: address now; count, and whether it is not 0, one cycle later.
     output wire [         PIXEL_BITS-1:0] count_address,
     input  wire [         COUNT_BITS-1:0] count,
+    input  wire                           count_some,
     // Taps.
     input  wire                           tap_space,
     output reg                            tap_valid,
@@ -159,7 +160,7 @@ module tap_scanner #(
     read_weight <= current_weight;
 
     seen_valid <= read_valid;
-    seen_some <= read_inside && (count != {COUNT_BITS{1'b0}});
+    seen_some <= read_inside && count_some;
     seen_last <= read_last;
     seen_count <= count;
     seen_entry <= read_entry;

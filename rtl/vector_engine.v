@@ -107,16 +107,17 @@ module vector_engine (
 
   // ---- Acceptance
   wire loader_ready, half0_ready, half1_ready;
-  reg  tokens;  // of the job at the input, one cycle late: they only grow
+  reg  ready;  // for the job at the input, one cycle late: what it waits for stays until it is accepted
 
-  assign job_ready = tokens && loader_ready && half0_ready && half1_ready;
+  assign job_ready = ready;
 
   wire accept = job_valid && job_ready;
 
   always @(posedge clk) begin
-    tokens <= job_valid && !accept && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+    ready <= job_valid && !accept && loader_ready && half0_ready && half1_ready &&
+             tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
     if (rst)
-      tokens <= 1'b0;
+      ready <= 1'b0;
   end
 
   // ---- Vector
