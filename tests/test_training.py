@@ -305,12 +305,13 @@ def test_the_largest_two_of_each_window():
 @pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
 def test_energies_are_shares_of_the_gradient(method):
     network, images = random_network(), stripes(6).images
-    folded = Folded(network)
-    before = folded(torch.from_numpy(network.normalise(images)))
+    folded, pictures = Folded(network), torch.from_numpy(network.normalise(images))
+    before = folded(pictures)
     measured = MarginLoss(folded.layers, folded.linears, Margins(density=()))
-    energies = measured._energies([values.detach() for values in before], method)
+    first, *energies = measured._energies(torch.ones_like(pictures), [values.detach() for values in before], method)
     gradient = attribution(network, images, method)  # of the picture: what the shares are of ends there
-    assert gradient.any()
+    expected = np.maximum(gradient, 0) ** 2 if method != "saliency" else gradient**2  # as if a ReLU that is on were in front
+    np.testing.assert_allclose(first.detach(), expected / expected.sum((1, 2, 3), keepdims=True), atol=0.01)
     for layer, values, energy in zip(SMALL, before, energies, strict=False):
         height = second(values)[0] if layer.pool else values
         passed = energy if method == "deconvnet" else energy * (height > 0)
@@ -323,29 +324,65 @@ def test_margins_push_what_is_near_away(method):
     network, images = random_network(), stripes(6).images
     folded = Folded(network)
     before = [one.detach().requires_grad_() for one in folded(torch.from_numpy(network.normalise(images)))]
-    settings = Margins(share=1e-4, peak=1e9, spread_weight=0, density=())
+    settings = Margins(share=1e-4, peak=1e9, spread_weight=0, fc_spread_weight=0, density=())
     near = MarginLoss(folded.layers, folded.linears, settings)
-    loss = near(before, method)
+    entering = torch.ones(6, *SMALL_SHAPE)
+    loss = near(entering, before, method)
     loss.backward()
     parts = dict(near.parts)
     assert parts["conv2 pool"] > 0 and (parts.get("fc1 zero", 0) > 0) is (method != "deconvnet")
     moved = [one if one.grad is None else one - 0.02 * one.std() * one.grad.sign() for one in before]
-    assert float(near(moved, method).detach()) < 0.9 * float(loss.detach())
+    assert float(near(entering, moved, method).detach()) < 0.9 * float(loss.detach())
     far = MarginLoss(folded.layers, folded.linears, replace(settings, distance=1e-9, fc_distance=1e-9))
-    assert float(far(before, method).detach()) == 0
+    assert float(far(entering, before, method).detach()) == 0
 
 
 def test_peaks_and_shares_are_held():
     network, images = random_network(), stripes(12).images
     folded = Folded(network)
-    before = folded(torch.from_numpy(network.normalise(images)))
-    settings = Margins(weight=0, fc_weight=0, spread_weight=0, peak=1e9, density=(0.0, 0.0, 0.0))
+    entering, before = torch.ones(12, *SMALL_SHAPE), folded(torch.from_numpy(network.normalise(images)))
+    settings = Margins(weight=0, fc_weight=0, spread_weight=0, fc_spread_weight=0, peak=1e9, density=(0.0, 0.0, 0.0))
     for density, sign in (((0.0,) * 3, 1), ((1.0,) * 3, -1)):
         folded.zero_grad()
-        MarginLoss(folded.layers, folded.linears, replace(settings, density=density))(before, "saliency").backward(retain_graph=True)
+        held = MarginLoss(folded.layers, folded.linears, replace(settings, density=density))
+        held(entering, before, "saliency").backward(retain_graph=True)
         assert all(bool((linear.bias.grad * sign >= 0).all() and linear.bias.grad.any()) for linear in folded.linears[:-1])
     quiet, loud = (MarginLoss(folded.layers, folded.linears, replace(settings, density=(), peak=peak)) for peak in (1e3, 0.5))
-    assert float(quiet(before, "saliency").detach()) == 0 < float(loud(before, "saliency").detach())
+    assert float(quiet(entering, before, "saliency").detach()) == 0 < float(loud(entering, before, "saliency").detach())
+
+
+def test_energy_of_fully_connected_units_is_spread_where_they_can_turn():
+    """The loss sees what lies near zero; a unit that is far from it may carry what it likes."""
+    network, images = random_network(), stripes(12).images
+    folded = Folded(network)
+    before = folded(torch.from_numpy(network.normalise(images)))
+    position = next(place for place, layer in enumerate(SMALL) if layer.kind == "fc")
+    settings = Margins(weight=0, fc_weight=0, spread_weight=0, peak=1e9, fc_share=0.0, density=())
+    losses = []
+    for away in (0.0, 100.0):
+        measured = MarginLoss(folded.layers, folded.linears, settings)
+        moved = [one + away * one.std() if place == position else one for place, one in enumerate(before)]
+        losses.append(float(measured(torch.ones(12, *SMALL_SHAPE), moved, "saliency").detach()))
+    assert losses[0] > 0 == losses[1]
+
+
+def test_linear_units_stay_on():
+    """Their ReLU is on for ordinary pictures, and the push for zeros leaves them alone."""
+    student = Student(SMALL, linear_units=5)
+    student.train()
+    shown: list[torch.Tensor] = []
+    student(torch.randn(64, *SMALL_SHAPE), shown.append)
+    position = next(place for place, layer in enumerate(SMALL) if layer.kind == "fc")
+    on = (shown[position] > 0).float().mean(0)
+    assert (on[:5] > 0.99).all() and (on[5:] < 0.9).all()
+    density = _Density(student, Recipe(density=(0.0,) * (len(SMALL) - 1)))
+    density._shares = [torch.ones(len(norm.bias)) * 0.5 for norm in student.norms]
+    density._shares[position] = on
+    for norm in student.norms:
+        norm.bias.grad = torch.zeros_like(norm.bias)
+    density.push()
+    pushed = student.norms[position].bias.grad
+    assert not pushed[:5].any() and pushed[5:].any()
 
 
 def test_a_kept_norm():
@@ -365,7 +402,7 @@ def test_settling_keeps_the_function_and_spreads_the_gradient():
 
     data = stripes(60)
     start = random_network()
-    for margins, less in ((Margins(steps=30, weight=0, fc_weight=0, spread_weight=0, peak_weight=0, density=()), False),
+    for margins, less in ((Margins(steps=30, weight=0, fc_weight=0, spread_weight=0, fc_spread_weight=0, peak_weight=0, density=()), False),
                           (Margins(steps=30, kept=0.0, share=0.01, spread_weight=20, peak_weight=0, density=()), True)):
         network = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
         settle(network, data.images, data.labels, margins, loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
@@ -377,7 +414,8 @@ def test_settling_keeps_the_function_and_spreads_the_gradient():
         for one in (start, network):
             folded = Folded(one)
             measured = MarginLoss(folded.layers, folded.linears, replace(margins, spread_weight=1.0, weight=0, fc_weight=0))
-            measured(folded(torch.from_numpy(one.normalise(data.images))), "saliency")
+            pictures = torch.from_numpy(one.normalise(data.images))
+            measured(torch.ones_like(pictures), folded(pictures), "saliency")
             excess.append(measured.parts["conv2 spread"])
         if less:
             assert excess[1] < 0.9 * excess[0]

@@ -23,7 +23,7 @@ from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
 from gradcore.training.formats import choose_formats, exact_normalisation
 from gradcore.training.optimiser import Muon, Schedule
-from gradcore.training.settle import Margins, settle
+from gradcore.training.settle import KEPT_ON, Margins, settle
 from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
@@ -52,6 +52,8 @@ class Recipe:
         density: for each layer but the last, the share of non-zero values, after its pool, above which its biases are pushed down.
             GradCore spends no cycle on zeros. Empty: no push.
         density_push: how hard.
+        linear_units: of each hidden fully connected layer, whose ReLU is kept on: a linear path beside the other units. No rounding turns
+            them, so the gradient that passes there is safe.
         teacher_epochs, teacher_batch, teacher_widths: the teacher's training and its three widths.
         teacher_smoothing: label smoothing of the teacher's training.
         margins: settings of the last stage.
@@ -67,8 +69,9 @@ class Recipe:
     label_share: float = 0.1
     matrix_rate: float = 0.05
     other_rate: float = 0.02
-    density: tuple[float, ...] = (0.50, 0.42, 0.38, 0.35, 0.35)
+    density: tuple[float, ...] = (0.50, 0.42, 0.38, 0.35, 0.45)
     density_push: float = 2e-3
+    linear_units: int = 32
     teacher_epochs: int = 12
     teacher_batch: int = 500
     teacher_widths: tuple[int, ...] = (64, 256, 256)
@@ -129,7 +132,7 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     run = _Run(recipe, views, fit.labels, validation, held_out.labels, len(data.classes), _Work(work, recipe, layers, fit), progress)
     lessons = run.lessons(teacher)
     torch.manual_seed(recipe.seed)
-    student = run.teach(Student(layers), lessons)
+    student = run.teach(Student(layers, recipe.linear_units), lessons)
     shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
     run.settle(network, fit)
@@ -153,13 +156,14 @@ def measure_accuracy(network: Network, data: DataSet) -> float:
 
 
 class _Work:
-    """The folder of intermediate results, or none."""
+    """The folder of intermediate results, or none. The last stage's settings may change: nothing that they decide is kept."""
 
     def __init__(self, folder: str | Path | None, recipe: Recipe, layers: tuple[Layer, ...], fit: DataSet) -> None:
         self.folder = Path(folder) if folder else None
         if not self.folder:
             return
-        told = json.dumps([asdict(recipe), [asdict(layer) for layer in layers]], sort_keys=True)
+        settings = {name: value for name, value in asdict(recipe).items() if name != "margins"}
+        told = json.dumps([settings, [asdict(layer) for layer in layers]], sort_keys=True)
         key = hashlib.sha256(told.encode() + fit.labels.tobytes()).hexdigest()
         self.folder.mkdir(parents=True, exist_ok=True)
         stamp = self.folder / "run.txt"
@@ -351,4 +355,4 @@ class _Density:
         """Add to the gradients of the biases."""
         for norm, share, target in zip(self._student.norms, self._shares, self._targets, strict=True):
             excess = float(share.mean() - target) / _DENSITY_BAND
-            norm.bias.grad.add_(share, alpha=self._strength * min(1.0, max(0.0, excess)))
+            norm.bias.grad.add_(share * (share < KEPT_ON), alpha=self._strength * min(1.0, max(0.0, excess)))

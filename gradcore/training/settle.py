@@ -25,6 +25,7 @@ from gradcore.training.optimiser import Muon, Schedule
 from gradcore.training.views import Views
 
 _DENSITY_BAND = 0.05
+KEPT_ON = 0.99  # share of pictures from which a unit counts as one that is kept on: its bias is not pushed
 _MEASURED = 8000  # pictures that channels' highest values are taken of
 _WARMUP = 50  # steps
 
@@ -33,7 +34,8 @@ Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Margins:
-    """What the last stage asks of activations; distances and heights in units of the layer's root mean square pre-activation.
+    """What the last stage asks of activations; distances and heights in units of the root mean square pre-activation of a convolution, and
+    of the deviation of a fully connected unit.
 
     Attributes:
         steps: of the stage; 0 leaves it out.
@@ -46,9 +48,10 @@ class Margins:
         fc_distance: wanted of a fully connected layer's pre-activation from zero.
         share: of the gradient's energy from which a unit counts in full; below it counts with the square of its share.
         weight, fc_weight: of these losses, for pooled and for fully connected layers.
-        spread_weight: of the energy that single units carry above ``share`` / 2, fully connected ones (of saliency) above ``fc_share``.
-        fc_share: see there.
-        peak: height from which an activation is pushed down.
+        spread_weight: of the energy that single units of pooled layers carry above ``share`` / 2.
+        fc_share, fc_reach, fc_spread_weight: of fully connected layers: of the energy (of saliency) that single units carry above
+            ``fc_share``, the less the farther they are from zero, down to nothing at ``fc_reach``.
+        peak: height from which an activation of a convolution is pushed down.
         peak_weight: how hard.
         density: shares of non-zero values to hold, one for each hidden layer that this stage trains. Empty: no push.
         density_push: how hard.
@@ -66,10 +69,12 @@ class Margins:
     weight: float = 0.03
     fc_weight: float = 0.05
     spread_weight: float = 1.0
-    fc_share: float = 0.05
+    fc_share: float = 0.01
+    fc_reach: float = 2.0
+    fc_spread_weight: float = 1.0
     peak: float = 4.0
     peak_weight: float = 20.0
-    density: tuple[float, ...] = (0.36, 0.35, 0.345)
+    density: tuple[float, ...] = (0.36, 0.35, 0.45)
     density_push: float = 1.0
 
 
@@ -97,40 +102,60 @@ class MarginLoss:
         self.parts: dict[str, float] = {}
         self.shares: list[float] = []
 
-    def __call__(self, before: list[torch.Tensor], method: str) -> torch.Tensor:
-        """The loss, a scalar; ``before``: each layer's pre-activations."""
+    def __call__(self, entering: torch.Tensor, before: list[torch.Tensor], method: str) -> torch.Tensor:
+        """The loss, a scalar; ``entering``: what the layers take; ``before``: each layer's pre-activations."""
         margins = self._margins
-        count = min(len(before[-1]), margins.pictures)
-        before = [values[:count] for values in before]
-        energies = self._energies(before, method)
-        total, self.parts, self.shares = torch.zeros(()), {}, []
+        count = min(len(entering), margins.pictures)
+        entering, before = entering[:count], [values[:count] for values in before]
+        self.parts, self.shares = {}, []
+        first, *energies = self._energies(entering, before, method)
+        total = self._spread("entering", first)
         for position, (layer, values, energy) in enumerate(zip(self._layers[:-1], before[:-1], energies, strict=True)):
-            unit = values.square().mean(dtype=torch.float32).sqrt().to(values.dtype)
-            height = values = values / unit  # so that nothing is won by making all of them larger
             if layer.kind == "fc":
-                if method != "deconvnet":
-                    near = (1 - values.float().abs() / margins.fc_distance).clamp(min=0)
-                    loss = (self._counted(energy.detach() / 2) * near).sum() / count
-                    total = total + self._part(f"{layer.name} zero", margins.fc_weight * loss)
-            elif layer.pool:
-                height, next_best = second(values)
-                near = (1 - height.abs() / margins.distance).clamp(min=0)
-                close = (1 - (height - next_best) / margins.distance).clamp(min=0) * (next_best > 0)
-                loss = (self._counted(energy.detach()).to(near.dtype) * (near + close)).sum(dtype=torch.float32) / count
-                total = total + self._part(f"{layer.name} pool", margins.weight * loss)
-            if energy is not None and (layer.kind == "conv" or method == METHODS[0]):
-                bound = margins.fc_share if layer.kind == "fc" else margins.share / 2
-                peaks = (energy * (height > 0) if method != "deconvnet" else energy) - bound
-                total = total + self._part(f"{layer.name} spread", margins.spread_weight * peaks.clamp(min=0).sum() / count)
-            over = (height - margins.peak).clamp(min=0)
-            total = total + self._part(f"{layer.name} peak", margins.peak_weight * (over * over).mean(dtype=torch.float32))
-            if not margins.density:
-                continue
-            share = (height.detach() > 0).float().mean([0, *range(2, height.ndim)])
-            self.shares.append(float(share.mean()))
-            excess = min(1.0, max(-1.0, (self.shares[-1] - margins.density[position]) / _DENSITY_BAND))
-            total = total + margins.density_push * excess * (self._linears[position].bias * share).sum()
+                total = total + self._fully_connected(layer, values.float(), energy, method)
+                height = values
+            else:
+                loss, height = self._convolution(layer, values, energy, method)
+                total = total + loss
+            if margins.density:
+                share = (height.detach() > 0).float().mean([0, *range(2, height.ndim)])
+                self.shares.append(float(share.mean()))
+                excess = min(1.0, max(-1.0, (self.shares[-1] - margins.density[position]) / _DENSITY_BAND))
+                total = total + margins.density_push * excess * (self._linears[position].bias * share * (share < KEPT_ON)).sum()
         return total
+
+    def _convolution(self, layer: Layer, values: torch.Tensor, energy: torch.Tensor, method: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss, and the (pooled) pre-activations in units of their root mean square."""
+        margins, total = self._margins, torch.zeros(())
+        height = values = values / values.square().mean(dtype=torch.float32).sqrt().to(values.dtype)  # nothing is won by larger ones
+        if layer.pool:
+            height, next_best = second(values)
+            near = (1 - height.abs() / margins.distance).clamp(min=0)
+            close = (1 - (height - next_best) / margins.distance).clamp(min=0) * (next_best > 0)
+            loss = (self._counted(energy.detach()).to(near.dtype) * (near + close)).sum(dtype=torch.float32) / len(values)
+            total = total + self._part(f"{layer.name} pool", margins.weight * loss)
+        total = total + self._spread(layer.name, energy * (height > 0) if method != "deconvnet" else energy)
+        over = (height - margins.peak).clamp(min=0)
+        return total + self._part(f"{layer.name} peak", margins.peak_weight * (over * over).mean(dtype=torch.float32)), height
+
+    def _fully_connected(self, layer: Layer, values: torch.Tensor, energy: torch.Tensor, method: str) -> torch.Tensor:
+        """The loss: DeconvNet does not look at masks; guided backpropagation's energies are nearly saliency's."""
+        margins = self._margins
+        if method == "deconvnet":
+            return torch.zeros(())
+        values = values / values.std(0, keepdim=True).clamp(min=1e-3)
+        near = (1 - values.abs() / margins.fc_distance).clamp(min=0)
+        zero = self._part(f"{layer.name} zero", margins.fc_weight * (self._counted(energy.detach() / 2) * near).sum() / len(values))
+        if method != METHODS[0]:
+            return zero
+        reach = (1 - values.detach().abs() / margins.fc_reach).clamp(min=0)
+        over = (energy * (values.detach() > 0) - margins.fc_share).clamp(min=0)
+        return zero + self._part(f"{layer.name} spread", margins.fc_spread_weight * (reach * over).sum() / len(values))
+
+    def _spread(self, name: str, energy: torch.Tensor) -> torch.Tensor:
+        """The loss of single units of a map that carry too much."""
+        over = (energy - self._margins.share / 2).clamp(min=0)
+        return self._part(f"{name} spread", self._margins.spread_weight * over.sum() / len(energy))
 
     def _counted(self, energy: torch.Tensor) -> torch.Tensor:
         share = energy / self._margins.share
@@ -140,37 +165,40 @@ class MarginLoss:
         self.parts[name] = float(loss.detach())
         return loss
 
-    def _energies(self, before: list[torch.Tensor], method: str) -> list[torch.Tensor | None]:
-        """For each layer but the last: the share of the gradient's energy, (N, ...), that passes each output, were its mask 1."""
+    def _energies(self, entering: torch.Tensor, before: list[torch.Tensor], method: str) -> list[torch.Tensor]:
+        """The share of the gradient's energy, (N, ...), that passes each value that enters, and each output of each layer but the last
+        were its mask 1."""
         layers, scores = self._layers, before[-1]
-        energies: list[torch.Tensor | None] = [None] * (len(layers) - 1)
-        first = min(position for position, layer in enumerate(layers) if layer.pool or layer.kind == "fc")
+        energies = []
         gradient = functional.one_hot(scores.argmax(1), scores.shape[1]).to(torch.bfloat16)
-        for position in reversed(range(first + 1, len(layers))):
+        for position in reversed(range(len(layers))):
             layer, weight = layers[position], self._linears[position].weight.to(torch.bfloat16)
             if layer.kind == "conv":
                 gradient = functional.conv_transpose2d(gradient, weight, padding=layer.kernel // 2)
             else:
                 gradient = gradient @ weight
-            below, values = layers[position - 1], before[position - 1].detach()
+            below = layers[position - 1] if position else None
+            values = before[position - 1].detach().clamp(min=0) if below else entering  # equal ones: the first wins, as in hardware
             full = values.shape[2:]
-            if below.pool:
+            if below and below.pool:
                 values, index = functional.max_pool2d(values, 2, return_indices=True)
             gradient = gradient.reshape(values.shape)
             mask = values > 0
             passed = rule(gradient, mask, method)
             strength = (gradient if method == "saliency" else gradient.clamp(min=0)).float()
             strength = strength * strength
-            if below.kind == "fc":
+            if below and below.kind == "fc":
                 strength = strength * self._linears[position - 1].weight.square().sum(1)
                 whole = (strength * mask if method != "deconvnet" else strength).sum(1, keepdim=True)
             else:
                 whole = (passed * passed).sum(list(range(1, passed.ndim)), keepdim=True, dtype=torch.float32)
-            energies[position - 1] = strength / whole.clamp(min=1e-20)
+            if not below and method != "deconvnet":
+                strength = strength * mask
+            energies.append(strength / whole.clamp(min=1e-20))
             gradient = passed
-            if below.pool:
+            if below and below.pool:
                 gradient = functional.max_unpool2d(gradient.contiguous(), index.contiguous(), 2, output_size=full)
-        return energies
+        return energies[::-1]
 
 
 class Folded(nn.Module):
@@ -262,10 +290,11 @@ def settle(network: Network, images: np.ndarray, labels: np.ndarray, margins: Ma
             order = generator.permutation(len(labels))
         pictures, order = torch.from_numpy(np.sort(order[:batch])), order[batch:]
         view = int(generator.integers(margins.views))
+        batch_entering = entering[view][pictures]
         with torch.autocast("cpu", torch.bfloat16):
-            before = tail(entering[view][pictures])
+            before = tail(batch_entering)
         total = loss(before[-1].float(), said[view][pictures], answers[pictures])
-        (total + measured(before, METHODS[step % len(METHODS)])).backward()
+        (total + measured(batch_entering, before, METHODS[step % len(METHODS)])).backward()
         schedule.step()
         tick(step + 1, margins.steps)
     for name, learned in tail.weights().items():
