@@ -50,7 +50,7 @@ test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=
 regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one)
 	@seed="$(SEED)"; [[ -n "$$seed" ]] || seed="$$(( (RANDOM << 15 | RANDOM) % 1073741823 + 1 ))"; runs="$(or $(RUNS),8)"; \
 	echo "regression with seed $$seed: replay with make regress SEED=$$seed RUNS=$$runs"; \
-	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system or resources" $(PYTEST) || { \
+	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system or synthesis" $(PYTEST) || { \
 	  echo "failed: replay with make regress SEED=$$seed RUNS=$$runs" >&2; exit 1; }
 
 accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit

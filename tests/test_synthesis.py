@@ -489,6 +489,14 @@ def test_place_and_route() -> None:
     assert found["routing"] <= found["nanoseconds"] <= 1000 / found["mhz"] + 0.1
 
 
+@pytest.mark.regress
+@pytest.mark.parametrize("unit", [*yosys.UNITS, "control_unit", None])
+def test_route_at_100_mhz(unit: str | None) -> None:
+    """Each unit, and the whole of the small preset, reach 100 MHz on the ECP5. Minutes each."""
+    found = report.synth("small", unit, timing=True)["timing"]["place_and_route"]
+    assert found["mhz"] >= ecp5.TARGET_MHZ, found["path"]
+
+
 # No way back ---------------------------------------------------------------------------------------------------------
 
 ACCEPTED = Path(__file__).parent / "expected" / "resources.json"

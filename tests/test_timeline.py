@@ -23,7 +23,8 @@ from gradcore.cli import app
 from gradcore.compiler import Program
 from gradcore.explanation import explain
 from gradcore.rtl_backend import RtlBackend
-from gradcore.simulator import SIMULATORS, Simulator, rtl_folder
+from gradcore.simulator import SIMULATORS, Simulator
+from gradcore.simulator_build import rtl_folder
 from gradcore.timeline import save_timeline, trace_events
 from gradcore.timeline_tracks import job_labels
 

@@ -17,7 +17,8 @@ import tomllib
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
-from gradcore.simulator import PRESETS, source_files
+from gradcore.simulator import PRESETS
+from gradcore.simulator_build import source_files
 
 ROOT = Path(__file__).resolve().parents[1]
 CLOCKS = ("100", "150")  # MHz; each has its PLL in ps7_pynq_z2.tcl

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
-from gradcore.simulator import PRESETS, source_files
+from gradcore.simulator import PRESETS
+from gradcore.simulator_build import source_files
 from gradcore.synthesis import checks, ecp5, yosys
 from gradcore.synthesis.linking import linked, module_of
 from gradcore.synthesis.paths import LIMIT_DEPTH, PathAnalysis

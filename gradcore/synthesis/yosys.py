@@ -30,7 +30,7 @@ from pathlib import Path
 from gradcore.cache import build_once, cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
-from gradcore.simulator import source_files
+from gradcore.simulator_build import source_files
 
 TOP = "gradcore"
 # Modules that are synthesised alone. They must not contain one another.
