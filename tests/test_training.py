@@ -31,7 +31,7 @@ from gradcore.training.formats import (  # noqa: E402
 )
 from gradcore.training.optimiser import Muon, Schedule, orthogonalise  # noqa: E402
 from gradcore.training.recipe import _Density  # noqa: E402
-from gradcore.training.settle import Folded, KeptMuon, MarginLoss, Margins, second, settle  # noqa: E402
+from gradcore.training.settle import LIFT, Folded, KeptMuon, MarginLoss, Margins, _lift, second, settle  # noqa: E402
 from gradcore.training.student import Student  # noqa: E402
 from gradcore.training.views import Views, ask_teacher  # noqa: E402
 
@@ -333,7 +333,7 @@ def test_margins_push_what_is_near_away(method):
     assert parts["conv2 pool"] > 0 and (parts.get("fc1 zero", 0) > 0) is (method != "deconvnet")
     moved = [one if one.grad is None else one - 0.02 * one.std() * one.grad.sign() for one in before]
     assert float(near(entering, moved, method).detach()) < 0.9 * float(loss.detach())
-    far = MarginLoss(folded.layers, folded.linears, replace(settings, distance=1e-9, fc_distance=1e-9))
+    far = MarginLoss(folded.layers, folded.linears, replace(settings, distance=1e-9, fc_distance=1e-9, fc_on=1e-9))
     assert float(far(entering, before, method).detach()) == 0
 
 
@@ -364,6 +364,27 @@ def test_energy_of_fully_connected_units_is_spread_where_they_can_turn():
         moved = [one + away * one.std() if place == position else one for place, one in enumerate(before)]
         losses.append(float(measured(torch.ones(12, *SMALL_SHAPE), moved, "saliency").detach()))
     assert losses[0] > 0 == losses[1]
+
+
+def test_units_that_are_kept_on_are_lifted():
+    """A unit that is nearly always on is always on afterwards, a deviation above zero; the function is the same where it was on."""
+    network = random_network()
+    pictures = torch.from_numpy(network.normalise(stripes(200).images))
+    fc = next(layer for layer in SMALL if layer.kind == "fc")
+    position = SMALL.index(fc)
+    lowest_two = Folded(network)(pictures)[position].detach().sort(0).values[:2]
+    network.weights[f"{fc.name}.bias"][:3] -= lowest_two[:, :3].mean(0).numpy()  # off for one picture of 200
+    before = Folded(network)(pictures)
+    _lift(network, 0, [pictures], 50)
+    after = Folded(network)(pictures)
+    on = before[position] > 0
+    assert (on[:, :3].sum(0) == 199).all()
+    deviation = before[position][:, :3].std(0)
+    torch.testing.assert_close(after[position][:, :3].amin(0), LIFT * deviation, atol=0.0, rtol=0.1)  # bfloat16
+    others = on.float().mean(0) < 0.98
+    torch.testing.assert_close(after[position][:, others], before[position][:, others])
+    same = on[:, :3].all(1)
+    torch.testing.assert_close(after[-1][same], before[-1][same], atol=1e-3, rtol=1e-3)
 
 
 def test_linear_units_stay_on():
@@ -402,12 +423,15 @@ def test_settling_keeps_the_function_and_spreads_the_gradient():
 
     data = stripes(60)
     start = random_network()
+    plain = Views(data.images, 1, np.asarray(start.mean), np.asarray(start.std)).plain
+    chosen, taught = np.full((60, 2), plain), np.stack([logits(start, data.images)] * 2, axis=1)
     for margins, less in ((Margins(steps=30, weight=0, fc_weight=0, spread_weight=0, fc_spread_weight=0, peak_weight=0, density=()), False),
                           (Margins(steps=30, kept=0.0, share=0.01, spread_weight=20, peak_weight=0, density=()), True)):
         network = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
-        settle(network, data.images, data.labels, margins, loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
+        settle(network, data.images, data.labels, chosen, taught, margins, loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
         half = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
-        settle(half, data.images, data.labels, replace(margins, kept=1.0), loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
+        settle(half, data.images, data.labels, chosen, taught, replace(margins, kept=1.0), loss=loss, batch=20, shift=1,
+               rates=(0.05, 0.02))
         scale = np.abs(logits(start, data.images)).max()  # all kept: only the channels' scales, and the first layer's grid, are others
         np.testing.assert_allclose(logits(half, data.images), logits(start, data.images), atol=0.02 * scale)
         excess = []

@@ -135,7 +135,7 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     student = run.teach(Student(layers, recipe.linear_units), lessons)
     shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
-    run.settle(network, fit)
+    run.settle(network, fit, lessons)
     choose_formats(network, fit.images[:_SPAN_PICTURES], first=1 if recipe.margins.steps else 0)
     network.metadata["training"] = {
         "recipe": asdict(recipe),
@@ -306,12 +306,12 @@ class _Run:
             self.work.save("student", {"epochs": epoch + 1, "student": student.state_dict(), "schedule": schedule.state_dict()})
         return student
 
-    def settle(self, network: Network, fit: DataSet) -> None:
+    def settle(self, network: Network, fit: DataSet, lessons: Lessons) -> None:
         """The last stage: move what decides gradients away from where rounding could turn it."""
         recipe = self.recipe
         if recipe.margins.steps:
-            settle(network, fit.images, fit.labels, recipe.margins, loss=self._loss, batch=recipe.margins.batch, shift=recipe.shift,
-                   rates=(recipe.matrix_rate, recipe.other_rate), seed=recipe.seed,
+            settle(network, fit.images, fit.labels, lessons.views, lessons.logits, recipe.margins, loss=self._loss,
+                   batch=recipe.margins.batch, shift=recipe.shift, rates=(recipe.matrix_rate, recipe.other_rate), seed=recipe.seed,
                    tick=lambda done, total: self.progress("the network settles", done, total))
 
     def _student_schedule(self, student: Student) -> Schedule:

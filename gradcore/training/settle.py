@@ -25,6 +25,8 @@ from gradcore.training.optimiser import Muon, Schedule
 from gradcore.training.views import Views
 
 _DENSITY_BAND = 0.05
+_STAYS_ON = 0.9  # share of a batch from which a fully connected unit is asked to stay on
+LIFT = 1.0  # deviations above zero at which the lowest value seen of a unit that is kept on shall lie
 KEPT_ON = 0.99  # share of pictures from which a unit counts as one that is kept on: its bias is not pushed
 _MEASURED = 8000  # pictures that channels' highest values are taken of
 _WARMUP = 50  # steps
@@ -41,11 +43,12 @@ class Margins:
         steps: of the stage; 0 leaves it out.
         rate: learning rates, as a share of the recipe's.
         kept: share of the weights before the stage in the mean of before and after that is the result: accuracy lies between, too.
-        views: of each picture that are learnt from: the picture itself, and others that are mirrored and shifted.
+        views: of each picture that are learnt from, of those that the teacher labelled.
         batch: pictures a step.
         pictures: of a batch that the losses below are taken of; the others only keep the task.
         distance: wanted of a pooled layer's highest pre-activation from zero and from the second of its window.
-        fc_distance: wanted of a fully connected layer's pre-activation from zero.
+        fc_distance: wanted of a fully connected unit's pre-activation from zero.
+        fc_on: wanted of it above zero where a unit is kept on.
         share: of the gradient's energy from which a unit counts in full; below it counts with the square of its share.
         weight, fc_weight: of these losses, for pooled and for fully connected layers.
         spread_weight: of the energy that single units of pooled layers carry above ``share`` / 2.
@@ -60,11 +63,12 @@ class Margins:
     steps: int = 800
     rate: float = 0.2
     kept: float = 0.5
-    views: int = 2
+    views: int = 4
     batch: int = 125
     pictures: int = 80
     distance: float = 0.1
     fc_distance: float = 0.1
+    fc_on: float = 3.0
     share: float = 0.01
     weight: float = 0.03
     fc_weight: float = 0.05
@@ -144,7 +148,8 @@ class MarginLoss:
         if method == "deconvnet":
             return torch.zeros(())
         values = values / values.std(0, keepdim=True).clamp(min=1e-3)
-        near = (1 - values.abs() / margins.fc_distance).clamp(min=0)
+        kept_on = (values > 0).float().mean(0) > _STAYS_ON
+        near = torch.where(kept_on, 1 - values / margins.fc_on, 1 - values.abs() / margins.fc_distance).clamp(min=0)
         zero = self._part(f"{layer.name} zero", margins.fc_weight * (self._counted(energy.detach() / 2) * near).sum() / len(values))
         if method != METHODS[0]:
             return zero
@@ -211,9 +216,10 @@ class Folded(nn.Module):
         parts = [part for part in build_module(network) if isinstance(part, nn.Conv2d | nn.Linear)]
         self.linears = nn.ModuleList(parts[first:])
 
-    def forward(self, values: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, values: torch.Tensor, number: int | None = None) -> list[torch.Tensor]:
+        """Of all layers, or of the first ``number``."""
         before = []
-        for layer, linear in zip(self.layers, self.linears, strict=True):
+        for layer, linear in zip(self.layers[:number], self.linears, strict=number is None):
             values = linear(values.flatten(1) if layer.kind == "fc" else values)
             before.append(values)
             if layer.pool:
@@ -245,16 +251,19 @@ class KeptMuon(Muon):
                 weight.mul_(self.state[weight]["norm"] / weight.norm())
 
 
-def settle(network: Network, images: np.ndarray, labels: np.ndarray, margins: Margins, *, loss: Loss, batch: int, shift: int,
-           rates: tuple[float, float], seed: int = 0, tick: Callable[[int, int], None] = lambda done, total: None) -> None:
+def settle(network: Network, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, taught: np.ndarray, margins: Margins, *,
+           loss: Loss, batch: int, shift: int, rates: tuple[float, float], seed: int = 0,
+           tick: Callable[[int, int], None] = lambda done, total: None) -> None:
     """Train a folded network on, in place, so that rounding turns fewer of the gradients that matter.
 
     Layers up to the first pool are equalised and the first is rounded, so that it is computed exactly; then they stay as they are.
-    The layers after them learn, from what the network itself says, on ``margins.views`` of the pictures.
+    The layers after them go on learning from the teacher, on the first ``margins.views`` of the views that it labelled. Units that are kept
+    on, last, are lifted so far that no picture seen turns them.
 
     Args:
         network: the network.
         images, labels: uint8 (N, H, W, C), and (N,).
+        chosen, taught: the views of each picture that the teacher labelled, (N, K), and its logits, (N, K, classes).
         margins: the settings.
         loss: of logits, of what they should be, and of labels.
         batch: pictures a step.
@@ -270,11 +279,10 @@ def settle(network: Network, images: np.ndarray, labels: np.ndarray, margins: Ma
     for position in range(1, len(network.layers) - 1):
         scale_channels(network, position, 1 / np.maximum(deviations[position], 1e-3))
     views = Views(images, shift, np.asarray(network.mean), np.asarray(network.std))
-    generator = np.random.default_rng([seed, 1])
-    chosen = [np.full(len(views), views.plain)]
-    chosen += [generator.integers(0, views.count // 2, len(views)) * 2 + 1 for _ in range(margins.views - 1)]
-    whole = Folded(network).to(memory_format=torch.channels_last)
-    entering, said = zip(*(_features(whole, kept, views, which, batch) for which in chosen), strict=True)
+    head = Folded(network).to(memory_format=torch.channels_last)
+    columns = range(min(margins.views, chosen.shape[1]))
+    entering = [_features(head, kept, views, chosen[:, column].astype(np.int64), batch) for column in columns]
+    said = torch.from_numpy(taught)
     tail = Folded(network, kept).to(memory_format=torch.channels_last)
     sgd = torch.optim.SGD([{"params": [linear.bias for linear in tail.linears[:-1]]},
                            {"params": tail.linears[-1].parameters(), "weight_decay": 5e-4}],
@@ -289,29 +297,51 @@ def settle(network: Network, images: np.ndarray, labels: np.ndarray, margins: Ma
         if len(order) < batch:
             order = generator.permutation(len(labels))
         pictures, order = torch.from_numpy(np.sort(order[:batch])), order[batch:]
-        view = int(generator.integers(margins.views))
+        view = int(generator.integers(len(entering)))
         batch_entering = entering[view][pictures]
         with torch.autocast("cpu", torch.bfloat16):
             before = tail(batch_entering)
-        total = loss(before[-1].float(), said[view][pictures], answers[pictures])
+        total = loss(before[-1].float(), said[pictures, view].float(), answers[pictures])
         (total + measured(batch_entering, before, METHODS[step % len(METHODS)])).backward()
         schedule.step()
         tick(step + 1, margins.steps)
     for name, learned in tail.weights().items():
         network.weights[name] = (margins.kept * network.weights[name] + (1 - margins.kept) * learned).astype(np.float32)
+    _lift(network, kept, entering, batch)
 
 
 @torch.inference_mode()
-def _features(whole: Folded, kept: int, views: Views, chosen: np.ndarray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the first ``kept`` layers hand on of one view of every picture, bfloat16, and the logits, float32."""
-    maps, logits = [], []
+def _features(head: Folded, kept: int, views: Views, chosen: np.ndarray, batch: int) -> torch.Tensor:
+    """What the first ``kept`` layers hand on of one view of every picture, bfloat16."""
+    maps = []
     for start in range(0, len(views), batch):
         pictures = np.arange(start, min(start + batch, len(views)))
         with torch.autocast("cpu", torch.bfloat16):
-            before = whole(views.batch(pictures, chosen[pictures]))
-        values = before[kept - 1]
-        if whole.layers[kept - 1].pool:
+            values = head(views.batch(pictures, chosen[pictures]), kept)[-1]
+        if head.layers[kept - 1].pool:
             values = functional.max_pool2d(values, 2)
         maps.append(torch.relu(values).contiguous(memory_format=torch.channels_last))
-        logits.append(before[-1].float())
-    return torch.cat(maps).clone(), torch.cat(logits).clone()
+    return torch.cat(maps).clone()
+
+
+@torch.inference_mode()
+def _lift(network: Network, kept: int, entering: Sequence[torch.Tensor], batch: int) -> None:
+    """Raise the bias of each fully connected unit that is nearly always on until it always is, by far; the next layer's bias takes it back.
+
+    So the network computes the same where the unit was on, and is linear in it elsewhere.
+    """
+    tail = Folded(network, kept).to(memory_format=torch.channels_last)
+    for position, (layer, following) in enumerate(zip(tail.layers[:-1], tail.layers[1:], strict=True)):
+        if layer.kind != "fc" or not layer.relu:
+            continue
+        values = []
+        for maps in entering:
+            for start in range(0, len(maps), batch):
+                with torch.autocast("cpu", torch.bfloat16):
+                    values.append(tail(maps[start : start + batch], position + 1)[-1].float())
+        heights = torch.cat(values)
+        kept_on = (heights > 0).float().mean(0) > KEPT_ON
+        raised = ((LIFT * heights.std(0) - heights.amin(0)).clamp(min=0) * kept_on).numpy().astype(np.float64)
+        bias, after = f"{layer.name}.bias", f"{following.name}.bias"
+        network.weights[bias] = (network.weights[bias] + raised).astype(np.float32)
+        network.weights[after] = (network.weights[after] - network.weights[f"{following.name}.weight"] @ raised).astype(np.float32)
