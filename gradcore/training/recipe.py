@@ -23,7 +23,7 @@ from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
 from gradcore.training.formats import choose_formats, exact_normalisation
 from gradcore.training.optimiser import Muon, Schedule
-from gradcore.training.settle import KEPT_ON, Margins, settle
+from gradcore.training.settle import Margins, settle
 from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
@@ -52,8 +52,6 @@ class Recipe:
         density: for each layer but the last, the share of non-zero values, after its pool, above which its biases are pushed down.
             GradCore spends no cycle on zeros. Empty: no push.
         density_push: how hard.
-        linear_units: of each hidden fully connected layer, whose ReLU is kept on: a linear path beside the other units. No rounding turns
-            them, so the gradient that passes there is safe.
         teacher_epochs, teacher_batch, teacher_widths: the teacher's training and its three widths.
         teacher_smoothing: label smoothing of the teacher's training.
         margins: settings of the last stage.
@@ -69,9 +67,8 @@ class Recipe:
     label_share: float = 0.1
     matrix_rate: float = 0.05
     other_rate: float = 0.02
-    density: tuple[float, ...] = (0.50, 0.42, 0.38, 0.35, 0.45)
+    density: tuple[float, ...] = (0.50, 0.42, 0.38, 0.35, 0.35)
     density_push: float = 2e-3
-    linear_units: int = 32
     teacher_epochs: int = 12
     teacher_batch: int = 500
     teacher_widths: tuple[int, ...] = (64, 256, 256)
@@ -132,10 +129,10 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     run = _Run(recipe, views, fit.labels, validation, held_out.labels, len(data.classes), _Work(work, recipe, layers, fit), progress)
     lessons = run.lessons(teacher)
     torch.manual_seed(recipe.seed)
-    student = run.teach(Student(layers, recipe.linear_units), lessons)
+    student = run.teach(Student(layers), lessons)
     shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
-    run.settle(network, fit, lessons)
+    run.settle(network, fit)
     choose_formats(network, fit.images[:_SPAN_PICTURES], first=1 if recipe.margins.steps else 0)
     network.metadata["training"] = {
         "recipe": asdict(recipe),
@@ -306,12 +303,12 @@ class _Run:
             self.work.save("student", {"epochs": epoch + 1, "student": student.state_dict(), "schedule": schedule.state_dict()})
         return student
 
-    def settle(self, network: Network, fit: DataSet, lessons: Lessons) -> None:
+    def settle(self, network: Network, fit: DataSet) -> None:
         """The last stage: move what decides gradients away from where rounding could turn it."""
         recipe = self.recipe
         if recipe.margins.steps:
-            settle(network, fit.images, fit.labels, lessons.views, lessons.logits, recipe.margins, loss=self._loss,
-                   batch=recipe.margins.batch, shift=recipe.shift, rates=(recipe.matrix_rate, recipe.other_rate), seed=recipe.seed,
+            settle(network, fit.images, fit.labels, recipe.margins, loss=self._loss, batch=recipe.margins.batch, shift=recipe.shift,
+                   rates=(recipe.matrix_rate, recipe.other_rate), seed=recipe.seed,
                    tick=lambda done, total: self.progress("the network settles", done, total))
 
     def _student_schedule(self, student: Student) -> Schedule:
@@ -355,4 +352,4 @@ class _Density:
         """Add to the gradients of the biases."""
         for norm, share, target in zip(self._student.norms, self._shares, self._targets, strict=True):
             excess = float(share.mean() - target) / _DENSITY_BAND
-            norm.bias.grad.add_(share * (share < KEPT_ON), alpha=self._strength * min(1.0, max(0.0, excess)))
+            norm.bias.grad.add_(share, alpha=self._strength * min(1.0, max(0.0, excess)))

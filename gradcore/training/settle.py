@@ -25,9 +25,6 @@ from gradcore.training.optimiser import Muon, Schedule
 from gradcore.training.views import Views
 
 _DENSITY_BAND = 0.05
-_STAYS_ON = 0.9  # share of a batch from which a fully connected unit is asked to stay on
-LIFT = 1.0  # deviations above zero at which the lowest value seen of a unit that is kept on shall lie
-KEPT_ON = 0.99  # share of pictures from which a unit counts as one that is kept on: its bias is not pushed
 _MEASURED = 8000  # pictures that channels' highest values are taken of
 _WARMUP = 50  # steps
 
@@ -36,25 +33,22 @@ Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Margins:
-    """What the last stage asks of activations; distances and heights in units of the root mean square pre-activation of a convolution, and
-    of the deviation of a fully connected unit.
+    """What the last stage asks of activations; distances and heights in units of the layer's root mean square pre-activation.
 
     Attributes:
         steps: of the stage; 0 leaves it out.
         rate: learning rates, as a share of the recipe's.
         kept: share of the weights before the stage in the mean of before and after that is the result: accuracy lies between, too.
-        views: of each picture that are learnt from, of those that the teacher labelled.
+        views: of each picture that are learnt from: the picture itself, and others that are mirrored and shifted.
         batch: pictures a step.
         pictures: of a batch that the losses below are taken of; the others only keep the task.
         distance: wanted of a pooled layer's highest pre-activation from zero and from the second of its window.
-        fc_distance: wanted of a fully connected unit's pre-activation from zero.
-        fc_on: wanted of it above zero where a unit is kept on.
+        fc_distance: wanted of a fully connected layer's pre-activation from zero.
         share: of the gradient's energy from which a unit counts in full; below it counts with the square of its share.
         weight, fc_weight: of these losses, for pooled and for fully connected layers.
-        spread_weight: of the energy that single units of pooled layers carry above ``share`` / 2.
-        fc_share, fc_reach, fc_spread_weight: of fully connected layers: of the energy (of saliency) that single units carry above
-            ``fc_share``, the less the farther they are from zero, down to nothing at ``fc_reach``.
-        peak: height from which an activation of a convolution is pushed down.
+        spread_weight: of the energy that single units carry above ``share`` / 2, fully connected ones (of saliency) above ``fc_share``.
+        fc_share: see there.
+        peak: height from which an activation is pushed down.
         peak_weight: how hard.
         density: shares of non-zero values to hold, one for each hidden layer that this stage trains. Empty: no push.
         density_push: how hard.
@@ -63,22 +57,19 @@ class Margins:
     steps: int = 800
     rate: float = 0.2
     kept: float = 0.5
-    views: int = 4
+    views: int = 2
     batch: int = 125
     pictures: int = 80
     distance: float = 0.1
     fc_distance: float = 0.1
-    fc_on: float = 3.0
     share: float = 0.01
     weight: float = 0.03
     fc_weight: float = 0.05
     spread_weight: float = 1.0
-    fc_share: float = 0.01
-    fc_reach: float = 2.0
-    fc_spread_weight: float = 1.0
+    fc_share: float = 0.05
     peak: float = 4.0
     peak_weight: float = 20.0
-    density: tuple[float, ...] = (0.36, 0.35, 0.45)
+    density: tuple[float, ...] = (0.36, 0.35, 0.345)
     density_push: float = 1.0
 
 
@@ -106,61 +97,40 @@ class MarginLoss:
         self.parts: dict[str, float] = {}
         self.shares: list[float] = []
 
-    def __call__(self, entering: torch.Tensor, before: list[torch.Tensor], method: str) -> torch.Tensor:
-        """The loss, a scalar; ``entering``: what the layers take; ``before``: each layer's pre-activations."""
+    def __call__(self, before: list[torch.Tensor], method: str) -> torch.Tensor:
+        """The loss, a scalar; ``before``: each layer's pre-activations."""
         margins = self._margins
-        count = min(len(entering), margins.pictures)
-        entering, before = entering[:count], [values[:count] for values in before]
-        self.parts, self.shares = {}, []
-        first, *energies = self._energies(entering, before, method)
-        total = self._spread("entering", first)
+        count = min(len(before[-1]), margins.pictures)
+        before = [values[:count] for values in before]
+        energies = self._energies(before, method)
+        total, self.parts, self.shares = torch.zeros(()), {}, []
         for position, (layer, values, energy) in enumerate(zip(self._layers[:-1], before[:-1], energies, strict=True)):
+            unit = values.square().mean(dtype=torch.float32).sqrt().to(values.dtype)
+            height = values = values / unit  # so that nothing is won by making all of them larger
             if layer.kind == "fc":
-                total = total + self._fully_connected(layer, values.float(), energy, method)
-                height = values
-            else:
-                loss, height = self._convolution(layer, values, energy, method)
-                total = total + loss
-            if margins.density:
-                share = (height.detach() > 0).float().mean([0, *range(2, height.ndim)])
-                self.shares.append(float(share.mean()))
-                excess = min(1.0, max(-1.0, (self.shares[-1] - margins.density[position]) / _DENSITY_BAND))
-                total = total + margins.density_push * excess * (self._linears[position].bias * share * (share < KEPT_ON)).sum()
+                if method != "deconvnet":
+                    near = (1 - values.float().abs() / margins.fc_distance).clamp(min=0)
+                    loss = (self._counted(energy.detach() / 2) * near).sum() / count
+                    total = total + self._part(f"{layer.name} zero", margins.fc_weight * loss)
+            elif layer.pool:
+                height, next_best = second(values)
+                near = (1 - height.abs() / margins.distance).clamp(min=0)
+                close = (1 - (height - next_best) / margins.distance).clamp(min=0) * (next_best > 0)
+                loss = (self._counted(energy.detach()).to(near.dtype) * (near + close)).sum(dtype=torch.float32) / count
+                total = total + self._part(f"{layer.name} pool", margins.weight * loss)
+            if energy is not None and (layer.kind == "conv" or method == METHODS[0]):
+                bound = margins.fc_share if layer.kind == "fc" else margins.share / 2
+                peaks = (energy * (height > 0) if method != "deconvnet" else energy) - bound
+                total = total + self._part(f"{layer.name} spread", margins.spread_weight * peaks.clamp(min=0).sum() / count)
+            over = (height - margins.peak).clamp(min=0)
+            total = total + self._part(f"{layer.name} peak", margins.peak_weight * (over * over).mean(dtype=torch.float32))
+            if not margins.density:
+                continue
+            share = (height.detach() > 0).float().mean([0, *range(2, height.ndim)])
+            self.shares.append(float(share.mean()))
+            excess = min(1.0, max(-1.0, (self.shares[-1] - margins.density[position]) / _DENSITY_BAND))
+            total = total + margins.density_push * excess * (self._linears[position].bias * share).sum()
         return total
-
-    def _convolution(self, layer: Layer, values: torch.Tensor, energy: torch.Tensor, method: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss, and the (pooled) pre-activations in units of their root mean square."""
-        margins, total = self._margins, torch.zeros(())
-        height = values = values / values.square().mean(dtype=torch.float32).sqrt().to(values.dtype)  # nothing is won by larger ones
-        if layer.pool:
-            height, next_best = second(values)
-            near = (1 - height.abs() / margins.distance).clamp(min=0)
-            close = (1 - (height - next_best) / margins.distance).clamp(min=0) * (next_best > 0)
-            loss = (self._counted(energy.detach()).to(near.dtype) * (near + close)).sum(dtype=torch.float32) / len(values)
-            total = total + self._part(f"{layer.name} pool", margins.weight * loss)
-        total = total + self._spread(layer.name, energy * (height > 0) if method != "deconvnet" else energy)
-        over = (height - margins.peak).clamp(min=0)
-        return total + self._part(f"{layer.name} peak", margins.peak_weight * (over * over).mean(dtype=torch.float32)), height
-
-    def _fully_connected(self, layer: Layer, values: torch.Tensor, energy: torch.Tensor, method: str) -> torch.Tensor:
-        """The loss: DeconvNet does not look at masks; guided backpropagation's energies are nearly saliency's."""
-        margins = self._margins
-        if method == "deconvnet":
-            return torch.zeros(())
-        values = values / values.std(0, keepdim=True).clamp(min=1e-3)
-        kept_on = (values > 0).float().mean(0) > _STAYS_ON
-        near = torch.where(kept_on, 1 - values / margins.fc_on, 1 - values.abs() / margins.fc_distance).clamp(min=0)
-        zero = self._part(f"{layer.name} zero", margins.fc_weight * (self._counted(energy.detach() / 2) * near).sum() / len(values))
-        if method != METHODS[0]:
-            return zero
-        reach = (1 - values.detach().abs() / margins.fc_reach).clamp(min=0)
-        over = (energy * (values.detach() > 0) - margins.fc_share).clamp(min=0)
-        return zero + self._part(f"{layer.name} spread", margins.fc_spread_weight * (reach * over).sum() / len(values))
-
-    def _spread(self, name: str, energy: torch.Tensor) -> torch.Tensor:
-        """The loss of single units of a map that carry too much."""
-        over = (energy - self._margins.share / 2).clamp(min=0)
-        return self._part(f"{name} spread", self._margins.spread_weight * over.sum() / len(energy))
 
     def _counted(self, energy: torch.Tensor) -> torch.Tensor:
         share = energy / self._margins.share
@@ -170,40 +140,37 @@ class MarginLoss:
         self.parts[name] = float(loss.detach())
         return loss
 
-    def _energies(self, entering: torch.Tensor, before: list[torch.Tensor], method: str) -> list[torch.Tensor]:
-        """The share of the gradient's energy, (N, ...), that passes each value that enters, and each output of each layer but the last
-        were its mask 1."""
+    def _energies(self, before: list[torch.Tensor], method: str) -> list[torch.Tensor | None]:
+        """For each layer but the last: the share of the gradient's energy, (N, ...), that passes each output, were its mask 1."""
         layers, scores = self._layers, before[-1]
-        energies = []
+        energies: list[torch.Tensor | None] = [None] * (len(layers) - 1)
+        first = min(position for position, layer in enumerate(layers) if layer.pool or layer.kind == "fc")
         gradient = functional.one_hot(scores.argmax(1), scores.shape[1]).to(torch.bfloat16)
-        for position in reversed(range(len(layers))):
+        for position in reversed(range(first + 1, len(layers))):
             layer, weight = layers[position], self._linears[position].weight.to(torch.bfloat16)
             if layer.kind == "conv":
                 gradient = functional.conv_transpose2d(gradient, weight, padding=layer.kernel // 2)
             else:
                 gradient = gradient @ weight
-            below = layers[position - 1] if position else None
-            values = before[position - 1].detach().clamp(min=0) if below else entering  # equal ones: the first wins, as in hardware
+            below, values = layers[position - 1], before[position - 1].detach().clamp(min=0)  # of equal ones the first wins, as in hardware
             full = values.shape[2:]
-            if below and below.pool:
+            if below.pool:
                 values, index = functional.max_pool2d(values, 2, return_indices=True)
             gradient = gradient.reshape(values.shape)
             mask = values > 0
             passed = rule(gradient, mask, method)
             strength = (gradient if method == "saliency" else gradient.clamp(min=0)).float()
             strength = strength * strength
-            if below and below.kind == "fc":
+            if below.kind == "fc":
                 strength = strength * self._linears[position - 1].weight.square().sum(1)
                 whole = (strength * mask if method != "deconvnet" else strength).sum(1, keepdim=True)
             else:
                 whole = (passed * passed).sum(list(range(1, passed.ndim)), keepdim=True, dtype=torch.float32)
-            if not below and method != "deconvnet":
-                strength = strength * mask
-            energies.append(strength / whole.clamp(min=1e-20))
+            energies[position - 1] = strength / whole.clamp(min=1e-20)
             gradient = passed
-            if below and below.pool:
+            if below.pool:
                 gradient = functional.max_unpool2d(gradient.contiguous(), index.contiguous(), 2, output_size=full)
-        return energies[::-1]
+        return energies
 
 
 class Folded(nn.Module):
@@ -216,10 +183,9 @@ class Folded(nn.Module):
         parts = [part for part in build_module(network) if isinstance(part, nn.Conv2d | nn.Linear)]
         self.linears = nn.ModuleList(parts[first:])
 
-    def forward(self, values: torch.Tensor, number: int | None = None) -> list[torch.Tensor]:
-        """Of all layers, or of the first ``number``."""
+    def forward(self, values: torch.Tensor) -> list[torch.Tensor]:
         before = []
-        for layer, linear in zip(self.layers[:number], self.linears, strict=number is None):
+        for layer, linear in zip(self.layers, self.linears, strict=True):
             values = linear(values.flatten(1) if layer.kind == "fc" else values)
             before.append(values)
             if layer.pool:
@@ -251,19 +217,16 @@ class KeptMuon(Muon):
                 weight.mul_(self.state[weight]["norm"] / weight.norm())
 
 
-def settle(network: Network, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, taught: np.ndarray, margins: Margins, *,
-           loss: Loss, batch: int, shift: int, rates: tuple[float, float], seed: int = 0,
-           tick: Callable[[int, int], None] = lambda done, total: None) -> None:
+def settle(network: Network, images: np.ndarray, labels: np.ndarray, margins: Margins, *, loss: Loss, batch: int, shift: int,
+           rates: tuple[float, float], seed: int = 0, tick: Callable[[int, int], None] = lambda done, total: None) -> None:
     """Train a folded network on, in place, so that rounding turns fewer of the gradients that matter.
 
     Layers up to the first pool are equalised and the first is rounded, so that it is computed exactly; then they stay as they are.
-    The layers after them go on learning from the teacher, on the first ``margins.views`` of the views that it labelled. Units that are kept
-    on, last, are lifted so far that no picture seen turns them.
+    The layers after them learn, from what the network itself says, on ``margins.views`` of the pictures.
 
     Args:
         network: the network.
         images, labels: uint8 (N, H, W, C), and (N,).
-        chosen, taught: the views of each picture that the teacher labelled, (N, K), and its logits, (N, K, classes).
         margins: the settings.
         loss: of logits, of what they should be, and of labels.
         batch: pictures a step.
@@ -279,10 +242,11 @@ def settle(network: Network, images: np.ndarray, labels: np.ndarray, chosen: np.
     for position in range(1, len(network.layers) - 1):
         scale_channels(network, position, 1 / np.maximum(deviations[position], 1e-3))
     views = Views(images, shift, np.asarray(network.mean), np.asarray(network.std))
-    head = Folded(network).to(memory_format=torch.channels_last)
-    columns = range(min(margins.views, chosen.shape[1]))
-    entering = [_features(head, kept, views, chosen[:, column].astype(np.int64), batch) for column in columns]
-    said = torch.from_numpy(taught)
+    generator = np.random.default_rng([seed, 1])
+    chosen = [np.full(len(views), views.plain)]
+    chosen += [generator.integers(0, views.count // 2, len(views)) * 2 + 1 for _ in range(margins.views - 1)]
+    whole = Folded(network).to(memory_format=torch.channels_last)
+    entering, said = zip(*(_features(whole, kept, views, which, batch) for which in chosen), strict=True)
     tail = Folded(network, kept).to(memory_format=torch.channels_last)
     sgd = torch.optim.SGD([{"params": [linear.bias for linear in tail.linears[:-1]]},
                            {"params": tail.linears[-1].parameters(), "weight_decay": 5e-4}],
@@ -297,51 +261,28 @@ def settle(network: Network, images: np.ndarray, labels: np.ndarray, chosen: np.
         if len(order) < batch:
             order = generator.permutation(len(labels))
         pictures, order = torch.from_numpy(np.sort(order[:batch])), order[batch:]
-        view = int(generator.integers(len(entering)))
-        batch_entering = entering[view][pictures]
+        view = int(generator.integers(margins.views))
         with torch.autocast("cpu", torch.bfloat16):
-            before = tail(batch_entering)
-        total = loss(before[-1].float(), said[pictures, view].float(), answers[pictures])
-        (total + measured(batch_entering, before, METHODS[step % len(METHODS)])).backward()
+            before = tail(entering[view][pictures])
+        total = loss(before[-1].float(), said[view][pictures], answers[pictures])
+        (total + measured(before, METHODS[step % len(METHODS)])).backward()
         schedule.step()
         tick(step + 1, margins.steps)
     for name, learned in tail.weights().items():
         network.weights[name] = (margins.kept * network.weights[name] + (1 - margins.kept) * learned).astype(np.float32)
-    _lift(network, kept, entering, batch)
 
 
 @torch.inference_mode()
-def _features(head: Folded, kept: int, views: Views, chosen: np.ndarray, batch: int) -> torch.Tensor:
-    """What the first ``kept`` layers hand on of one view of every picture, bfloat16."""
-    maps = []
+def _features(whole: Folded, kept: int, views: Views, chosen: np.ndarray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the first ``kept`` layers hand on of one view of every picture, bfloat16, and the logits, float32."""
+    maps, logits = [], []
     for start in range(0, len(views), batch):
         pictures = np.arange(start, min(start + batch, len(views)))
         with torch.autocast("cpu", torch.bfloat16):
-            values = head(views.batch(pictures, chosen[pictures]), kept)[-1]
-        if head.layers[kept - 1].pool:
+            before = whole(views.batch(pictures, chosen[pictures]))
+        values = before[kept - 1]
+        if whole.layers[kept - 1].pool:
             values = functional.max_pool2d(values, 2)
         maps.append(torch.relu(values).contiguous(memory_format=torch.channels_last))
-    return torch.cat(maps).clone()
-
-
-@torch.inference_mode()
-def _lift(network: Network, kept: int, entering: Sequence[torch.Tensor], batch: int) -> None:
-    """Raise the bias of each fully connected unit that is nearly always on until it always is, by far; the next layer's bias takes it back.
-
-    So the network computes the same where the unit was on, and is linear in it elsewhere.
-    """
-    tail = Folded(network, kept).to(memory_format=torch.channels_last)
-    for position, (layer, following) in enumerate(zip(tail.layers[:-1], tail.layers[1:], strict=True)):
-        if layer.kind != "fc" or not layer.relu:
-            continue
-        values = []
-        for maps in entering:
-            for start in range(0, len(maps), batch):
-                with torch.autocast("cpu", torch.bfloat16):
-                    values.append(tail(maps[start : start + batch], position + 1)[-1].float())
-        heights = torch.cat(values)
-        kept_on = (heights > 0).float().mean(0) > KEPT_ON
-        raised = ((LIFT * heights.std(0) - heights.amin(0)).clamp(min=0) * kept_on).numpy().astype(np.float64)
-        bias, after = f"{layer.name}.bias", f"{following.name}.bias"
-        network.weights[bias] = (network.weights[bias] + raised).astype(np.float32)
-        network.weights[after] = (network.weights[after] - network.weights[f"{following.name}.weight"] @ raised).astype(np.float32)
+        logits.append(before[-1].float())
+    return torch.cat(maps).clone(), torch.cat(logits).clone()

@@ -22,17 +22,13 @@ TABLE_ONE = (
 """The network of Table I of Bhat and Assoa, for CIFAR-10: 25,003,264 MACs."""
 
 
-_ON = 4.0  # deviations above zero at which the pre-activations of a unit that is kept on lie
-
-
 class Student(nn.Module):
     """A trainable form of a chain of layers: (N, C, H, W) to (N, outputs).
 
     Every layer but the last is followed by batch normalisation, and so has no bias of its own while it is trained.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], linear_units: int = 0) -> None:
-        """The first ``linear_units`` outputs of each hidden fully connected layer start so far above zero that their ReLU stays on."""
+    def __init__(self, layers: tuple[Layer, ...]) -> None:
         super().__init__()
         self.layers = layers
         self.linears, self.norms = nn.ModuleList(), nn.ModuleList()
@@ -46,8 +42,6 @@ class Student(nn.Module):
                 norm = nn.BatchNorm1d(layer.out_channels)
             if not last:
                 self.norms.append(norm)
-                if layer.kind == "fc":
-                    nn.init.constant_(norm.bias[:linear_units], _ON)
 
     def forward(self, values: torch.Tensor, watch: Callable[[torch.Tensor], None] | None = None) -> torch.Tensor:
         """Logits; ``watch`` is shown what each layer hands on, after its ReLU and pool."""
