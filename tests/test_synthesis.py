@@ -517,11 +517,9 @@ def test_growth_of_resources_is_seen() -> None:
     assert accept.worse(numbers(), numbers(levels=7)) == ["levels: 7 instead of 6"]
 
 
-@pytest.mark.parametrize(
-    "preset", [*(pytest.param(preset, marks=pytest.mark.regress) for preset in ("small", "paper")), "full"]
-)
+@pytest.mark.parametrize("preset", PRESETS)
 def test_resources_do_not_grow(preset: str) -> None:
-    """The preset needs no more than what was accepted. `make test` measures the full one, `make regress` all."""
+    """The preset needs no more than what was accepted."""
     accepted = json.loads(ACCEPTED.read_text())["presets"][preset]
     found = accept.worse(accepted, accept.measure(preset))
     told = "\n".join(found)
