@@ -7,14 +7,12 @@ options and tools, is made under a file lock and put in place at one stroke, so 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from pathlib import Path
 
 from gradcore.cache import build_once, cache_folder
 from gradcore.errors import GradCoreError
+from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -147,22 +146,9 @@ def _run(
     """Run the commands in ``folder``; what they say goes to build.log, which is kept when one fails."""
     log = folder / "build.log"
     for command in commands:
-        with open(log, "ab") as output:
-            output.write((" ".join(command) + "\n").encode())
-            output.flush()
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=tools.environment
-            )
-            try:
-                while process.poll() is None:
-                    progress("compiling the simulator (once)")
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(0.5)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-        if process.returncode != 0:
+        with open(log, "a") as output:
+            output.write(" ".join(command) + "\n")
+        if run_tool(command, folder, log, "compiling the simulator (once)", progress, environment=tools.environment) != 0:
             kept = cache_folder() / "build-failed.log"
             shutil.copyfile(log, kept)
             hint = ""

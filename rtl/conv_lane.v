@@ -5,7 +5,8 @@
 // Contract: stream s presents a weight address; the weight stands at the MAC one enabled cycle later, together with
 //   the value that the caller presents then. Port 0 of the memory serves stream 0. Port 1 serves stream 1 and the
 //   writes: in a cycle with `weight_write` the caller must hold `enable1` low; the weight read before is kept. A row must
-//   not be written in the cycle in which port 0 reads it (the program's tokens see to that): what is read is undefined.
+//   not be written in the cycle in which port 0 reads it for a value other than 0 (the program's tokens see to that; bubbles read row 0 for
+//   a value of 0): what is read is undefined.
 // Numbers: weights and values signed 16 bits, accumulators signed 48 bits.
 `default_nettype none
 

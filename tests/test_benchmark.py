@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -140,8 +139,6 @@ def test_bad_arguments(network):
 
 
 def test_the_verilog_on_a_small_network(network):
-    if not shutil.which("iverilog"):
-        pytest.skip("Icarus Verilog is not installed")
     report = benchmark.bench(1, ["saliency", "guided"], network=network, simulator="icarus", preset="small")
     for values in report["methods"].values():
         assert sum(layer["cycles"] for layer in values["layers"]) == pytest.approx(values["cycles_total"])

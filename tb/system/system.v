@@ -9,7 +9,7 @@
 // nothing but the ports to the bench: that compiles several times faster.
 `default_nettype none
 
-/* verilator lint_off BLKSEQ */
+/* verilator lint_off BLKSEQ */  // load and dump are a program
 
 module system #(
   parameter GROUPS = 1,
