@@ -387,6 +387,9 @@ def synth(
             "--timing", help="Also place and route, for an ECP5 as a stand-in: minutes for a unit, long for the core."
         ),
     ] = False,
+    speed_grade: Annotated[
+        int, typer.Option("--speed-grade", metavar="6|7|8", help="The ECP5's, for --timing: 6 is the slowest.")
+    ] = 8,
     as_json: JsonOption = False,
 ) -> None:
     """Synthesise the Verilog for the XC7Z020: resources, checks of the netlist, and depth of the logic."""
@@ -394,7 +397,7 @@ def synth(
     from gradcore.synthesis import report as synthesis
 
     with ProgressDisplay() as progress:
-        report = synthesis.synth(preset, unit, timing=timing, progress=progress)
+        report = synthesis.synth(preset, unit, timing=timing, speed_grade=speed_grade, progress=progress)
     _print_json(report) if as_json else _print_tables(synthesis.tables(report))
 
 

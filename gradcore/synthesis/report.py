@@ -31,6 +31,7 @@ def synth(
     unit: str | None = None,
     *,
     timing: bool = False,
+    speed_grade: int = ecp5.FASTEST,
     rtl: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def synth(
         preset: size of the core.
         unit: a module of the Verilog; None is the whole core.
         timing: also place and route for an ECP5 with nextpnr (minutes to an hour).
+        speed_grade: of the ECP5, see ``ecp5.SPEED_GRADES``.
         rtl: folder of other Verilog sources.
         progress: see ``gradcore.progress``.
 
@@ -52,13 +54,14 @@ def synth(
         ``ecp5.place_and_route``); ``checks`` (see ``checks.Check``); ``sources`` (hash of the Verilog).
 
     Raises:
-        GradCoreError: unknown preset or unit; Yosys or nextpnr is missing or fails.
+        GradCoreError: unknown preset, unit or speed grade; Yosys or nextpnr is missing or fails.
     """
     progress = progress or silent
     if preset not in PRESETS:
         raise GradCoreError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}")
     version = yosys.version()
     if timing:
+        ecp5.check_speed_grade(speed_grade)
         ecp5.version()
     design = yosys.elaborate(yosys.TOP, PRESETS[preset], rtl=rtl, progress=progress)
     if unit is None:
@@ -77,7 +80,7 @@ def synth(
         [*design.warnings_of(top), *(warning for one in units for warning in yosys.warnings(one.log))],
         checks.count_macs(design, top),
     )
-    routed = ecp5.place_and_route(design, top, progress) if timing else None
+    routed = ecp5.place_and_route(design, top, progress, grade=speed_grade) if timing else None
     histogram = analysis.histogram()
     return {
         "preset": preset,
