@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from gradcore import cli
 from gradcore.cli import app
 from gradcore.errors import GradCoreError
 from gradcore.simulator import PRESETS
@@ -505,9 +507,10 @@ def test_the_small_core_routes_at_100_mhz() -> None:
 
 
 def test_an_unknown_speed_grade_is_refused() -> None:
-    """Before any work, with the grades that there are."""
+    """Before any work, with the grades that there are; the command's default is the fastest."""
     with pytest.raises(GradCoreError, match="no speed grade 5: use 6, 7 or 8"):
-        report.synth("small", "relu_keep", timing=True, speed_grade=5)
+        report.synth("small", "relu_keep", speed_grade=5)
+    assert inspect.signature(cli.synth).parameters["speed_grade"].default == ecp5.FASTEST
 
 
 # No way back ---------------------------------------------------------------------------------------------------------

@@ -59,9 +59,9 @@ def synth(
     progress = progress or silent
     if preset not in PRESETS:
         raise GradCoreError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}")
+    ecp5.check_speed_grade(speed_grade)
     version = yosys.version()
     if timing:
-        ecp5.check_speed_grade(speed_grade)
         ecp5.version()
     design = yosys.elaborate(yosys.TOP, PRESETS[preset], rtl=rtl, progress=progress)
     if unit is None:
