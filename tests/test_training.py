@@ -16,11 +16,12 @@ torch = pytest.importorskip("torch")
 
 from gradcore.data import DataSet  # noqa: E402 (PyTorch may be missing)
 from gradcore.errors import GradCoreError  # noqa: E402
-from gradcore.float_backend import attribution, build_module, logits  # noqa: E402
+from gradcore.float_backend import build_module, logits  # noqa: E402
 from gradcore.models import network as golden  # noqa: E402
 from gradcore.network import Layer, Network  # noqa: E402
 from gradcore.quantise import picture_table, quantise  # noqa: E402
 from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file  # noqa: E402
+from gradcore.training.coherence import Coherence, CoherenceLoss, cohere, first_hidden, rule  # noqa: E402
 from gradcore.training.formats import (  # noqa: E402
     choose_formats,
     exact_normalisation,
@@ -29,16 +30,15 @@ from gradcore.training.formats import (  # noqa: E402
     scale_channels,
     spans,
 )
-from gradcore.training.optimiser import Muon, Schedule, orthogonalise  # noqa: E402
+from gradcore.training.optimiser import KeptMuon, Muon, Schedule, orthogonalise  # noqa: E402
 from gradcore.training.recipe import _Density  # noqa: E402
-from gradcore.training.settle import Folded, KeptMuon, MarginLoss, Margins, second, settle  # noqa: E402
 from gradcore.training.student import Student  # noqa: E402
 from gradcore.training.views import Views, ask_teacher  # noqa: E402
 
 SMALL = (Layer("conv", "conv1", 3, 8, 3, pool=True), Layer("conv", "conv2", 8, 8, 3, pool=True),
          Layer("fc", "fc1", 8 * 8 * 8, 16), Layer("fc", "fc2", 16, 3, relu=False))
 QUICK = Recipe(epochs=3, batch=20, validation=30, views=2, density=(), teacher_epochs=2, teacher_batch=20,
-               teacher_widths=(8, 8, 8), margins=Margins(steps=6, batch=20, pictures=10, density=()))
+               teacher_widths=(8, 8, 8), coherence=Coherence(epochs=1, batch=20, density=None))
 CLASSES = ["across", "down", "plain"]
 
 
@@ -106,9 +106,9 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(tensor, resumed.weights[name])
     refused("other settings or data", train, data, replace(QUICK, seed=9), layers=SMALL, work=tmp_path)
     again = []
-    train(data, replace(QUICK, margins=Margins(steps=2, batch=20, pictures=10, density=())), layers=SMALL, work=tmp_path,
+    train(data, replace(QUICK, coherence=Coherence(epochs=2, batch=20)), layers=SMALL, work=tmp_path,
           progress=lambda text, done, total: again.append((text, done, total)))
-    assert {text.split(" (")[0] for text, _, _ in again} == {"the network settles"} and again[-1][1:] == (2, 2)
+    assert {text.split(" (")[0] for text, _, _ in again} == {"the fully connected layers learn to agree"} and again[-1][1:] == (6, 6)
 
 
 def test_a_teacher_of_ones_own_is_asked():
@@ -226,8 +226,8 @@ def test_what_cannot_work_is_refused_before_the_work(tmp_path):
     refused("for validation must be 1 or more", train, data, replace(QUICK, validation=0), layers=SMALL)
     refused("50 views, not 51", train, data, replace(QUICK, views=51), layers=SMALL)
     refused("2 density targets for 3 hidden layers", train, data, replace(QUICK, density=(0.5, 0.5)), layers=SMALL)
-    refused("correct the recipe's margins", train, data, replace(QUICK, margins=Margins(batch=50, density=())), layers=SMALL)
-    refused("3 density targets in the margins for 2", train, data, replace(QUICK, margins=Margins(batch=20)), layers=SMALL)
+    for batch in (1, 31):
+        refused(f"takes {batch} pictures a step", train, data, replace(QUICK, coherence=Coherence(batch=batch)), layers=SMALL)
     refused("do not fill one batch", train, data, replace(QUICK, validation=50), layers=SMALL)
     refused("3 outputs but the pictures have 2 classes", train, replace(data, classes=["a", "b"]), QUICK, layers=SMALL)
     refused("is a folder", train_file, "data.parquet", tmp_path)
@@ -269,11 +269,11 @@ def test_another_normalisation_gives_the_same_function_inside():
 @pytest.mark.parametrize("position", range(3))
 def test_scaling_channels_keeps_the_logits(position):
     network, images = random_network(), stripes(4).images
-    before, highest = logits(network, images), spans(network, images)[0]
+    before, highest = logits(network, images), spans(network, images)
     factors = np.random.default_rng(0).uniform(0.1, 10, SMALL[position].out_channels)
     scale_channels(network, position, factors)
     np.testing.assert_allclose(logits(network, images), before, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(spans(network, images)[0][position], highest[position] * factors, rtol=1e-5)
+    np.testing.assert_allclose(spans(network, images)[position], highest[position] * factors, rtol=1e-5)
 
 
 def test_formats_fill_the_range_and_the_first_layer_rounds_nothing():
@@ -284,7 +284,7 @@ def test_formats_fill_the_range_and_the_first_layer_rounds_nothing():
     quantised = quantise(network)
     assert not quantised.notes
     forward = golden.forward(quantised, quantised.quantise_image(images))
-    for trace in forward.layers[:-1]:  # the highest value is 1 / 1.125 of the range, but for channels that are hardly ever active
+    for trace in forward.layers[:-1]:  # the highest value is 1 / HEADROOM of the range, but for channels that are hardly ever active
         highest = trace.full.reshape(-1, trace.full.shape[-1]).max(axis=0)
         assert highest.max() < 30500 and np.mean(highest[highest > 0] > 27000) > 0.8
     exact = build_module(network).double()[0](torch.from_numpy(network.normalise(images)).double()).clamp(min=0)
@@ -299,59 +299,6 @@ def test_a_first_layer_on_pictures_that_are_not_exact_stays_as_it_is():
     np.testing.assert_array_equal(network.weights["conv1.weight"], before)
 
 
-def test_the_largest_two_of_each_window():
-    values = torch.randn(3, 4, 6, 8)
-    windows = values.unfold(2, 2, 2).unfold(3, 2, 2).flatten(-2).sort(-1, descending=True).values
-    largest, following = second(values)
-    assert torch.equal(largest, windows[..., 0]) and torch.equal(following, windows[..., 1])
-
-
-@pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
-def test_energies_are_shares_of_the_gradient(method):
-    network, images = random_network(), stripes(6).images
-    folded = Folded(network)
-    before = folded(torch.from_numpy(network.normalise(images)))
-    measured = MarginLoss(folded.layers, folded.linears, Margins(density=()))
-    energies = measured._energies([values.detach() for values in before], method)
-    gradient = attribution(network, images, method)  # of the picture: what the shares are of ends there
-    assert gradient.any()
-    for layer, values, energy in zip(SMALL, before, energies, strict=False):
-        height = second(values)[0] if layer.pool else values
-        passed = energy if method == "deconvnet" else energy * (height > 0)
-        np.testing.assert_allclose(passed.flatten(1).sum(1).detach(), np.ones(6), atol=0.02)  # bfloat16
-
-
-@pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
-def test_margins_push_what_is_near_away(method):
-    """A loss only where something is nearer than the distance; a step against its gradient makes it smaller."""
-    network, images = random_network(), stripes(6).images
-    folded = Folded(network)
-    before = [one.detach().requires_grad_() for one in folded(torch.from_numpy(network.normalise(images)))]
-    settings = Margins(share=1e-4, peak=1e9, spread_weight=0, density=())
-    near = MarginLoss(folded.layers, folded.linears, settings)
-    loss = near(before, method)
-    loss.backward()
-    parts = dict(near.parts)
-    assert parts["conv2 pool"] > 0 and (parts.get("fc1 zero", 0) > 0) is (method != "deconvnet")
-    moved = [one if one.grad is None else one - 0.02 * one.std() * one.grad.sign() for one in before]
-    assert float(near(moved, method).detach()) < 0.9 * float(loss.detach())
-    far = MarginLoss(folded.layers, folded.linears, replace(settings, distance=1e-9, fc_distance=1e-9))
-    assert float(far(before, method).detach()) == 0
-
-
-def test_peaks_and_shares_are_held():
-    network, images = random_network(), stripes(12).images
-    folded = Folded(network)
-    before = folded(torch.from_numpy(network.normalise(images)))
-    settings = Margins(weight=0, fc_weight=0, spread_weight=0, peak=1e9, density=(0.0, 0.0, 0.0))
-    for density, sign in (((0.0,) * 3, 1), ((1.0,) * 3, -1)):
-        folded.zero_grad()
-        MarginLoss(folded.layers, folded.linears, replace(settings, density=density))(before, "saliency").backward(retain_graph=True)
-        assert all(bool((linear.bias.grad * sign >= 0).all() and linear.bias.grad.any()) for linear in folded.linears[:-1])
-    quiet, loud = (MarginLoss(folded.layers, folded.linears, replace(settings, density=(), peak=peak)) for peak in (1e3, 0.5))
-    assert float(quiet(before, "saliency").detach()) == 0 < float(loud(before, "saliency").detach())
-
-
 def test_a_kept_norm():
     weight = torch.nn.Parameter(torch.randn(8, 20) * 3)
     norm, before = weight.norm().item(), weight.detach().clone()
@@ -362,29 +309,115 @@ def test_a_kept_norm():
     assert weight.norm().item() == pytest.approx(norm, rel=1e-5) and not torch.equal(weight, before)
 
 
-def test_settling_keeps_the_function_and_spreads_the_gradient():
-    """Without losses of its own the last stage changes little; with them less energy lies in single units."""
+def chain(rectified, pictures=5):
+    """Three fully connected layers with random weights, what enters them, and their pre-activations."""
+    torch.manual_seed(3)
+    linears = [torch.nn.Linear(*size) for size in ((60, 24), (24, 16), (16, 4))]
+    entering = torch.randn(pictures, 60)
+    before = [entering.relu() if rectified else entering]
+    for linear in linears:
+        before.append(linear(before[-1].relu() if len(before) > 1 else before[0]))
+    return linears, before[0], before[1:]
+
+
+def gradients(linears, entering, masks, target, method, rectified):
+    """The gradient that passes at the inputs of each layer, from the top, with these masks of the hidden layers."""
+    gradient, passing = linears[-1].weight[target], []
+    for position in (1, 0):
+        gradient = rule(gradient, masks[position], method) @ linears[position].weight
+        below = masks[0] if position else (entering > 0).float()
+        passing.insert(0, rule(gradient, below, method) if position or rectified else gradient)
+    return passing
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+@pytest.mark.parametrize("method", ["saliency", "guided"])
+def test_a_turned_unit_turns_the_gradient_by_its_share(method, rectified):
+    """Each unit is switched by hand: the part of the change that lies across the gradient is the share that is computed."""
+    linears, entering, before = chain(rectified)
+    turns, _ = CoherenceLoss(linears, Coherence(), rectified).shares(entering, before, method)
+    masks, checked = [(values > 0).float() for values in before[:2]], 0
+    for picture in range(len(entering)):
+        one, target = entering[picture], int(before[-1][picture].argmax())
+        own = [mask[picture] for mask in masks]
+        plain = gradients(linears, one, own, target, method, rectified)
+        for position in (0, 1):
+            here = plain[position]
+            for unit in range(len(own[position])):
+                other = [mask.clone() for mask in own]
+                other[position][unit] = 1 - other[position][unit]
+                change = gradients(linears, one, other, target, method, rectified)[position] - here
+                if method == "guided" and (position or rectified):
+                    change = change * (here > 0)  # the formula is linear: what the clamp opens or closes is not in it
+                    if bool(((here + change)[here > 0] <= 0).any()):
+                        continue
+                across = change.square().sum() - (change @ here).square() / here.square().sum()
+                share = float((across / here.square().sum()).detach())
+                assert float(turns[position][picture, unit].detach()) == pytest.approx(share, abs=1e-5)
+                checked += 1
+    assert checked > 60
+
+
+@pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
+def test_peaks_are_shares_of_the_gradient(method):
+    linears, entering, before = chain(rectified=True)
+    _, peaks = CoherenceLoss(linears, Coherence(), rectified=True).shares(entering, before, method)
+    passed = peaks if method == "deconvnet" else peaks * (entering > 0)
+    np.testing.assert_allclose(passed.sum(1).detach(), np.ones(5), atol=1e-5)
+    assert CoherenceLoss(linears, Coherence(), rectified=False).shares(entering, before, method)[1] is None
+
+
+def test_only_what_is_near_zero_and_above_its_share_is_lost():
+    linears, entering, before = chain(rectified=True, pictures=50)
+
+    def loss(**settings):
+        return float(CoherenceLoss(linears, Coherence(density=None, **settings), rectified=True)(entering, before).detach())
+
+    assert loss(turn=1e3, spread=1e3) == 0 < loss(turn=0.01, spread=1e3) < loss(turn=0.001, spread=1e3)
+    assert loss(turn=0.01, spread=1e3, reach=1e-6) == 0 < loss(turn=1e3, spread=0.01)
+
+
+def test_units_are_kept_on_and_off():
+    linears, entering, before = chain(rectified=True)
+    for density, sign in ((0.0, 1), (1.0, -1)):
+        CoherenceLoss(linears, Coherence(turn_weight=0, spread_weight=0, density=density), rectified=True)(entering, before).backward(
+            retain_graph=True)
+        for linear in linears[:-1]:
+            assert bool((linear.bias.grad * sign >= 0).all() and linear.bias.grad.any())
+            linear.bias.grad = None
+
+
+def test_the_last_stage_keeps_the_function_and_makes_contributions_agree():
     def loss(scores, taught, labels):
         return (scores - taught).square().mean()
 
-    data = stripes(60)
-    start = random_network()
-    for margins, less in ((Margins(steps=30, weight=0, fc_weight=0, spread_weight=0, peak_weight=0, density=()), False),
-                          (Margins(steps=30, kept=0.0, share=0.01, spread_weight=20, peak_weight=0, density=()), True)):
+    data, start = stripes(60), random_network()
+    views = Views(data.images, 0, np.asarray(start.mean), np.asarray(start.std))
+    said = logits(start, data.images)
+    lessons = np.full((60, 1), views.plain), said[:, None]
+    common = Coherence(epochs=10, batch=20, matrix_rate=0.02, density=None)
+    front = build_module(start)[:6]
+    entering = front(torch.from_numpy(start.normalise(data.images))).flatten(1)
+    left = {}
+    for name, settings in (("before", replace(common, epochs=0)), ("task alone", replace(common, turn_weight=0, spread_weight=0)),
+                           ("all", common)):
         network = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
-        settle(network, data.images, data.labels, margins, loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
-        half = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
-        settle(half, data.images, data.labels, replace(margins, kept=1.0), loss=loss, batch=20, shift=1, rates=(0.05, 0.02))
-        scale = np.abs(logits(start, data.images)).max()  # all kept: only the channels' scales, and the first layer's grid, are others
-        np.testing.assert_allclose(logits(half, data.images), logits(start, data.images), atol=0.02 * scale)
-        excess = []
-        for one in (start, network):
-            folded = Folded(one)
-            measured = MarginLoss(folded.layers, folded.linears, replace(margins, spread_weight=1.0, weight=0, fc_weight=0))
-            measured(folded(torch.from_numpy(one.normalise(data.images))), "saliency")
-            excess.append(measured.parts["conv2 spread"])
-        if less:
-            assert excess[1] < 0.9 * excess[0]
-        else:
-            np.testing.assert_allclose(logits(network, data.images), logits(start, data.images), atol=0.3)
-            assert excess[1] == pytest.approx(excess[0], rel=0.1)
+        cohere(network, views, lessons, data.labels, settings, loss=loss)
+        for tensor in (name for name in start.weights if name.startswith("conv")):
+            np.testing.assert_array_equal(network.weights[tensor], start.weights[tensor])
+        linears = [part for part in build_module(network) if isinstance(part, torch.nn.Linear)]
+        before = [linears[0](entering)]
+        before.append(linears[1](before[0].relu()))
+        left[name] = float(CoherenceLoss(linears, common, rectified=True).gradient_loss(entering, before, "saliency").detach())
+        error = np.abs(logits(network, data.images) - said).mean() / said.std()
+        assert error < (0.2 if name == "all" else 0.05), (name, error)
+    assert left["task alone"] > 0.8 * left["before"] and left["all"] < 0.5 * left["before"]
+
+
+def test_a_network_without_hidden_fully_connected_layers_has_no_last_stage():
+    layers = (*SMALL[:2], Layer("fc", "fc", 8 * 8 * 8, 3, relu=False))
+    assert first_hidden(SMALL) == 2 and first_hidden(layers) is None
+    assert first_hidden((*SMALL[:2], replace(SMALL[2], relu=False), SMALL[3])) is None
+    told = []
+    train(stripes(60), replace(QUICK, epochs=1, teacher_epochs=1), layers=layers, progress=lambda text, done, total: told.append(text))
+    assert told and not any("agree" in text for text in told)

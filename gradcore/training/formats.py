@@ -44,25 +44,20 @@ def renormalise(network: Network, mean: np.ndarray, std: np.ndarray) -> None:
 
 
 @torch.inference_mode()
-def spans(network: Network, images: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """For each layer: the highest output and the deviation of the pre-activations, by channel, over uint8 pictures (N, H, W, C)."""
+def spans(network: Network, images: np.ndarray) -> list[np.ndarray]:
+    """For each layer: the highest output, by channel, over uint8 pictures (N, H, W, C); without a ReLU, the largest magnitude."""
     module = build_module(network)
     names = [layer.name.replace(".", "_") for layer in network.layers]
     highest: list[np.ndarray | float] = [0.0] * len(names)
-    moments: list[np.ndarray | float] = [0.0] * len(names)
     for start in range(0, len(images), _BATCH):
         values = torch.from_numpy(network.normalise(images[start : start + _BATCH]))
         for name, part in module.named_children():
             values = part(values)
             if name in names:
-                position, dims = names.index(name), [0, *range(2, values.ndim)]
+                position = names.index(name)
                 top = values if network.layers[position].relu else values.abs()
-                highest[position] = np.maximum(highest[position], top.amax(dims).numpy())
-                wide = values.double()
-                moment = torch.stack([wide.mean(dims), wide.square().mean(dims)]).numpy() * len(values) / len(images)
-                moments[position] = moments[position] + moment
-    deviations = [np.sqrt(np.maximum(moment[1] - moment[0] ** 2, 0)) for moment in moments]
-    return [np.maximum(0, values) for values in highest], deviations
+                highest[position] = np.maximum(highest[position], top.amax([0, *range(2, values.ndim)]).numpy())
+    return [np.maximum(0, values) for values in highest]
 
 
 def scale_channels(network: Network, position: int, factors: np.ndarray) -> None:
@@ -80,12 +75,12 @@ def scale_channels(network: Network, position: int, factors: np.ndarray) -> None
     network.weights[after] = (weight / entering.reshape(1, -1, *[1] * (weight.ndim - 2))).astype(np.float32)
 
 
-def equalise(network: Network, highest: Sequence[np.ndarray], first: int = 0) -> None:
-    """Scale each channel with a ReLU so that ``highest`` times ``HEADROOM`` becomes 1, in place, from layer ``first`` on.
+def equalise(network: Network, highest: Sequence[np.ndarray]) -> None:
+    """Scale each channel with a ReLU so that ``highest`` times ``HEADROOM`` becomes 1, in place.
 
     No channel is raised more than 64 times as much as the highest of its layer, so that weights keep their bits.
     """
-    for position in range(first, len(network.layers) - 1):
+    for position in range(len(network.layers) - 1):
         values = np.maximum(highest[position] * HEADROOM, 1e-6)
         if network.layers[position].relu:
             scale_channels(network, position, 1 / np.maximum(values, values.max() / 64))
@@ -106,16 +101,14 @@ def round_first(network: Network) -> None:
             network.weights[f"{name}.{what}"] = (np.round(network.weights[f"{name}.{what}"] * np.float64(scale)) / scale).astype(np.float32)
 
 
-def choose_formats(network: Network, images: np.ndarray, first: int = 0) -> None:
+def choose_formats(network: Network, images: np.ndarray) -> None:
     """Equalise, choose the number formats that the hardware uses, and round the weights to them, in place.
 
     Highest values are taken over all ``images`` uint8 (N, H, W, C), gradients' formats over the first of them. With the weights on
-    the hardware's grid the float network and the fixed-point one differ in their activations alone. Layers before ``first`` are
-    not scaled: they have been.
+    the hardware's grid the float network and the fixed-point one differ in their activations alone.
     """
-    equalise(network, spans(network, images)[0], first)
-    if first == 0:
-        round_first(network)
+    equalise(network, spans(network, images))
+    round_first(network)
     few = images[:_CALIBRATION_PICTURES]
     chosen = calibrate(network, few, source=f"{len(images)} training pictures")
     activations = list(chosen.activations)

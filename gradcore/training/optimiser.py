@@ -48,6 +48,23 @@ class Muon(torch.optim.Optimizer):
                 weight.add_(orthogonalise(direction.reshape(len(direction), -1)).view_as(weight), alpha=-group["lr"])
 
 
+class KeptMuon(Muon):
+    """Muon on weights that keep the norm that they have: a step's size is relative to it."""
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if "norm" not in state:
+                    state["norm"] = weight.norm().clone()
+                weight.mul_(len(weight) ** 0.5 / weight.norm())
+        super().step()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.mul_(self.state[weight]["norm"] / weight.norm())
+
+
 class Schedule:
     """Several optimisers on one schedule: a linear rise over ``warmup`` steps, then a linear fall that would reach zero at ``steps``."""
 

@@ -21,15 +21,14 @@ from gradcore.errors import GradCoreError
 from gradcore.float_backend import logits
 from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
+from gradcore.training.coherence import Coherence, cohere, first_hidden
 from gradcore.training.formats import choose_formats, exact_normalisation
 from gradcore.training.optimiser import Muon, Schedule
-from gradcore.training.settle import Margins, settle
 from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
 
 _WARMUP = 100  # steps
-_SPAN_PICTURES = 10000  # that the highest values of channels are taken of
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
 _DENSITY_BAND = 0.05  # and the band above its target in which the push grows to its full size
@@ -54,7 +53,7 @@ class Recipe:
         density_push: how hard.
         teacher_epochs, teacher_batch, teacher_widths: the teacher's training and its three widths.
         teacher_smoothing: label smoothing of the teacher's training.
-        margins: settings of the last stage.
+        coherence: settings of the last stage.
     """
 
     epochs: int = 62
@@ -62,7 +61,7 @@ class Recipe:
     validation: int = 2500
     seed: int = 0
     shift: int = 2
-    views: int = 8
+    views: int = 20
     temperature: float = 2.0
     label_share: float = 0.1
     matrix_rate: float = 0.05
@@ -73,7 +72,7 @@ class Recipe:
     teacher_batch: int = 500
     teacher_widths: tuple[int, ...] = (64, 256, 256)
     teacher_smoothing: float = 0.1
-    margins: Margins = field(default_factory=Margins)
+    coherence: Coherence = field(default_factory=Coherence)
 
     def check(self, layers: tuple[Layer, ...], data: DataSet) -> None:
         """Refuse settings that cannot work, before any work is done."""
@@ -91,14 +90,9 @@ class Recipe:
         if pictures - self.validation < max(self.batch, self.teacher_batch):
             raise GradCoreError(f"{pictures} pictures less {self.validation} for validation do not fill one batch: "
                                 "give more pictures, a smaller batch, or fewer for validation")
-        margins = self.margins
-        if margins.steps and (min(margins.batch, margins.pictures, margins.views) < 1 or pictures - self.validation < margins.batch):
-            raise GradCoreError("the last stage needs a batch, pictures and views of 1 or more, and pictures for one batch: "
-                                "correct the recipe's margins, or set their steps to 0")
-        kept = next((position + 1 for position, layer in enumerate(layers) if layer.pool), 1)
-        if margins.steps and margins.density and len(margins.density) != len(layers) - 1 - kept:
-            raise GradCoreError(f"{len(margins.density)} density targets in the margins for {len(layers) - 1 - kept} hidden layers behind "
-                                "the first pool: give one for each, or none")
+        if self.coherence.epochs and not 2 <= self.coherence.batch <= pictures - self.validation:
+            raise GradCoreError(f"the last stage takes {self.coherence.batch} pictures a step, there are {pictures - self.validation}: "
+                                "give from 2 to all of them, or set the epochs of the recipe's coherence to 0")
 
 
 def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, ...] = TABLE_ONE, name: str = "cifar10",
@@ -132,8 +126,8 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     student = run.teach(Student(layers), lessons)
     shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
-    run.settle(network, fit)
-    choose_formats(network, fit.images[:_SPAN_PICTURES], first=1 if recipe.margins.steps else 0)
+    run.cohere(network, lessons)
+    choose_formats(network, fit.images)
     network.metadata["training"] = {
         "recipe": asdict(recipe),
         "pictures": len(fit.labels),
@@ -159,7 +153,7 @@ class _Work:
         self.folder = Path(folder) if folder else None
         if not self.folder:
             return
-        settings = {name: value for name, value in asdict(recipe).items() if name != "margins"}
+        settings = {name: value for name, value in asdict(recipe).items() if name != "coherence"}
         told = json.dumps([settings, [asdict(layer) for layer in layers]], sort_keys=True)
         key = hashlib.sha256(told.encode() + fit.labels.tobytes()).hexdigest()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -303,13 +297,12 @@ class _Run:
             self.work.save("student", {"epochs": epoch + 1, "student": student.state_dict(), "schedule": schedule.state_dict()})
         return student
 
-    def settle(self, network: Network, fit: DataSet) -> None:
-        """The last stage: move what decides gradients away from where rounding could turn it."""
+    def cohere(self, network: Network, lessons: Lessons) -> None:
+        """The last stage: make contributions of fully connected units agree, if there are hidden ones."""
         recipe = self.recipe
-        if recipe.margins.steps:
-            settle(network, fit.images, fit.labels, recipe.margins, loss=self._loss, batch=recipe.margins.batch, shift=recipe.shift,
-                   rates=(recipe.matrix_rate, recipe.other_rate), seed=recipe.seed,
-                   tick=lambda done, total: self.progress("the network settles", done, total))
+        if recipe.coherence.epochs and first_hidden(network.layers) is not None:
+            cohere(network, self.views, (lessons.views, lessons.logits), self.labels, recipe.coherence, loss=self._loss, seed=recipe.seed,
+                   tick=lambda done, total: self.progress("the fully connected layers learn to agree", done, total))
 
     def _student_schedule(self, student: Student) -> Schedule:
         recipe = self.recipe
