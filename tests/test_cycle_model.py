@@ -77,7 +77,7 @@ def test_table_1(table_1: Measured) -> None:
 def test_table_1_on_other_hardware(preset: str, clock: float) -> None:
     """The same with fewer groups, and with a memory that gives less in a cycle."""
     network = load_network("cifar10")
-    assert Measured(network, cut_pictures(1, network.input_shape)[0], preset, clock).wrong() == []
+    assert Measured(network, cut_pictures(3, network.input_shape)[0], preset, clock).wrong() == []
 
 
 @pytest.mark.parametrize("seed", [4, 10, 11])

@@ -33,7 +33,7 @@ from gradcore.training.views import Views
 
 _DENSITY_BAND = 0.05
 _WARMUP = 50  # steps
-_TINY = 1e-20  # an energy that stands for none
+_TINY = 1e-20  # stands for no energy, and for no deviation
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -112,7 +112,7 @@ class CoherenceLoss:
         settings, total = self._settings, torch.zeros(())
         turns, peaks = self.shares(entering, before, method)
         for values, turn in zip(before, turns, strict=False):
-            near = torch.exp(-0.5 * (values / values.std(0).detach() / settings.reach).square())
+            near = torch.exp(-0.5 * (values / values.std(0).detach().clamp(min=_TINY) / settings.reach).square())
             total = total + settings.turn_weight * (near * (turn - settings.turn).clamp(min=0)).sum(1).mean()
         if peaks is not None:
             total = total + settings.spread_weight * (peaks - settings.spread).clamp(min=0).sum(1).mean()
