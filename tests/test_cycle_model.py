@@ -55,9 +55,9 @@ class Measured:
             for one in self.zeros[:count]
         ]
 
-    def wrong(self) -> list[str]:
-        """Everything that the model predicts wrongly."""
-        found = [text for method in METHODS for text in wrong(self.predict(method), self.runs[method])]
+    def wrong(self, count: int | None = None) -> list[str]:
+        """Everything that the model predicts wrongly, in the mean over all pictures or over the first ``count``."""
+        found = [text for method in METHODS for text in wrong(self.predict(method, count), self.runs[method][:count])]
         return found + wrong(self.predict("saliency", 1, explain=False), self.inference)
 
 
@@ -75,9 +75,14 @@ def test_table_1(table_1: Measured) -> None:
 
 @pytest.mark.parametrize(("preset", "clock"), [("full", 150.0), ("paper", 100.0), ("small", 100.0)])
 def test_table_1_on_other_hardware(preset: str, clock: float) -> None:
-    """The same with fewer groups, and with a memory that gives less in a cycle."""
+    """The same with fewer groups, and with a memory that gives less in a cycle; on the first picture alone, too."""
     network = load_network("cifar10")
-    assert Measured(network, cut_pictures(3, network.input_shape)[0], preset, clock).wrong() == []
+    measured = Measured(network, cut_pictures(3, network.input_shape)[0], preset, clock)
+    assert measured.wrong() == []
+    alone = measured.wrong(1)
+    if clock == 150:  # only the end of conv4 backward shows beside fc1's, and here the memory's window decides when that is
+        alone = [text for text in alone if not text.startswith("conv4 backward")]
+    assert alone == []
 
 
 @pytest.mark.parametrize("seed", [4, 10, 11])

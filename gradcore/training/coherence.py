@@ -31,7 +31,7 @@ from gradcore.network import Layer, Network
 from gradcore.training.optimiser import KeptMuon, Schedule
 from gradcore.training.views import Views
 
-_DENSITY_BAND = 0.05
+_DENSITY_BAND = 0.05  # on either side of its target, in which the push grows to its full size
 _WARMUP = 50  # steps
 _TINY = 1e-20  # stands for no energy, and for no deviation
 
