@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing files so that nothing is lost: whole or not at all, and never over an input or another result.
+
+``write_atomically`` writes under a temporary name in the same folder and renames: whoever reads the file sees the old one or
+the new one, and after an error the old one is still there. ``check_outputs`` finds out before the work begins that its
+results have a place, and that they would not overwrite what it reads, nor one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import shutil
+import stat
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gradcore.errors import GradCoreError
+
+Content = bytes | str | Callable[[BinaryIO], object]
+Named = Iterable[tuple[str, str | os.PathLike[str] | None]]
+
+_REMEDIES = {
+    errno.ENOSPC: "make room there, or name another file",
+    errno.EDQUOT: "make room there, or name another file",
+    errno.EISDIR: "it is a folder: name a file in it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EROFS: "name another file, where you may write",
+}
+
+
+def write_atomically(path: str | os.PathLike[str], content: Content) -> Path:
+    """Write a file: the whole of it or nothing. Makes its folder; keeps the permissions of a file that is there.
+
+    Args:
+        path: the file. A symbolic link is followed. A device or a pipe (``/dev/stdout``) is written to as it is.
+        content: bytes; text, written as UTF-8; or a function that is given a binary stream and writes to it, such as
+            ``lambda stream: np.save(stream, array)``. What it writes is collected in memory first.
+
+    Returns:
+        The path.
+
+    Raises:
+        GradCoreError: the file cannot be written; it names path and cause. The file is then as it was before.
+    """
+    data = _bytes(content)
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+    return Path(path)
+
+
+def move_into_place(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
+    """Move a finished file, of any size and from any file system, to its place at one stroke; see ``write_atomically``."""
+    with replacing(path) as temporary:
+        with open(source, "rb") as made, open(temporary, "wb") as stream:
+            shutil.copyfileobj(made, stream, 1 << 20)
+    with contextlib.suppress(OSError):
+        os.unlink(source)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write to, in the same folder, that becomes ``path`` when the block ends, and vanishes after an error in it.
+
+    Raises:
+        GradCoreError: any OSError in the block, or of the rename; it names ``path`` and the cause.
+    """
+    made: list[Path] = []
+    temporary: Path | None = None
+    try:
+        target = _target(path)
+        if _is_special(target) or _only_in_place(target):
+            yield target
+            return
+        made = _make_folders(target.parent)
+        temporary = target.parent / f".gradcore-{secrets.token_hex(8)}.part"
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
+        yield temporary
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        os.replace(temporary, target)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise unwritable(path, error) from None
+        raise
+
+
+def check_outputs(outputs: Named, inputs: Named = ()) -> None:
+    """Find out before the work begins, without making anything, that each output can be written and overwrites nothing of it.
+
+    Args:
+        outputs: what each file is, as in "the trace", and its path; None is left out.
+        inputs: the same of what is read; what is no file is left out.
+
+    Raises:
+        GradCoreError: an output is a folder, has no place, is an input (by whatever name: links count), or is another
+            output, or lies below one.
+    """
+    read = [(what, Path(path)) for what, path in inputs if path is not None]
+    seen: list[tuple[str, Path]] = []
+    for what, path in outputs:
+        if path is None:
+            continue
+        target = _target(path)
+        if not _is_special(target):
+            for other, source in read:
+                if _is_read(target, source):
+                    raise GradCoreError(f"{what} would overwrite {other} {source}: name another file")
+            for other, written in seen:
+                if _same_name(target, written):
+                    raise GradCoreError(f"{what} and {other} would be the same file {path}: name another file for one of them")
+                if _below(target, written) or _below(written, target):
+                    raise GradCoreError(f"{what} {path} and {other} {written} cannot both be: one would be the other's folder")
+            seen.append((what, target))
+        check_writable(path)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out, without making anything, whether a file can be written: it or its folder is there or can be made.
+
+    Raises:
+        GradCoreError: it cannot; it names path and cause.
+    """
+    target = _target(path)
+    try:
+        if target.is_dir():
+            raise _os_error(errno.EISDIR)
+        if len(os.fsencode(target.name)) > _longest_name(target.parent):
+            raise _os_error(errno.ENAMETOOLONG)
+        if os.path.lexists(target):
+            if not os.access(target, os.W_OK):
+                raise _os_error(errno.EACCES)
+            return
+        _folder_can_be(target.parent)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Find out, without making anything, whether a folder is there or can be made, and files be made in it.
+
+    Raises:
+        GradCoreError: it cannot; it names the folder and the cause.
+    """
+    try:
+        _folder_can_be(_target(folder))
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths are one file, by whatever name: links, `..`, upper and lower case where the disk does not tell them apart."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.samefile(one, other)
+    return _same_name(_target(one), _target(other))
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError) -> GradCoreError:
+    """The error for a file or folder that cannot be written: path, cause, remedy."""
+    remedy = _REMEDIES.get(error.errno, "check the folder and its permissions, or name another file")
+    return GradCoreError(f"{os.fspath(path)} cannot be written ({error.strerror or error}): {remedy}")
+
+
+def _bytes(content: Content) -> bytes:
+    if isinstance(content, str):
+        return content.encode("utf-8", errors="backslashreplace")
+    if callable(content):
+        stream = io.BytesIO()
+        content(stream)
+        return stream.getvalue()
+    return content
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file that a path leads to, links followed; a device or pipe as it is named (links in /proc lead nowhere)."""
+    try:
+        if not os.fspath(path):
+            raise GradCoreError("a file to write has no name: give one")
+        return Path(path) if _is_special(path) else Path(os.path.realpath(path))
+    except (ValueError, OSError) as error:  # a null byte, a character that no file name has, a ring of links
+        raise GradCoreError(f"{os.fspath(path)!r} cannot be written ({error}): choose another name") from None
+
+
+def _is_special(path: str | os.PathLike[str]) -> bool:
+    """A device, pipe or socket, or an open file by its number: written to as it is, for it cannot be replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    opened = os.path.abspath(path).startswith(("/dev/fd/", "/dev/std", "/proc/"))
+    return not stat.S_ISDIR(mode) and (opened or not stat.S_ISREG(mode))
+
+
+def _only_in_place(target: Path) -> bool:
+    """Whether a file can be written but not replaced: its folder is closed, or it is mounted by itself.
+
+    Raises:
+        OSError: it is there and must not be written, or is a folder.
+    """
+    if target.is_dir():
+        raise _os_error(errno.EISDIR)
+    if not target.exists():
+        return False
+    if not os.access(target, os.W_OK):
+        raise _os_error(errno.EACCES)
+    return not os.access(target.parent, os.W_OK | os.X_OK) or os.path.ismount(target) or _is_sticky(target)
+
+
+def _is_sticky(target: Path) -> bool:
+    """Whether only its owner may replace a file, and that is somebody else."""
+    folder = target.parent.stat()
+    user = os.geteuid()
+    return bool(folder.st_mode & stat.S_ISVTX) and user not in (0, folder.st_uid, target.stat().st_uid)
+
+
+def _folder_can_be(there: Path) -> None:
+    """Raises OSError when a folder is not there and cannot be made, or no files can be made in it."""
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise _os_error(errno.ENOTDIR)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _os_error(errno.EACCES)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and what is missing above it; returns what was made."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    missing.reverse()
+    if missing:
+        missing[-1].mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        raise _os_error(errno.ENOTDIR)
+    return missing
+
+
+def _is_read(target: Path, source: Path) -> bool:
+    """Whether writing ``target`` would change what ``source`` holds."""
+    try:
+        return source.is_file() and os.path.samefile(target, source)
+    except (OSError, ValueError):
+        return False
+
+
+def _same_name(one: Path, other: Path) -> bool:
+    """Whether two paths, links followed, may be one file: case does not matter, for on some disks it does not."""
+    with contextlib.suppress(OSError):
+        if os.path.samefile(one, other):
+            return True
+    return _folded(one) == _folded(other)
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return _folded(folder) in [_folded(parent) for parent in path.parents]
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _longest_name(folder: Path) -> int:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return 255
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
