@@ -9,3 +9,16 @@ class GradCoreError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(str(message).split()))
+
+
+def missing_package(what: str, extra: str, *, needed_by: str = "", otherwise: str = "") -> GradCoreError:
+    """The error where a package is missing that only an extra of GradCore brings.
+
+    Args:
+        what: the package, as people call it: 'PyTorch'.
+        extra: the extra that brings it: 'torch'. The command has quotes: without them some shells take the brackets for a pattern.
+        needed_by: what needs it: 'the float backend'.
+        otherwise: what else the user can do: 'leave --timing away'.
+    """
+    cause = f"{what} is not installed" + (f", {needed_by} needs it" if needed_by else "")
+    return GradCoreError(f'{cause}: pip install "gradcore[{extra}]"' + (f", or {otherwise}" if otherwise else ""))

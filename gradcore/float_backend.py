@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradcore.backends import METHODS, Run, Target, check_choice
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, missing_package
 from gradcore.network import Network
 from gradcore.progress import Progress, silent
 
@@ -20,7 +20,7 @@ try:
     import torch
     from torch import nn
 except ImportError:
-    raise GradCoreError("PyTorch is not installed, the float backend needs it: pip install gradcore[torch]") from None
+    raise missing_package("PyTorch", "torch", needed_by="the float backend") from None
 
 _BATCH = 64
 

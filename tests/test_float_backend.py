@@ -142,4 +142,4 @@ def test_without_pytorch_it_says_what_to_install(module):
     code = ("import sys; sys.modules['torch'] = None\n"
             f"from gradcore.errors import GradCoreError\ntry:\n    import {module}\nexcept GradCoreError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install gradcore[torch]" in done.stdout, done.stderr
+    assert 'pip install "gradcore[torch]"' in done.stdout, done.stderr

@@ -455,7 +455,7 @@ def test_unknown_names_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(GradCoreError, match=text):
             report.synth(**arguments)
     monkeypatch.setattr(yosys.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(GradCoreError, match=r"Yosys is not installed: pip install 'gradcore\[synth\]'"):
+    with pytest.raises(GradCoreError, match=r'Yosys is not installed: pip install "gradcore\[synth\]"'):
         report.synth("small")
 
 

