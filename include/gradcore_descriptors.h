@@ -10,7 +10,6 @@
 extern "C" {
 #endif
 #include <stdint.h>
-#include <assert.h>
 
 // reg - gradcore_descriptors::word_kind
 #define GRADCORE_DESCRIPTORS__WORD_KIND__OPCODE_bm 0xf
@@ -218,7 +217,7 @@ extern "C" {
 #define GRADCORE_DESCRIPTORS__TILE__W22__BUFFER_ROW_PIECES_bw 9
 
 // regfile - gradcore_descriptors::TILE
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W0;
     uint32_t W1;
     uint32_t W2;
@@ -276,7 +275,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_DESCRIPTORS__WEIGHTS__W8__BIAS_BANK_bw 1
 
 // regfile - gradcore_descriptors::WEIGHTS
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W0;
     uint32_t W1;
     uint32_t W2;
@@ -378,7 +377,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_DESCRIPTORS__VECTOR__W17__TAG_DESTINATION1_bw 32
 
 // regfile - gradcore_descriptors::VECTOR
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W0;
     uint32_t W1;
     uint32_t W2;
@@ -428,7 +427,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_DESCRIPTORS__SEED__W9__SEED_VALUE_bw 16
 
 // regfile - gradcore_descriptors::SEED
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W0;
     uint32_t W1;
     uint32_t W2;
@@ -442,7 +441,7 @@ typedef struct __attribute__ ((__packed__)) {
 } gradcore_descriptors__SEED_t;
 
 // regfile - gradcore_descriptors::job_desc_b0bcb3f0
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W0;
     uint32_t W1;
     uint32_t W2;
@@ -450,7 +449,7 @@ typedef struct __attribute__ ((__packed__)) {
 } gradcore_descriptors__job_desc_b0bcb3f0_t;
 
 // addrmap - gradcore_descriptors
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     gradcore_descriptors__TILE_t TILE;
     uint8_t RESERVED_5c_7f[0x24];
     gradcore_descriptors__WEIGHTS_t WEIGHTS;
@@ -463,7 +462,81 @@ typedef struct __attribute__ ((__packed__)) {
 } gradcore_descriptors_t;
 
 
-static_assert(sizeof(gradcore_descriptors_t) == 0x210, "Packing error");
+
+// The compiler checks the layout (C11, C++11, and newer).
+#include <stddef.h>
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define GRADCORE_DESCRIPTORS_CHECK(condition) static_assert(condition, #condition)
+#elif !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define GRADCORE_DESCRIPTORS_CHECK(condition) _Static_assert(condition, #condition)
+#else
+#define GRADCORE_DESCRIPTORS_CHECK(condition) struct gradcore_descriptors_unchecked
+#endif
+GRADCORE_DESCRIPTORS_CHECK(sizeof(gradcore_descriptors_t) == 0x210);
+GRADCORE_DESCRIPTORS_CHECK(__alignof__(gradcore_descriptors_t) == 4);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W0) == 0x0);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W1) == 0x4);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W2) == 0x8);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W3) == 0xc);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W4) == 0x10);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W5) == 0x14);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W6) == 0x18);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W7) == 0x1c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W8) == 0x20);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W9) == 0x24);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W10) == 0x28);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W11) == 0x2c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W12) == 0x30);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W13) == 0x34);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W14) == 0x38);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W15) == 0x3c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W16) == 0x40);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W17) == 0x44);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W18) == 0x48);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W19) == 0x4c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W20) == 0x50);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W21) == 0x54);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W22) == 0x58);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W0) == 0x80);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W1) == 0x84);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W2) == 0x88);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W3) == 0x8c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W4) == 0x90);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W5) == 0x94);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W6) == 0x98);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W7) == 0x9c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W8) == 0xa0);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W0) == 0x100);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W1) == 0x104);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W2) == 0x108);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W3) == 0x10c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W5) == 0x114);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W6) == 0x118);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W7) == 0x11c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W8) == 0x120);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W9) == 0x124);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W10) == 0x128);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W11) == 0x12c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W12) == 0x130);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W13) == 0x134);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W14) == 0x138);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W15) == 0x13c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W16) == 0x140);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, VECTOR.W17) == 0x144);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W0) == 0x180);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W1) == 0x184);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W2) == 0x188);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W3) == 0x18c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W5) == 0x194);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W6) == 0x198);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W7) == 0x19c);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W8) == 0x1a0);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, SEED.W9) == 0x1a4);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, END.W0) == 0x200);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, END.W1) == 0x204);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, END.W2) == 0x208);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, END.W3) == 0x20c);
+#undef GRADCORE_DESCRIPTORS_CHECK
 
 #ifdef __cplusplus
 }

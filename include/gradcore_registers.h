@@ -10,7 +10,6 @@
 extern "C" {
 #endif
 #include <stdint.h>
-#include <assert.h>
 
 // reg - gradcore_registers::IDENTIFIER
 #define GRADCORE_REGISTERS__IDENTIFIER__VALUE_bm 0xffffffff
@@ -215,7 +214,7 @@ extern "C" {
 #define GRADCORE_REGISTERS__COUNTER_DESC_72E7EE5B__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_72e7ee5b
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_72e7ee5b_t;
@@ -233,7 +232,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_AD0FE9F0__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_ad0fe9f0
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_ad0fe9f0_t;
@@ -251,7 +250,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_7F35C9A6__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_7f35c9a6
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_7f35c9a6_t;
@@ -269,7 +268,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_91C722B9__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_91c722b9
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_91c722b9_t;
@@ -287,7 +286,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_EE52F4D8__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_ee52f4d8
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_ee52f4d8_t;
@@ -305,7 +304,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_18BA780B__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_18ba780b
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_18ba780b_t;
@@ -323,7 +322,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_06F4C8E6__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_06f4c8e6
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_06f4c8e6_t;
@@ -341,7 +340,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_BEC50A81__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_bec50a81
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_bec50a81_t;
@@ -359,7 +358,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_4FB8E1EF__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_4fb8e1ef
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_4fb8e1ef_t;
@@ -377,7 +376,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_A897FA1C__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_a897fa1c
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_a897fa1c_t;
@@ -395,7 +394,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_24B9E90F__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_24b9e90f
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_24b9e90f_t;
@@ -413,7 +412,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_CEF504DF__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_cef504df
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_cef504df_t;
@@ -431,7 +430,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_C14C096C__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_c14c096c
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_c14c096c_t;
@@ -449,7 +448,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_841C3FDC__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_841c3fdc
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_841c3fdc_t;
@@ -467,7 +466,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_490EA32C__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_490ea32c
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_490ea32c_t;
@@ -485,7 +484,7 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_4711788A__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_4711788a
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_4711788a_t;
@@ -503,13 +502,13 @@ typedef struct __attribute__ ((__packed__)) {
 #define GRADCORE_REGISTERS__COUNTER_DESC_8CD9C34A__HIGH__COUNT_reset 0x0
 
 // regfile - gradcore_registers::counter_desc_8cd9c34a
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t LOW;
     uint32_t HIGH;
 } gradcore_registers__counter_desc_8cd9c34a_t;
 
 // addrmap - gradcore_registers
-typedef struct __attribute__ ((__packed__)) {
+typedef struct __attribute__((packed, aligned(4))) {
     uint32_t IDENTIFIER;
     uint32_t VERSION;
     uint32_t CONFIGURATION;
@@ -553,7 +552,74 @@ typedef struct __attribute__ ((__packed__)) {
 } gradcore_registers_t;
 
 
-static_assert(sizeof(gradcore_registers_t) == 0x188, "Packing error");
+
+// The compiler checks the layout (C11, C++11, and newer).
+#include <stddef.h>
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define GRADCORE_REGISTERS_CHECK(condition) static_assert(condition, #condition)
+#elif !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define GRADCORE_REGISTERS_CHECK(condition) _Static_assert(condition, #condition)
+#else
+#define GRADCORE_REGISTERS_CHECK(condition) struct gradcore_registers_unchecked
+#endif
+GRADCORE_REGISTERS_CHECK(sizeof(gradcore_registers_t) == 0x188);
+GRADCORE_REGISTERS_CHECK(__alignof__(gradcore_registers_t) == 4);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, IDENTIFIER) == 0x0);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VERSION) == 0x4);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONFIGURATION) == 0x8);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONFIGURATION_TILE) == 0xc);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONFIGURATION_BUFFERS) == 0x10);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONTROL) == 0x20);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STATUS) == 0x24);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, INTERRUPT) == 0x28);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, DESCRIPTOR_INDEX) == 0x2c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, ERROR_ADDRESS) == 0x30);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, PROGRAM_ADDRESS) == 0x34);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, WINDOW_BASE) == 0x38);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, WINDOW_LIMIT) == 0x3c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, WATCHDOG) == 0x40);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, METHOD) == 0x44);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, SEED_MODE) == 0x48);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, SEED_INDEX) == 0x4c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CLASS_INDEX) == 0x50);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CLASS_VALUE) == 0x54);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LAYER_INDEX) == 0x58);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LAYER_CYCLES) == 0x5c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CYCLES.LOW) == 0x100);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CYCLES.HIGH) == 0x104);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_ACTIVE.LOW) == 0x108);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_ACTIVE.HIGH) == 0x10c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_WAIT_INPUT.LOW) == 0x110);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_WAIT_INPUT.HIGH) == 0x114);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_WAIT_OUTPUT.LOW) == 0x118);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_WAIT_OUTPUT.HIGH) == 0x11c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONV_ACTIVE.LOW) == 0x120);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONV_ACTIVE.HIGH) == 0x124);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONV_WAIT_INPUT.LOW) == 0x128);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONV_WAIT_INPUT.HIGH) == 0x12c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONV_WAIT_OUTPUT.LOW) == 0x130);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CONV_WAIT_OUTPUT.HIGH) == 0x134);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VECTOR_ACTIVE.LOW) == 0x138);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VECTOR_ACTIVE.HIGH) == 0x13c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VECTOR_WAIT_INPUT.LOW) == 0x140);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VECTOR_WAIT_INPUT.HIGH) == 0x144);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VECTOR_WAIT_OUTPUT.LOW) == 0x148);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, VECTOR_WAIT_OUTPUT.HIGH) == 0x14c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STORE_ACTIVE.LOW) == 0x150);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STORE_ACTIVE.HIGH) == 0x154);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STORE_WAIT_INPUT.LOW) == 0x158);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STORE_WAIT_INPUT.HIGH) == 0x15c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STORE_WAIT_OUTPUT.LOW) == 0x160);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, STORE_WAIT_OUTPUT.HIGH) == 0x164);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, MACS_ISSUED.LOW) == 0x168);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, MACS_ISSUED.HIGH) == 0x16c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, ZEROS_SKIPPED.LOW) == 0x170);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, ZEROS_SKIPPED.HIGH) == 0x174);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, BYTES_READ.LOW) == 0x178);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, BYTES_READ.HIGH) == 0x17c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, BYTES_WRITTEN.LOW) == 0x180);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, BYTES_WRITTEN.HIGH) == 0x184);
+#undef GRADCORE_REGISTERS_CHECK
 
 #ifdef __cplusplus
 }

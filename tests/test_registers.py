@@ -147,14 +147,112 @@ def test_bad_descriptors_are_refused() -> None:
         hardware.unpack_descriptor([words[0] ^ 1 << 24, *words[1:]])
 
 
-def test_c_headers_compile(tmp_path: Path) -> None:
-    """The C headers compile, and agree on an address and a mask."""
-    (tmp_path / "main.c").write_text(
-        '#include <stddef.h>\n#include "gradcore_registers.h"\n#include "gradcore_descriptors.h"\n'
-        f"_Static_assert(offsetof(gradcore_registers_t, WATCHDOG) == {hardware.WATCHDOG}, \"address\");\n"
-        f"_Static_assert(GRADCORE_REGISTERS__STATUS__CODE_bm == {hardware.STATUS_CODE}, \"mask\");\n"
-        "int main(void) { return 0; }\n"
-    )
-    command = ["gcc", "-std=gnu11", "-Wall", "-Werror", f"-I{ROOT / 'include'}", "-fsyntax-only", str(tmp_path / "main.c")]
+HEADERS = {"gradcore_registers": 47, "gradcore_descriptors": 60}  # at least so many words in each map
+
+
+def words_of(name: str) -> list[tuple[str, int]]:
+    """(member, byte offset) of every word of a map, read from the checks of its header."""
+    text = (ROOT / "include" / f"{name}.h").read_text()
+    found = re.findall(rf"offsetof\({name}_t, ([\w.]+)\) == (0x[0-9a-f]+)\)", text)
+    return [(member, int(offset, 16)) for member, offset in found]
+
+
+def arm_assembly(source: Path, *options: str, include: Path = ROOT / "include") -> str:
+    """Assembly of a C file for the Zynq's ARM cores, by GCC's compiler proper (Debian's cpp-arm-linux-gnueabihf has it)."""
+    command = ["arm-linux-gnueabihf-cpp", "-print-prog-name=cc1"]
+    compiler = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command = ["gcc", "-print-file-name=include"]  # stdint.h and stddef.h of a freestanding GCC fit every machine
+    headers = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    target = ["-march=armv7-a", "-mfpu=neon", "-mfloat-abi=hard", "-ffreestanding", "-isystem", headers, f"-I{include}"]
+    warnings = ["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+    output = source.with_suffix(".s")
+    command = [compiler, "-quiet", *target, *warnings, *options, str(source), "-o", str(output)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    return output.read_text()
+
+
+def write_accesses(path: Path, name: str) -> Path:
+    """A C file with functions that write, read and take the address of every word of a map; stores of constants are split, too."""
+    words = [member for member, _ in words_of(name)]
+
+    def function(head: str, lines: list[str]) -> str:
+        return "\n".join([f"{head};", f"{head}", "{", *lines, "}", ""])
+
+    functions = [
+        function(f"void write_all(volatile {name}_t *map, uint32_t value)", [f"map->{word} = value;" for word in words]),
+        function(f"void write_constants(volatile {name}_t *map)", [f"map->{word} = 0x1{index:02}u;" for index, word in enumerate(words)]),
+        function(
+            f"uint32_t read_all(const volatile {name}_t *map)",
+            ["uint32_t sum = 0;", *(f"sum ^= map->{word};" for word in words), "return sum;"],
+        ),
+        function(
+            f"void address_all({name}_t *map, volatile uint32_t **to)",
+            [f"to[{index}] = &map->{word};" for index, word in enumerate(words)],
+        ),
+        function(f"void copy_all({name}_t *map, const {name}_t *from)", [f"map->{word} = from->{word};" for word in words]),
+    ]
+    path.write_text("\n".join([f'#include "{name}.h"', *functions]))
+    return path
+
+
+@pytest.mark.parametrize("unaligned", [(), ("-mno-unaligned-access",)], ids=["linux", "bare-metal"])
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_trap_c_headers_access_whole_words_on_arm(tmp_path: Path, name: str, level: str, unaligned: tuple[str, ...]) -> None:
+    """A register, and a word of a descriptor, is read and written in one access: never byte by byte."""
+    words = words_of(name)
+    assert len(words) >= HEADERS[name]
+    assembly = arm_assembly(write_accesses(tmp_path / "accesses.c", name), level, *unaligned)
+    assert not re.findall(r"^\s*(?:ldr|str)s?[bh]\b.*", assembly, flags=re.M)
+    if level == "-O2":  # the map stays in r0
+        for function, kind in {"write_all": "str", "write_constants": "str", "read_all": "ldr"}.items():
+            code = assembly.split(f"\n{function}:\n")[1].split("\n\t.size")[0]
+            accesses = re.findall(rf"^\s*{kind}\s+\w+, \[r0(?:, #(\d+))?\]", code, flags=re.M)
+            assert [int(offset or 0) for offset in accesses] == [offset for _, offset in words]
+
+
+@pytest.mark.parametrize(("unaligned", "kinds"), [((), 1), (("-mno-unaligned-access",), 3)], ids=["linux", "bare-metal"])
+def test_trap_packed_structs_are_noticed(tmp_path: Path, unaligned: tuple[str, ...], kinds: int) -> None:
+    """The check bites: structs that are only packed give accesses of bytes."""
+    name = "gradcore_registers"
+    text = (ROOT / "include" / f"{name}.h").read_text()
+    assert "packed, aligned(4)" in text
+    packed = text.replace("packed, aligned(4)", "packed").replace(f"__alignof__({name}_t) == 4", "1")
+    (tmp_path / f"{name}.h").write_text(packed)
+    write_accesses(tmp_path / "accesses.c", name)
+    assembly = arm_assembly(tmp_path / "accesses.c", "-O2", *unaligned, "-Wno-address-of-packed-member", include=tmp_path)
+    assert len(re.findall(r"\bstrb\b", assembly)) >= 4 * kinds * len(words_of(name))
+
+
+@pytest.mark.parametrize("standard", ["c99", "c11", "gnu17", "c++98", "c++11", "c++20"])
+def test_c_headers_compile(tmp_path: Path, standard: str) -> None:
+    """The C headers compile without a warning in C and C++, together and freestanding, and agree on addresses and a mask."""
+    language = "c++" if "+" in standard else "c"
+    source = tmp_path / f"main.{language}"
+    checks = [(f"offsetof(gradcore_registers_t, {name})", address) for name, address in hardware.ADDRESSES.items()]
+    checks = [(text.replace("_LOW)", ".LOW)").replace("_HIGH)", ".HIGH)"), address) for text, address in checks]
+    checks.append(("GRADCORE_REGISTERS__STATUS__CODE_bm", hardware.STATUS_CODE))
+    assertions = [f"typedef char check{index}[{text} == {value} ? 1 : -1];" for index, (text, value) in enumerate(checks)]
+    uses = [f"extern check{index} use{index};" for index in range(len(checks))]
+    headers = ["#include <stddef.h>", '#include "gradcore_registers.h"', '#include "gradcore_descriptors.h"']
+    source.write_text("\n".join([*headers, *assertions, *uses, "int main(void) { return 0; }", ""]))
+    command = ["gcc", f"-x{language}", f"-std={standard}", "-ffreestanding", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+    result = subprocess.run([*command, f"-I{ROOT / 'include'}", "-fsyntax-only", str(source)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_c_headers_check_their_layout(tmp_path: Path) -> None:
+    """A header whose struct has another layout than its checks does not compile."""
+    text = (ROOT / "include" / "gradcore_registers.h").read_text()
+    assert "    uint32_t WATCHDOG;\n    uint32_t METHOD;\n" in text
+    swapped = text.replace("    uint32_t WATCHDOG;\n    uint32_t METHOD;\n", "    uint32_t METHOD;\n    uint32_t WATCHDOG;\n")
+    (tmp_path / "changed.c").write_text(swapped)
+    result = subprocess.run(["gcc", "-fsyntax-only", str(tmp_path / "changed.c")], capture_output=True, text=True)
+    assert result.returncode != 0 and "METHOD) == 0x44" in result.stderr
+
+
+def test_arm_compiler_is_installed() -> None:
+    """`make test` installs the compiler that these tests need: 9 MB."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^PACKAGES_TEST := .*\bcpp-arm-linux-gnueabihf=arm-linux-gnueabihf-cpp\b", makefile, flags=re.M)

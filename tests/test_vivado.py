@@ -130,6 +130,13 @@ def test_every_port_is_mapped(good: Build) -> None:
         assert all(f"{bus}_{target.split(':')[-1].lower()}" == port for port, target in maps)
 
 
+def test_trap_platform_has_a_name_of_its_own(good: Build) -> None:
+    """PYNQ wants .bit and .hwh of one stem, and fails when an .xsa of that stem lies beside them."""
+    stems = {path.suffix: path.stem for path in good.output.iterdir() if path.suffix in (".bit", ".hwh", ".xsa")}
+    assert sorted(stems) == [".bit", ".hwh", ".xsa"]
+    assert stems[".bit"] == stems[".hwh"] and stems[".xsa"] != stems[".bit"]
+
+
 def test_interfaces(good: Build) -> None:
     """Kinds and promises of the interfaces, the registers' size, the reset's polarity, the interrupt's level, the drop-downs."""
     for bus in BUSES:

@@ -15,7 +15,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 STUBS = ROOT / "tests" / "vivado_stubs.tcl"
-RESULTS = ("gradcore.bit", "gradcore.hwh", "gradcore.xsa")
+RESULTS = ("gradcore.bit", "gradcore.hwh", "gradcore_platform.xsa")
 
 
 def load_driver(root: Path) -> ModuleType:

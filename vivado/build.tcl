@@ -61,7 +61,7 @@ proc gradcore::export_system {settings} {
   check_critical_warnings $settings
   copy_one [file join [get_property DIRECTORY [get_runs impl_1]] *.bit] [file join $output gradcore.bit]
   copy_one [file join $output project gradcore.gen sources_1 bd * hw_handoff *.hwh] [file join $output gradcore.hwh]
-  write_hw_platform -fixed -include_bit -force -file [file join $output gradcore.xsa]
+  write_hw_platform -fixed -include_bit -force -file [file join $output gradcore_platform.xsa]
 }
 
 # Copy the one file that a pattern names.
