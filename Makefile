@@ -5,7 +5,8 @@ PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CONSTRAINTS := requirements/constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -32,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress accept-cycles accept-resources lint registers bitstream clean distclean
+.PHONY: help setup explain test regress accept-cycles accept-resources lint registers constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -41,8 +42,10 @@ help:  ## This list
 
 setup: $(VENV)/.ready-test  ## The virtual environment in .venv, with everything for development
 
+explain: export IMAGE := $(value IMAGE)
+explain: export METHOD := $(value METHOD)
 explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IMAGE=file METHOD=saliency|deconvnet|guided, both optional
-	$(BIN)/gradcore explain $(if $(IMAGE),"$(IMAGE)") $(if $(METHOD),--method "$(METHOD)")
+	@$(BIN)/gradcore explain $${METHOD:+--method "$$METHOD"} $${IMAGE:+-- "$$IMAGE"}
 
 test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
@@ -66,6 +69,13 @@ lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python registers/generate.py
 
+constraints: $(VENV)/.ready-test  ## Write the versions installed in .venv to requirements/constraints.txt, after an upgrade
+	$(BIN)/python requirements/write_constraints.py
+
+try-versions: $(VENV)/.ready-test  ## Try the oldest and the newest versions that pyproject.toml allows (downloads several GB)
+	$(BIN)/python requirements/try_versions.py oldest
+	$(BIN)/python requirements/try_versions.py newest
+
 bitstream: $(VENV)/.ready-run  ## Bitstream for the PYNQ-Z2 with Vivado, in build/vivado/: PRESET=small|paper|full CLOCK=100|150, both optional
 	@$(BIN)/python vivado/bitstream.py --preset "$(or $(PRESET),full)" --clock "$(or $(CLOCK),100)"
 
@@ -84,15 +94,16 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.ready-run: pyproject.toml $(VENV)/.created
+$(VENV)/.ready-run: pyproject.toml $(CONSTRAINTS) $(VENV)/.created
 	@$(call debian,$(PACKAGES_RUN))
 	@echo "installing GradCore in $(VENV)" >&2
 	@$(PIP) --editable .
+	@$(PIP) --no-deps scikit-image  # for its pictures: what its code needs besides (scipy ...) is 170 MB
 	@touch $@
 
-$(VENV)/.ready-test: pyproject.toml $(VENV)/.ready-run
+$(VENV)/.ready-test: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready-run
 	@$(call debian,$(PACKAGES_TEST))
 	@echo "installing PyTorch and the test tools in $(VENV)" >&2
-	@$(PIP) torch==2.13.0
+	@$(PIP) torch
 	@$(PIP) --editable '.[test]'
 	@touch $@

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +96,80 @@ print(gradcore.__file__, gradcore.models.arithmetic.__file__, folder, sep="\\n")
         assert Path(line).is_relative_to(installed), line
 
 
-def test_pins() -> None:
-    """Every dependency is pinned; `explain` needs neither PyTorch nor the test tools."""
+def requirements(extras: tuple[str, ...] = ()) -> list[Requirement]:
+    """The dependencies of pyproject.toml, with those of some extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    for item in [*project["dependencies"], *extras["torch"], *extras["test"]]:
-        assert "==" in item or item == "gradcore[synth,torch]", item
-    assert not any(item.startswith(("torch", "cocotb", "pytest", "captum")) for item in project["dependencies"])
+    items = [*project["dependencies"], *(item for extra in extras for item in project["optional-dependencies"][extra])]
+    return [one for one in map(Requirement, items) if one.name != "gradcore"]
+
+
+def installed_with(names: list[str]) -> set[str]:
+    """Names of the distributions that pip installs for these: theirs, and what they need without extras."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, metadata.requires(name) or [])
+            waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def test_dependencies_are_ranges_and_constraints_are_exact() -> None:
+    """GradCore fits beside what a user has; the Makefile installs exact versions, which lie in the ranges."""
+    pins = {canonicalize_name(one.name): one for one in map(Requirement, CONSTRAINTS.read_text().splitlines()[3:])}
+    for one in requirements(("data", "samples", "torch", "synth", "test")):
+        assert {part.operator for part in one.specifier} >= {">="} and "==" not in str(one.specifier), one
+        assert one.name in ("setuptools", "packaging") or any(part.operator == "<" for part in one.specifier), one
+        (pin,) = pins[canonicalize_name(one.name)].specifier
+        assert pin.operator == "==" and one.specifier.contains(pin.version), f"{one} and {pin}"
     makefile = (ROOT / "Makefile").read_text()
-    assert extras["torch"] == ["torch==2.13.0"] and "torch==2.13.0" in makefile
-    assert makefile.index("$(PIP) torch==") < makefile.index("'.[test]'"), "PyTorch comes before captum"
+    assert f"CONSTRAINTS := {CONSTRAINTS.relative_to(ROOT)}\n" in makefile and "--constraint $(CONSTRAINTS)" in makefile
+    assert makefile.index("$(PIP) torch") < makefile.index("'.[test]'"), "PyTorch comes before captum"
+
+
+def test_the_constraints_are_what_is_installed() -> None:
+    """The versions that the tests run with are those of the file: `make constraints` was not forgotten."""
+    for one in map(Requirement, CONSTRAINTS.read_text().splitlines()[3:]):
+        assert one.specifier.contains(metadata.version(one.name).partition("+")[0]), one
+
+
+def test_a_heatmap_needs_less_than_300_mb() -> None:
+    """What `make explain` installs: no PyTorch, no pyarrow, no SciPy; scikit-image for its pictures alone."""
+    names = installed_with([one.name for one in requirements()])
+    assert not names & {"torch", "pyarrow", "scipy", "scikit-image", "fxpmath", "cocotb", "pytest", "captum"}
+    files = [file for name in (*names, "scikit-image", "pip") for file in metadata.files(name) or []]
+    size = sum(path.stat().st_size for path in {Path(file.locate()) for file in files} if path.is_file())
+    assert 100e6 < size < 300e6, f"{size / 1e6:.0f} MB"
+
+
+def test_explain_and_compile_need_no_extra(installed: Path, tmp_path: Path) -> None:
+    """With the dependencies alone: a picture is explained and drawn; whatever needs more says what to install."""
+    program = """
+import sys
+import numpy as np
+for name in ("torch", "pyarrow", "skimage", "scipy", "fxpmath"):
+    sys.modules[name] = None  # importing it raises ImportError
+import gradcore
+picture = np.zeros((32, 32, 3), np.uint8)
+picture[8:24, 8:24] = 200
+(result,) = gradcore.explain(picture, backend="golden")
+result.save("out")
+gradcore.compile_network("cifar10", preset="small")
+for needs, call in (
+    ("data", lambda: gradcore.read_data("some.parquet")),
+    ("data", lambda: gradcore.evaluate("some.parquet")),
+    ("torch", lambda: gradcore.explain(picture, backend="float")),
+    ("torch", lambda: gradcore.train(None)),
+    ("samples", lambda: gradcore.bench(1)),
+    ("samples", lambda: gradcore.sample_picture(height=32, width=32)),
+):
+    try:
+        call()
+        print("no error", needs)
+    except gradcore.GradCoreError as error:
+        assert f'pip install "gradcore[{needs}]"' in str(error), error
+"""
+    assert run_installed(installed, program, tmp_path) == ""
+    assert (tmp_path / "out" / "heatmap.png").exists()
