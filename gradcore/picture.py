@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, missing_package
 
 SAMPLE_NAME = "chelsea.png"
 SAMPLE_BOX = (90, 0, 390, 300)  # left, top, right, bottom of the cat's head in scikit-image's chelsea.png
@@ -113,9 +113,8 @@ def skimage_folder() -> Path:
     """
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
-        raise GradCoreError(
-            "the sample pictures come with scikit-image, which is not installed: pip install scikit-image, or name "
-            "pictures of your own"
+        raise missing_package(
+            "scikit-image", "samples", needed_by="the sample pictures", otherwise="name pictures of your own"
         )
     return Path(found.origin).parent / "data"
 

@@ -24,7 +24,8 @@ TESTS = ("arithmetic", "benchmark", "cli", "compiler", "data", "evaluation", "ex
 def direct_requirements() -> list[Requirement]:
     """What users install: the dependencies and the extras for them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [Requirement(text) for text in (*project["dependencies"], *(item for name in EXTRAS for item in project["optional-dependencies"][name]))]
+    extras = (item for name in EXTRAS for item in project["optional-dependencies"][name])
+    return [Requirement(text) for text in (*project["dependencies"], *extras)]
 
 
 def lower_bound(requirement: Requirement) -> str:
@@ -40,7 +41,8 @@ def main(which: str) -> int:
     limits = folder / "constraints.txt"
     limits.write_text("".join(f"{lower_bound(one)}\n" for one in direct_requirements()) if which == "oldest" else "")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "-c", str(limits), "--editable", f"{ROOT}[{','.join(EXTRAS)}]", "pytest", "pytest-xdist"], check=True)
+    wanted = ["--editable", f"{ROOT}[{','.join(EXTRAS)}]", "pytest", "pytest-xdist"]
+    subprocess.run([*pip, "install", "--quiet", "--constraint", str(limits), *wanted], check=True)
     subprocess.run([*pip, "list"], check=True)
     tests = [f"tests/test_{name}.py" for name in TESTS]
     return subprocess.run([str(folder / "bin" / "python"), "-m", "pytest", "-q", *tests], cwd=ROOT).returncode
