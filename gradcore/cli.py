@@ -359,12 +359,16 @@ def compile_(
         Path, typer.Option("--out", metavar="FILE", help="Where the memory image goes; its listing goes beside it.")
     ],
     preset: PresetOption = "full",
+    base: Annotated[
+        str,
+        typer.Option("--base", metavar="ADDRESS", help="Where memory will hold it, such as 0x10000000: a multiple of 4096."),
+    ] = "0x10000000",
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network: its program and memory image, and a listing that a person can read."""
     from gradcore import compilation
 
-    report = compilation.compile_to_file(network, out, preset=preset)
+    report = compilation.compile_to_file(network, out, preset=preset, base=compilation.read_address(base))
     if as_json:
         _print_json(report)
     else:

@@ -22,13 +22,16 @@ def compile_network(
     Args:
         network: 'cifar10', the path of a network file, or a ``Network``.
         preset: the hardware to compile for: 'full' (128 MACs), 'paper' (64) or 'small' (32).
-        base: address that the memory image starts at; None is 256 MiB, out of Linux's way on a board.
+        base: address that the memory image starts at, a multiple of 4096; None is 0x10000000, for simulations and for
+            software without an operating system. Under Linux the address is that of the memory that was allocated: see
+            ``Program.at``, which moves a compiled program there.
 
     Returns:
         A ``gradcore.compiler.Program``: ``image`` and ``base`` say what memory must hold, ``listing()`` is for people.
 
     Raises:
-        GradCoreError: no such network, or a layer that cannot be run; the message names the layer and the limit.
+        GradCoreError: no such network, a layer that cannot be run (the message names the layer and the limit), or a base
+            that the program does not fit at.
     """
     from gradcore.compiler import DEFAULT_BASE
     from gradcore.compiler import compile_network as compile_quantised
@@ -36,6 +39,18 @@ def compile_network(
 
     hardware = preset_hardware(preset)
     return compile_quantised(quantise(load_network(network)), hardware, base=DEFAULT_BASE if base is None else base)
+
+
+def read_address(text: str) -> int:
+    """An address as people write it: decimal, or 0x and hexadecimal digits.
+
+    Raises:
+        GradCoreError: it is no number.
+    """
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise GradCoreError(f"{text!r} is no address: write a number such as 0x10000000") from None
 
 
 def preset_hardware(preset: str) -> Any:
@@ -52,17 +67,19 @@ def preset_hardware(preset: str) -> Any:
     return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
 
 
-def compile_to_file(network: str | Path | Network, out: str | Path, *, preset: str = "full") -> dict[str, Any]:
+def compile_to_file(
+    network: str | Path | Network, out: str | Path, *, preset: str = "full", base: int | None = None
+) -> dict[str, Any]:
     """Compile a network and write its program with the memory image to ``out``, and its listing beside it.
 
     Returns:
-        A dictionary: ``network``, ``preset``, ``descriptors``, ``image_bytes``, ``memory_bytes``, ``tag_bytes``,
+        A dictionary: ``network``, ``preset``, ``base``, ``descriptors``, ``image_bytes``, ``memory_bytes``, ``tag_bytes``,
         ``macs`` (dense, forward and backward), ``notes`` and ``files``: ``program`` and ``listing``.
 
     Raises:
         GradCoreError: see ``compile_network``; or a file cannot be written.
     """
-    program = compile_network(network, preset=preset)
+    program = compile_network(network, preset=preset, base=base)
     out = Path(out)
     listing = out.with_name(out.name + ".txt")
     try:
@@ -76,6 +93,7 @@ def compile_to_file(network: str | Path | Network, out: str | Path, *, preset: s
     return {
         "network": program.name,
         "preset": preset,
+        "base": program.base,
         "descriptors": program.descriptors,
         "image_bytes": len(program.image),
         "memory_bytes": program.memory_size,

@@ -468,6 +468,28 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
     "END": {},
 }
 DESCRIPTOR_SIGNED = frozenset(("origin_row", "origin_column"))
+# Fields that hold an address in memory, 0 where it is not used.
+DESCRIPTOR_LOCATIONS = frozenset(
+    (
+        "source_address",
+        "tag_address",
+        "destination_address",
+        "tag_destination",
+        "address0",
+        "address1",
+        "vector_address",
+        "matrix_address0",
+        "matrix_address1",
+        "bias_address0",
+        "bias_address1",
+        "destination_address0",
+        "destination_address1",
+        "tag_destination0",
+        "tag_destination1",
+        "logits_address",
+        "seed_address",
+    )
+)
 
 def register_field(value: int, name: str) -> int:
     """The field ``name`` ("REGISTER.field") of a register's value; signed fields come out signed."""

@@ -38,6 +38,7 @@ class Field:
     access: str
     text: str
     signed: bool
+    location: bool
     values: type[IntEnum] | None = None
 
     @property
@@ -97,6 +98,7 @@ def _register(node: RegNode, address: int, prefix: str = "") -> Register:
                 _access(item),
                 _text(item),
                 bool(item.get_property("complement", default=False)),
+                bool(item.get_property("location", default=False)),
                 item.get_property("encode"),
             )
         )
@@ -244,14 +246,17 @@ def python(description: Description) -> str:
     ]
     out += [f'    "{item.name}": ({word}, {item.high}, {item.low}),' for word, item in _common(description)] + ["}"]
     out.append("DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {")
-    signed = []
+    signed, locations = [], []
     for descriptor in description.descriptors:
         items = _own(description, descriptor)
         out.append(f'    "{descriptor.name}": {{' + ("" if items else "},"))
         out += [f'        "{item.name}": ({word}, {item.high}, {item.low}),' for word, item in items]
         out += ["    },"] if items else []
         signed += [item.name for _, item in items if item.signed]
-    out += ["}", f"DESCRIPTOR_SIGNED = frozenset({tuple(signed)!r})".replace("'", '"'), "", ""]
+        locations += [item.name for _, item in items if item.location]
+    out += ["}", f"DESCRIPTOR_SIGNED = frozenset({tuple(signed)!r})".replace("'", '"')]
+    out += ["# Fields that hold an address in memory, 0 where it is not used.", "DESCRIPTOR_LOCATIONS = frozenset(", "    ("]
+    out += [f'        "{name}",' for name in dict.fromkeys(locations)] + ["    )", ")", "", ""]
     template = (ROOT / "registers" / "hardware.py.in").read_text()
     return "\n".join(out) + template[template.index("def register_field") :]
 
@@ -319,6 +324,14 @@ def markdown(description: Description) -> str:
     head = ["| word | bits | field | meaning |", "|---|---|---|---|"]
     out += head + [f"| {word} | {item.bits} | {item.name} | {item.text} |" for word, item in _common(description)]
     out += _value_table(description.enumerations["OPCODE"])
+    out += ["### Moving a program", ""]
+    out += ["A program is compiled for one base address. To move it, add the same number to each of these fields that is not 0 and put the"]
+    out += ["checksums right; constants hold no addresses. The registers PROGRAM_ADDRESS, WINDOW_BASE and WINDOW_LIMIT follow. In Python"]
+    out += ["`Program.at` does this.", ""]
+    out += ["| descriptor | fields with an address |", "|---|---|"]
+    for descriptor in description.descriptors:
+        names = ", ".join(item.name for _, item in _own(description, descriptor) if item.location)
+        out += [f"| {descriptor.name} | {names} |"] if names else []
     for descriptor in description.descriptors:
         items = _own(description, descriptor)
         out += ["", f"### {descriptor.name}", "", descriptor.text, ""]

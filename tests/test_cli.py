@@ -400,6 +400,25 @@ def test_compile_writes_a_program_and_a_listing(folder, tmp_path):
     assert Program.load(small["files"]["program"]).hardware.groups == 1
 
 
+def test_trap_compile_takes_a_base_address(folder, tmp_path):
+    from gradcore import Program
+    from gradcore.compiler import DEFAULT_BASE
+
+    made = {}
+    for base in ("0x1eb00000", "4096", None):
+        options = [] if base is None else ["--base", base]
+        result = gradcore("compile", "net.safetensors", *options, "--json", "--out", tmp_path / "p", cwd=folder)
+        assert result.returncode == 0, result.stderr
+        made[base] = Program.load(tmp_path / "p")
+        assert json.loads(result.stdout)["base"] == made[base].base
+    assert [program.base for program in made.values()] == [0x1EB0_0000, 4096, DEFAULT_BASE]
+    assert np.array_equal(made[None].at(4096).image, made["4096"].image)
+    one_line(gradcore("compile", "net.safetensors", "--base", "high", "--out", tmp_path / "q", cwd=folder), "high", "0x10000000")
+    one_line(gradcore("compile", "net.safetensors", "--base", "0x1001", "--out", tmp_path / "q", cwd=folder), "0x1001", "4096")
+    one_line(gradcore("compile", "net.safetensors", "--base", "0xfffff000", "--out", tmp_path / "q", cwd=folder), "at most")
+    assert not (tmp_path / "q").exists()
+
+
 def test_as_a_process(folder, tmp_path):
     command = [
         sys.executable,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -258,6 +260,75 @@ def test_another_base(table_i):
     np.testing.assert_array_equal(program.read_logits(executor.memory), forward.logits[0])
     with pytest.raises(GradCoreError, match="4096"):
         compile_network(quantised, base=0x3001)
+
+
+def same_program(one: Program, other: Program) -> None:
+    """Two programs are equal in every bit and in all that they say of themselves."""
+    np.testing.assert_array_equal(one.image, other.image)
+    for item in dataclasses.fields(Program):
+        if item.name != "image":
+            assert getattr(one, item.name) == getattr(other, item.name), item.name
+    assert one.window == other.window and one.listing() == other.listing() and one.jobs() == other.jobs()
+
+
+@pytest.mark.parametrize("base", [0, 0x1EB0_0000, 0x8000_0000])
+@pytest.mark.parametrize("groups", GROUPS)
+def test_trap_a_program_moves(table_i, groups, base):
+    """A moved program equals one that was compiled there; moving back gives the first one; the first one is left alone."""
+    hardware = HardwareConfig(groups=groups)
+    first = compile_network(table_i[0], hardware, base=0x2_0000)
+    image = first.image.copy()
+    moved = first.at(base)
+    same_program(moved, compile_network(table_i[0], hardware, base=base))
+    same_program(moved.at(0x2_0000), first)
+    assert first.base == 0x2_0000 and np.array_equal(first.image, image)
+    assert moved.program_address == base and min(region.address for region in moved.regions.values()) == base
+
+
+@pytest.mark.parametrize("seed", GENERATED[::2])
+def test_trap_generated_programs_move(seed):
+    """Random networks, random bases, and the highest base that each fits at."""
+    rng = np.random.default_rng(seed)
+    quantised, _ = random_quantised(seed)
+    hardware = HardwareConfig(groups=GROUPS[seed % 3])
+    first = compile_network(quantised, hardware, base=int(rng.integers(1 << 18)) * 4096)
+    highest = (1 << 32) - 4096 - (first.window[1] - first.window[0])
+    for base in (0, int(rng.integers(highest // 4096)) * 4096, highest):
+        same_program(first.at(base), compile_network(quantised, hardware, base=base))
+    assert first.at(highest).window[1] == 0xFFFF_F000
+    with pytest.raises(GradCoreError, match=f"choose a base of at most {highest:#x}") as moving:
+        first.at(highest + 4096)
+    with pytest.raises(GradCoreError, match=f"choose a base of at most {highest:#x}") as compiling:
+        compile_network(quantised, hardware, base=highest + 4096)
+    assert str(moving.value) == str(compiling.value) and "\n" not in str(moving.value)
+
+
+def test_trap_a_moved_program_runs(table_i, program, tmp_path):
+    """From a file, at another address, with the same results."""
+    _, picture, forward = table_i
+    program.save(tmp_path / "program.bin")
+    moved = Program.load(tmp_path / "program.bin").at(0x1EB0_0000)
+    same_program(moved, program.at(0x1EB0_0000))
+    executor = execute(moved, picture)
+    compare(table_i[0], moved, executor, forward, golden.backward(table_i[0], forward, "saliency"))
+
+
+@pytest.mark.parametrize("base", [0x1001, 4095, -4096, 1 << 32, (1 << 32) - 4096, "0x10000000", 4096.0, None])
+def test_trap_a_base_that_does_not_fit_is_refused(program, base):
+    """One line, from ``at`` and from the compiler."""
+    with pytest.raises(GradCoreError, match="base") as error:
+        program.at(base)
+    assert "\n" not in str(error.value)
+
+
+def test_trap_a_damaged_program_stays_damaged(program):
+    """Moving does not make a wrong checksum right."""
+    words = program.descriptor_words.copy()
+    words[3, 7] ^= 1
+    moved = descriptors.relocate(words, 0x5000)
+    np.testing.assert_array_equal(np.delete(moved, 3, axis=0), np.delete(program.at(program.base + 0x5000).descriptor_words, 3, axis=0))
+    with pytest.raises(ValueError, match="checksum"):
+        descriptors.decode(moved[3])
 
 
 def test_listing_names_layers_and_descriptors(program):

@@ -24,6 +24,7 @@ from gradcore.simulator import Simulator
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
 from tb.system.session import (
     BASE,
+    GUARD,
     METHODS,
     Case,
     Request,
@@ -222,6 +223,18 @@ def test_icarus(preset: str, stalls: float) -> None:
         session = Session(core)
         for method in METHODS if not stalls else METHODS[1:2]:
             session.run(case, Request(method), model_counters=True)
+
+
+@pytest.mark.parametrize("memory", [0x1EB0_0000, 0xFFF0_0000])
+def test_trap_a_moved_program_runs_in_the_verilog(memory: int) -> None:
+    """A program that was moved (``Program.at``): where Linux might put it, and as high as it fits."""
+    case = layered_case((3, 7, 6), EVERY_KIND, "small")
+    low, limit = case.program.window
+    base = memory + GUARD if memory < 0x8000_0000 else (1 << 32) - GUARD - (limit - low)
+    moved = case.with_program(case.program.at(base))
+    with Simulator("icarus", "small", parameters={**SMALL_MEMORY, "MEMORY_BASE": memory}) as core:
+        Session(core).run(moved, Request("guided"), model_counters=True)
+    assert moved.program.window[1] == 0xFFFF_F000 or memory < 0x8000_0000
 
 
 def test_simulators_agree() -> None:

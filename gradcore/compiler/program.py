@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,32 @@ import numpy as np
 
 from gradcore.compiler import descriptors
 from gradcore.compiler.configuration import HardwareConfig
-from gradcore.compiler.layout import MapRegion, Region, TagRegion, region_from_json
+from gradcore.compiler.layout import MapRegion, Region, TagRegion, region_from_json, round_up
 from gradcore.errors import GradCoreError
 from gradcore.quantise import quantise_image
 
 FORMAT = "gradcore-program 1"
 PAGE = 4096
+
+
+def check_base(base: int, size: int = 0) -> int:
+    """``base`` as an int, when a program of ``size`` bytes can lie there.
+
+    Raises:
+        GradCoreError: it is no multiple of 4096, or the end of the program's last page is not an address of 32 bits (which
+            the core's WINDOW_LIMIT must hold).
+    """
+    try:
+        base = operator.index(base)
+    except TypeError:
+        raise GradCoreError(f"the base address {base!r} is not a whole number: give one such as 0x10000000") from None
+    if base % PAGE or not 0 <= base < 1 << 32:
+        raise GradCoreError(f"the base address {base:#x} is not a multiple of {PAGE} in 32 bits: choose another")
+    most = (1 << 32) - PAGE - round_up(size, PAGE)
+    if base > most:
+        remedy = f"choose a base of at most {most:#x}" if most >= 0 else "use smaller pictures or layers"
+        raise GradCoreError(f"{size / 2**20:.1f} MiB of memory from {base:#x} on exceed 32 bits of address: {remedy}")
+    return base
 
 
 @dataclass
@@ -55,6 +76,7 @@ class Program:
     """A compiled network.
 
     Attributes:
+        base: address that the program was compiled for; ``at`` gives the program for another.
         image: uint8, what memory must hold from ``base`` on: descriptors and constants. The rest of the memory needs
             no contents.
         memory_size: bytes from ``base`` on that the program uses, image included; the window is [base, base +
@@ -86,7 +108,7 @@ class Program:
     @property
     def window(self) -> tuple[int, int]:
         """(base, limit) for the core's window registers; whole pages."""
-        return self.base, self.base + -(-self.memory_size // PAGE) * PAGE
+        return self.base, self.base + round_up(self.memory_size, PAGE)
 
     @property
     def count(self) -> int:
@@ -203,6 +225,37 @@ class Program:
 
     def dequantise_attribution(self, attribution: np.ndarray) -> np.ndarray:
         return (np.asarray(attribution) * 2.0 ** -self.gradients[0]).astype(np.float32)
+
+    def at(self, base: int) -> Program:
+        """This program for another base address: equal in every bit to compiling the network for that address.
+
+        Args:
+            base: address that the memory image is to start at, a multiple of 4096: on a board with Linux, the physical
+                address of the memory that was allocated for it, ``memory_size`` bytes in whole pages.
+
+        Returns:
+            A new program; this one stays as it is.
+
+        Raises:
+            GradCoreError: the address is no multiple of 4096, or the program does not fit between it and the end of the
+                32-bit addresses.
+        """
+        base = check_base(base, self.memory_size)
+        distance = base - self.base
+        image, start = self.image.copy(), self.program_address - self.base
+        words = descriptors.relocate(self.descriptor_words, distance)
+        image[start : start + words.nbytes] = words.reshape(-1).view(np.uint8)
+        return replace(
+            self,
+            base=base,
+            image=image,
+            program_address=self.program_address + distance,
+            regions={name: replace(one, address=one.address + distance) for name, one in self.regions.items()},
+            layers=[
+                replace(one, addresses=[tuple(address + distance for address in row) for row in one.addresses])
+                for one in self.layers
+            ],
+        )
 
     def listing(self) -> str:
         """The program for a person to read."""

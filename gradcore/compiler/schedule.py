@@ -15,13 +15,14 @@ import numpy as np
 from gradcore.compiler import descriptors, weights
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, Allocator, Region, padded
-from gradcore.compiler.program import LayerInfo, Program
+from gradcore.compiler.program import LayerInfo, Program, check_base
 from gradcore.compiler.tile_job import tile_fields
 from gradcore.compiler.tiling import ConvPass, plan
 from gradcore.compiler.weights import MatrixChunk, WeightSet
 from gradcore.errors import GradCoreError
 from gradcore.quantise import QuantisedLayer, QuantisedNetwork
 
+# For simulations and for software without an operating system. Linux owns this memory and says what is free: see Program.at.
 DEFAULT_BASE = 0x1000_0000
 MAX_LAYERS = 127
 FORWARD_SPARSITY = 0.5
@@ -66,14 +67,13 @@ def compile_network(
     Args:
         network: the quantised network.
         hardware: sizes of the core; the default build without it.
-        base: address of the memory image, a multiple of 4096.
+        base: address of the memory image, a multiple of 4096. ``Program.at`` moves a program afterwards.
 
     Raises:
-        GradCoreError: the network has a layer that the hardware cannot run; names the layer and the limit.
+        GradCoreError: the network has a layer that the hardware cannot run (names the layer and the limit), or the program
+            does not fit at ``base``.
     """
-    if base % 4096 or not 0 <= base < 1 << 32:
-        raise GradCoreError(f"the base address {base:#x} is not a multiple of 4096 in 32 bits: choose another")
-    return _Compiler(network, hardware or HardwareConfig(), base).run()
+    return _Compiler(network, hardware or HardwareConfig(), check_base(base)).run()
 
 
 class _Compiler:
@@ -214,12 +214,7 @@ class _Compiler:
         for position, shape in enumerate(network.shapes):
             purpose = {0: "attribution", last: "seed"}.get(position, "gradient")
             self.gradients.append(memory.map(f"gradient_{position}", shape, purpose))
-        if memory.next > 1 << 32:
-            raise GradCoreError(
-                f"the network needs {(memory.next - self.base) >> 20} MiB of memory from {self.base:#x} on, "
-                f"which exceeds 32 "
-                "bits of address: use smaller pictures or layers, or a lower base"
-            )
+        check_base(self.base, memory.next - self.base)
 
     def _allocate_constants(self, step: _Step) -> None:
         layer, backward = step.layer, step.info.direction == "backward"
