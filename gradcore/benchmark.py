@@ -18,7 +18,7 @@ from gradcore.backends import METHODS, Run, check_choice, load_network, open_bac
 from gradcore.errors import GradCoreError
 from gradcore.models.bounds import LayerBound, layer_bounds, sparse_bound
 from gradcore.models.cycle_model import Prediction, bytes_per_1024, predict, zeros_of
-from gradcore.picture import load_picture, skimage_folder
+from gradcore.picture import load_picture, read_picture, skimage_folder
 from gradcore.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def cut_pictures(count: int, input_shape: tuple[int, int, int]) -> tuple[list[np
     """``count`` pictures of the network's size, cut out of scikit-image's photographs; always the same ones."""
     channels, height, width = input_shape
     folder = skimage_folder()
-    photographs = [load_picture(folder / name, height=1, width=1).original for name in PICTURES]
+    photographs = [np.asarray(read_picture(folder / name, name)[0]) for name in PICTURES]
     rng = np.random.default_rng(20)
     pictures = []
     for number in range(count):

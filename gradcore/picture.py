@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures: any image file or array, brought to the size and channels that a network takes.
 
-A picture is cut to the network's aspect ratio around its centre (nothing is squeezed) and resized by area averaging.
-Whatever was done to it that a user might not expect is said in ``Picture.notes``.
+``read_picture`` is the one place where a picture becomes RGB, for `explain` as for data files. It takes the first frame,
+turns it as its EXIF orientation says, puts transparent parts on white, and brings deeper values to 8 bits: colours by
+their upper 8 bits, grey values as ``_grey_range`` says. Colour profiles (ICC) are not applied, as is usual where networks are
+trained. ``load_picture`` then cuts it to the network's aspect ratio around its centre (nothing is squeezed) and resizes it
+by area averaging. Whatever was done to it that a user might not expect is said in notes.
 """
 
 from __future__ import annotations
@@ -12,14 +15,23 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gradcore.errors import GradCoreError, missing_package
+from gradcore.inputs import input_path, unreadable
 
 SAMPLE_NAME = "chelsea.png"
 SAMPLE_BOX = (90, 0, 390, 300)  # left, top, right, bottom of the cat's head in scikit-image's chelsea.png
+Source = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
+
+_TURNS = {2: "mirrored", 3: "turned", 4: "mirrored", 5: "turned and mirrored", 6: "turned", 7: "turned and mirrored", 8: "turned"}
+_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # TIFF's tags
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_DARK = 16  # a picture that uses less than this part of its range is called dark
+_ONE_GREY = 0.99  # a picture with a larger part of its pixels in one of the 256 greys is called flat
 
 
 @dataclass(frozen=True)
@@ -29,14 +41,12 @@ class Picture:
     Attributes:
         name: where it came from: the path as the caller gave it, or what an array was called.
         pixels: uint8, height x width x channels: what the network sees.
-        original: uint8, H x W x 3: the picture before it was cut and resized.
         notes: what was changed, one sentence each.
         resized: the picture was cut or resized.
     """
 
     name: str
     pixels: np.ndarray
-    original: np.ndarray
     notes: tuple[str, ...] = ()
     resized: bool = False
 
@@ -46,19 +56,11 @@ class Picture:
         return Path(self.name).stem or "picture"
 
 
-def load_picture(
-    source: str | Path | bytes | np.ndarray | Image.Image,
-    *,
-    height: int,
-    width: int,
-    channels: int = 3,
-    name: str | None = None,
-) -> Picture:
+def load_picture(source: Source, *, height: int, width: int, channels: int = 3, name: str | None = None) -> Picture:
     """Load a picture and bring it to ``height`` x ``width`` x ``channels``.
 
     Args:
-        source: path of an image file, the bytes of one, a Pillow image, or an array: uint8 (or float in 0..1), H x W,
-            H x W x 1, H x W x 3 or H x W x 4.
+        source: see ``read_picture``.
         height, width, channels: what the network takes; channels is 1 (luminance) or 3 (RGB).
         name: what to call it in messages and results; a path needs none.
 
@@ -67,31 +69,38 @@ def load_picture(
     """
     if channels not in (1, 3):
         raise GradCoreError(f"the network takes {channels} channels, a picture has 1 or 3: use a network for pictures")
-    if isinstance(source, Path | str):
-        name = name or str(source)
-        image = _open_file(Path(source), name)
-    elif isinstance(source, bytes | bytearray | memoryview):
-        name = name or "picture"
-        image = _open(io.BytesIO(source), name)
-    elif isinstance(source, Image.Image):
-        name = name or "picture"
-        image = source
-    else:
-        name = name or "picture"
-        image = _from_array(np.asarray(source), name)
-    notes: list[str] = []
-    try:
-        rgb = _to_rgb(image, notes)
-    except Exception as error:  # metadata are read only now, and may be damaged too
-        raise _damaged(name, error) from None
-    original = np.asarray(rgb)
+    name = name or (str(source) if isinstance(source, Path | str) else "picture")
+    rgb, notes = read_picture(source, name)
     fitted, resized = _fit(rgb, height, width, notes)
     pixels = np.asarray(fitted)
     if channels == 1:
-        if original.ndim == 3 and np.any(original != original[..., :1]):
+        if np.any(pixels != pixels[..., :1]):
             notes.append("colours were turned into grey, which the network takes")
         pixels = np.asarray(fitted.convert("L"))[..., None]
-    return Picture(name, pixels, original, tuple(notes), resized)
+    return Picture(name, pixels, tuple(notes), resized)
+
+
+def read_picture(source: Source, name: str) -> tuple[Image.Image, list[str]]:
+    """A picture of any size as RGB, and notes on what was done to it.
+
+    Args:
+        source: path of an image file, the bytes of one, a Pillow image, or an array: uint8 (or float in 0..1), H x W,
+            H x W x 1, H x W x 3 or H x W x 4.
+        name: what to call it in messages.
+
+    Raises:
+        GradCoreError: no such file, not a picture, damaged, or without a single pixel to show.
+    """
+    if isinstance(source, Path | str):
+        path = input_path(source, what="a picture", folder=f"name the pictures in it, for example {name.rstrip('/')}/*.png")
+        try:
+            with path.open("rb") as stream:
+                return _read_stream(stream, name)
+        except OSError as error:
+            raise unreadable(name, error) from None
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _read_stream(io.BytesIO(source), name)
+    return _read(source if isinstance(source, Image.Image) else _from_array(source, name), name)
 
 
 def sample_picture(*, height: int, width: int, channels: int = 3) -> Picture:
@@ -101,7 +110,7 @@ def sample_picture(*, height: int, width: int, channels: int = 3) -> Picture:
         GradCoreError: scikit-image is not installed.
     """
     path = skimage_folder() / SAMPLE_NAME
-    cat = _to_rgb(_open_file(path, str(path)), []).crop(SAMPLE_BOX)
+    cat = read_picture(path, str(path))[0].crop(SAMPLE_BOX)
     return load_picture(cat, height=height, width=width, channels=channels, name=SAMPLE_NAME)
 
 
@@ -119,51 +128,61 @@ def skimage_folder() -> Path:
     return Path(found.origin).parent / "data"
 
 
-def _open_file(path: Path, name: str) -> Image.Image:
+def _read_stream(stream: Any, name: str) -> tuple[Image.Image, list[str]]:
+    start = b""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise GradCoreError(f"{name}: there is no such file: check the path") from None
-    except IsADirectoryError:
-        raise GradCoreError(
-            f"{name} is a folder: name the pictures in it, for example {name.rstrip('/')}/*.png"
-        ) from None
-    except OSError as error:
-        raise GradCoreError(
-            f"{name} cannot be read ({error.strerror or error}): check the path and its permissions"
-        ) from None
-    return _open(io.BytesIO(data), name)
-
-
-def _open(stream: io.BytesIO, name: str) -> Image.Image:
-    if not stream.getbuffer().nbytes:
-        raise GradCoreError(f"{name} is empty: give a picture (PNG, JPEG, ...)")
-    try:
+        if not stream.seekable():
+            stream = io.BytesIO(stream.read())
+        start = stream.read(4)
+        stream.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, and of large pictures
             image = Image.open(stream)
-            image.load()
     except UnidentifiedImageError:
-        raise GradCoreError(
-            f"{name} is not a picture that Pillow can read: give a PNG, JPEG or other image file"
-        ) from None
-    except Image.DecompressionBombError:
-        raise GradCoreError(f"{name} has too many pixels: make it smaller first") from None
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ... on damaged files
+        raise _unknown(name, start) from None
+    except Exception as error:
         raise _damaged(name, error) from None
-    return image
+    return _read(image, name)
+
+
+def _unknown(name: str, start: bytes) -> GradCoreError:
+    if not start:
+        return GradCoreError(f"{name} is empty: give a picture (PNG, JPEG, ...)")
+    if start in _TIFF:
+        return GradCoreError(
+            f"{name} is not a picture that Pillow can read: a damaged TIFF, or one of a rare kind (64 bits, floats in "
+            "colour, many bands): save it with 8 or 16 bits"
+        )
+    return GradCoreError(f"{name} is not a picture that Pillow can read: give a PNG, JPEG or other image file")
 
 
 def _damaged(name: str, error: Exception) -> GradCoreError:
-    return GradCoreError(
-        f"{name} is damaged or cut off ({' '.join(str(error).split()) or type(error).__name__}): "
-        "get or save the picture again"
-    )
+    if isinstance(error, Image.DecompressionBombError):
+        return GradCoreError(f"{name} has too many pixels: make it smaller first")
+    cause = " ".join(str(error).split()) or type(error).__name__
+    if "0x" in cause and " at 0x" in cause:  # an object's address tells nobody anything
+        cause = type(error).__name__
+    return GradCoreError(f"{name} is damaged or cut off ({cause}): get or save the picture again")
 
 
-def _from_array(values: np.ndarray, name: str) -> Image.Image:
+def _read(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
+    """Everything that is done to a picture before it is cut and resized."""
+    notes: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _to_rgb(image, notes, name), notes
+    except (GradCoreError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error ... on damaged files and metadata
+        raise _damaged(name, error) from None
+
+
+def _from_array(given: Any, name: str) -> Image.Image:
+    try:
+        values = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors of another device ...
+        raise GradCoreError(f"{name}: a {type(given).__name__} is no picture ({error}): give an array, H x W x 3") from None
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))) or 0 in values.shape:
@@ -173,7 +192,7 @@ def _from_array(values: np.ndarray, name: str) -> Image.Image:
     if np.issubdtype(values.dtype, np.floating):
         if not np.all(np.isfinite(values)) or values.min() < 0 or values.max() > 1:
             raise GradCoreError(f"{name}: the values of a float array must lie in 0..1: scale it, or give uint8")
-        values = np.round(values * 255).astype(np.uint8)
+        values = np.round(values.astype(np.float64) * 255).astype(np.uint8)
     elif values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
     elif values.dtype != np.uint8:
@@ -181,41 +200,122 @@ def _from_array(values: np.ndarray, name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values))
 
 
-def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
+def _to_rgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
     """RGB of the first frame, upright, transparent parts on white."""
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"only the first of its {image.n_frames} frames was used")
-    upright = ImageOps.exif_transpose(image)
-    if upright.size != image.size or image.getexif().get(0x0112, 1) not in (0, 1):
-        notes.append("it was turned upright, as its EXIF orientation says")
-    image = upright
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _from_deep(image, notes)
+    if 0 in image.size:
+        raise GradCoreError(f"{name} has {image.width} x {image.height} pixels, none at all: give a picture")
+    deep = ";16" in str(getattr(image, "tile", ""))  # of the file; all this is known before it is loaded only
+    shows, grey = _grey_kind(image)
+    frames = 1 if image.format == "PSD" else getattr(image, "n_frames", 1)  # PSD counts its layers
+    if frames > 1:
+        frame = image.tell()
+        notes.append(f"only {f'number {frame + 1}' if frame else 'the first'} of its {frames} frames was used")
+    orientation = image.getexif().get(_ORIENTATION)  # Pillow turns a TIFF while it loads it
+    if orientation in _TURNS:
+        notes.append(f"it was {_TURNS[orientation]} upright, as its EXIF orientation says")
+    elif orientation not in (None, 0, 1):
+        notes.append(f"its EXIF orientation ({orientation}) means nothing, and was ignored")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if shows or image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _from_deep(image, notes, name, grey)
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        if rgba.getextrema()[3][0] < 255:
-            notes.append("its transparent parts were put on white")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        image = _on_white(image, deep, notes)
+    image = image.convert("RGB")
+    if deep:
+        dark = max(high for _, high in image.getextrema()) < 256 // _DARK
+        notes.append("its 16 bits a colour were brought to 8" + (", which leaves it dark: if it is not, scale it first" if dark else ""))
+    return image
 
 
-def _from_deep(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Grey pictures of 16 bits and more, or of floats, in 8 bits."""
-    values = np.asarray(image).astype(np.float64)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if image.mode == "F" and low >= 0 and high <= 1:
-        bottom, top = 0.0, 1.0
-    elif low >= 0 and high <= 255 and image.mode != "I;16":
-        bottom, top = 0.0, 255.0
-    elif low >= 0 and high <= 65535:
-        bottom, top = 0.0, 65535.0
-    else:
-        bottom, top = low, high
-    notes.append(f"its grey values ({bottom:g}..{top:g}) were brought to 8 bits")
-    scaled = np.nan_to_num((values - bottom) / (top - bottom or 1.0), nan=0.0, posinf=1.0, neginf=0.0)
-    return Image.fromarray(np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)).convert("RGB")
+def _on_white(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:
+    transparent = image.info.get("transparency")
+    if deep and isinstance(transparent, tuple):  # a colour of 16 bits, as the file says; the pixels have 8 by now
+        image.info["transparency"] = tuple(value >> 8 for value in transparent)
+    rgba = image.convert("RGBA")
+    if rgba.getextrema()[3][0] < 255:
+        notes.append("its transparent parts were put on white")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+
+
+@dataclass(frozen=True)
+class _Grey:
+    """How a file stores grey values, as far as Pillow does not tell: their type, the value of white, and whether 0 is white."""
+
+    stored: str | None = None
+    white: float | None = None
+    inverted: bool = False
+
+
+def _grey_kind(image: Image.Image) -> tuple[bool, _Grey]:
+    """Whether a picture that does not look so holds deeper grey values, and how its file stores them. Before it is loaded."""
+    inverted = False
+    if image.format == "TIFF" and image.mode in ("L", "I", "F", "I;16", "I;16B"):
+        bits, kind = _tag(image, _BITS, 8), _tag(image, _SAMPLE_FORMAT, 1)
+        inverted = image.mode != "L" and _tag(image, _PHOTOMETRIC, 1) == 0  # Pillow inverts 8 bits itself
+        if kind == 2 and bits in (8, 16):
+            return bits == 8, _Grey("i1" if bits == 8 else None, 2.0 ** (bits - 1) - 1, inverted and bits != 8)
+        if image.mode == "I" and kind == 1:
+            return False, _Grey("u4", None, inverted)
+        if image.mode == "I;16" and bits == 12:
+            return False, _Grey(None, 4095.0, inverted)
+    if image.format == "FITS" and image.mode == "I;16":
+        return False, _Grey("i2", 2.0**15 - 1)
+    if image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I"):
+        return False, _Grey(None, 65535.0, inverted)
+    return False, _Grey(None, None, inverted)
+
+
+def _tag(image: Image.Image, tag: int, default: int) -> Any:
+    value = getattr(image, "tag_v2", {}).get(tag, default)
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _from_deep(image: Image.Image, notes: list[str], name: str, grey: _Grey) -> Image.Image:
+    """Grey pictures of 16 bits and more, with a sign, or of floats, in 8 bits."""
+    stored = np.asarray(image)
+    if grey.stored:
+        stored = stored.view(stored.dtype.newbyteorder("=")).view(grey.stored)
+    finite = np.isfinite(stored) if stored.dtype.kind == "f" else np.ones(stored.shape, bool)
+    if not finite.any():
+        raise GradCoreError(f"{name} has no pixel that is a number (all are NaN or infinite): save it again with numbers")
+    numbers = stored if finite.all() else stored[finite]
+    low, high = float(numbers.min()), float(numbers.max())
+    bottom, top = _grey_range(low, high, grey.white, stored.dtype.kind == "f")
+    note = f"its grey values ({bottom:g}..{top:g}{', 0 is white' if grey.inverted else ''}) were brought to 8 bits"
+    values = stored.astype(np.float64)
+    values -= bottom
+    values *= 255 / (top - bottom or 1.0)
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
+    eight = np.round(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8)
+    commonest = np.bincount(eight.reshape(-1), minlength=256).argmax()
+    same = eight == commonest
+    if high - bottom < (top - bottom) / _DARK:
+        note += f", of which it uses up to {high:g}: if that should be white, scale it first"
+    elif same.mean() >= _ONE_GREY and np.ptp(stored[same & finite]) > 0:
+        note += f", which made {same.mean():.1%} of its pixels one grey: if more should be seen, scale it first"
+    notes.append(note)
+    if not finite.all():
+        notes.append(f"{np.sum(~finite)} of its {finite.size} pixels are no numbers or infinite: they became black, +infinity white")
+    if grey.inverted:
+        eight = 255 - eight
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int) and np.any(stored == transparent):
+        eight[stored == transparent] = 255
+        notes.append("its transparent parts were put on white")
+    return Image.fromarray(eight).convert("RGB")
+
+
+def _grey_range(low: float, high: float, white: float | None, floats: bool) -> tuple[float, float]:
+    """The values that become black and white.
+
+    White is what the file's type says (16 bits: 65535), where it says so; else the first of 1 (floats), 255 and 65535 that
+    no value exceeds. A picture with values below zero, or above all these, is spread from its lowest to its highest.
+    """
+    whites = (white,) if white is not None else (1.0, 255.0, 65535.0) if floats else (255.0, 65535.0)
+    return next(((0.0, top) for top in whites if low >= 0 and high <= top), (low, high))
 
 
 def _fit(image: Image.Image, height: int, width: int, notes: list[str]) -> tuple[Image.Image, bool]:

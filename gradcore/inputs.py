@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user names to be read: a path that cannot be a file's is refused with the reason, in one place for all kinds of files."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from pathlib import Path
+
+from gradcore.errors import GradCoreError
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: C:/ is a drive
+
+
+def input_path(source: str | os.PathLike[str], *, what: str, folder: str = "") -> Path:
+    """The path of a file that is there.
+
+    Args:
+        source: what the user named.
+        what: what it should be, as in 'a picture'.
+        folder: what to do where it is a folder; left out: name a file in it.
+
+    Raises:
+        GradCoreError: nothing is named, there is no such file, it is a folder, an address on the Internet, or no path at all.
+    """
+    name = os.fspath(source)
+    if not name:
+        raise GradCoreError(f"the name of {what} is empty: give the path of a file")
+    if "\0" in name:
+        raise GradCoreError(f"{name!r} is no path, for it holds a null byte: give the path of {what}")
+    path = Path(name)
+    try:
+        if path.is_dir():
+            raise GradCoreError(f"{name} is a folder: {folder or 'name a file in it'}")
+        path.stat()
+    except FileNotFoundError:
+        raise _missing(name, what) from None
+    except OSError as error:
+        raise unreadable(name, error) from None
+    return path
+
+
+def unreadable(name: str | os.PathLike[str], error: OSError) -> GradCoreError:
+    """The error for a file that is there and cannot be read: name and cause."""
+    return GradCoreError(f"{os.fspath(name)} cannot be read ({error.strerror or error}): check the path and its permissions")
+
+
+def _missing(name: str, what: str) -> GradCoreError:
+    if name.lower().startswith("file:/"):
+        plain = "/" + urllib.parse.unquote(name[len("file:") :]).lstrip("/")
+        return GradCoreError(f"{name} is an address, not a path: write {plain}")
+    if _ADDRESS.match(name):
+        return GradCoreError(f"{name} is an address, and nothing is fetched from the Internet: download it, and give the path of {what}")
+    return GradCoreError(f"{name}: there is no such file: check the path")
