@@ -58,6 +58,23 @@ class Cycles:
 
 
 @dataclass(frozen=True)
+class LayerSaturation:
+    """How many outputs of one layer saturated in one direction: ``gradcore.models.network.saturations`` defines it.
+
+    Attributes:
+        layer: its name.
+        direction: 'forward' (activations, logits) or 'backward' (the gradient at the layer's input).
+        values: outputs that did not fit 16 bits and were clipped.
+        outputs: all that the layer computed.
+    """
+
+    layer: str
+    direction: str
+    values: int
+    outputs: int
+
+
+@dataclass(frozen=True)
 class Run:
     """One picture's result.
 
@@ -68,6 +85,8 @@ class Run:
             input.
         cycles, counters: of the hardware; only ``rtl`` has them. Counters by their registers' names in lower case.
         timeline: what the engines did, when the back end was asked for it.
+        saturation: of each layer forward, then backward, in order of execution; empty with ``float``, which has no
+            16-bit values.
     """
 
     logits: np.ndarray
@@ -76,6 +95,7 @@ class Run:
     cycles: Cycles | None = None
     counters: dict[str, int] = field(default_factory=dict)
     timeline: Timeline | None = None
+    saturation: tuple[LayerSaturation, ...] = ()
 
 
 Target = int | Sequence[int] | None
@@ -169,13 +189,12 @@ class GoldenBackend:
             logits = self._network.dequantise_logits(forward.logits)
             targets = np.argmax(logits, axis=1) if target is None else np.broadcast_to(target, len(pictures))[part]
             for method in methods:
-                gradients = self._network.dequantise_attribution(
-                    golden.backward(self._network, forward, method, targets).attribution
-                )
-                runs[method] += [
-                    Run(scores, int(index), gradient)
-                    for scores, index, gradient in zip(logits, targets, gradients, strict=True)
-                ]
+                backward = golden.backward(self._network, forward, method, targets)
+                gradients = self._network.dequantise_attribution(backward.attribution)
+                for image, (scores, index, gradient) in enumerate(zip(logits, targets, gradients, strict=True)):
+                    counts = golden.saturations(self._network, forward, backward, image)
+                    saturation = tuple(LayerSaturation(*count) for count in counts)
+                    runs[method].append(Run(scores, int(index), gradient, saturation=saturation))
         progress("running the golden model", len(pictures), len(pictures))
         return runs
 

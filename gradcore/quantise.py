@@ -26,7 +26,7 @@ import numpy as np
 
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
-from gradcore.models.network import Backward, Forward, flatten, unflatten, windows
+from gradcore.models.network import flatten, unflatten, windows
 from gradcore.network import Network
 
 SEED_FRACTION = 14  # 1.0 is 16384
@@ -336,23 +336,6 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
         saturated,
         tuple(notes),
     )
-
-
-def saturations(network: QuantisedNetwork, forward: Forward, backwards: Mapping[str, Backward]) -> dict[str, int]:
-    """Number of values at the ends of the 16-bit range, by tensor: ``activation i`` and ``gradient i (method)``;
-    zeros left out."""
-
-    def count(values: np.ndarray) -> int:
-        return int(np.count_nonzero((values <= arithmetic.VALUE_MIN) | (values >= arithmetic.VALUE_MAX)))
-
-    counts = {
-        f"activation {position + 1} ({network.layers[position].name})": count(trace.full)
-        for position, trace in enumerate(forward.layers)
-    }
-    for method, backward in backwards.items():
-        for position, gradients in enumerate(backward.gradients):
-            counts[f"gradient {position} ({method})"] = count(gradients)
-    return {name: number for name, number in counts.items() if number}
 
 
 def _check(layer: QuantisedLayer) -> None:

@@ -31,8 +31,23 @@ def requantise(accumulators: np.ndarray, shift: int) -> np.ndarray:
 
     The accumulators do not yet hold the rounding constant; the hardware starts its accumulators with it instead.
     """
-    accumulators = np.asarray(accumulators, dtype=np.int64)
-    return saturate((accumulators + rounding_constant(shift)) >> shift)
+    return saturate(_shifted(accumulators, shift))
+
+
+def saturated(accumulators: np.ndarray, shift: int, relu: bool = False) -> np.ndarray:
+    """Bool, of the accumulators' shape: where ``requantise`` clips, and the clipping changes the result.
+
+    The value does not fit 16 bits after the shift. With ``relu`` behind it a value below the range does not count: it
+    becomes 0, as it would have without the clipping. A value at the end of the range that fits does not count either.
+    """
+    shifted = _shifted(accumulators, shift)
+    above = shifted > VALUE_MAX
+    return above if relu else above | (shifted < VALUE_MIN)
+
+
+def _shifted(accumulators: np.ndarray, shift: int) -> np.ndarray:
+    """Rounded half up and shifted, not yet saturated."""
+    return (np.asarray(accumulators, dtype=np.int64) + rounding_constant(shift)) >> shift
 
 
 def relu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

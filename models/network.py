@@ -33,12 +33,14 @@ class LayerForward:
         mask: (N, H, W, C) bool, output > 0: the ReLU's mask; for a pooled layer the mask of the winners.
         index: (N, H, W, C) int64, 2*row + column of the winner; None without pooling.
         full: (N, H', W', C) int64, after requantisation and ReLU, before pooling; ``full > 0`` is the full-size mask.
+        saturated: (N,) int64, how many outputs of each image saturated: see ``saturations``.
     """
 
     output: np.ndarray
     mask: np.ndarray
     index: np.ndarray | None
     full: np.ndarray
+    saturated: np.ndarray
 
     @property
     def full_mask(self) -> np.ndarray:
@@ -61,10 +63,17 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """Result of a backward pass: ``gradients[i]`` (N, H, W, C) with respect to activation i; index 0 is the
-    picture's."""
+    """Result of a backward pass.
+
+    Attributes:
+        gradients: ``gradients[i]`` (N, H, W, C) with respect to activation i; index 0 is the picture's, the last the
+            seed.
+        saturated: ``saturated[i]`` (N,) int64, how many values of ``gradients[i]``, which layer i made, saturated in each
+            image.
+    """
 
     gradients: tuple[np.ndarray, ...]
+    saturated: tuple[np.ndarray, ...]
 
     @property
     def attribution(self) -> np.ndarray:
@@ -128,18 +137,22 @@ def layer_forward(layer: QuantisedLayer, maps: np.ndarray) -> LayerForward:
         accumulators = exact_product(flatten(maps).astype(np.float64), layer.weights.T.astype(np.float64))[
             :, None, None, :
         ]
-    full = arithmetic.requantise(accumulators + layer.bias, layer.shift)
+    accumulators += layer.bias
+    full = arithmetic.requantise(accumulators, layer.shift)
     if layer.relu:
         full, _ = arithmetic.relu(full)
     output, index = arithmetic.max_pool(full) if layer.pool else (full, None)
-    return LayerForward(output, output > 0, index, full)
+    if layer.pool:  # what pooling drops is not computed
+        accumulators = accumulators[:, : full.shape[1] // 2 * 2, : full.shape[2] // 2 * 2]
+    saturated = arithmetic.saturated(accumulators, layer.shift, layer.relu)
+    return LayerForward(output, output > 0, index, full, _for_each_image(saturated))
 
 
 def layer_backward(
     layer: QuantisedLayer, trace: LayerForward, gradients: np.ndarray, shape: tuple[int, int, int], method: str
-) -> np.ndarray:
-    """One layer backward: gradients (N, H, W, C) of its output to those of its input, of shape (H, W, C) =
-    ``shape``."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """One layer backward: from gradients (N, H, W, C) of its output to those of its input, of shape (H, W, C) =
+    ``shape``; and (N,) how many of them saturated."""
     if layer.relu:
         gradients = arithmetic.relu_backward(gradients, trace.mask, method)
     if layer.pool:
@@ -149,7 +162,13 @@ def layer_backward(
     else:
         vectors = gradients.reshape(gradients.shape[0], -1).astype(np.float64)
         accumulators = unflatten(exact_product(vectors, layer.weights.astype(np.float64)), shape)
-    return arithmetic.requantise(accumulators, layer.backward_shift)
+    saturated = arithmetic.saturated(accumulators, layer.backward_shift)
+    return arithmetic.requantise(accumulators, layer.backward_shift), _for_each_image(saturated)
+
+
+def _for_each_image(flags: np.ndarray) -> np.ndarray:
+    """int64 (N,): how many of the flags (N, ...) are up."""
+    return np.count_nonzero(flags.reshape(flags.shape[0], -1), axis=1)
 
 
 def forward(network: QuantisedNetwork, pictures: np.ndarray) -> Forward:
@@ -190,8 +209,43 @@ def backward(
     """Backward pass from a one-hot seed (see ``seed_gradient``) or from any ``seed`` (N, H, W, C) of 16-bit values."""
     gradients = seed_gradient(network, result, target) if seed is None else np.asarray(seed, dtype=np.int64)
     inputs = [result.picture, *(trace.output for trace in result.layers)]
-    chain = [gradients]
+    chain, saturated = [gradients], []
     for position in reversed(range(len(network.layers))):
         layer, trace = network.layers[position], result.layers[position]
-        chain.append(layer_backward(layer, trace, chain[-1], inputs[position].shape[1:], method))
-    return Backward(tuple(reversed(chain)))
+        made, count = layer_backward(layer, trace, chain[-1], inputs[position].shape[1:], method)
+        chain.append(made)
+        saturated.append(count)
+    return Backward(tuple(reversed(chain)), tuple(reversed(saturated)))
+
+
+def passes(network: QuantisedNetwork) -> list[tuple[str, str, int]]:
+    """What a run computes, in order of execution: layer, direction (``forward``, ``backward``), number of outputs.
+
+    Outputs of a layer are the values that it requantises: forward its activations before pooling, without a last row or
+    column that pooling drops, or the logits; backward the gradient at its input. Padding is not counted.
+    """
+    forwards, backwards = [], []
+    for layer, (height, width, channels) in zip(network.layers, network.shapes, strict=False):
+        rows, columns = (height // 2 * 2, width // 2 * 2) if layer.pool else (height, width)
+        outputs = (rows * columns if layer.kind == "conv" else 1) * layer.out_channels
+        forwards.append((layer.name, "forward", outputs))
+        backwards.insert(0, (layer.name, "backward", height * width * channels))
+    return forwards + backwards
+
+
+def saturations(
+    network: QuantisedNetwork, result: Forward, gradients: Backward | None = None, image: int = 0
+) -> list[tuple[str, str, int, int]]:
+    """How many outputs of each layer saturated in one image of a batch, in order of execution.
+
+    Returns (layer, direction, how many saturated, of how many) for each of ``passes``; without ``gradients`` for the forward
+    pass alone. An output has saturated when it does not fit 16 bits after the shift, so that it was clipped: see
+    ``arithmetic.saturated``. This is what the hardware's register LAYER_SATURATED counts, in every bit.
+    """
+    counts = [trace.saturated[image] for trace in result.layers]
+    if gradients is not None:
+        counts += [saturated[image] for saturated in reversed(gradients.saturated)]
+    return [
+        (name, direction, int(count), outputs)
+        for (name, direction, outputs), count in zip(passes(network), counts, strict=False)
+    ]

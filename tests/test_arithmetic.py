@@ -69,6 +69,24 @@ def test_saturation():
     )
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("shift", [0, 1, 8, 17, 31])
+def test_saturated_is_what_would_be_another_number_in_more_bits(shift, seed):
+    rng = np.random.default_rng((shift, seed))
+    ends = [edge << shift for edge in (-32769, -32768, -1, 0, 32767, 32768)]
+    accumulators = np.array([end + step for end in ends for step in (-(1 << shift), -1, 0, 1, (1 << shift) >> 1)])
+    accumulators = np.concatenate([accumulators, rng.integers(-(1 << 46), 1 << 46, 50)])
+    exact = [(int(one) * 2 + (1 << shift)) // (2 << shift) for one in accumulators]  # round half up, any size
+    clipped = arithmetic.requantise(accumulators, shift)
+    plain, relu = arithmetic.saturated(accumulators, shift), arithmetic.saturated(accumulators, shift, relu=True)
+    np.testing.assert_array_equal(plain, [one != value for one, value in zip(exact, clipped, strict=True)])
+    np.testing.assert_array_equal(
+        relu, [max(one, 0) != max(value, 0) for one, value in zip(exact, clipped, strict=True)]
+    )
+    assert 0 < relu.sum() < plain.sum() < len(plain)
+    assert np.any((clipped == 32767) & ~plain) and np.any((clipped == -32768) & ~plain)  # at the end, but not clipped
+
+
 def test_relu_mask_is_one_exactly_above_zero():
     values, mask = arithmetic.relu([-1, 0, 1])
     np.testing.assert_array_equal(values, [0, 0, 1])

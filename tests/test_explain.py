@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 import gradcore
 from gradcore import GradCoreError, Layer, Network
+from gradcore.backends import open_backend
 from gradcore.explanation import Explanation, check_folder, explain, find_class, result_folders
 from gradcore.models import network as golden
 from gradcore.quantise import quantise
@@ -47,6 +49,37 @@ def test_results_are_those_of_the_golden_model(network, picture, method):
     assert result.predicted == result.target == int(np.argmax(result.logits))
     assert result.cycles is None and result.latency_ms is None and result.clock_mhz is None
     assert (result.network, result.method, result.backend) == ("tiny", method, "golden")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_golden_backend_counts_what_saturates(method):
+    """High contrast, on formats chosen with generated pictures, in a network whose formats leave no room."""
+    network = Network.random(LAYERS, (3, 16, 16), name="narrow", seed=3)
+    formats = quantise(network).quantisation
+    narrow = replace(
+        formats,
+        activations=(formats.activations[0], *(fraction + 3 for fraction in formats.activations[1:])),
+        gradients=(*(fraction + 3 for fraction in formats.gradients[:-1]), formats.gradients[-1]),
+    )
+    network.metadata["quantisation"] = narrow.to_metadata()
+    pictures = [np.zeros((16, 16, 3), np.uint8), np.kron(np.eye(2)[..., None], np.full((8, 8, 3), 255)).astype(np.uint8)]
+    runs = open_backend("golden", network).run(pictures, [method])[method]
+    passes = [(one.layer, one.direction, one.outputs) for one in runs[1].saturation]
+    assert passes == [
+        ("conv1", "forward", 16 * 16 * 8),
+        ("conv2", "forward", 8 * 8 * 12),
+        ("fc1", "forward", 5),
+        ("fc1", "backward", 8 * 8 * 12),
+        ("conv2", "backward", 8 * 8 * 8),
+        ("conv1", "backward", 16 * 16 * 3),
+    ]
+    quantised = quantise(network)
+    for picture, run in zip(pictures, runs, strict=True):
+        forward = golden.forward(quantised, quantised.quantise_image(picture))
+        counts = golden.saturations(quantised, forward, golden.backward(quantised, forward, method))
+        assert [(one.layer, one.direction, one.values, one.outputs) for one in run.saturation] == counts
+    assert any(one.values for one in runs[1].saturation[:3]) and any(one.values for one in runs[1].saturation[3:])
+    assert runs[0].saturation != runs[1].saturation
 
 
 def test_several_pictures_are_as_one_after_the_other(network):

@@ -108,6 +108,76 @@ def test_a_batch_is_its_images():
         )
 
 
+def counted_with_torch(quantised, picture, method):
+    """Saturated outputs and outputs of each pass, in order of execution: sums by PyTorch, counted one tensor at a time."""
+    torch = pytest.importorskip("torch")
+    forward = golden.forward(quantised, picture)
+    backward = golden.backward(quantised, forward, method)
+
+    def count(sums, shift, relu):
+        exact = np.floor(sums.numpy() / 2.0**shift + 0.5)
+        return int(np.count_nonzero(exact > 32767) + (0 if relu else np.count_nonzero(exact < -32768))), exact.size
+
+    inputs = [forward.picture, *(trace.output for trace in forward.layers)]
+    forwards, backwards = [], []
+    for position, (layer, trace) in enumerate(zip(quantised.layers, forward.layers, strict=True)):
+        values = torch.tensor(inputs[position].transpose(0, 3, 1, 2), dtype=torch.float64)
+        gradient = torch.tensor(backward.gradients[position + 1].transpose(0, 3, 1, 2), dtype=torch.float64)
+        weight = torch.tensor(layer.weights, dtype=torch.float64)
+        bias = torch.tensor(layer.bias, dtype=torch.float64)
+        mask = torch.tensor(trace.mask.transpose(0, 3, 1, 2))
+        if layer.relu and method != "saliency":
+            gradient = gradient.clamp(min=0)
+        if layer.relu and method != "deconvnet":
+            gradient = gradient * mask
+        if layer.kind == "fc":
+            sums = torch.nn.functional.linear(values.flatten(1), weight, bias)
+            back = gradient.flatten(1) @ weight
+        else:
+            sums = torch.nn.functional.conv2d(values, weight, bias, padding=layer.kernel // 2)
+            if layer.pool:
+                winners = torch.nn.functional.max_pool2d(torch.tensor(trace.full.transpose(0, 3, 1, 2)).double(), 2,
+                                                         return_indices=True)[1]
+                spread = torch.zeros(sums.shape, dtype=torch.float64)
+                gradient = spread.flatten(2).scatter(2, winners.flatten(2), gradient.flatten(2)).reshape(sums.shape)
+                sums = sums[:, :, : sums.shape[2] // 2 * 2, : sums.shape[3] // 2 * 2]
+            back = torch.nn.functional.conv_transpose2d(gradient, weight, padding=layer.kernel // 2)
+        forwards.append((layer.name, "forward", *count(sums, layer.shift, layer.relu)))
+        backwards.insert(0, (layer.name, "backward", *count(back, layer.backward_shift, False)))
+    return forwards + backwards
+
+
+@pytest.mark.parametrize("method", arithmetic.METHODS)
+def test_saturations_are_those_that_pytorch_counts(method):
+    found = set()
+    for number in range(24):
+        quantised, picture = random_quantised(number, saturate=True, max_macs=400_000)
+        forward = golden.forward(quantised, picture)
+        counts = golden.saturations(quantised, forward, golden.backward(quantised, forward, method))
+        assert counts == counted_with_torch(quantised, picture, method), number
+        assert counts[: len(quantised.layers)] == golden.saturations(quantised, forward)
+        assert [count[:2] + count[3:] for count in counts] == golden.passes(quantised)
+        kinds = {layer.name: (layer.kind, layer.relu, layer.pool) for layer in quantised.layers}
+        found |= {(direction, *kinds[name]) for name, direction, values, _ in counts if values}
+    for kind, pool in (("conv", False), ("conv", True), ("fc", False)):
+        for relu in (False, True):
+            assert ("forward", kind, relu, pool) in found
+        assert any(("backward", kind, relu, pool) in found for relu in (False, True))
+
+
+def test_saturations_of_a_batch_are_those_of_its_images():
+    quantised, picture = random_quantised(3, saturate=True, kind="mixed", size=(7, 7))
+    rng = np.random.default_rng(0)
+    pictures = np.stack([picture, rng.integers(-32768, 32768, picture.shape), np.zeros_like(picture)])
+    together = golden.forward(quantised, pictures)
+    gradients = golden.backward(quantised, together, "saliency")
+    counts = [golden.saturations(quantised, together, gradients, image) for image in range(3)]
+    for one, count in zip(pictures, counts, strict=True):
+        alone = golden.forward(quantised, one)
+        assert count == golden.saturations(quantised, alone, golden.backward(quantised, alone, "saliency"))
+    assert len({tuple(count) for count in counts}) > 1
+
+
 def test_masks_and_indexes_have_the_pooled_size():
     _, quantised, pictures = integer_network("pools", 3)
     trace = golden.forward(quantised, pictures).layers[0]
