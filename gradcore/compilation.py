@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import load_network
 from gradcore.errors import GradCoreError
+from gradcore.files import check_outputs, check_writable, write_atomically
+from gradcore.network import Network
 
 if TYPE_CHECKING:
     from gradcore.compiler import Program
-    from gradcore.network import Network
+
+_LISTING_START = b"Program "  # what a listing begins with
 
 
 def compile_network(
@@ -77,19 +80,18 @@ def compile_to_file(
         ``macs`` (dense, forward and backward), ``notes`` and ``files``: ``program`` and ``listing``.
 
     Raises:
-        GradCoreError: see ``compile_network``; or a file cannot be written.
+        GradCoreError: see ``compile_network``; or a file cannot be written, or would overwrite the network, or the listing a
+            file that is none.
     """
-    program = compile_network(network, preset=preset, base=base)
+    check_writable(out, option="--out")
     out = Path(out)
     listing = out.with_name(out.name + ".txt")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text(program.listing(), encoding="utf-8")
-    except OSError as error:
-        raise GradCoreError(
-            f"cannot write {listing} ({error.strerror or error}): choose another place with --out"
-        ) from None
+    source = None if isinstance(network, Network) else network
+    check_outputs([("the program", out), ("its listing", listing)], [("the network", source)], option="--out")
+    _check_listing(listing)
+    program = compile_network(network, preset=preset, base=base)
     program.save(out)
+    write_atomically(listing, program.listing(), option="--out")
     return {
         "network": program.name,
         "preset": preset,
@@ -102,3 +104,12 @@ def compile_to_file(
         "notes": list(program.notes),
         "files": {"program": str(out), "listing": str(listing)},
     }
+
+
+def _check_listing(listing: Path) -> None:
+    """The listing's name is derived, not given: so it must not overwrite what is no listing."""
+    if listing.is_file():
+        with listing.open("rb") as stream:
+            start = stream.read(len(_LISTING_START))
+        if start not in (_LISTING_START, b""):
+            raise GradCoreError(f"{listing}, where the listing would go, is there and is none: choose another name with --out")

@@ -28,19 +28,19 @@ Named = Iterable[tuple[str, str | os.PathLike[str] | None]]
 _REMEDIES = {
     errno.ENOSPC: "make room there, or name another file",
     errno.EDQUOT: "make room there, or name another file",
-    errno.EISDIR: "it is a folder: name a file in it",
+    errno.EISDIR: "it is a folder, name a file in it",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EROFS: "name another file, where you may write",
 }
 
 
-def write_atomically(path: str | os.PathLike[str], content: Content) -> Path:
+def write_atomically(path: str | os.PathLike[str], content: Content, *, option: str = "") -> Path:
     """Write a file: the whole of it or nothing. Makes its folder; keeps the permissions of a file that is there.
 
     Args:
         path: the file. A symbolic link is followed. A device or a pipe (``/dev/stdout``) is written to as it is.
         content: bytes; text, written as UTF-8; or a function that is given a binary stream and writes to it, such as
             ``lambda stream: np.save(stream, array)``. What it writes is collected in memory first.
+        option: the command line's option that names the file, for the error's remedy.
 
     Returns:
         The path.
@@ -49,7 +49,7 @@ def write_atomically(path: str | os.PathLike[str], content: Content) -> Path:
         GradCoreError: the file cannot be written; it names path and cause. The file is then as it was before.
     """
     data = _bytes(content)
-    with replacing(path) as temporary:
+    with replacing(path, option=option) as temporary:
         with open(temporary, "wb") as stream:
             stream.write(data)
     return Path(path)
@@ -66,7 +66,7 @@ def move_into_place(source: str | os.PathLike[str], path: str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, option: str = "") -> Iterator[Path]:
     """A path to write to, in the same folder, that becomes ``path`` when the block ends, and vanishes after an error in it.
 
     Raises:
@@ -94,21 +94,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise unwritable(path, error) from None
+            raise unwritable(path, error, option) from None
         raise
 
 
-def check_outputs(outputs: Named, inputs: Named = ()) -> None:
+def check_outputs(outputs: Named, inputs: Named = (), *, option: str = "") -> None:
     """Find out before the work begins, without making anything, that each output can be written and overwrites nothing of it.
 
     Args:
         outputs: what each file is, as in "the trace", and its path; None is left out.
         inputs: the same of what is read; what is no file is left out.
+        option: the command line's option that names the outputs, for the errors' remedies.
 
     Raises:
         GradCoreError: an output is a folder, has no place, is an input (by whatever name: links count), or is another
             output, or lies below one.
     """
+    other_file = f"another file with {option}" if option else "another file"
     read = [(what, Path(path)) for what, path in inputs if path is not None]
     seen: list[tuple[str, Path]] = []
     for what, path in outputs:
@@ -118,17 +120,17 @@ def check_outputs(outputs: Named, inputs: Named = ()) -> None:
         if not _is_special(target):
             for other, source in read:
                 if _is_read(target, source):
-                    raise GradCoreError(f"{what} would overwrite {other} {source}: name another file")
+                    raise GradCoreError(f"{what} would overwrite {other} {source}: name {other_file}")
             for other, written in seen:
                 if _same_name(target, written):
                     raise GradCoreError(f"{what} and {other} would be the same file {path}: name another file for one of them")
                 if _below(target, written) or _below(written, target):
                     raise GradCoreError(f"{what} {path} and {other} {written} cannot both be: one would be the other's folder")
             seen.append((what, target))
-        check_writable(path)
+        check_writable(path, option=option)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str], *, option: str = "") -> None:
     """Find out, without making anything, whether a file can be written: it or its folder is there or can be made.
 
     Raises:
@@ -146,10 +148,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             return
         _folder_can_be(target.parent)
     except OSError as error:
-        raise unwritable(path, error) from None
+        raise unwritable(path, error, option) from None
 
 
-def check_folder(folder: str | os.PathLike[str]) -> None:
+def check_folder(folder: str | os.PathLike[str], *, option: str = "") -> None:
     """Find out, without making anything, whether a folder is there or can be made, and files be made in it.
 
     Raises:
@@ -158,7 +160,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
     try:
         _folder_can_be(_target(folder))
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise unwritable(folder, error, option) from None
 
 
 def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
@@ -168,10 +170,11 @@ def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> boo
     return _same_name(_target(one), _target(other))
 
 
-def unwritable(path: str | os.PathLike[str], error: OSError) -> GradCoreError:
+def unwritable(path: str | os.PathLike[str], error: OSError, option: str = "") -> GradCoreError:
     """The error for a file or folder that cannot be written: path, cause, remedy."""
     remedy = _REMEDIES.get(error.errno, "check the folder and its permissions, or name another file")
-    return GradCoreError(f"{os.fspath(path)} cannot be written ({error.strerror or error}): {remedy}")
+    place = f" with {option}" if option else ""
+    return GradCoreError(f"{os.fspath(path)} cannot be written ({error.strerror or error}): {remedy}{place}")
 
 
 def _bytes(content: Content) -> bytes:

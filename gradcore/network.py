@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gradcore.errors import GradCoreError
+from gradcore.files import write_atomically
 
 FORMAT = "gradcore-network"
 VERSION = "1"
@@ -192,10 +193,10 @@ class Network:
                                 "dictionaries") from None
         metadata |= {"format": FORMAT, "version": VERSION, "name": self.name}
         try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_bytes(save({name: np.ascontiguousarray(tensor) for name, tensor in self.weights.items()}, metadata))
-        except (OSError, SafetensorError) as error:
-            raise GradCoreError(f"{path} cannot be written ({error}): check the folder and its permissions") from None
+            data = save({name: np.ascontiguousarray(tensor) for name, tensor in self.weights.items()}, metadata)
+        except SafetensorError as error:
+            raise GradCoreError(f"the network cannot be written as safetensors ({error}): check its weights and names") from None
+        write_atomically(path, data)
 
     def _check_input(self) -> None:
         if len(self.input_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in self.input_shape):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradcore.errors import GradCoreError
+from gradcore.files import check_writable, write_atomically
 
 SUFFIXES = (".json", ".png")
 WINDOW = 128  # cycles that a counter's value is the mean of
@@ -80,21 +81,21 @@ class Timeline:
 
 
 def check_trace(path: str | Path, pictures: int) -> None:
-    """Refuse, before any work, a trace that cannot be written; makes the file's folder.
+    """Refuse, before any work, a trace that cannot be written; makes nothing.
 
     Raises:
         GradCoreError: another suffix, several pictures, or a place that cannot be written.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise GradCoreError(
-            f"a trace is JSON or a picture: call it {path.with_suffix('.json')} or .png, not {path.name}"
+            f"a trace is JSON or a picture: call it {path.parent / (path.stem or 'run')}.json or .png, not {path.name!r}"
         )
     if pictures != 1:
         raise GradCoreError(
             f"a trace is of one run and there are {pictures} pictures: name one picture, or leave it out"
         )
-    _write(path, b"")
+    check_writable(path)
 
 
 def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metadata: Mapping[str, Any]) -> None:
@@ -103,13 +104,13 @@ def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metada
     Raises:
         GradCoreError: the file cannot be written.
     """
-    if Path(path).suffix == ".json":
-        _write(path, json.dumps(trace_events(timeline, clock_mhz, metadata), indent=None).encode())
+    if Path(path).suffix.lower() == ".json":
+        write_atomically(path, json.dumps(trace_events(timeline, clock_mhz, metadata), indent=None))
         return
     from gradcore.timeline_picture import draw_timeline
 
     title = ", ".join(str(metadata[key]) for key in ("network", "method", "picture") if metadata.get(key))
-    _write(path, draw_timeline(timeline, clock_mhz, title))
+    write_atomically(path, draw_timeline(timeline, clock_mhz, title))
 
 
 def trace_events(timeline: Timeline, clock_mhz: float, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,16 +160,3 @@ def trace_events(timeline: Timeline, clock_mhz: float, metadata: Mapping[str, An
         "otherData": {"clock_mhz": clock_mhz, "cycles": timeline.cycles, "window_cycles": WINDOW, **metadata}
         | {"stream_cycles": timeline.stream_cycles},
     }
-
-
-def _write(path: str | Path, data: bytes) -> None:
-    """Write a file and make its folder.
-
-    Raises:
-        GradCoreError: it cannot be written.
-    """
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise GradCoreError(f"the trace {path} cannot be written ({error.strerror}): name another file") from None

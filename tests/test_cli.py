@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -479,3 +480,20 @@ def test_starting_is_quick():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert result.stdout == "[]\n"
+
+
+def test_f31_compile_overwrites_neither_its_network_nor_what_is_no_listing(folder, tmp_path):
+    shutil.copy(folder / "net.safetensors", tmp_path)
+    before = (tmp_path / "net.safetensors").read_bytes()
+    (tmp_path / "notes.txt").write_text("my own notes")
+    (tmp_path / "link").symlink_to("net.safetensors")
+    for out in ("net.safetensors", "link"):
+        result = gradcore("compile", "net.safetensors", "--out", out, cwd=tmp_path)
+        one_line(result, "the program would overwrite the network net.safetensors", "another file with --out")
+    one_line(gradcore("compile", "net.safetensors", "--out", "notes", cwd=tmp_path), "notes.txt", "another name with --out")
+    for out in (".", "", "/"):
+        one_line(gradcore("compile", "net.safetensors", "--out", out, cwd=tmp_path), "name")
+    assert (tmp_path / "net.safetensors").read_bytes() == before and (tmp_path / "notes.txt").read_text() == "my own notes"
+    assert sorted(os.listdir(tmp_path)) == ["link", "net.safetensors", "notes.txt"]
+    for _ in range(2):  # an old listing may be overwritten
+        assert gradcore("compile", "net.safetensors", "--out", "p", cwd=tmp_path).returncode == 0

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import operator
 import zipfile
@@ -17,6 +16,7 @@ from gradcore.compiler import descriptors
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import MapRegion, Region, TagRegion, region_from_json, round_up
 from gradcore.errors import GradCoreError
+from gradcore.files import write_atomically
 from gradcore.quantise import quantise_image
 
 FORMAT = "gradcore-program 1"
@@ -265,16 +265,8 @@ class Program:
 
     def save(self, path: str | Path) -> None:
         """Write one file (npz: ``image`` and JSON ``metadata``). Raises GradCoreError when it cannot be written."""
-        data = io.BytesIO()
-        np.savez_compressed(
-            data, image=self.image, metadata=np.frombuffer(json.dumps(self._metadata()).encode(), dtype=np.uint8)
-        )
-        try:
-            Path(path).write_bytes(data.getvalue())
-        except OSError as error:
-            raise GradCoreError(
-                f"{path} cannot be written ({error.strerror or error}): check the folder and its permissions"
-            ) from None
+        metadata = np.frombuffer(json.dumps(self._metadata()).encode(), dtype=np.uint8)
+        write_atomically(path, lambda stream: np.savez_compressed(stream, image=self.image, metadata=metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> Program:

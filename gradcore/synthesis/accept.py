@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gradcore.files import check_writable, write_atomically
 from gradcore.progress import Progress, ProgressDisplay
 from gradcore.simulator import PRESETS
 from gradcore.synthesis.report import sources_hash, synth
@@ -58,9 +59,10 @@ def measure(preset: str, progress: Progress | None = None) -> dict[str, Any]:
 
 def main(path: Path) -> None:
     """Measure all presets and write the file."""
+    check_writable(path)
     with ProgressDisplay() as progress:
         presets = {preset: measure(preset, progress) for preset in PRESETS}
-        path.write_text(json.dumps({"sources": sources_hash(), "presets": presets}, indent=1) + "\n")
+        write_atomically(path, json.dumps({"sources": sources_hash(), "presets": presets}, indent=1) + "\n")
         for preset, numbers in presets.items():
             progress.note(f"{preset}: " + ", ".join(f"{kind} {numbers[kind]:,}" for kind in (*KINDS, "levels")))
 
