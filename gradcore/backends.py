@@ -99,7 +99,28 @@ class Run:
 
 
 Target = int | Sequence[int] | None
-"""Class to explain, by index: one for all pictures, one for each, or None: each picture's predicted class."""
+"""Class to explain, by index: one for all pictures, one for each, or None: each picture's predicted class (of several equal
+largest logits the first)."""
+
+
+def class_indexes(target: Target, classes: int, pictures: int) -> np.ndarray | None:
+    """int64 (pictures,): the index of the class to explain in each picture; None for the predicted ones.
+
+    Raises:
+        GradCoreError: there is no such class, or not one for each picture.
+    """
+    if target is None:
+        return None
+    indexes = np.asarray(target)
+    if not np.issubdtype(indexes.dtype, np.integer) or indexes.shape not in ((), (pictures,)):
+        raise GradCoreError(
+            f"the target {str(indexes.reshape(-1)[:1])[1:-1]} is no class's index, or there is not one for each of the {pictures} "
+            "pictures: give an integer, or one for each picture"
+        )
+    if indexes.min(initial=0) < 0 or indexes.max(initial=0) >= classes:
+        wrong = indexes.reshape(-1)[(indexes.reshape(-1) < 0) | (indexes.reshape(-1) >= classes)]
+        raise GradCoreError(f"there is no class {wrong[0]}: give an index from 0 to {classes - 1}")
+    return np.broadcast_to(indexes, (pictures,)).astype(np.int64)
 
 
 class Backend(Protocol):
@@ -182,12 +203,13 @@ class GoldenBackend:
         from gradcore.models import network as golden
 
         runs: dict[str, list[Run]] = {method: [] for method in methods}
+        classes = class_indexes(target, len(self._network.classes), len(pictures))
         for start in range(0, len(pictures), _BATCH):
             progress("running the golden model", start, len(pictures))
             part = slice(start, start + _BATCH)
             forward = golden.forward(self._network, self._network.quantise_image(np.stack(pictures[part])))
             logits = self._network.dequantise_logits(forward.logits)
-            targets = np.argmax(logits, axis=1) if target is None else np.broadcast_to(target, len(pictures))[part]
+            targets = np.argmax(logits, axis=1) if classes is None else classes[part]
             for method in methods:
                 backward = golden.backward(self._network, forward, method, targets)
                 gradients = self._network.dequantise_attribution(backward.attribution)

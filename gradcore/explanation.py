@@ -151,7 +151,7 @@ def explain(
             or ``gradcore.picture.Picture``.
         network: 'cifar10', the path of a network file, or a ``Network``.
         method: 'saliency', 'deconvnet' or 'guided'.
-        target: class to explain, by name or index; None is the predicted class.
+        target: class to explain: an integer is its index, a text its name; None is the predicted class.
         backend: 'rtl' simulates the Verilog, 'golden' is the bit-exact model, 'float' is PyTorch.
         simulator: 'verilator' or 'icarus' (slow); for 'rtl' only.
         preset: hardware of 'rtl': 'full' (128 MACs), 'paper' (64) or 'small'.
@@ -212,19 +212,33 @@ def explain(
 
 
 def find_class(target: str | int, classes: Sequence[str]) -> int:
-    """Index of a class given by name (case does not matter) or index.
+    """Index of a class. An integer is an index. A text is a name, its case only matters where names differ by nothing else;
+    one that is no name may be an index in digits.
 
     Raises:
-        GradCoreError: there is no such class; the message lists those there are.
+        GradCoreError: there is no such class; the message lists those there are. Or several have that name but for its case.
     """
-    names = [name.casefold() for name in classes]
-    text = str(target).strip()
-    if text.casefold() in names:
-        return names.index(text.casefold())
-    if text.isascii() and text.isdigit() and int(text) < len(classes):
-        return int(text)
+    index = None
+    if isinstance(target, str):
+        text = target.strip()
+        for found in (
+            [number for number, name in enumerate(classes) if target == name],
+            [number for number, name in enumerate(classes) if text.casefold() == name.strip().casefold()],
+        ):
+            if len(found) > 1:
+                raise GradCoreError(
+                    f"{len(found)} classes are called {text!r} but for upper and lower case, the first two are {found[0]} "
+                    f"({classes[found[0]]!r}) and {found[1]} ({classes[found[1]]!r}): write it as it is, or give the index"
+                )
+            if found:
+                return found[0]
+        index = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    elif isinstance(target, int | np.integer) and not isinstance(target, bool):
+        index = int(target)
+    if index is not None and 0 <= index < len(classes):
+        return index
     known = ", ".join(classes[:20]) + (f", ... ({len(classes)} in all)" if len(classes) > 20 else "")
-    raise GradCoreError(f"unknown class {text!r}: use one of {known}, or an index from 0 to {len(classes) - 1}")
+    raise GradCoreError(f"unknown class {target!r}: use one of {known}, or an index from 0 to {len(classes) - 1}")
 
 
 def check_folder(folder: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.backends import METHODS, Run, Target, check_choice
+from gradcore.backends import METHODS, Run, Target, check_choice, class_indexes
 from gradcore.errors import GradCoreError, missing_package
-from gradcore.network import Network
+from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
 
 try:
@@ -28,12 +28,12 @@ _BATCH = 64
 def build_module(network: Network) -> nn.Sequential:
     """The network as a PyTorch module: normalised float32 (N, C, H, W) to logits (N, classes).
 
-    Its children are called as the layers are, with ``<layer>_relu`` and ``<layer>_pool`` behind them; none works in place, so
-    that hooks, and libraries such as Captum, can be used on it.
+    Its children are called as ``child_names`` says, with ``<child>_relu`` and ``<child>_pool`` behind them; none works in place,
+    so that hooks, and libraries such as Captum, can be used on it.
     """
     module = nn.Sequential()
     flat = False
-    for layer in network.layers:
+    for layer, name in zip(network.layers, child_names(network.layers), strict=True):
         if layer.kind == "conv":
             linear: nn.Module = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel, padding=layer.kernel // 2, bias=layer.bias)
         else:
@@ -45,14 +45,32 @@ def build_module(network: Network) -> nn.Sequential:
         if layer.bias:
             tensors["bias"] = torch.tensor(network.weights[f"{layer.name}.bias"])
         linear.load_state_dict(tensors)
-        module.add_module(layer.name.replace(".", "_"), linear)
+        module.add_module(name, linear)
         if layer.relu:
-            module.add_module(f"{layer.name.replace('.', '_')}_relu", nn.ReLU())
+            module.add_module(f"{name}_relu", nn.ReLU())
         if layer.pool:
-            module.add_module(f"{layer.name.replace('.', '_')}_pool", nn.MaxPool2d(2))
+            module.add_module(f"{name}_pool", nn.MaxPool2d(2))
     if not flat:
         module.add_module("flatten", nn.Flatten())
     return module.eval()
+
+
+def child_names(layers: Sequence[Layer]) -> list[str]:
+    """What ``build_module`` calls each layer: its name with underscores for dots, and more of them behind it where that name is
+    another child's, or an attribute that every module has."""
+    taken, attributes = {"flatten"}, nn.Sequential()
+    names = []
+    for layer in layers:
+        name = layer.name.replace(".", "_")
+        while any(part in taken or hasattr(attributes, part) for part in _parts(name)):
+            name += "_"
+        taken.update(_parts(name))
+        names.append(name)
+    return names
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return name, f"{name}_relu", f"{name}_pool"
 
 
 def logits(network: Network, images: np.ndarray) -> np.ndarray:
@@ -115,7 +133,7 @@ class FloatBackend:
             progress: Progress = silent) -> dict[str, list[Run]]:
         """See ``Backend.run``."""
         runs: dict[str, list[Run]] = {method: [] for method in methods}
-        classes = None if target is None else np.broadcast_to(target, len(pictures))
+        classes = class_indexes(target, len(self._network.classes), len(pictures))
         for start in range(0, len(pictures), _BATCH):
             progress("running PyTorch", start, len(pictures))
             part = slice(start, start + _BATCH)
@@ -144,10 +162,7 @@ def _seed(scores: np.ndarray, target: int | np.ndarray | None) -> np.ndarray:
 
 
 def _one_hot(targets: np.ndarray, classes: int) -> np.ndarray:
-    targets = np.asarray(targets)
-    if not np.issubdtype(targets.dtype, np.integer) or targets.min(initial=0) < 0 or targets.max(initial=0) >= classes:
-        raise GradCoreError(f"there is no class {targets.max(initial=0)}: give an index from 0 to {classes - 1}")
-    return np.eye(classes, dtype=np.float32)[targets]
+    return np.eye(classes, dtype=np.float32)[class_indexes(targets, classes, len(targets))]
 
 
 class _Rule:

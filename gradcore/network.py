@@ -107,7 +107,11 @@ class Network:
     def __post_init__(self) -> None:
         self.layers, self.classes = list(self.layers), [str(name) for name in self.classes]
         self.input_shape = tuple(self.input_shape)
-        self.mean, self.std = tuple(map(float, self.mean)), tuple(map(float, self.std))
+        try:
+            self.mean, self.std = tuple(map(float, self.mean)), tuple(map(float, self.std))
+        except (TypeError, ValueError) as error:
+            raise GradCoreError(f"the means or standard deviations are not numbers ({error}): give one of each for each channel") from None
+        check_classes(self.classes)
         self._check_input()
         self._shapes = _chain(self.layers, self.input_shape)
         outputs = math.prod(self._shapes[-1].output)
@@ -207,6 +211,9 @@ class Network:
                                 "give one of each for each channel")
         if not np.all(np.isfinite([*self.mean, *self.std])) or min(self.std) <= 0:
             raise GradCoreError("a mean or a standard deviation is not finite, or a standard deviation is not positive: correct them")
+        largest = [max(abs(mean), abs(1 - mean)) for mean in self.mean]
+        if any(one > std * float(np.finfo(np.float32).max) for one, std in zip(largest, self.std, strict=True)):
+            raise GradCoreError(f"with the standard deviations {self.std} a normalised pixel is beyond float32: correct them")
 
     def _check_weights(self) -> None:
         expected: dict[str, Shape] = {}
@@ -228,6 +235,21 @@ class Network:
             if not np.all(np.isfinite(tensor)):
                 raise GradCoreError(f"tensor {name} holds values that are not finite: train the network again")
             self.weights[name] = tensor
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Refuse names of classes by which nobody could tell them apart.
+
+    Raises:
+        GradCoreError: a name is empty, or two are equal.
+    """
+    first: dict[str, int] = {}
+    for index, name in enumerate(classes):
+        if not name.strip():
+            raise GradCoreError(f"class {index} has no name: give every class a name of its own")
+        if name in first:
+            raise GradCoreError(f"the classes {first[name]} and {index} are both called {name!r}: give every class a name of its own")
+        first[name] = index
 
 
 def _chain(layers: list[Layer], input_shape: tuple[int, int, int]) -> list[LayerShape]:
@@ -287,7 +309,7 @@ def _read(file: Path) -> Network:
             if metadata.get("version") != VERSION:
                 raise GradCoreError(f"version {metadata.get('version')} of the format is unknown, this GradCore reads {VERSION}: "
                                     "update GradCore, or train the network again")
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dictionary)
+            weights = {name: _tensor(opened, name) for name in opened.keys()}  # noqa: SIM118 (not a dictionary)
     except FileNotFoundError:
         raise GradCoreError("there is no such file: check the path, or use cifar10, the network that comes with GradCore") from None
     except OSError as error:
@@ -295,6 +317,13 @@ def _read(file: Path) -> Network:
     except (SafetensorError, TypeError) as error:
         raise GradCoreError(f"not a safetensors file, or a damaged one ({error}): {remedy}") from None
     return _from_metadata(metadata, weights)
+
+
+def _tensor(opened: Any, name: str) -> np.ndarray:
+    try:
+        return opened.get_tensor(name)
+    except (TypeError, AttributeError):  # a type that NumPy does not have
+        raise GradCoreError(f"tensor {name} holds {opened.get_slice(name).get_dtype()}, not float32: convert it") from None
 
 
 def _from_metadata(metadata: dict[str, str], weights: dict[str, np.ndarray]) -> Network:

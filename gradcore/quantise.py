@@ -392,10 +392,10 @@ def _float_backward(
 ) -> list[np.ndarray]:
     """Gradients by activation 0 .. last, from the one-hot seed at the arg-max."""
     shapes = [shape, *(trace[0].shape for trace in traces)]
-    logits = traces[-1][0].reshape(shape[0], -1)
+    logits = flatten(traces[-1][0])
     seed = np.zeros_like(logits)
     seed[np.arange(len(logits)), logits.argmax(axis=1)] = 1.0
-    chain = [seed.reshape(shapes[-1])]
+    chain = [unflatten(seed, shapes[-1][1:])]
     for position in reversed(range(len(network.layers))):
         layer, weight, (_, mask, index, full) = network.layers[position], weights[position], traces[position]
         gradient = chain[0]

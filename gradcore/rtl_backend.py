@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcore import hardware
 from gradcore.activity import Activity
-from gradcore.backends import Cycles, LayerCycles, Run, Target
+from gradcore.backends import Cycles, LayerCycles, Run, Target, class_indexes
 from gradcore.compilation import preset_hardware
 from gradcore.compiler import Program
 from gradcore.compiler import compile_network as compile_quantised
@@ -78,10 +78,8 @@ class RtlBackend:
         Raises:
             GradCoreError: a timeline is wanted and there is more than one picture and method.
         """
-        targets = [
-            None if target is None else int(one)
-            for one in np.broadcast_to(np.asarray(target, dtype=object), len(pictures))
-        ]
+        classes = class_indexes(target, len(self.program.classes), len(pictures))
+        targets = [None] * len(pictures) if classes is None else [int(one) for one in classes]
         runs: dict[str, list[Run]] = {method: [] for method in methods}
         total = len(pictures) * len(methods)
         with self._simulator.start(progress):
@@ -92,6 +90,9 @@ class RtlBackend:
                     report = _RunProgress(progress, number * len(methods) + position, total)
                     runs[method].append(self._run_one(method, one, report))
         if self._activity is not None:
+            (run,) = (run for made in runs.values() for run in made)
+            if target is None and run.target != int(np.argmax(run.logits)):  # see _run_one; a timeline is of one run
+                return self.run(pictures, methods, int(np.argmax(run.logits)), progress)
             progress("drawing up the timeline", total, total)
             activity = Activity.read(self._activity)
             for method, (run,) in runs.items():
@@ -123,7 +124,11 @@ class RtlBackend:
             simulator.write(register, value)
 
     def _run_one(self, method: str, target: int | None, progress: Progress, explain: bool = True) -> Run:
-        """One picture, which is in memory, with one method; without ``explain`` forward only."""
+        """One picture, which is in memory, with one method; without ``explain`` forward only.
+
+        Of several equal maxima in a map of logits the core takes the first in memory, and the other back ends the first class: then
+        the run is repeated for that class.
+        """
         program, simulator = self.program, self._simulator
         simulator.write(hardware.METHOD, hardware.METHODS[method])
         simulator.write(hardware.SEED_MODE, hardware.SEED_MODES["ARG_MAX" if target is None else "INDEX"])
@@ -133,11 +138,15 @@ class RtlBackend:
         cycles = simulator.wait_interrupt(_limit(program), progress)
         self._check_status()
         simulator.write(hardware.INTERRUPT, hardware.INTERRUPT_PENDING)
-        logits = program.dequantise_logits(self._read(program.logits).reshape(-1))
+        logits = program.dequantise_logits(program.in_class_order(self._read(program.logits)))
         attribution = np.zeros((0, 0, 0), np.float32)
         if explain:
             attribution = program.dequantise_attribution(self._read(program.attribution).transpose(2, 0, 1))
-        predicted = program.class_of(simulator.read(hardware.CLASS_INDEX))
+        predicted, first = program.class_of(simulator.read(hardware.CLASS_INDEX)), int(np.argmax(logits))
+        if target is None and predicted != first and logits[predicted] == logits[first]:
+            if explain and self._activity is None:
+                return self._run_one(method, first, progress)
+            predicted = predicted if explain else first
         return Run(logits, predicted if target is None else target, attribution, self._cycles(cycles, explain), self._counters())
 
     def _read(self, region: MapRegion) -> np.ndarray:

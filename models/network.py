@@ -50,15 +50,23 @@ class LayerForward:
 
 @dataclass(frozen=True)
 class Forward:
-    """Result of a forward pass: ``picture`` (N, H, W, C), ``layers``, and ``logits`` (N, values) in H, W, C order."""
+    """Result of a forward pass: ``picture`` (N, H, W, C) and ``layers``."""
 
     picture: np.ndarray
     layers: tuple[LayerForward, ...]
 
     @property
     def logits(self) -> np.ndarray:
-        output = self.layers[-1].output
-        return output.reshape(output.shape[0], -1)
+        """(N, values) in the order of the classes: C, H, W, as PyTorch flattens a map."""
+        return flatten(self.layers[-1].output)
+
+    @property
+    def winners(self) -> np.ndarray:
+        """(N,): the class that the hardware's arg-max finds. Of several equal maxima it takes the first in memory order, H, W, C:
+        in a map of several pixels that need not be the first class."""
+        channels, pixels = self.layers[-1].output.shape[3], self.layers[-1].output[0, :, :, 0].size
+        places = np.argmax(self.layers[-1].output.reshape(len(self.picture), -1), axis=1)
+        return places % channels * pixels + places // channels
 
 
 @dataclass(frozen=True)
@@ -185,18 +193,18 @@ def forward(network: QuantisedNetwork, pictures: np.ndarray) -> Forward:
 
 
 def seed_gradient(network: QuantisedNetwork, result: Forward, target: int | np.ndarray | None = None) -> np.ndarray:
-    """The seed (N, H, W, C): one-hot 1.0 at the arg-max (target None) or at the given index (or one index for each
-    image), in the H, W, C order of the logits."""
+    """The seed (N, H, W, C): one-hot 1.0 at the hardware's arg-max (target None) or at the given class (or one class for
+    each image), numbered as the logits."""
     logits = result.logits
     if target is None:
-        indexes = np.argmax(logits, axis=1)
+        indexes = result.winners
     else:
         indexes = np.broadcast_to(np.asarray(target, dtype=np.int64), logits.shape[:1])
     if np.any(indexes < 0) or np.any(indexes >= logits.shape[1]):
         raise ValueError(f"target {target} is not in 0..{logits.shape[1] - 1}")
     seed = np.zeros_like(logits)
     seed[np.arange(logits.shape[0]), indexes] = network.seed_value
-    return seed.reshape(result.layers[-1].output.shape)
+    return unflatten(seed, result.layers[-1].output.shape[1:])
 
 
 def backward(

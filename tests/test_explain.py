@@ -15,7 +15,7 @@ from gradcore import GradCoreError, Layer, Network
 from gradcore.backends import open_backend
 from gradcore.explanation import Explanation, check_folder, explain, find_class, result_folders
 from gradcore.models import network as golden
-from gradcore.quantise import quantise
+from gradcore.quantise import calibrate, quantise
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),
@@ -102,6 +102,65 @@ def test_targets_by_name_and_by_index(network, picture, target):
 
 def test_a_name_comes_before_an_index():
     assert find_class("7", ["ant", "bee", "Cat", "7"]) == 3
+
+
+@pytest.mark.parametrize("backend", ["golden", "float"])
+def test_f11_an_integer_is_an_index_and_a_text_a_name_first(network, picture, backend):
+    if backend == "float":
+        pytest.importorskip("torch")
+    numbered = replace(network, classes=["1", "2", "3", "7", "0"])
+    for target, index in ((1, 1), (np.int64(2), 2), (np.uint8(3), 3), ("1", 0), ("0", 4), (np.str_("2"), 1), ("4", 4)):
+        (result,) = explain(picture, numbered, target=target, backend=backend)
+        assert (result.target, result.as_dict()["target"]) == (index, numbered.classes[index]), target
+
+
+@pytest.mark.parametrize("target", [True, np.bool_(False), 5, -1, np.int64(-1), 1.0, np.float32(2), b"ant", "9" * 5000])
+def test_f11_what_is_no_class_is_refused(network, picture, target):
+    with pytest.raises(GradCoreError, match=r"unknown class .*0 to 4"):
+        explain(picture, network, target=target, backend="golden")
+
+
+def test_f11_names_that_differ_in_case_alone_are_told_apart():
+    classes = ["Ant", "ant", "bee"]
+    assert [find_class(name, classes) for name in ("Ant", "ant", " BEE")] == [0, 1, 2]
+    with pytest.raises(GradCoreError, match=r"2 classes are called 'ANT'.*give the index"):
+        find_class("ANT", classes)
+
+
+MAP_LAYERS = [Layer("conv", "c1", 3, 8, 3, pool=True), Layer("conv", "c2", 8, 5, 1, relu=False)]
+
+
+@pytest.mark.parametrize("backend", ["golden", "float"])
+def test_f09_a_network_that_ends_with_a_convolution_numbers_its_classes_as_pytorch_does(backend):
+    torch = pytest.importorskip("torch")
+    from gradcore.float_backend import build_module
+
+    network = Network.random(MAP_LAYERS, (3, 8, 12), seed=2)
+    pictures = list(np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), dtype=np.uint8))
+    network.metadata["quantisation"] = calibrate(network, np.stack(pictures)).to_metadata()
+    scores = build_module(network)(torch.from_numpy(network.normalise(np.stack(pictures)))).detach().numpy()
+    results = explain(pictures, network, backend=backend)
+    np.testing.assert_allclose(np.stack([one.logits for one in results]), scores, atol=0.005)
+    assert [one.target for one in results] == list(scores.argmax(1)) == [one.predicted for one in results]
+    (named,) = explain(pictures[0], network, target="class 57", backend=backend)
+    values = torch.from_numpy(network.normalise(np.stack(pictures[:1]))).requires_grad_(True)
+    build_module(network)(values)[0, 57].backward()
+    np.testing.assert_allclose(named.attribution, values.grad[0].numpy(), atol=0.01)
+
+
+@pytest.mark.parametrize("target", [None, 3])
+def test_f09_the_verilog_numbers_its_classes_as_pytorch_does(target):
+    """Equal maxima included: the core takes the first in memory (H, W, C), and the first class (C, H, W) is explained."""
+    network = Network.random([Layer("conv", "c", 1, 3, 1, relu=False)], (1, 2, 2), seed=2)
+    network.weights["c.weight"][:, 0, 0, 0], network.weights["c.bias"][:] = (1.0, -1.0, 0.0), 0
+    network = replace(network, mean=(0.4,), std=(0.4,))
+    picture = np.array([[0, 51], [204, 10]], np.uint8)[..., None]  # class 1 at pixel 0 is as high as class 0 at pixel 2
+    results = [explain(picture, network, target=target, backend=name, preset="small")[0] for name in ("golden", "rtl")]
+    for result in results:
+        assert (result.target, result.predicted) == (2 if target is None else target, 2)
+        assert result.logits[2] == result.logits[4] == result.logits.max()
+    np.testing.assert_array_equal(results[0].logits, results[1].logits)
+    np.testing.assert_array_equal(results[0].attribution, results[1].attribution)
 
 
 @pytest.mark.parametrize("target", ["wasp", "5", "-1", 5, -1, "", "1.0", "²"])

@@ -143,3 +143,24 @@ def test_without_pytorch_it_says_what_to_install(module):
             f"from gradcore.errors import GradCoreError\ntry:\n    import {module}\nexcept GradCoreError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "gradcore[torch]"' in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("names", [
+    ("a.b", "a_b"), ("flatten", "fc"), ("a", "a_relu"), ("a_pool", "a"), ("forward", "training"), ("a.b.c", "a.b_c"), ("0", "1"),
+    ("_modules", "type"), ("x_", "x"), ("weight", "bias"),
+])
+def test_f31_layers_may_be_called_anything(names):
+    from dataclasses import replace
+
+    from gradcore.training.formats import spans
+
+    layers = [Layer("conv", "one", 3, 4, 3, pool=True), Layer("fc", "two", 4 * 4 * 4, 3, relu=False)]
+    plain = Network.random(layers, (3, 8, 8), seed=1)
+    weights = {f"{new}.{what}": plain.weights[f"{old}.{what}"] for old, new in zip(("one", "two"), names, strict=True)
+               for what in ("weight", "bias")}
+    named = replace(plain, layers=[replace(layer, name=name) for layer, name in zip(layers, names, strict=True)], weights=weights)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(logits(named, pictures), logits(plain, pictures))
+    np.testing.assert_array_equal(attribution(named, pictures), attribution(plain, pictures))
+    for one, other in zip(spans(named, pictures), spans(plain, pictures), strict=True):
+        np.testing.assert_array_equal(one, other)

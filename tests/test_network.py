@@ -121,8 +121,16 @@ def test_a_map_too_small_for_its_pool_is_refused():
     ({"input_shape": (3, 9)}, "three positive integers"),
     ({"mean": (0.5,)}, "1 means"),
     ({"std": (1.0, 0.0, 1.0)}, "not positive"),
+    ({"std": (1.0, float("inf"), 1.0)}, "not finite"),
+    ({"std": (1.0, 1.0, 1e-320)}, "beyond float32"),
+    ({"mean": (0.5, 0.5, 1e300), "std": (1.0, 1.0, 1e-100)}, "beyond float32"),
     ({"mean": (float("nan"), 0.0, 0.0)}, "not finite"),
+    ({"mean": ("grey", 0.0, 0.0)}, "not numbers"),
+    ({"std": None}, "not numbers"),
     ({"classes": ["a"]}, "5 outputs but 1 class names"),
+    ({"classes": ["ant", "bee", "cat", "bee", "elk"]}, "classes 1 and 3 are both called 'bee'"),
+    ({"classes": ["ant", "bee", "", "dog", "elk"]}, "class 2 has no name"),
+    ({"classes": ["ant", "bee", "cat", " ", "elk"]}, "class 3 has no name"),
 ])
 def test_contradictions_are_refused(network, changes, match):
     refused(match, lambda: remade(network, **changes))
@@ -192,3 +200,17 @@ def test_saving_says_what_is_wrong(network, tmp_path):
     refused("cannot be written", network.save, tmp_path)
     network.metadata["training"] = {"seed": {1, 2}}
     refused("cannot be written as JSON", network.save, tmp_path / "n.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float16", "float64"])
+def test_tensors_of_other_types_are_named(network, tmp_path, dtype):
+    torch = pytest.importorskip("torch")
+    from safetensors import safe_open
+    from safetensors.torch import save_file as save_torch
+
+    network.save(tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", "pt") as opened:
+        tensors, metadata = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
+    tensors["conv2.weight"] = tensors["conv2.weight"].to(getattr(torch, dtype))
+    save_torch(tensors, tmp_path / "b.safetensors", metadata)
+    refused("tensor conv2.weight holds .*, not float32: convert it", Network.load, tmp_path / "b.safetensors")

@@ -75,7 +75,7 @@ def torch_run(network, pictures, method):
             values = torch.nn.functional.linear(values.flatten(1), weight, bias)
         values = Relu.apply(values) if layer.relu else values
         values = torch.nn.functional.max_pool2d(values, 2) if layer.pool else values
-    logits = values if values.ndim == 2 else values.permute(0, 2, 3, 1).flatten(1)
+    logits = values.flatten(1)
     logits[torch.arange(len(logits)), logits.argmax(dim=1)].sum().backward()
     return logits.detach().numpy(), start.grad.numpy()
 

@@ -80,12 +80,14 @@ class MapRegion(Region):
         return self.address + row * self.row_pitch + column * self.pixel_pitch
 
     def memory_index(self, index: int) -> int:
-        """Index of a value in memory order, padding included, from its index in H, W, C order."""
-        return index // self.channels * self.padded_channels + index % self.channels
+        """Index of a value in memory order, padding included, from its index in C, H, W order: that of classes."""
+        channel, pixel = divmod(index, self.height * self.width)
+        return pixel * self.padded_channels + channel
 
     def value_index(self, memory_index: int) -> int:
         """The inverse of ``memory_index``."""
-        return memory_index // self.padded_channels * self.channels + memory_index % self.padded_channels
+        pixel, channel = divmod(memory_index, self.padded_channels)
+        return channel * self.height * self.width + pixel
 
     def read(self, memory: np.ndarray, base: int, *, padding: bool = False) -> np.ndarray:
         """int64 (H, W, C) from uint8 memory that starts at address ``base``; with ``padding`` all Cp channels."""

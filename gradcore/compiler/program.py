@@ -17,6 +17,7 @@ from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import MapRegion, Region, TagRegion, region_from_json, round_up
 from gradcore.errors import GradCoreError
 from gradcore.files import write_atomically
+from gradcore.models.network import flatten
 from gradcore.quantise import quantise_image
 
 FORMAT = "gradcore-program 1"
@@ -192,8 +193,13 @@ class Program:
         self.seed.write(memory, self.base, seed)
 
     def read_logits(self, memory: np.ndarray) -> np.ndarray:
-        """int64 (values,) in H, W, C order."""
-        return self.logits.read(memory, self.base).reshape(-1)
+        """int64 (classes,) in the order of the classes."""
+        return self.in_class_order(self.logits.read(memory, self.base))
+
+    @staticmethod
+    def in_class_order(logits: np.ndarray) -> np.ndarray:
+        """(classes,) of a map (H, W, C) of logits: C, H, W, as PyTorch flattens it."""
+        return flatten(logits[None])[0]
 
     def read_attribution(self, memory: np.ndarray) -> np.ndarray:
         """int64 (C, H, W)."""
@@ -213,7 +219,8 @@ class Program:
         return None if region is None else region.read(memory, self.base)
 
     def class_of(self, memory_index: int) -> int:
-        """The class (index in H, W, C order) from the core's CLASS_INDEX (index in memory, padding included)."""
+        """The class from the core's CLASS_INDEX (index in memory, H, W, C with padding). Of several equal maxima the core
+        takes the first in memory; in a map of several pixels that need not be the first class."""
         return self.logits.value_index(memory_index)
 
     def seed_index(self, target: int) -> int:

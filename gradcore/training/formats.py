@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gradcore.float_backend import build_module
+from gradcore.float_backend import build_module, child_names
 from gradcore.network import Network
 from gradcore.quantise import calibrate, fraction_for, to_fixed
 
@@ -47,7 +47,7 @@ def renormalise(network: Network, mean: np.ndarray, std: np.ndarray) -> None:
 def spans(network: Network, images: np.ndarray) -> list[np.ndarray]:
     """For each layer: the highest output, by channel, over uint8 pictures (N, H, W, C); without a ReLU, the largest magnitude."""
     module = build_module(network)
-    names = [layer.name.replace(".", "_") for layer in network.layers]
+    names = child_names(network.layers)
     highest: list[np.ndarray | float] = [0.0] * len(names)
     for start in range(0, len(images), _BATCH):
         values = torch.from_numpy(network.normalise(images[start : start + _BATCH]))

@@ -162,7 +162,7 @@ def expectation(case: Case, request: Request) -> Expectation:
         for position, gradient in enumerate(backward.gradients):
             program.regions[f"gradient_{position}"].write(inside, base, gradient[0])
     logits = forward.logits[0]
-    winner = int(np.argmax(logits))
+    winner = int(forward.winners[0])
     return Expectation(before, after, program.logits.memory_index(winner), int(logits[winner]))
 
 
