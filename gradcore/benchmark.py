@@ -177,11 +177,10 @@ def dataset_pictures(path: str | Path, count: int, input_shape: tuple[int, int, 
     """
     from gradcore.data import read_parquet
 
-    channels, height, width = input_shape
-    images = read_parquet(path, count).images
+    images = read_parquet(path, count, shape=input_shape).images
     if len(images) < count:
         raise GradCoreError(f"{path} holds {len(images)} pictures, not {count}: ask for fewer with --images")
-    return [load_picture(image, height=height, width=width, channels=channels).pixels for image in images]
+    return list(images)
 
 
 def tables(report: dict[str, Any]) -> list[Table]:

@@ -283,6 +283,8 @@ def evaluate(
 
     with ProgressDisplay() as progress:
         report = evaluation.evaluate(data, network=network, limit=limit, backend=backend, progress=progress)
+        for note in report["notes"]:
+            progress.note(note)
     _print_json(report) if as_json else _print_tables(evaluation.tables(report))
 
 

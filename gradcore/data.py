@@ -3,22 +3,23 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+import operator
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
 from gradcore.errors import GradCoreError
+from gradcore.parquet import read_rows
+from gradcore.picture import load_picture, read_picture
 
 TORCHVISION = "torchvision:"
-_ROWS = 1000
+_DIGITS = re.compile(r"[\d.]+(e[+-]\d+)?")
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,18 @@ class DataSet:
     """Pictures of one size with their labels.
 
     Attributes:
-        images: uint8, (N, height, width, 3), RGB.
+        images: uint8, (N, height, width, 3), RGB; or of the channels that were asked for.
         labels: int64, (N,), 0 .. classes - 1.
-        classes: one name for each label.
+        classes: one name for each label: its number, where nobody gave names.
+        notes: what was done to the pictures when they were read, one sentence each.
+        named: whether somebody gave the classes names; else they are called by their numbers.
     """
 
     images: np.ndarray
     labels: np.ndarray
     classes: list[str]
+    notes: tuple[str, ...] = ()
+    named: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,8 +66,8 @@ class DataSet:
         chosen = np.zeros(len(self), dtype=bool)
         if held:
             chosen[np.concatenate(held)] = True
-        return (DataSet(self.images[~chosen], self.labels[~chosen], self.classes),
-                DataSet(self.images[chosen], self.labels[chosen], self.classes))
+        return (replace(self, images=self.images[~chosen], labels=self.labels[~chosen]),
+                replace(self, images=self.images[chosen], labels=self.labels[chosen]))
 
 
 def read_data(source: str | Path, *, train: bool = False, limit: int | None = None) -> DataSet:
@@ -77,100 +82,87 @@ def read_data(source: str | Path, *, train: bool = False, limit: int | None = No
         GradCoreError: see ``read_parquet``; torchvision is not installed, or cannot get its data.
     """
     if str(source).startswith(TORCHVISION):
-        return _read_torchvision(str(source).removeprefix(TORCHVISION), train, limit)
+        return _read_torchvision(str(source).removeprefix(TORCHVISION), train, _checked(limit))
     return read_parquet(source, limit)
 
 
-def read_parquet(path: str | Path, limit: int | None = None) -> DataSet:
-    """Labelled pictures from a Parquet file.
+def read_parquet(path: str | Path, limit: int | None = None, *, shape: tuple[int, int, int] | None = None) -> DataSet:
+    """Labelled pictures from a Parquet file. Needs pyarrow, the extra ``data``.
 
-    Its column ``image`` holds encoded pictures of one size, as bytes or as a struct with the field ``bytes``; ``label`` integers
+    Its column ``image`` holds encoded pictures: bytes of any Arrow type, or a struct with the field ``bytes``; ``label`` integers
     from 0. Class names come from the metadata key ``classes`` (separated by commas), or from Hugging Face's description of the
-    features; without either the classes are called by their numbers.
+    features; without either the classes are called by their numbers. Pictures are read as ``gradcore.load_picture`` reads them.
+
+    Args:
+        path: the file.
+        limit: take only so many of the first pictures.
+        shape: channels, height and width that every picture is brought to, as ``gradcore.load_picture`` does; None leaves all as
+            they are, and they must be of one size.
 
     Raises:
-        GradCoreError: no such file, not Parquet, a column missing or of another type, no rows, a picture that cannot be decoded or
-            has another size than the first, a label without a class.
+        GradCoreError: pyarrow is not installed; no such file, not Parquet, a column missing or of another type, no rows, a picture
+            that cannot be read or (without ``shape``) has another size than the first, a label without a class.
     """
-    if limit is not None and limit < 1:
-        raise GradCoreError(f"a limit of {limit} pictures leaves none: give 1 or more")
-    table = _read_table(Path(path), path, limit)
-    labels = _labels(table["label"], path)
-    column = table["image"]
-    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
-        column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
-    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-        raise GradCoreError(f"{path}: the column image holds {column.type}, not encoded pictures: store PNG or JPEG bytes")
-    images = _decode(column, path)
-    classes = _classes(table.schema, path) or [str(label) for label in range(int(labels.max()) + 1)]
-    if labels.min() < 0 or labels.max() >= len(classes):
-        wrong = int(np.flatnonzero((labels < 0) | (labels >= len(classes)))[0])
-        raise GradCoreError(f"{path}: row {wrong} has the label {labels[wrong]}, but there are {len(classes)} classes: correct the file")
-    return DataSet(images, labels, classes)
-
-
-def _read_table(file: Path, path: str | Path, limit: int | None) -> pa.Table:
-    remedy = "give a Parquet file with the columns image and label"
-    try:
-        opened = pq.ParquetFile(file)
-        missing = [name for name in ("image", "label") if name not in opened.schema_arrow.names]
-        if missing:
-            raise GradCoreError(f"{path} has no column {' and no column '.join(missing)}: {remedy}")
-        batches, rows = [], 0
-        for batch in opened.iter_batches(_ROWS, columns=["image", "label"]):
-            batches.append(batch)
-            rows += len(batch)
-            if limit is not None and rows >= limit:
-                break
-        table = pa.Table.from_batches(batches, batches[0].schema if batches else None) if batches else None
-    except FileNotFoundError:
-        raise GradCoreError(f"{path}: there is no such file: check the path") from None
-    except pa.ArrowInvalid as error:
-        raise GradCoreError(f"{path} is not a Parquet file, or a damaged one ({error}): {remedy}") from None
-    except OSError as error:
-        cause = "is a folder" if file.is_dir() else f"cannot be read ({error.strerror or error})"
-        raise GradCoreError(f"{path} {cause}: {remedy}") from None
-    if table is None or not len(table):
-        raise GradCoreError(f"{path} has no rows: {remedy}")
-    return table.slice(0, limit).replace_schema_metadata(opened.schema_arrow.metadata)
-
-
-def _labels(column: pa.ChunkedArray, path: str | Path) -> np.ndarray:
-    if not pa.types.is_integer(column.type):
-        raise GradCoreError(f"{path}: the column label holds {column.type}: store integers, 0 for the first class")
-    if column.null_count:
-        raise GradCoreError(f"{path}: {column.null_count} labels are missing: fill or drop their rows")
-    return column.to_numpy().astype(np.int64)
-
-
-def _decode(column: pa.ChunkedArray, path: str | Path) -> np.ndarray:
+    rows = read_rows(path, _checked(limit))
+    count, notes = len(rows.labels), _Notes()
     images: np.ndarray | None = None
-    for row, data in enumerate(column):
-        try:
-            with Image.open(io.BytesIO(data.as_py())) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, TypeError (of None) ...
-            cause = " ".join(str(error).split()) or type(error).__name__
-            raise GradCoreError(f"{path}: the picture of row {row} cannot be decoded ({cause}): replace or drop the row") from None
+    for row, encoded in enumerate(rows.pictures):
+        name = f"{path}: the picture of row {row}"
+        if shape is None:
+            rgb, said = read_picture(encoded, name)
+            pixels = np.asarray(rgb)
+        else:
+            picture = load_picture(encoded, channels=shape[0], height=shape[1], width=shape[2], name=name)
+            pixels, said = picture.pixels, picture.notes
+        notes.add(row, said)
         if images is None:
-            images = np.empty((len(column), *pixels.shape), dtype=np.uint8)
+            images = _room(count, pixels.shape, path)
         if pixels.shape != images.shape[1:]:
             raise GradCoreError(f"{path}: the picture of row {row} has {pixels.shape[0]} x {pixels.shape[1]} pixels, row 0 has "
                                 f"{images.shape[1]} x {images.shape[2]}: bring all to one size")
         images[row] = pixels
     assert images is not None  # there is at least one row
-    return images
+    classes = rows.names or [str(label) for label in range(int(rows.labels.max()) + 1)]
+    return DataSet(images, rows.labels, classes, notes.told(count), named=bool(rows.names))
 
 
-def _classes(schema: pa.Schema, path: str | Path) -> list[str]:
-    metadata = schema.metadata or {}
-    if b"classes" in metadata:
-        return [name.strip() for name in metadata[b"classes"].decode(errors="replace").split(",")]
+class _Notes:
+    """Notes on many pictures: one line for all that differ in numbers only."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[Any]] = {}  # how often, the first row, and what was said of it
+
+    def add(self, row: int, notes: Iterable[str]) -> None:
+        """Take what was said of a row's picture."""
+        for note in notes:
+            self._seen.setdefault(_DIGITS.sub("", note), [0, row, note])[0] += 1
+
+    def told(self, pictures: int) -> tuple[str, ...]:
+        """The lines."""
+        return tuple(f"{number} of {pictures} pictures, the first of them in row {row}: {note}"
+                     for number, row, note in self._seen.values())
+
+
+def _checked(limit: int | None) -> int | None:
     try:
-        features: Any = json.loads(metadata.get(b"huggingface", b"{}"))
-        return [str(name) for name in features["info"]["features"]["label"]["names"]]
-    except (ValueError, KeyError, TypeError):
-        return []
+        number = None if limit is None else operator.index(limit)
+    except TypeError:
+        raise GradCoreError(f"a limit of {limit!r} pictures is no number: give an integer, 1 or more") from None
+    if number is not None and number < 1:
+        raise GradCoreError(f"a limit of {limit} pictures leaves none: give 1 or more")
+    return number
+
+
+def _room(count: int, shape: tuple[int, ...], path: str | Path) -> np.ndarray:
+    """Memory for the pictures, or one line where the machine has not got it."""
+    needed = count * math.prod(shape)
+    try:
+        if needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+            raise MemoryError
+        return np.empty((count, *shape), dtype=np.uint8)
+    except MemoryError:
+        raise GradCoreError(f"{path}: {count} pictures of {shape[0]} x {shape[1]} need {needed / 1e9:.1f} GB of memory: take fewer, or "
+                            "make them smaller") from None
 
 
 def _read_torchvision(folder: str, train: bool, limit: int | None) -> DataSet:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.backends import METHODS, check_choice, load_network, open_backend
-from gradcore.errors import GradCoreError
-from gradcore.picture import load_picture
 from gradcore.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -39,7 +37,8 @@ def evaluate(
         progress: see ``gradcore.progress``.
 
     Returns:
-        A dictionary with ``accuracy`` (0..1), ``images``, ``network``, ``backend`` and ``methods``; for each method
+        A dictionary with ``accuracy`` (0..1), ``images``, ``network``, ``backend``, ``notes`` (on what was done to the
+        pictures, and on how classes were matched; one sentence each) and ``methods``; for each method
         ``pearson_median`` and ``pearson_min``: over the pictures, the correlation of the attribution (all channels,
         signed) with float autograd's, both of the class that the back end predicts. Where one of the two is zero
         everywhere, r counts as 0, where both are as 1.
@@ -50,26 +49,20 @@ def evaluate(
     check_choice("backend", backend, ("golden", "float"))
     progress = progress or silent
     loaded = load_network(network)
-    channels, height, width = loaded.input_shape
+    from gradcore.classes import match_classes
     from gradcore.data import read_parquet
 
     progress("reading the pictures", 0, 0)
-    pictures = read_parquet(data, limit)
-    if pictures.labels.max() >= len(loaded.classes):
-        raise GradCoreError(
-            f"{data} has the label {pictures.labels.max()}, but the network has {len(loaded.classes)} classes: "
-            "evaluate it on the kind of pictures that it was trained on"
-        )
+    read = read_parquet(data, limit, shape=loaded.input_shape)
+    pictures, notes = match_classes(read, loaded.classes, data=str(data), other="the network")
+    notes = [*pictures.notes, *notes]
     engine = open_backend(backend, loaded)
     reference = open_backend("float", loaded)
     hits = 0
     correlations: dict[str, list[float]] = {method: [] for method in METHODS}
     for start in range(0, len(pictures), _BATCH):
         progress("evaluating", start, len(pictures))
-        batch = [
-            load_picture(image, height=height, width=width, channels=channels).pixels
-            for image in pictures.images[start : start + _BATCH]
-        ]
+        batch = list(pictures.images[start : start + _BATCH])
         results = engine.run(batch, METHODS)
         targets = [run.target for run in results[METHODS[0]]]
         expected = reference.run(batch, METHODS, targets)
@@ -86,6 +79,7 @@ def evaluate(
         "backend": backend,
         "images": len(pictures),
         "accuracy": hits / len(pictures),
+        "notes": notes,
         "methods": {
             method: {"pearson_median": float(np.median(values)), "pearson_min": float(np.min(values))}
             for method, values in correlations.items()

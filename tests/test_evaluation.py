@@ -33,13 +33,14 @@ def pictures() -> list[np.ndarray]:
     return list(np.random.default_rng(4).integers(0, 256, (70, 8, 8, 3), dtype=np.uint8))
 
 
-def write(path, pictures, labels):
+def write(path, pictures, labels, classes=None):
     encoded = []
     for picture in pictures:
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, "PNG")
         encoded.append(stream.getvalue())
-    pq.write_table(pa.table({"image": encoded, "label": labels}), path)
+    table = pa.table({"image": encoded, "label": labels})
+    pq.write_table(table if classes is None else table.replace_schema_metadata({"classes": ",".join(classes)}), path)
     return path
 
 
@@ -76,8 +77,86 @@ def test_pictures_of_another_size_are_resized(network, tmp_path):
 
 
 def test_labels_beyond_the_networks_classes(network, pictures, tmp_path):
-    with pytest.raises(GradCoreError, match="label 5.*5 classes"):
+    with pytest.raises(GradCoreError, match="row 1 has the label 5, but the network has 5 classes"):
         evaluation.evaluate(write(tmp_path / "d.parquet", pictures[:2], [0, 5]), network=network)
+
+
+NAMES = ["maple tree", "Oak", "palm-tree", "pine", "willow"]
+
+
+@pytest.fixture(scope="module")
+def named(network) -> Network:
+    return Network("tiny", network.layers, network.weights, NAMES, network.input_shape, network.mean, network.std)
+
+
+@pytest.fixture(scope="module")
+def answers(network, pictures) -> list[int]:
+    """What the network says of the first twelve pictures."""
+    return [one.predicted for one in explain(pictures[:12], network, backend="golden")]
+
+
+@pytest.mark.parametrize("write_name", [str, str.upper, lambda name: name.replace(" ", "_"), lambda name: f" {name.title()} "])
+def test_f05_classes_are_matched_by_name(named, pictures, answers, tmp_path, write_name):
+    order = [3, 0, 4, 1, 2]
+    names = [write_name(NAMES[number]) for number in order]
+    file = write(tmp_path / "d.parquet", pictures[:12], [order.index(answer) for answer in answers], names)
+    report = evaluation.evaluate(file, network=named)
+    assert report["accuracy"] == 1.0
+    assert report["notes"] == [f"{file} and the network number their classes differently: they were matched by name"]
+
+
+def test_f05_the_same_order_needs_no_words(named, pictures, answers, tmp_path):
+    report = evaluation.evaluate(write(tmp_path / "d.parquet", pictures[:12], answers, NAMES), network=named)
+    assert report["accuracy"] == 1.0 and report["notes"] == []
+
+
+def test_f05_a_file_with_fewer_classes(named, pictures, answers, tmp_path):
+    some = [(picture, answer) for picture, answer in zip(pictures, answers, strict=False) if answer == answers[0]]
+    file = write(tmp_path / "d.parquet", [picture for picture, _ in some], [1] * len(some), ["elm", NAMES[answers[0]]])
+    report = evaluation.evaluate(file, network=named)  # no picture is an elm
+    assert report["accuracy"] == 1.0
+    assert f"{file} has 2 of the 5 classes of the network" in report["notes"]
+
+
+def test_f05_names_that_the_network_does_not_know(named, pictures, tmp_path):
+    file = write(tmp_path / "d.parquet", pictures[:3], [0, 1, 2], ["pine", "elm", "birch"])
+    with pytest.raises(GradCoreError, match="the network does not know elm, birch, .* it knows maple tree, Oak, palm-tree, pine, willow; "):
+        evaluation.evaluate(file, network=named)
+
+
+@pytest.mark.parametrize("numbers", [None, ["0", "1", "2", "3", "4"]])
+def test_f05_a_file_with_numbers_only(named, pictures, answers, tmp_path, numbers):
+    file = write(tmp_path / "d.parquet", pictures[:12], answers, numbers)
+    report = evaluation.evaluate(file, network=named)
+    assert report["accuracy"] == 1.0
+    assert report["notes"] == [f"{file} has no class names: its labels were taken as the numbers of the network's classes"]
+
+
+def test_f05_a_network_with_numbers_only(network, pictures, answers, tmp_path):
+    file = write(tmp_path / "d.parquet", pictures[:12], answers, NAMES)
+    report = evaluation.evaluate(file, network=network)
+    assert report["accuracy"] == 1.0 and "the network has no class names" in report["notes"][0]
+    digits = Network("tiny", network.layers, network.weights, list("01234"), network.input_shape, network.mean, network.std)
+    file = write(tmp_path / "d.parquet", pictures[:12], [4 - answer for answer in answers], list("43210"))
+    assert evaluation.evaluate(file, network=digits)["accuracy"] == 1.0  # these are names, too: both sides have them
+
+
+def test_f05_names_that_differ_in_case_only_are_matched_exactly(network, pictures, answers, tmp_path):
+    names = ["pine", "Pine", "oak", "Oak", "elm"]
+    cased = Network("tiny", network.layers, network.weights, names, network.input_shape, network.mean, network.std)
+    file = write(tmp_path / "d.parquet", pictures[:12], [4 - answer for answer in answers], names[::-1])
+    assert evaluation.evaluate(file, network=cased)["accuracy"] == 1.0
+    with pytest.raises(GradCoreError, match="does not know PINE"):
+        evaluation.evaluate(write(tmp_path / "d.parquet", pictures[:1], [0], ["PINE"]), network=cased)
+
+
+def test_f02_eval_sees_what_explain_sees(network, pictures, tmp_path):
+    deep = [picture[..., 0].astype(np.uint16) * 257 for picture in pictures[:12]]
+    seen = [one.predicted for one in explain([Image.fromarray(picture) for picture in deep], network, backend="golden")]
+    assert len(set(seen)) > 1
+    report = evaluation.evaluate(write(tmp_path / "d.parquet", deep, seen), network=network)
+    assert report["accuracy"] == 1.0
+    assert report["notes"] == ["12 of 12 pictures, the first of them in row 0: its grey values (0..65535) were brought to 8 bits"]
 
 
 def test_unknown_backend(network, data):
