@@ -18,6 +18,7 @@ from gradcore.backends import METHODS, Run, check_choice, load_network, open_bac
 from gradcore.errors import GradCoreError
 from gradcore.models.bounds import LayerBound, layer_bounds, sparse_bound
 from gradcore.models.cycle_model import Prediction, bytes_per_1024, predict, zeros_of
+from gradcore.network import check_pictures
 from gradcore.picture import load_picture, read_picture, skimage_folder
 from gradcore.progress import Progress, silent
 
@@ -94,6 +95,7 @@ def bench(
         pictures, source = list(images), "given"
     if not len(pictures):
         raise GradCoreError("there are no pictures to measure: give at least one")
+    pictures = list(check_pictures(pictures, loaded.input_shape))
     backend = open_backend("rtl", loaded, simulator=simulator, preset=preset, clock_mhz=clock_mhz, progress=progress)
     name = str(network) if isinstance(network, str | Path) else loaded.name
     report: dict[str, Any] = {

@@ -16,6 +16,7 @@ import numpy as np
 from gradcore import heatmap
 from gradcore.backends import METHODS, Cycles, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
+from gradcore.network import check_pictures
 from gradcore.picture import Picture, load_picture
 from gradcore.progress import Progress, silent
 from gradcore.timeline import check_trace, save_timeline
@@ -281,6 +282,7 @@ def result_folders(out: Path, pictures: Sequence[Picture | str]) -> list[Path]:
 
 def _picture(image: Any, number: int, network: Network) -> Picture:
     if isinstance(image, Picture):
+        check_pictures(image.pixels[None], network.input_shape)
         return image
     channels, height, width = network.input_shape
     name = None if isinstance(image, str | Path) else f"picture-{number}"

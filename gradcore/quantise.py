@@ -27,7 +27,7 @@ import numpy as np
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
 from gradcore.models.network import flatten, unflatten, windows
-from gradcore.network import Network
+from gradcore.network import Network, check_pictures
 
 SEED_FRACTION = 14  # 1.0 is 16384
 MAX_FRACTION = 30
@@ -227,13 +227,16 @@ def calibrate(network: Network, images: np.ndarray, *, source: str = "") -> Quan
         images: uint8 (N, H, W, C): calibration pictures; some tens are enough.
         source: what the pictures are, kept for people.
 
+    Raises:
+        GradCoreError: the pictures are not what the network takes; see ``gradcore.network.check_pictures``.
+
     Weights get the most bits that do not saturate. Activations and gradients are measured in float on all pictures
     (gradients with all three methods, from the arg-max); gradients and logits keep a margin of one bit. No tensor gets
     more fraction bits than the sums that it is made of have.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or not len(images):
-        raise GradCoreError(f"calibration needs pictures, uint8 N x H x W x C, not {images.shape}: give at least one")
+    if hasattr(images, "__len__") and not len(images):
+        raise GradCoreError("calibration needs pictures, uint8 N x H x W x C, and there are none: give at least one")
+    images = check_pictures(images, network.input_shape)
     layers = network.layers
     table = np.abs((np.arange(256)[:, None] / 255.0 - np.asarray(network.mean)) / np.asarray(network.std))
     picture = fraction_for(float(table.max()))

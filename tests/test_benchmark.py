@@ -138,6 +138,12 @@ def test_bad_arguments(network):
         benchmark.bench([], network=network)
 
 
+@pytest.mark.parametrize("picture", [np.zeros((3, 8, 8), np.uint8), np.zeros((8, 9, 3), np.uint8), np.zeros((8, 8, 3))])
+def test_f25_given_pictures_that_the_network_does_not_take(network, picture):
+    with pytest.raises(GradCoreError, match="takes uint8 pictures of 8 x 8 x 3"):
+        benchmark.bench([picture], network=network)
+
+
 def test_the_verilog_on_a_small_network(network):
     report = benchmark.bench(1, ["saliency", "guided"], network=network, simulator="icarus", preset="small")
     for values in report["methods"].values():

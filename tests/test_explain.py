@@ -253,3 +253,8 @@ def test_top_level_names_are_there():
         assert getattr(gradcore, name) is not None, name
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = gradcore.nonsense
+
+
+def test_f25_a_picture_made_for_another_network(network, picture):
+    with pytest.raises(GradCoreError, match="takes uint8 pictures of 16 x 16 x 3"):
+        explain(gradcore.load_picture(picture, height=8, width=16), network, backend="golden")

@@ -162,6 +162,29 @@ def test_a_bias_beyond_the_accumulator_is_refused(network, quantisation):
         quantise(large, quantisation)
 
 
+PICTURES = np.zeros((2, 12, 12, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        (PICTURES.transpose(0, 3, 1, 2), r"uint8 of 3 x 12 x 12: give images.transpose\(0, 2, 3, 1\)"),
+        (PICTURES / 255, "float64 of 12 x 12 x 3: resize or convert"),
+        (PICTURES.astype(np.int64), "int64 of 12 x 12 x 3: resize or convert"),
+        (PICTURES[:, :8], "uint8 of 8 x 12 x 3: resize or convert"),
+        (PICTURES[..., :1], "uint8 of 12 x 12 x 1: resize or convert"),
+        (PICTURES[..., 0], "uint8 of 2 x 12 x 12: resize or convert"),
+        (PICTURES[0], r"uint8 of 12 x 12 x 3: give images\[None\]"),
+        ([PICTURES[0], PICTURES[0, :8]], "several sizes"),
+        (None, "object of"),
+        ("cat.png", "<U7 of"),
+    ],
+)
+def test_f25_pictures_that_the_network_does_not_take(network, pictures, words):
+    with pytest.raises(GradCoreError, match=rf"takes uint8 pictures of 12 x 12 x 3 \(height, width, channels\).*{words}"):
+        calibrate(network, pictures)
+
+
 def test_calibration_needs_pictures(network):
     with pytest.raises(GradCoreError, match="at least one"):
         calibrate(network, np.zeros((0, 12, 12, 3), np.uint8))
