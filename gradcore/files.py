@@ -76,7 +76,7 @@ def replacing(path: str | os.PathLike[str], *, option: str = "") -> Iterator[Pat
     temporary: Path | None = None
     try:
         target = _target(path)
-        if _is_special(target) or _only_in_place(target):
+        if is_special(target) or _only_in_place(target):
             yield target
             return
         made = _make_folders(target.parent)
@@ -117,7 +117,7 @@ def check_outputs(outputs: Named, inputs: Named = (), *, option: str = "") -> No
         if path is None:
             continue
         target = _target(path)
-        if not _is_special(target):
+        if not is_special(target):
             for other, source in read:
                 if _is_read(target, source):
                     raise GradCoreError(f"{what} would overwrite {other} {source}: name {other_file}")
@@ -192,16 +192,16 @@ def _target(path: str | os.PathLike[str]) -> Path:
     try:
         if not os.fspath(path):
             raise GradCoreError("a file to write has no name: give one")
-        return Path(path) if _is_special(path) else Path(os.path.realpath(path))
+        return Path(path) if is_special(path) else Path(os.path.realpath(path))
     except (ValueError, OSError) as error:  # a null byte, a character that no file name has, a ring of links
         raise GradCoreError(f"{os.fspath(path)!r} cannot be written ({error}): choose another name") from None
 
 
-def _is_special(path: str | os.PathLike[str]) -> bool:
+def is_special(path: str | os.PathLike[str]) -> bool:
     """A device, pipe or socket, or an open file by its number: written to as it is, for it cannot be replaced."""
     try:
         mode = os.stat(path).st_mode
-    except OSError:
+    except (OSError, ValueError):
         return False
     opened = os.path.abspath(path).startswith(("/dev/fd/", "/dev/std", "/proc/"))
     return not stat.S_ISDIR(mode) and (opened or not stat.S_ISREG(mode))

@@ -7,14 +7,12 @@ shape as well.
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.errors import GradCoreError
+from gradcore.drawing import check_picture_file, drawing, fitted, legible, new_figure, save, shortened
 from gradcore.models.bounds import VECTOR_MACS
 
 if TYPE_CHECKING:
@@ -28,28 +26,17 @@ LABELLED = 0.035  # share of the highest bar from which a layer's cycles are wri
 _DPI = 150
 _WIDTH, _HEIGHT = 13.0, 5.8  # inches
 _LINE = "#333333"
+_COLUMNS = 6  # of the legend
+_LETTERS = 20  # of a layer's name in it
 
 
-def check_file(path: Path) -> None:
+def check_file(path: str | Path) -> None:
     """Find out, before anything is measured, whether a picture can be written.
 
     Raises:
-        GradCoreError: matplotlib does not know the suffix, or the file cannot be written.
+        GradCoreError: the suffix is none of a format that can be drawn, or the file cannot be written.
     """
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    known = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
-        raise GradCoreError(f"{path}: no picture has the suffix {path.suffix!r}: use one of {', '.join(sorted(known))}")
-    folder = path.parent
-    if path.is_dir():
-        raise _unwritable(path, errno.EISDIR)
-    while not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        raise _unwritable(path, errno.ENOTDIR)
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise _unwritable(path, errno.EACCES)
+    check_picture_file(path, option="--picture")
 
 
 def draw(report: dict[str, Any], path: str | Path) -> None:
@@ -57,43 +44,29 @@ def draw(report: dict[str, Any], path: str | Path) -> None:
 
     Args:
         report: what ``bench`` returned.
-        path: file to write; its suffix says in which of matplotlib's formats.
+        path: file to write; its suffix says in which format.
 
     Raises:
         GradCoreError: see ``check_file``.
     """
-    path = Path(path)
     check_file(path)
-    figure = _figure(report)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=_DPI)
-    except OSError as error:
-        raise _unwritable(path, error.errno or errno.EIO) from None
-
-
-def _unwritable(path: Path, number: int) -> GradCoreError:
-    reason = os.strerror(number)
-    return GradCoreError(f"cannot write {path} ({reason}): choose another place with --picture, or free it")
+    with drawing():
+        save(_figure(report), path, option="--picture")
 
 
 def _figure(report: dict[str, Any]) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    FigureCanvasAgg(figure)
-    bars, roof = figure.subplots(1, 2, width_ratios=(1.2, 1.0))
     colours = _layer_colours(report)
+    rows = max(0, len(colours) // _COLUMNS - 1)  # of the legend, beyond those that have room
+    figure = new_figure(_WIDTH * _DPI, (_HEIGHT + 0.2 * rows) * _DPI, _DPI, layout="constrained")
+    bars, roof = figure.subplots(1, 2, width_ratios=(1.2, 1.0))
     _draw_bars(bars, report, colours)
     _draw_roofline(roof, report, colours)
     _draw_legend(figure, report, colours)
-    figure.suptitle(
+    title = (
         f"{Path(report['network']).stem}: {report['images']} pictures, {report['preset']} preset, "
-        f"{report['clock_mhz']:g} MHz, memory {report['memory_bytes']:.3g} bytes a cycle",
-        fontsize=12,
-        parse_math=False,
+        f"{report['clock_mhz']:g} MHz, memory {report['memory_bytes']:.3g} bytes a cycle"
     )
+    figure.suptitle(fitted(figure, title, 0.98 * _WIDTH * _DPI, fontsize=12), fontsize=12)
     return figure
 
 
@@ -105,7 +78,12 @@ def _layer_colours(report: dict[str, Any]) -> dict[str, Any]:
     names = list(dict.fromkeys(one["layer"] for one in first["layers"] if one["layer"] != "seed"))
     if len(names) <= len(COLOURS):
         return dict(zip(names, COLOURS, strict=False))
-    return dict(zip(names, colormaps["viridis"](np.linspace(0, 1, len(names))), strict=True))
+    return dict(zip(names, map(tuple, colormaps["viridis"](np.linspace(0, 1, len(names)))), strict=True))
+
+
+def _is_dark(colour: Any) -> bool:
+    """Whether white letters can be read on a colour."""
+    return colour in DARK if isinstance(colour, str) else float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.5
 
 
 def _draw_bars(axes: Axes, report: dict[str, Any], colours: dict[str, Any]) -> None:
@@ -121,7 +99,7 @@ def _draw_bars(axes: Axes, report: dict[str, Any], colours: dict[str, Any]) -> N
                 axes.bar(place, one["cycles"], 0.38, bottom, color=colour, edgecolor="white", linewidth=0.6)
                 if one["cycles"] > LABELLED * highest:
                     middle = bottom + one["cycles"] / 2
-                    style = {"fontsize": 8, "color": "white" if colour in DARK else "black"}
+                    style = {"fontsize": 8, "color": "white" if _is_dark(colour) else "black"}
                     axes.text(place, middle, f"{one['cycles'] / 1e3:.1f}", ha="center", va="center", **style)
                 bottom += one["cycles"]
             bound = sum(one["sparse_bound"] for one in layers)
@@ -204,14 +182,14 @@ def _draw_legend(figure: Figure, report: dict[str, Any], colours: dict[str, Any]
     from matplotlib.patches import Patch
 
     plain = {"linestyle": "none", "color": _LINE}
-    handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    handles = [Patch(color=colour, label=shortened(legible(name), _LETTERS)) for name, colour in colours.items()]
     handles.append(Line2D([], [], color=_LINE, linewidth=1.6, linestyle=(0, (2, 1)), label="sparse bound"))
     handles.append(Line2D([], [], marker="o", markersize=8, label="forward", **plain))
     handles += [
         Line2D([], [], marker=MARKERS[method], markerfacecolor="white", label=f"backward, {method}", **plain)
         for method in report["methods"]
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, fontsize=9, frameon=False)
 
 
 def _tidy(axes: Axes) -> None:

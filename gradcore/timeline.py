@@ -110,7 +110,7 @@ def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metada
     from gradcore.timeline_picture import draw_timeline
 
     title = ", ".join(str(metadata[key]) for key in ("network", "method", "picture") if metadata.get(key))
-    write_atomically(path, draw_timeline(timeline, clock_mhz, title))
+    draw_timeline(timeline, clock_mhz, title, path)
 
 
 def trace_events(timeline: Timeline, clock_mhz: float, metadata: Mapping[str, Any]) -> dict[str, Any]:

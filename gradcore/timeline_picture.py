@@ -3,44 +3,52 @@
 
 from __future__ import annotations
 
-import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcore.drawing import drawing, fitted, legible, new_figure, save
 from gradcore.timeline import WINDOW, Timeline, Track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _HIDDEN = ("sequencer", "responses", "tile loader, half")
 _WAIT = "0.82"
 _BEGINNING = 1.3  # the lower part shows so many times the first layer
 _LETTERS = 210  # as many fit in a row
 _EDGES = 500  # slices of more than such a part of a row have an edge
+_TITLE = 0.55  # part of the width that a title's names have; figures come behind them
 _DPI = 100
 _SIZE = 15.0, 0.22, 1.1  # inches: width, height of a track, height of a plot
 
 
-def draw_timeline(timeline: Timeline, clock_mhz: float, title: str) -> bytes:
-    """PNG of a timeline."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def draw_timeline(timeline: Timeline, clock_mhz: float, title: str, path: str | Path) -> None:
+    """Write the overview of a timeline; the file's suffix says in which format.
 
+    Raises:
+        GradCoreError: the file cannot be written.
+    """
+    with drawing():
+        save(_figure(timeline, clock_mhz, title), path)
+
+
+def _figure(timeline: Timeline, clock_mhz: float, title: str) -> Figure:
     tracks = [track for track in timeline.tracks if not any(word in track.name for word in _HIDDEN)]
     width, row, plot = _SIZE
     heights = [row * len(tracks), plot, plot] * 2
-    figure = Figure((width, sum(heights) + 2.2), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * _DPI, (sum(heights) + 2.2) * _DPI, _DPI, layout="constrained")
     upper, lower = figure.subfigures(2, 1)
     beginning = min(int(timeline.tracks[0].slices[0].end * _BEGINNING), timeline.cycles)
     time = f"{timeline.cycles:,} cycles, {timeline.cycles / clock_mhz:,.0f} µs at {clock_mhz:g} MHz"
     for part, end, text in (
-        (upper, timeline.cycles, f"{title}: {time}"),
+        (upper, timeline.cycles, f"{fitted(figure, title, _TITLE * width * _DPI, fontsize=11)}: {time}"),
         (lower, beginning, f"its first {beginning:,} cycles"),
     ):
         axes = part.subplots(3, 1, sharex=True, height_ratios=heights[:3])
-        axes[0].set_title(text, loc="left", fontsize=11, parse_math=False)
+        axes[0].set_title(text, loc="left", fontsize=11)
         _draw_tracks(axes[0], timeline, tracks, end)
         _draw_counters(axes[1], timeline, "multipliers", "multipliers in use", ("tab:blue", "tab:orange"))
         _draw_counters(
@@ -49,9 +57,7 @@ def draw_timeline(timeline: Timeline, clock_mhz: float, title: str) -> bytes:
         axes[2].set_xlim(0, end)
         axes[2].set_xlabel("clock cycles (light grey: a job waits)" if part is upper else "clock cycles")
         axes[2].xaxis.set_major_formatter("{x:,.0f}")
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure
 
 
 def layer_colours(timeline: Timeline) -> dict[str, tuple[float, ...]]:
@@ -79,10 +85,10 @@ def _draw_tracks(axes: Axes, timeline: Timeline, tracks: list[Track], end: int) 
             span = (-1.4, 1.8) if track is timeline.tracks[0] else (row - 0.42, 0.84)
             axes.broken_barh(spans, span, facecolors=faces, edgecolors="white", linewidths=widths)
     for layer in timeline.tracks[0].slices:
-        shown, lines = min(layer.end, end) - layer.start, layer.name.replace(" ", "\n")
+        shown, lines = min(layer.end, end) - layer.start, legible(layer.name).replace(" ", "\n")
         if shown > end / _LETTERS * max(map(len, lines.split("\n"))):
             where = {"ha": "center", "va": "center", "linespacing": 1.0}
-            axes.text(layer.start + shown / 2, -0.5, lines, fontsize=8, parse_math=False, **where)
+            axes.text(layer.start + shown / 2, -0.5, lines, fontsize=8, **where)
         axes.axvline(layer.end, color="0.6", linewidth=0.5, zorder=0)
     axes.set_yticks(range(len(tracks)), [track.name for track in tracks], fontsize=8)
     axes.set_ylim(len(tracks) - 0.4, -1.6)
