@@ -159,6 +159,10 @@ picture[8:24, 8:24] = 200
 result.save("out")
 gradcore.compile_network("cifar10", preset="small")
 for needs, call in (
+    ("data", lambda: gradcore.read_data("some.parquet")),
+    ("data", lambda: gradcore.evaluate("some.parquet")),
+    ("data", lambda: gradcore.bench(1, data="some.parquet")),
+    ("torch", lambda: gradcore.train(None)),
     ("torch", lambda: gradcore.explain(picture, backend="float")),
     ("samples", lambda: gradcore.bench(1)),
     ("samples", lambda: sample_picture(height=32, width=32)),

@@ -92,7 +92,8 @@ def test_greyscale(save):
 @pytest.mark.parametrize("mode", ["1", "CMYK", "YCbCr", "LAB"])
 def test_other_colour_modes(save, mode):
     image = Image.new("LAB", (32, 32)) if mode == "LAB" else gradient_image().convert(mode)
-    assert load_picture(save(image, "a.tiff"), **SIZE).pixels.shape == (32, 32, 3)
+    source = image if mode == "YCbCr" else save(image, "a.tiff")  # older Pillows cannot read the YCbCr that they write
+    assert load_picture(source, **SIZE).pixels.shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
