@@ -90,7 +90,8 @@ def test_build(tmp_path: Path, preset: str, clock: str) -> None:
     assert summary["preset"] == preset and summary["clock_mhz"] == int(clock) and summary["timing_met"] is True
     assert summary["parameters"] == PRESETS[preset]
     assert summary["timing_ns"] == {name: 0.125 for name in ("wns", "tns", "whs", "ths", "tpws")}
-    assert summary["utilisation"]["bram36"] == {"used": 98.5, "total": 140} and summary["power_w"] == 2.125
+    used = 11.5 + 23 * PRESETS[preset]["GROUPS"]
+    assert summary["utilisation"]["bram36"] == {"used": used, "total": 140} and summary["power_w"] == 2.125
     assert {name: build.properties("cell:gradcore")[f"CONFIG.{name}"] for name in PRESETS[preset]} == {
         name: str(value) for name, value in PRESETS[preset].items()
     }

@@ -9,12 +9,13 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 STUBS = ROOT / "tests" / "vivado_stubs.tcl"
+STUB_FILES = (STUBS, STUBS.with_name("vivado_stubs_design.tcl"))
 RESULTS = ("gradcore.bit", "gradcore.hwh", "gradcore_platform.xsa")
 
 
@@ -29,12 +30,14 @@ def load_driver(root: Path) -> ModuleType:
 
 @dataclass
 class Build:
-    """A finished build: exit status, standard error, results folder, and all calls of Vivado's commands."""
+    """A finished build: exit status, standard error, results folder, all calls of Vivado's commands, standard output, command line."""
 
     status: int
     errors: str
     output: Path
     calls: list[list[str]]
+    text: str = ""
+    command: list[str] = field(default_factory=list)
 
     def named(self, name: str) -> list[list[str]]:
         """Arguments of all calls of a command."""
@@ -61,18 +64,17 @@ def run(folder: Path, preset: str = "full", clock: str = "100", root: Path = ROO
     output = folder / f"{preset}-{clock}"
     output.mkdir(parents=True)
     driver.write_settings(output / "settings.txt", driver.read_settings(root, preset, clock, output))
-    script = ["-mode", "batch", "-notrace", "-source", str(root / "vivado" / "build.tcl")]
-    command = ["tclsh", str(STUBS), *script, "-log", str(output / "vivado.log"), "-tclargs", str(output / "settings.txt")]
+    command = driver.command(["tclsh", str(STUBS)], root, output)
     environment = {**os.environ, "STUB_CALLS": str(folder / "calls"), **{f"STUB_{name}": text for name, text in answers.items()}}
     result = subprocess.run(command, env=environment, cwd=output, capture_output=True, text=True)
     calls = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
-    return Build(result.returncode, result.stderr, output, calls)
+    return Build(result.returncode, result.stderr, output, calls, result.stdout, command[1:])
 
 
 def copy_checkout(folder: Path) -> Path:
     """A copy of what the scripts read, to break something in."""
     root = folder / "checkout"
-    for name in ("vivado", "constraints", "rtl"):
+    for name in ("vivado", "constraints", "rtl", "tests/expected"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
     return root

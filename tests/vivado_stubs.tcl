@@ -3,7 +3,8 @@
 # Stand-ins for the commands of Vivado that vivado/*.tcl use, so that the scripts run in tclsh. Started like Vivado itself:
 #   tclsh vivado_stubs.tcl -mode batch -source SCRIPT -log LOG -tclargs ARGUMENTS
 # Each call is written to the file STUB_CALLS as one line of JSON. A stub refuses what Vivado would refuse: an option it does not have
-# (UG835), a file, port, parameter, pin or interface that does not exist, a step too early. What tools answer is set by STUB_* variables.
+# (UG835), a file, port, parameter, pin or interface that does not exist, a step too early. As in Vivado, the reason is a line of the
+# log, and Tcl only hears that the command failed. What tools answer is set by STUB_* variables; STUB_FAIL names a command that fails.
 
 set calls [open $env(STUB_CALLS) w]
 set state [dict create]          ;# {object property} -> value
@@ -29,8 +30,21 @@ proc write_file {path text} {
   puts $channel $text
   close $channel
 }
-proc require {condition message} {
-  if {![uplevel 1 [list expr $condition]]} { error "ERROR: \[Stub 1-1\] $message" }
+# A message of the tool: on the terminal and in the log, at the severity that set_msg_config gave it.
+proc message {severity id text} {
+  set line "[property severity $id $severity]: \[$id\] $text"
+  puts $line
+  set channel [open $::log a]
+  puts $channel $line
+  close $channel
+}
+# A command fails: the reason is in the log; Tcl hears that much.
+proc stop {command text} {
+  message ERROR {Stub 1-1} $text
+  error "ERROR: \[Common 17-39\] '$command' failed due to earlier errors."
+}
+proc require {condition text} {
+  if {![uplevel 1 [list expr $condition]]} { stop [lindex [info level -1] 0] $text }
 }
 
 # Define a command: its options (name, 1 when a value follows), and its body, which sees `o` (options) and `args` (the rest).
@@ -41,12 +55,13 @@ proc command {name options body} {
     while {[llength $args] > 0} {
       set args [lassign $args word]
       if {[string match {-[a-z]*} $word]} {
-        require [dict exists {%2$s} $word] "%1$s has no option $word"
+        if {![dict exists {%2$s} $word]} { error "ERROR: \[Common 17-170\] Unknown option '$word', please type '%1$s -help' for usage info." }
         if {[dict get {%2$s} $word]} { set args [lassign $args value] } else { set value 1 }
         dict set o $word $value
       } else { lappend rest $word }
     }
     set args $rest
+    if {[answer FAIL {}] eq {%1$s}} { stop {%1$s} {%1$s does not work today} }
     %3$s
   } $name $options $body]
 }
@@ -65,9 +80,7 @@ proc set_property args {
       require {$value ni $::files(mapped)} "port $value is mapped twice"
       lappend ::files(mapped) $value
     }
-    if {[string match cell:gradcore $object]} {
-      require {[dict exists $::core_parameters [string range $name 7 end]]} "no parameter $name"
-    }
+    if {[string match cell:* $object] && ![cell_takes [string range $object 5 end] $name]} { continue }
     dict set ::state $object [string tolower $name] $value
   }
 }
@@ -84,6 +97,9 @@ proc get_property {name object} {
       if {[string match STATS.* $name]} { return [answer [string range $name 6 end] [expr {$name eq "STATS.FAILED_NETS" ? 0 : 0.125}]] }
     }
     clock:* { return [expr {1000.0 / [answer CLOCK [fclk_mhz]]}] }
+    cell:* { if {$name eq [answer READ_BACK {}]} { return [answer READ_BACK_VALUE {}] } }
+  }
+  switch -glob $object {
     cell:ps { if {$name eq "CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"} { return [fclk_mhz] } }
     file:* { if {$name eq "name"} { return src/[file tail $object] } }
   }
@@ -97,6 +113,7 @@ proc fclk_mhz {} {
 }
 
 # ---- Project and files
+command set_msg_config {-id 1 -new_severity 1} { dict set ::state severity [string tolower [dict get $o -id]] [dict get $o -new_severity] }
 command version {-short 0} { return [answer VERSION 2023.2] }
 command get_parts {-quiet 0} { return [answer PARTS [lindex $args 0]] }
 command create_project {-part 1 -force 0} {
@@ -118,6 +135,7 @@ command add_files {-norecurse 0 -fileset 1} {
 command get_files {} { return bdfile:[lindex $args 0] }
 
 # ---- IP packager
+source [file join [file dirname [info script]] vivado_stubs_design.tcl]
 namespace eval ipx {}
 namespace eval ipgui {}
 command ipx::package_project {-root_dir 1 -vendor 1 -library 1 -taxonomy 1 -import_files 0 -force 0} {
@@ -138,9 +156,10 @@ command ipx::package_project {-root_dir 1 -vendor 1 -library 1 -taxonomy 1 -impo
   dict set ::state core root [dict get $o -root_dir]
 }
 command ipx::current_core {} { return core }
-foreach name {remove_all_bus_interface remove_all_memory_map remove_all_address_space create_xgui_files update_checksums check_integrity} {
+foreach name {remove_all_bus_interface remove_all_memory_map remove_all_address_space create_xgui_files update_checksums} {
   command ipx::$name {} { require {$args eq "core"} "not a core: $args" }
 }
+command ipx::check_integrity {-quiet 0} { return [answer INTEGRITY 1] }
 command ipx::save_core {} { write_file [file join [property core root ""] component.xml] "<component/>" }
 command ipx::add_bus_interface {} { lappend ::interfaces [lindex $args 0]; return bus:[lindex $args 0] }
 command ipx::add_port_map {} {
@@ -165,66 +184,6 @@ command ipx::get_files {-of_objects 1} {
 }
 command update_ip_catalog {-rebuild 0} {}
 
-# ---- Block design: interfaces and pins of each kind of cell
-proc cell_pins {cell} {
-  switch -glob [property cell:$cell vlnv ""] {
-    *:processing_system7:5.5 {
-      set found {DDR FIXED_IO FCLK_CLK0 FCLK_RESET0_N}
-      foreach {key names} {
-        PCW_USE_M_AXI_GP0 {M_AXI_GP0 M_AXI_GP0_ACLK} PCW_IRQ_F2P_INTR IRQ_F2P
-        PCW_USE_S_AXI_HP0 {S_AXI_HP0 S_AXI_HP0_ACLK} PCW_USE_S_AXI_HP1 {S_AXI_HP1 S_AXI_HP1_ACLK}
-      } { if {[property cell:$cell CONFIG.$key 0]} { lappend found {*}$names } }
-      return $found
-    }
-    *:proc_sys_reset:5.0 { return {slowest_sync_clk ext_reset_in peripheral_reset peripheral_aresetn} }
-    *:axi_protocol_converter:2.1 { return {S_AXI M_AXI aclk aresetn} }
-    gradcore:ip:gradcore:* { return $::interfaces }
-  }
-  return {}
-}
-proc find_pin {what path} {
-  lassign [split $path /] cell pin
-  require {$pin in [cell_pins $cell]} "no $what $path"
-  return pin:$path
-}
-command create_bd_design {} {}
-command create_bd_cell {-type 1 -vlnv 1} {
-  lassign $args name
-  if {[string match gradcore:* [dict get $o -vlnv]]} {
-    set core "gradcore:ip:[property core name {}]:[property core version {}]"
-    require {[dict get $o -vlnv] eq $core && [file isfile [property project ip_repo_paths {}]/component.xml]} "no IP [dict get $o -vlnv]"
-  }
-  dict set ::state cell:$name vlnv [dict get $o -vlnv]
-  require {[llength [cell_pins $name]] > 0} "no IP [dict get $o -vlnv]"
-  return cell:$name
-}
-command get_bd_cells {} { return cell:[lindex $args 0] }
-command get_bd_pins {} { return [find_pin pin [lindex $args 0]] }
-command get_bd_intf_pins {} { return [find_pin interface [lindex $args 0]] }
-command create_bd_intf_port {-mode 1 -vlnv 1} { return port:[lindex $args 0] }
-foreach name {connect_bd_net connect_bd_intf_net} { command $name {} { lappend ::nets {*}[lmap pin $args {string range $pin 4 end}] } }
-command get_bd_addr_spaces {} { require {[lindex $args 0] in {ps/Data gradcore/m_axi0 gradcore/m_axi1}} "no space $args"; return $args }
-command get_bd_addr_segs {} {
-  require {[lindex $args 0] in [concat $::addresses ps/S_AXI_HP0/HP0_DDR_LOWOCM ps/S_AXI_HP1/HP1_DDR_LOWOCM]} "no segment $args"
-  return $args
-}
-command assign_bd_address {-target_address_space 1 -offset 1 -range 1 -force 0} { lappend ::assigned [dict get $o -target_address_space] }
-command validate_bd_design {} {
-  foreach object [dict keys $::state cell:*] {
-    set cell [string range $object 5 end]
-    foreach pin [cell_pins $cell] { require {"$cell/$pin" in $::nets} "$cell/$pin is not connected" }
-  }
-  require {[lsort $::assigned] eq {gradcore/m_axi0 gradcore/m_axi1 ps/Data}} "addresses are not assigned"
-  set ::validated 1
-}
-command save_bd_design {} {}
-command generate_target {} { write_file $::project/gradcore.gen/sources_1/bd/gradcore_system/hw_handoff/gradcore_system.hwh "<hwh/>" }
-command make_wrapper {-files 1 -top 0} {
-  set path $::project/gradcore.gen/sources_1/bd/gradcore_system/hdl/gradcore_system_wrapper.v
-  write_file $path "module gradcore_system_wrapper; endmodule"
-  return $path
-}
-
 # ---- Runs, reports, results
 command get_runs {} { return run:[lindex $args 0] }
 command launch_runs {-jobs 1 -to_step 1} {
@@ -236,22 +195,46 @@ command launch_runs {-jobs 1 -to_step 1} {
   dict set ::state run:$run progress [expr {$ok ? "100%" : "20%"}]
   dict set ::state run:$run status [expr {$ok ? "$step Complete!" : "$step ERROR"}]
   if {[answer NO_LOG ""] ne $run} { write_file $::project/gradcore.runs/$run/runme.log "INFO: fine\n[answer LOG_$run {}]" }
-  if {$step eq "write_bitstream"} { write_file $::project/gradcore.runs/impl_1/gradcore_system_wrapper.bit bits }
+  if {$step eq "write_bitstream" && [answer NO_BIT {}] eq ""} { write_file $::project/gradcore.runs/impl_1/gradcore_system_wrapper.bit bits }
 }
-command wait_on_runs {} {}
+# Vivado 2022.2 warns of a failed run and returns; newer versions raise an error.
+command wait_on_runs {} {
+  if {[property run:[lindex $args 0] progress ""] eq "100%"} { return }
+  if {[answer WAIT raises] eq "returns"} { message WARNING {Vivado 12-13638} "Failed runs(s) : '[lindex $args 0]'"; return }
+  message ERROR {Vivado 12-13638} "Failed runs(s) : '[lindex $args 0]'"
+  error "ERROR: \[Common 17-39\] 'wait_on_runs' failed due to earlier errors."
+}
 command open_run {} { require {[property run:[lindex $args 0] PROGRESS ""] eq "100%"} "run not complete"; set ::opened 1 }
-command get_clocks {-quiet 0} { return [answer CLOCKS clock:clk_fpga_0] }
-foreach {name options text} {
-  report_utilization {-hierarchical 0} {| Slice LUTs* | 20000 | 0 | 0 | 53200 | 37.6 |
+command get_clocks {-quiet 0} {
+  return [lmap name [answer CLOCKS clk_fpga_0] { if {$args ne "" && $name ni $args} { continue }; string cat clock: $name }]
+}
+# The table that report_timing_summary begins with; STUB_UNCONSTRAINED: checks that find something, with how much.
+proc timing_table {} {
+  set lines {}
+  set number 0
+  foreach name {no_clock constant_clock pulse_width_clock unconstrained_internal_endpoints no_input_delay no_output_delay multiple_clock
+    generated_clocks loops partial_input_delay partial_output_delay latch_loops} {
+    set count 0
+    if {[dict exists [answer UNCONSTRAINED {}] $name]} { set count [dict get [answer UNCONSTRAINED {}] $name] }
+    lappend lines "[incr number]. checking $name ($count)"
+  }
+  return [join [concat {{check_timing report}} $lines] \n]
+}
+proc utilisation_table {} {
+  set groups [property cell:gradcore CONFIG.GROUPS [dict get $::core_parameters GROUPS]]
+  return "| Slice LUTs* | 20000 | 0 | 0 | 53200 | 37.6 |
 | Slice Registers | 30000 | 0 | 0 | 106400 | 28.2 |
-| Block RAM Tile | 98.5 | 0 | 0 | 140 | 70.4 |
-| DSPs | 144 | 0 | 0 | 220 | 65.5 |}
-  report_timing_summary {-max_paths 1 -report_unconstrained 0} slack
+| Block RAM Tile | [answer BRAM [expr {11.5 + 23 * $groups}]] | 0 | 0 | 140 | 70.4 |
+| DSPs | [answer DSP [expr {11 + 32 * $groups}]] | 0 | 0 | 220 | 65.5 |"
+}
+foreach {name options text} {
+  report_utilization {-hierarchical 0} {[utilisation_table]}
+  report_timing_summary {-max_paths 1 -report_unconstrained 0} {[timing_table]}
   report_power {} {| Total On-Chip Power (W)  | 2.125        |}
   report_drc {} none
   report_methodology {} none
 } {
-  command $name "-file 1 $options" "require {\$::opened} {no open design}; write_file \[dict get \$o -file\] \[answer $name {$text}\]"
+  command $name "-file 1 $options" "require {\$::opened} {no open design}; write_file \[dict get \$o -file\] \[answer $name \"$text\"\]"
 }
 command write_hw_platform {-fixed 0 -include_bit 0 -force 0 -file 1} {
   require {[llength [glob -nocomplain $::project/gradcore.runs/impl_1/*.bit]] == 1} "no bitstream"
@@ -262,7 +245,8 @@ command write_hw_platform {-fixed 0 -include_bit 0 -force 0 -file 1} {
 if {[llength $argv] > 0} {
   set split [lsearch -exact $argv -tclargs]
   set options [lrange $argv 0 $split-1]
-  write_file [lindex $options [lsearch -exact $options -log]+1] "INFO: fine\n[answer LOG_main {}]"
+  set log [file normalize [lindex $options [lsearch -exact $options -log]+1]]
+  write_file $log "INFO: fine\n[answer LOG_main {}]"
   set script [lindex $options [lsearch -exact $options -source]+1]
   set argv [lrange $argv $split+1 end]
   source $script

@@ -2,18 +2,21 @@
 """`make bitstream`: tells Vivado what the Verilog says of itself (files, ports, parameters), then runs vivado/build.tcl in batch mode.
 
 Nothing about the core is written down twice: files come from rtl/rtl.f, ports and default parameters from rtl/gradcore.v, presets from
-gradcore.simulator, the version from pyproject.toml.
+gradcore.simulator, the version from pyproject.toml, what the core takes of the device from tests/expected/resources.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
@@ -23,6 +26,12 @@ from gradcore.simulator_build import source_files
 ROOT = Path(__file__).resolve().parents[1]
 CLOCKS = ("100", "150")  # MHz; each has its PLL in ps7_pynq_z2.tcl
 MOST_JOBS = 8
+# What a build is for. PYNQ wants the bitstream and its description under one stem, and takes an .xsa of that stem for the
+# description, which it is not: the platform has a stem of its own.
+RESULTS = {"bitstream": "gradcore.bit", "description": "gradcore.hwh", "platform": "gradcore_platform.xsa"}
+UNSUPPORTED = set("!#$%^&*()`;<>?,[]{}'\"|\\")  # by Vivado in paths (UG973, naming conventions)
+INTERRUPTED = 130
+SECONDS_TO_END = 20  # for Vivado after Ctrl-C
 
 
 def module_header(text: str) -> str:
@@ -51,6 +60,7 @@ def read_settings(root: Path, preset: str, clock: str, output: Path) -> dict[str
     for name in PRESETS[preset]:
         choices[name] = sorted({str(values[name]) for values in PRESETS.values()}, key=int)
     version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    expected = json.loads((root / "tests" / "expected" / "resources.json").read_text())["presets"][preset]
     return {
         "preset": preset,
         "clock_mhz": clock,
@@ -65,6 +75,8 @@ def read_settings(root: Path, preset: str, clock: str, output: Path) -> dict[str
         "ports": read_ports(top),
         "parameters": {name: str(value) for name, value in PRESETS[preset].items()},
         "choices": choices,
+        "results": RESULTS,
+        "expected": {name: str(expected[name]) for name in ("bram36", "dsp")},
     }
 
 
@@ -75,13 +87,57 @@ def tcl(value: object) -> str:
     if isinstance(value, list):
         return "{" + " ".join(tcl(item) for item in value) + "}"
     if re.search(r"[{}\\]", str(value)):
-        raise GradCoreError(f"{value} has a brace or a backslash, which Vivado's scripts cannot hold: move the checkout elsewhere")
+        raise GradCoreError(f"{value} has a brace or a backslash, which Vivado's scripts cannot hold")
     return "{" + str(value) + "}"
 
 
 def write_settings(path: Path, settings: dict[str, object]) -> None:
     """The settings as one Tcl dictionary, an entry a line."""
-    path.write_text("".join(f"{name} {tcl(value)}\n" for name, value in settings.items()))
+    path.write_text("".join(f"{name} {tcl(value)}\n" for name, value in settings.items()), encoding="utf-8")
+
+
+def check_path(path: Path) -> None:
+    """Refuse a folder whose name Vivado does not support, before it fails in some step of its own."""
+    odd = sorted({letter for letter in str(path) if letter in UNSUPPORTED or not letter.isascii() or not letter.isprintable()})
+    if odd:
+        raise GradCoreError(f"{path} has {' '.join(map(repr, odd))}, which Vivado does not support in paths: move the checkout elsewhere")
+
+
+def command(vivado: Sequence[str], root: Path, output: Path) -> list[str]:
+    """Vivado's command line, to be run in ``output``: paths relative to it, so that none has a space from outside the checkout."""
+    script = os.path.relpath(root / "vivado" / "build.tcl", output)
+    return [*vivado, *"-mode batch -notrace -source".split(), script, *"-log vivado.log -journal vivado.jou -tclargs settings.txt".split()]
+
+
+def make_room(output: Path) -> None:
+    """An empty folder. A finished build that is there is kept as ``<name>-previous`` until the next one."""
+    try:
+        if (output / RESULTS["bitstream"]).exists():
+            previous = output.with_name(f"{output.name}-previous")
+            if previous.exists():
+                shutil.rmtree(previous)
+            output.rename(previous)
+        elif output.exists():
+            shutil.rmtree(output)
+        output.mkdir(parents=True)
+    except OSError as error:
+        place = error.filename or output
+        raise GradCoreError(f"{place} cannot be removed or made ({error.strerror or error}): see who owns it and what uses it") from None
+
+
+def run_vivado(arguments: list[str], output: Path) -> int:
+    """Run Vivado in ``output``; returns its exit status."""
+    try:
+        with subprocess.Popen(arguments, cwd=output) as process:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # Ctrl-C reaches Vivado, too
+                with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                    process.wait(SECONDS_TO_END)
+                process.kill()
+                raise
+    except OSError as error:
+        raise GradCoreError(f"{arguments[0]} cannot be started ({error.strerror or error}): check the installation of Vivado") from None
 
 
 def build(preset: str, clock: str) -> int:
@@ -94,13 +150,25 @@ def build(preset: str, clock: str) -> int:
     if not vivado:
         raise GradCoreError("vivado is not on the PATH: install Vivado 2022.2 to 2024.x and source its settings64.sh first")
     output = ROOT / "build" / "vivado" / f"{preset}-{clock}"
+    check_path(output)
     settings = read_settings(ROOT, preset, clock, output)
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    make_room(output)
     write_settings(output / "settings.txt", settings)
-    script = [vivado, "-mode", "batch", "-notrace", "-source", str(ROOT / "vivado" / "build.tcl")]
-    logs = ["-log", str(output / "vivado.log"), "-journal", str(output / "vivado.jou")]
-    return subprocess.run([*script, *logs, "-tclargs", str(output / "settings.txt")], cwd=output).returncode
+    results, log = [output / name for name in RESULTS.values()], output / "vivado.log"
+    finished = False
+    try:
+        status = run_vivado(command([vivado], ROOT, output), output)
+        if status < 0:
+            raise GradCoreError(f"Vivado was ended by signal {-status}, perhaps for lack of memory: see {log}")
+        missing = [path.name for path in results if not path.exists()]
+        if status == 0 and missing:
+            raise GradCoreError(f"{vivado} ended without an error and without {missing[0]}: see {log}, and whether it is Vivado")
+        finished = status == 0
+    finally:
+        if not finished:  # half of a result is none
+            for path in results:
+                path.unlink(missing_ok=True)
+    return status
 
 
 def main() -> int:
@@ -114,6 +182,13 @@ def main() -> int:
     except GradCoreError as error:
         print(f"gradcore: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"gradcore: {place}{error.strerror or error}: check that the checkout is whole, writable and has room", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gradcore: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 #   ps S_AXI_HP1 (AXI3) <-- memory1_bridge   <-- gradcore m_axi1        ps FCLK_RESET0_N --> reset --> active high rst
 #
 # The bridges are AXI protocol converters. Those to memory are of the kind that does not split bursts (TRANSLATION_MODE 0): the
-# core's bursts have at most 16 beats, which is what AXI3 allows. An interconnect would add nothing but logic and latency.
+# core's bursts have at most 16 beats, which is what AXI3 allows. Reads pass through them as wires; writes cost a few LUTs and about a
+# cycle, because AXI3 wants an ID with the data and so the data wait for their address. An interconnect would add more of both.
 
 namespace eval gradcore {
   variable DESIGN gradcore_system
@@ -17,26 +18,35 @@ namespace eval gradcore {
   variable MEMORY_RANGE 512M
 }
 
-proc gradcore::add_cell {name vlnv configuration} {
-  set cell [create_bd_cell -type ip -vlnv $vlnv $name]
-  set properties {}
-  foreach {key value} $configuration {
-    lappend properties CONFIG.$key $value
-  }
-  if {[llength $properties] > 0} {
-    set_property -dict $properties $cell
-  }
-  return $cell
+# All cells, as a list of: name vlnv configuration.
+proc gradcore::cells {settings} {
+  set converter xilinx.com:ip:axi_protocol_converter:2.1
+  set memory_bridge {SI_PROTOCOL AXI4 MI_PROTOCOL AXI3 TRANSLATION_MODE 0}
+  return [list \
+    ps xilinx.com:ip:processing_system7:5.5 [ps7_configuration [dict get $settings clock_mhz]] \
+    reset xilinx.com:ip:proc_sys_reset:5.0 {} \
+    gradcore [vlnv $settings] [dict get $settings parameters] \
+    registers_bridge $converter {SI_PROTOCOL AXI3 MI_PROTOCOL AXI4LITE TRANSLATION_MODE 2} \
+    memory0_bridge $converter $memory_bridge \
+    memory1_bridge $converter $memory_bridge]
 }
 
+# A property that does not exist is no error to Vivado: it warns, succeeds, and the property reads back empty.
 proc gradcore::add_cells {settings} {
-  set converter xilinx.com:ip:axi_protocol_converter:2.1
-  add_cell ps xilinx.com:ip:processing_system7:5.5 [ps7_configuration [dict get $settings clock_mhz]]
-  add_cell reset xilinx.com:ip:proc_sys_reset:5.0 {}
-  add_cell gradcore [vlnv $settings] [dict get $settings parameters]
-  add_cell registers_bridge $converter {SI_PROTOCOL AXI3 MI_PROTOCOL AXI4LITE TRANSLATION_MODE 2}
-  foreach port {0 1} {
-    add_cell memory${port}_bridge $converter {SI_PROTOCOL AXI4 MI_PROTOCOL AXI3 TRANSLATION_MODE 0}
+  foreach {name vlnv configuration} [cells $settings] {
+    set cell [create_bd_cell -type ip -vlnv $vlnv $name]
+    set properties {}
+    foreach {key value} $configuration {
+      lappend properties CONFIG.$key $value
+    }
+    if {[llength $properties] > 0} {
+      set_property -dict $properties $cell
+    }
+    foreach {property value} $properties {
+      if {[get_property $property $cell] eq ""} {
+        fail "cell $name has no property $property, or it cannot be set: see vivado/"
+      }
+    }
   }
 }
 
@@ -101,6 +111,26 @@ proc gradcore::check_frequency {clock_mhz} {
   }
 }
 
+# What became of the cells when Vivado propagated widths, protocols and polarities through the design. Of the processing system only
+# what the core needs is compared: Vivado writes other values in its own way.
+proc gradcore::check_cells {settings} {
+  variable PS7_FABRIC
+  # Not set but propagated from the processing system's active-low reset. At 1 the core would never leave its reset.
+  check_cell reset {C_EXT_RESET_HIGH 0}
+  foreach {name vlnv configuration} [cells $settings] {
+    check_cell $name [expr {$name eq "ps" ? $PS7_FABRIC : $configuration}]
+  }
+}
+
+proc gradcore::check_cell {name configuration} {
+  foreach {key expected} $configuration {
+    set found [get_property CONFIG.$key [get_bd_cells $name]]
+    if {$found eq "" || $found != $expected} {
+      fail "Vivado made CONFIG.$key of cell $name `$found`, not $expected: look at the block design's messages"
+    }
+  }
+}
+
 # Create the block design; returns the path of the Verilog wrapper, the top of the system.
 proc gradcore::create_block_design {settings} {
   variable DESIGN
@@ -111,10 +141,12 @@ proc gradcore::create_block_design {settings} {
   connect_signals
   assign_addresses
   validate_bd_design
+  check_cells $settings
   check_frequency [dict get $settings clock_mhz]
   save_bd_design
   # One synthesis run for everything: one log, and one report that goes down into the core.
   set_property synth_checkpoint_mode None [get_files $DESIGN.bd]
   generate_target all [get_files $DESIGN.bd]
-  return [make_wrapper -files [get_files $DESIGN.bd] -top]
+  set wrapper [make_wrapper -files [get_files $DESIGN.bd] -top]
+  return [expr {[file isfile $wrapper] ? $wrapper : [lindex $wrapper 0]}]
 }

@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What must hold for a build to count: version of the tool, finished runs, timing, no unknown critical warning.
+# What must hold for a build to count: version of the tool, finished runs, timing of all that there is. Messages: messages.tcl.
+
+namespace eval gradcore {
+  # The clock that the processing system's own constraints define for FCLK_CLK0.
+  variable CLOCK clk_fpga_0
+  # Checks of the timing summary that must find nothing. The design has no pins with delays, so those checks do not matter.
+  variable CONSTRAINT_CHECKS {no_clock unconstrained_internal_endpoints loops latch_loops}
+}
 
 # End the build with one line that names the cause.
 proc gradcore::fail {message} {
@@ -27,23 +34,64 @@ proc gradcore::check_run {name} {
   set run [get_runs $name]
   set status [get_property STATUS $run]
   if {[get_property PROGRESS $run] ne "100%" || ![string match "*Complete*" $status]} {
-    fail "run $name failed ($status): see [file join [get_property DIRECTORY $run] runme.log]"
+    set cause [first_error [run_log $name]]
+    fail "run $name failed ($status): [expr {$cause eq "" ? "" : "$cause; "}]see [run_log $name]"
+  }
+}
+
+# Wait for a run and judge it. Newer versions raise an error for a failed run that names neither the run nor its log, older ones do
+# not: check_run speaks first.
+proc gradcore::finish_run {name} {
+  set raised [catch {wait_on_runs $name} reason options]
+  check_run $name
+  if {$raised} {
+    return -options $options $reason
   }
 }
 
 # Slack means nothing without the right clock: the one that the processing system's own constraints define.
 proc gradcore::check_clock {clock_mhz} {
+  variable CLOCK
   set expected [expr {1000.0 / $clock_mhz}]
-  set periods {}
-  foreach clock [get_clocks -quiet] {
-    lappend periods [get_property PERIOD $clock]
+  set clock [get_clocks -quiet $CLOCK]
+  if {$clock eq ""} {
+    fail "the routed design has no clock $CLOCK (it has: [join [get_clocks -quiet] {, }]): the timing says nothing"
   }
-  foreach period $periods {
-    if {abs($period - $expected) < 0.002 * $expected} {
-      return
+  set period [get_property PERIOD $clock]
+  if {![string is double -strict $period] || abs($period - $expected) >= 0.002 * $expected} {
+    fail "clock $CLOCK has a period of $period ns, not [format %.3f $expected]: the timing says nothing"
+  }
+}
+
+# Slack also says nothing of what no clock reaches. The report begins with lines such as `1. checking no_clock (0)`.
+proc gradcore::check_constraints {settings} {
+  variable CONSTRAINT_CHECKS
+  set counts {}
+  foreach {- name count} [regexp -all -inline {checking (\w+) \((\d+)\)} [read_report $settings timing_summary.txt]] {
+    dict set counts $name $count
+  }
+  foreach name $CONSTRAINT_CHECKS {
+    if {![dict exists $counts $name]} {
+      fail "reports/timing_summary.txt has no line `checking $name`: the timing is not known"
+    }
+    if {[dict get $counts $name] != 0} {
+      fail "the timing leaves out [dict get $counts $name] place(s): see `checking $name` in reports/timing_summary.txt"
     }
   }
-  fail "no clock of [format %.3f $expected] ns in the routed design (periods: [join $periods {, }]): the timing says nothing"
+}
+
+# Block RAMs and multipliers as many as Yosys finds in the same Verilog (`gradcore synth`): fewer block RAMs are memories made of
+# LUTs, another number of DSPs is a multiplier made of LUTs or the other way round. Vivado may save a few.
+proc gradcore::check_inference {settings} {
+  variable UTILISATION
+  dict for {name limits} {bram36 {0.95 1e9} dsp {0.9 1.1}} {
+    set expected [dict get $settings expected $name]
+    set found [dict get [utilisation $settings [dict get $UTILISATION $name]] used]
+    lassign $limits least most
+    if {$found < $least * $expected || $found > $most * $expected} {
+      fail "Vivado made $found $name of what Yosys makes $expected: see reports/utilisation_hierarchical.txt for the module"
+    }
+  }
 }
 
 # Slack in ns as {wns ... tns ... whs ... ths ... tpws ...}, and the number of nets that are not routed.
@@ -75,70 +123,5 @@ proc gradcore::check_timing {settings timing} {
       lappend figures "$name $value"
     }
     fail "timing not met at [dict get $settings clock_mhz] MHz ([join $figures {, }]): see reports/timing_summary.txt"
-  }
-}
-
-# The allow list: lines of `id | text | reason`, id and text with wild cards (*). All three are needed.
-proc gradcore::read_allowed {path} {
-  set allowed {}
-  set channel [open $path]
-  foreach line [split [read $channel] \n] {
-    set line [string trim $line]
-    if {$line eq "" || [string index $line 0] eq "#"} {
-      continue
-    }
-    set fields {}
-    foreach field [split $line |] {
-      lappend fields [string trim $field]
-    }
-    if {[llength $fields] != 3 || "" in $fields} {
-      close $channel
-      fail "[file tail $path]: expected `id | text | reason`, found: $line"
-    }
-    lappend allowed $fields
-  }
-  close $channel
-  return $allowed
-}
-
-# All critical warnings in Vivado's logs, as a list of {id text}. Runs are processes of their own with a log each.
-proc gradcore::critical_warnings {settings} {
-  set logs [list [dict get $settings log]]
-  foreach run {synth_1 impl_1} {
-    lappend logs [file join [get_property DIRECTORY [get_runs $run]] runme.log]
-  }
-  set found {}
-  foreach log $logs {
-    if {[catch {open $log} channel]} {
-      fail "no log $log: critical warnings cannot be checked"
-    }
-    foreach line [split [read $channel] \n] {
-      if {[regexp {^CRITICAL WARNING:\s*(?:\[([^\]]+)\])?\s*(.*)$} $line -> id text]} {
-        lappend found [list $id [string trim $text]]
-      }
-    }
-    close $channel
-  }
-  return [lsort -unique $found]
-}
-
-proc gradcore::check_critical_warnings {settings} {
-  set allowed [read_allowed [dict get $settings allowed_warnings]]
-  set unknown {}
-  foreach warning [critical_warnings $settings] {
-    lassign $warning id text
-    set known 0
-    foreach entry $allowed {
-      lassign $entry id_pattern text_pattern
-      if {[string match $id_pattern $id] && [string match $text_pattern $text]} {
-        set known 1
-      }
-    }
-    if {!$known} {
-      lappend unknown "\[$id\] $text"
-    }
-  }
-  if {[llength $unknown] > 0} {
-    fail "[llength $unknown] unknown critical warning(s), the first: [lindex $unknown 0]"
   }
 }

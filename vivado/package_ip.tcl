@@ -155,7 +155,9 @@ proc gradcore::package_ip {settings} {
   mark_headers $settings $core
   ipx::create_xgui_files $core
   ipx::update_checksums $core
-  ipx::check_integrity $core
+  if {[ipx::check_integrity $core] eq "0"} {
+    fail "the packaged core does not hold together: see what ipx::check_integrity says in [dict get $settings log]"
+  }
   ipx::save_core $core
   close_project
 }

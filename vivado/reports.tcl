@@ -68,8 +68,9 @@ proc gradcore::write_summary {settings timing} {
   foreach {name row} $UTILISATION {
     dict set used $name [json_object [utilisation $settings $row]]
   }
-  set power [lindex [report_row $settings power.txt "Total On-Chip Power (W)"] 0]
-  if {![string is double -strict $power]} {
+  # A number, and a remark behind it when the junction gets too hot.
+  set cell [lindex [report_row $settings power.txt "Total On-Chip Power (W)"] 0]
+  if {![regexp {^\S+} $cell power] || ![string is double -strict $power]} {
     fail "reports/power.txt gives no total power"
   }
   set summary [dict create \
