@@ -331,7 +331,7 @@ def train(
     recipe = training.Recipe() if epochs is None else training.Recipe(epochs=epochs)
     with ProgressDisplay() as progress:
         made = training.train_file(
-            data, out, recipe=recipe, threads=threads, work=work, limit=limit, test=test, progress=progress
+            data, out, recipe=recipe, threads=threads, work=work, limit=limit, test=test, progress=progress, note=progress.note
         )
     told = made.metadata["training"]
     report = {

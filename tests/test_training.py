@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +17,15 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from gradcore.data import DataSet  # noqa: E402 (PyTorch may be missing)
+from gradcore import training  # noqa: E402 (PyTorch may be missing)
+from gradcore.data import DataSet  # noqa: E402
 from gradcore.errors import GradCoreError  # noqa: E402
 from gradcore.float_backend import build_module, logits  # noqa: E402
 from gradcore.models import network as golden  # noqa: E402
 from gradcore.network import Layer, Network  # noqa: E402
 from gradcore.quantise import picture_table, quantise  # noqa: E402
 from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file  # noqa: E402
+from gradcore.training import recipe as recipes  # noqa: E402
 from gradcore.training.coherence import Coherence, CoherenceLoss, cohere, first_hidden, rule  # noqa: E402
 from gradcore.training.formats import (  # noqa: E402
     choose_formats,
@@ -196,16 +201,21 @@ def test_the_density_push_grows_with_the_excess_and_ends_at_the_target():
     assert student.training
 
 
-def test_training_on_files(tmp_path):
-    def write(file, data):
-        encoded = []
-        for image in data.images:
-            stream = io.BytesIO()
-            Image.fromarray(image).save(stream, "PNG")
-            encoded.append(stream.getvalue())
-        table = pa.table({"image": encoded, "label": data.labels})
-        pq.write_table(table.replace_schema_metadata({"classes": ",".join(map(str, range(10)))}), file)
+TEN = ["across", "down", "plain", "cat", "dog", "eel", "fox", "gnu", "hen", "ibex"]
 
+
+def write(file, data, classes=TEN):
+    encoded = []
+    for image in data.images:
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "PNG")
+        encoded.append(stream.getvalue())
+    table = pa.table({"image": encoded, "label": data.labels})
+    pq.write_table(table.replace_schema_metadata({"classes": ",".join(classes)} if classes else None), file)
+    return file
+
+
+def test_training_on_files(tmp_path):
     write(tmp_path / "train.parquet", stripes(120))
     write(tmp_path / "test.parquet", stripes(15, seed=1))
     recipe = replace(QUICK, epochs=1, teacher_epochs=1)
@@ -233,9 +243,149 @@ def test_what_cannot_work_is_refused_before_the_work(tmp_path):
     refused("is a folder", train_file, "data.parquet", tmp_path)
     (tmp_path / "file").touch()
     refused("cannot be written", train_file, "data.parquet", tmp_path / "file" / "n.safetensors")
-    refused("0 threads", train_file, "data.parquet", tmp_path / "n.safetensors", threads=0)
+    for threads in (0, 10**12):
+        refused(f"{threads} threads", train_file, "data.parquet", tmp_path / "n.safetensors", threads=threads)
     refused("no such file", train_file, tmp_path / "none.parquet", tmp_path / "n.safetensors")
     assert not (tmp_path / "n.safetensors").exists()
+
+
+@pytest.fixture
+def begins(monkeypatch):
+    """Training that only says that it would begin."""
+    def begin(self, teacher):
+        raise AssertionError("the training began")
+
+    monkeypatch.setattr(recipes._Run, "lessons", begin)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Training that takes no time: a random network that says "down" to everything."""
+    def train(pictures, recipe, *, work, progress):
+        made = Network.random(TABLE_ONE, (3, 32, 32))
+        made.weights[f"{TABLE_ONE[-1].name}.bias"][1] = 1000
+        return Network("cifar10", made.layers, made.weights, pictures.classes, made.input_shape, made.mean, made.std, {"training": {}})
+
+    monkeypatch.setattr(training, "train", train)
+
+
+FEW = replace(QUICK, epochs=1, teacher_epochs=1)
+
+
+def beyond(data):
+    """With one label that the ten classes do not have."""
+    labels = data.labels.copy()
+    labels[3] = 12
+    return replace(data, labels=labels)
+
+
+def small(data):
+    return replace(data, images=data.images[:, :24])
+
+
+@pytest.mark.parametrize(("change", "classes", "words"), [
+    (small, TEN, "test.parquet have 24 x 32 pixels .*train.parquet 32 x 32"),
+    (beyond, None, "test.parquet: row 3 has the label 12, but .*train.parquet has 10 classes"),
+    (beyond, TEN, "row 3 has the label 12, but there are 10 classes"),
+    (lambda data: data, ["across", "up", "flat"], "train.parquet does not know up, flat, which .*test.parquet has pictures of"),
+])
+def test_f03_the_test_file_is_checked_before_the_training(tmp_path, begins, change, classes, words):
+    data = write(tmp_path / "train.parquet", stripes(120))
+    test = write(tmp_path / "test.parquet", change(stripes(15)), classes)
+    refused(words, train_file, data, tmp_path / "n.safetensors", recipe=FEW, test=test)
+
+
+def test_f03_everything_else_is_checked_before_the_training(tmp_path, begins):
+    data, out = write(tmp_path / "train.parquet", stripes(120)), tmp_path / "n.safetensors"
+    other = write(tmp_path / "other.parquet", stripes(120, seed=1))
+    refused("no such file", train_file, data, out, recipe=FEW, test=tmp_path / "none.parquet")
+    refused("the network would overwrite the training file", train_file, data, data, recipe=FEW)
+    refused("the network would overwrite the test file", train_file, data, other, recipe=FEW, test=other)
+    refused("cannot be written", train_file, data, data / "n.safetensors", recipe=FEW)
+    refused("train.parquet/run.txt", train_file, data, out, recipe=FEW, work=data)
+    rare = stripes(120)
+    rare.labels[rare.labels == 1] = 0
+    rare.labels[:4] = 1
+    for name, wrong, words in (
+        ("rare", rare, "there are 4 pictures of the class down, and 10 of each class are held out"),
+        ("small", small(stripes(120)), "have 24 x 32 pixels .* which the network does not take"),
+    ):
+        refused(words, train_file, write(tmp_path / f"{name}.parquet", wrong), out, recipe=FEW)
+    with pytest.raises(AssertionError, match="began"):
+        train_file(data, out, recipe=FEW, test=other, work=tmp_path / "work")
+    refused("holds a run with other settings or data", train_file, other, out, recipe=FEW, work=tmp_path / "work")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "teacher.pt").write_bytes(b"of somebody else")
+    refused("holds teacher.pt of something else", train_file, data, out, recipe=FEW, work=tmp_path / "mine")
+    assert (tmp_path / "mine" / "teacher.pt").read_bytes() == b"of somebody else" and not out.exists()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), MemoryError(), GradCoreError("refused: do this"), KeyboardInterrupt()])
+def test_f03_the_network_is_written_before_it_is_measured(tmp_path, monkeypatch, trained, error):
+    def fail(network, data):
+        raise error
+
+    monkeypatch.setattr(training, "measure_accuracy", fail)
+    data, out = write(tmp_path / "train.parquet", stripes(120)), tmp_path / "made" / "n.safetensors"
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            train_file(data, out, recipe=FEW, test=data)
+    else:
+        refused(f"the network is trained and written to {out}, but it was not measured", train_file, data, out, recipe=FEW, test=data)
+    assert Network.load(out).metadata["training"]["command"].startswith("gradcore train")
+
+
+def test_f03_a_network_that_finds_no_place_is_written_elsewhere(tmp_path, monkeypatch, trained):
+    made = training.train
+
+    def train_while_the_folder_goes(*arguments, **named):
+        (tmp_path / "made").touch()  # a file, where the folder was to be
+        return made(*arguments, **named)
+
+    monkeypatch.setattr(training, "train", train_while_the_folder_goes)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = write(tmp_path / "train.parquet", stripes(120))
+    refused("cannot be written .* the trained network is in .*/network.safetensors: move it", train_file, data,
+            tmp_path / "made" / "n.safetensors", recipe=FEW)
+    (spare,) = tmp_path.glob("gradcore-*/network.safetensors")
+    assert Network.load(spare).macs == 25_003_264
+
+
+def test_f05_the_test_file_may_number_the_classes_otherwise(tmp_path, trained):
+    said, measured = [], []
+    data = write(tmp_path / "train.parquet", stripes(120))
+    shuffled = [TEN[number] for number in (2, 0, 1)]
+    for number, (labels, classes) in enumerate(((stripes(30).labels, TEN), ((stripes(30).labels + 1) % 3, shuffled))):
+        test = write(tmp_path / f"{number}.parquet", replace(stripes(30), labels=labels), classes)
+        network = train_file(data, tmp_path / "n.safetensors", recipe=FEW, test=test, note=said.append)
+        measured.append(network.metadata["training"]["test_accuracy"])
+    assert measured == [pytest.approx(1 / 3)] * 2
+    assert f"{test} and {data} number their classes differently: they were matched by name" in said
+    assert f"{data}: no picture is of the class cat, dog, eel, fox, gnu, hen, ibex: it cannot be learnt" in said
+
+
+def test_f31_too_few_pictures_name_what_there_is(tmp_path):
+    """No option sets a batch or the validation: the message names Python's Recipe, and what it names is there."""
+    data = write(tmp_path / "train.parquet", stripes(120))
+    with pytest.raises(GradCoreError, match="give 3000 or more, or, from Python, a Recipe with a smaller (.*)") as caught:
+        train_file(data, tmp_path / "n.safetensors")
+    assert "--" not in str(caught.value)
+    settings = str(caught.value).split("a smaller ")[1].replace(" or ", ", ").split(", ")
+    assert settings == ["batch", "teacher_batch", "validation"] and all(hasattr(Recipe(), name) for name in settings)
+
+
+def test_intermediate_results_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    work = recipes._Work(tmp_path, FEW, SMALL, stripes(9))
+    work.save("student", {"epochs": 1})
+    monkeypatch.setattr(os, "replace", full)
+    refused("student.pt cannot be written .*No space left", work.save, "student", {"epochs": 2})
+    assert work.load("student") == {"epochs": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.txt", "student.pt"]
+    (tmp_path / "student.pt").write_bytes(b"half of it")
+    refused("student.pt is damaged .*: delete it", work.load, "student")
 
 
 SMALL_SHAPE = (3, 32, 32)

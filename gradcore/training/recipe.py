@@ -18,7 +18,9 @@ from torch.nn import functional
 import gradcore
 from gradcore.data import DataSet
 from gradcore.errors import GradCoreError
+from gradcore.files import write_atomically
 from gradcore.float_backend import logits
+from gradcore.inputs import unreadable
 from gradcore.network import Layer, Network
 from gradcore.progress import Progress, silent
 from gradcore.training.coherence import Coherence, cohere, first_hidden
@@ -28,6 +30,7 @@ from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
 
+_STAGES = ("teacher", "lessons", "student")  # whose results are kept
 _WARMUP = 100  # steps
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
@@ -77,6 +80,7 @@ class Recipe:
     def check(self, layers: tuple[Layer, ...], data: DataSet) -> None:
         """Refuse settings that cannot work, before any work is done."""
         pictures, outputs = len(data), layers[-1].out_channels
+        remedy = "or, from Python, a Recipe with"
         if min(self.epochs, self.teacher_epochs, self.views, self.validation) < 1 or min(self.batch, self.teacher_batch) < 2:
             raise GradCoreError("epochs, views and pictures for validation must be 1 or more, batches 2 or more: correct the recipe")
         if len(data.classes) != outputs:
@@ -87,12 +91,27 @@ class Recipe:
                                 "ask for fewer views")
         if self.density and len(self.density) != len(layers) - 1:
             raise GradCoreError(f"{len(self.density)} density targets for {len(layers) - 1} hidden layers: give one for each, or none")
-        if pictures - self.validation < max(self.batch, self.teacher_batch):
-            raise GradCoreError(f"{pictures} pictures less {self.validation} for validation do not fill one batch: "
-                                "give more pictures, a smaller batch, or fewer for validation")
+        largest = max(self.batch, self.teacher_batch)
+        if pictures - self.validation < largest:
+            raise GradCoreError(f"{pictures} pictures less {self.validation} for validation do not fill one batch of {largest}: "
+                                f"give {self.validation + largest} or more, {remedy} a smaller batch, teacher_batch or validation")
         if self.coherence.epochs and not 2 <= self.coherence.batch <= pictures - self.validation:
             raise GradCoreError(f"the last stage takes {self.coherence.batch} pictures a step, there are {pictures - self.validation}: "
-                                "give from 2 to all of them, or set the epochs of the recipe's coherence to 0")
+                                f"give more pictures, {remedy} a coherence whose batch is from 2 to all of them, or whose epochs are 0")
+        wrong = np.flatnonzero((data.labels < 0) | (data.labels >= outputs))
+        if len(wrong):
+            raise GradCoreError(f"picture {wrong[0]} has the label {data.labels[wrong[0]]}, but there are {outputs} classes: correct it")
+        counts = np.bincount(data.labels, minlength=outputs)
+        share = -(-self.validation // int(np.count_nonzero(counts)))
+        for label in np.flatnonzero((counts > 0) & (counts <= share)):
+            raise GradCoreError(f"there are {counts[label]} pictures of the class {data.classes[label]}, and {share} of each class are "
+                                f"held out for validation: give more of it, {remedy} a smaller validation")
+        try:
+            Network.random(layers, (data.images.shape[3], *data.images.shape[1:3]))
+        except GradCoreError as error:
+            height, width = data.images.shape[1:3]
+            raise GradCoreError(f"the pictures have {height} x {width} pixels (height x width), which the network does not take ({error}): "
+                                "bring them to the size that it does") from None
 
 
 def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, ...] = TABLE_ONE, name: str = "cifar10",
@@ -154,25 +173,37 @@ class _Work:
         if not self.folder:
             return
         settings = {name: value for name, value in asdict(recipe).items() if name != "coherence"}
-        told = json.dumps([settings, [asdict(layer) for layer in layers]], sort_keys=True)
-        key = hashlib.sha256(told.encode() + fit.labels.tobytes()).hexdigest()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        told = json.dumps([settings, [asdict(layer) for layer in layers], fit.classes], sort_keys=True)
+        key = hashlib.sha256(told.encode() + fit.labels.tobytes() + fit.images.tobytes()).hexdigest()
         stamp = self.folder / "run.txt"
-        if stamp.exists() and stamp.read_text() != key:
-            raise GradCoreError(f"{folder} holds a run with other settings or data: name another folder, or empty it")
-        stamp.write_text(key)
+        try:
+            if stamp.exists():
+                if stamp.read_bytes() != key.encode():
+                    raise GradCoreError(f"{folder} holds a run with other settings or data: name another folder")
+                return
+            strange = [name for name in (f"{what}.pt" for what in _STAGES) if (self.folder / name).exists()]
+        except OSError as error:
+            raise unreadable(stamp, error) from None
+        if strange:
+            raise GradCoreError(f"{folder} holds {', '.join(strange)} of something else: name another folder")
+        write_atomically(stamp, key)
 
     def load(self, what: str) -> Any:
         """A saved result, or None."""
         if not self.folder or not (self.folder / f"{what}.pt").exists():
             return None
-        return torch.load(self.folder / f"{what}.pt", weights_only=True)
+        file = self.folder / f"{what}.pt"
+        try:
+            return torch.load(file, weights_only=True)
+        except OSError as error:
+            raise unreadable(file, error) from None
+        except Exception as error:  # whatever unpickling meets
+            raise GradCoreError(f"{file} is damaged ({type(error).__name__}): delete it, and what it held is learnt again") from None
 
     def save(self, what: str, result: Any) -> None:
         """Save a result; a stop in the middle leaves the one before."""
         if self.folder:
-            torch.save(result, self.folder / f"{what}.new")
-            (self.folder / f"{what}.new").replace(self.folder / f"{what}.pt")
+            write_atomically(self.folder / f"{what}.pt", lambda stream: torch.save(result, stream))
 
 
 @dataclass(frozen=True)
