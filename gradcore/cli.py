@@ -213,7 +213,7 @@ def bench(
     method: Annotated[str | None, typer.Option("--method", metavar=METHODS, show_default="all three")] = None,
     network: NetworkOption = "cifar10",
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--data",
             metavar="FILE.parquet",
@@ -266,7 +266,7 @@ def bench(
 @app.command(name="eval")
 def evaluate(
     data: Annotated[
-        Path, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
+        str, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
     ],
     network: NetworkOption = "cifar10",
     limit: Annotated[
@@ -291,11 +291,11 @@ def evaluate(
 @app.command()
 def train(
     data: Annotated[
-        Path, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
+        str, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the network goes.")],
     test: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--test",
             metavar="FILE.parquet",

@@ -13,13 +13,14 @@ from gradcore.errors import GradCoreError
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: C:/ is a drive
 
 
-def input_path(source: str | os.PathLike[str], *, what: str, folder: str = "") -> Path:
+def input_path(source: str | os.PathLike[str], *, what: str, folder: str = "", missing: str = "check the path") -> Path:
     """The path of a file that is there.
 
     Args:
         source: what the user named.
         what: what it should be, as in 'a picture'.
         folder: what to do where it is a folder; left out: name a file in it.
+        missing: what to do where there is no such file.
 
     Raises:
         GradCoreError: nothing is named, there is no such file, it is a folder, an address on the Internet, or no path at all.
@@ -35,7 +36,7 @@ def input_path(source: str | os.PathLike[str], *, what: str, folder: str = "") -
             raise GradCoreError(f"{name} is a folder: {folder or 'name a file in it'}")
         path.stat()
     except FileNotFoundError:
-        raise _missing(name, what) from None
+        raise _missing(name, what, missing) from None
     except OSError as error:
         raise unreadable(name, error) from None
     return path
@@ -46,10 +47,12 @@ def unreadable(name: str | os.PathLike[str], error: OSError) -> GradCoreError:
     return GradCoreError(f"{os.fspath(name)} cannot be read ({error.strerror or error}): check the path and its permissions")
 
 
-def _missing(name: str, what: str) -> GradCoreError:
+def _missing(name: str, what: str, remedy: str) -> GradCoreError:
     if name.lower().startswith("file:/"):
         plain = "/" + urllib.parse.unquote(name[len("file:") :]).lstrip("/")
         return GradCoreError(f"{name} is an address, not a path: write {plain}")
     if _ADDRESS.match(name):
         return GradCoreError(f"{name} is an address, and nothing is fetched from the Internet: download it, and give the path of {what}")
-    return GradCoreError(f"{name}: there is no such file: check the path")
+    if name.startswith("~"):
+        return GradCoreError(f"{name}: there is no such file, and ~ is not taken for your home here: write {os.path.expanduser(name)}")
+    return GradCoreError(f"{name}: there is no such file: {remedy}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -24,10 +25,12 @@ from safetensors.numpy import save
 
 from gradcore.errors import GradCoreError
 from gradcore.files import write_atomically
+from gradcore.inputs import input_path
 
 FORMAT = "gradcore-network"
 VERSION = "1"
 KERNELS = (1, 3, 5)
+_REMEDY = "give a network that gradcore train wrote"
 SHIPPED = Path(__file__).parent / "networks"
 
 Shape = tuple[int, ...]
@@ -163,9 +166,10 @@ class Network:
         Raises:
             GradCoreError: no such file, not a network file, a damaged one, or one that GradCore cannot run.
         """
-        file = Path(path)
-        if not file.exists() and (SHIPPED / f"{path}.safetensors").is_file():
-            file = SHIPPED / f"{path}.safetensors"
+        file = SHIPPED / f"{path}.safetensors"
+        if os.path.isfile(path) or not os.path.isfile(file):  # a folder of that name does not hide the network that comes with GradCore
+            file = input_path(path, what="a network file", folder=_REMEDY,
+                              missing="check the path, or use cifar10, the network that comes with GradCore")
         try:
             return _read(file)
         except GradCoreError as error:
@@ -316,24 +320,19 @@ def _check_layer(layer: Layer) -> None:
 
 
 def _read(file: Path) -> Network:
-    remedy = "give a network that gradcore train wrote"
-    if file.is_dir():
-        raise GradCoreError(f"this is a folder: {remedy}")
     try:
         with safe_open(file, framework="numpy") as opened:
             metadata = opened.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise GradCoreError(f"a safetensors file, but not of a GradCore network: {remedy}")
+                raise GradCoreError(f"a safetensors file, but not of a GradCore network: {_REMEDY}")
             if metadata.get("version") != VERSION:
                 raise GradCoreError(f"version {metadata.get('version')} of the format is unknown, this GradCore reads {VERSION}: "
                                     "update GradCore, or train the network again")
             weights = {name: _tensor(opened, name) for name in opened.keys()}  # noqa: SIM118 (not a dictionary)
-    except FileNotFoundError:
-        raise GradCoreError("there is no such file: check the path, or use cifar10, the network that comes with GradCore") from None
     except OSError as error:
         raise GradCoreError(f"the file cannot be read ({error.strerror or error}): check its permissions") from None
     except (SafetensorError, TypeError) as error:
-        raise GradCoreError(f"not a safetensors file, or a damaged one ({error}): {remedy}") from None
+        raise GradCoreError(f"not a safetensors file, or a damaged one ({error}): {_REMEDY}") from None
     return _from_metadata(metadata, weights)
 
 

@@ -153,6 +153,15 @@ def test_bad_pictures(folder, tmp_path, image, words):
     one_line(explain(folder, "a.png", image, "--json", "--out", tmp_path), image, words)
 
 
+def test_f31_names_that_are_no_paths(folder, tmp_path):
+    for name, words in (("", "the name of a picture is empty"), ("https://host/cat.png", "is an address"), ("file:///a/b.png", "write /a/b.png")):
+        one_line(explain(folder, name, "--out", tmp_path), words)
+    out = ["--out", tmp_path / "net"]
+    for command in (["bench", "--data", ""], ["eval", "--data", ""], ["train", "--data", "", *out], ["train", "--data", "d", "--test", "", *out]):
+        one_line(gradcore(*command, cwd=folder), "d: there is no such file" if "d" in command else "the name of a Parquet file is empty")
+    one_line(gradcore("eval", "--data", "https://host/d.parquet", cwd=folder), "https://host/d.parquet is an address")
+
+
 def test_unknown_class_lists_the_known_ones(folder, tmp_path):
     one_line(explain(folder, "a.png", "--target", "wasp", "--out", tmp_path), "'wasp'", "ant, bee, cat, cow, dog")
 

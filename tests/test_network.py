@@ -155,7 +155,10 @@ def test_wrong_tensors_are_refused(network, name, tensor, match):
 
 def test_files_that_are_no_networks_are_refused(network, tmp_path):
     file = tmp_path / "n.safetensors"
-    refused("no such file", Network.load, tmp_path / "none")
+    refused("no such file: check the path, or use cifar10", Network.load, tmp_path / "none")
+    for name, words in (("", "the name of a network file is empty"), ("https://host/n.safetensors", "is an address"), ("a\0b", "null byte"),
+                        ("x" * 5000, "cannot be read .*too long"), (str(tmp_path), "is a folder: give a network")):
+        refused(words, Network.load, name)
     refused("a folder", Network.load, tmp_path)
     for junk in (b"", b"PK\x03\x04 something else", bytes(4096)):
         file.write_bytes(junk)
@@ -214,3 +217,9 @@ def test_tensors_of_other_types_are_named(network, tmp_path, dtype):
     tensors["conv2.weight"] = tensors["conv2.weight"].to(getattr(torch, dtype))
     save_torch(tensors, tmp_path / "b.safetensors", metadata)
     refused("tensor conv2.weight holds .*, not float32: convert it", Network.load, tmp_path / "b.safetensors")
+
+
+def test_a_folder_does_not_hide_the_network_that_comes_with_gradcore(tmp_path, monkeypatch):
+    (tmp_path / "cifar10").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Network.load("cifar10").name == "cifar10"
