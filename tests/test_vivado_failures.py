@@ -189,13 +189,19 @@ def test_a_vivado_that_does_not_work(tmp_path: Path, vivado: str, message: str) 
 
 
 def test_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C ends Vivado and the command, with one line and status 130; what Vivado had begun to write is gone."""
+    """Ctrl-C ends Vivado and the command, with one line and status 130; what Vivado had begun to write is gone.
+
+    A second build in the same folder is refused meanwhile and disturbs nothing.
+    """
     checkout = copy_checkout(tmp_path)
     process = start(tmp_path, "#!/bin/sh\ntouch gradcore.hwh started\nsleep 60\n", checkout)
     output = checkout / "build" / "vivado" / "paper-150"
     while not (output / "started").exists():
         assert process.poll() is None
         time.sleep(0.02)
+    _, errors = (second := start(tmp_path, "#!/bin/sh\ntouch never\n", checkout)).communicate()
+    assert second.returncode == 2 and errors.count("\n") == 1 and "another build is running" in errors
+    assert (output / "started").exists() and not (output / "never").exists()
     begun = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     text, errors = process.communicate(timeout=30)

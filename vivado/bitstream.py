@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
@@ -109,6 +110,18 @@ def command(vivado: Sequence[str], root: Path, output: Path) -> list[str]:
     return [*vivado, *"-mode batch -notrace -source".split(), script, *"-log vivado.log -journal vivado.jou -tclargs settings.txt".split()]
 
 
+@contextlib.contextmanager
+def only_one(output: Path) -> Iterator[None]:
+    """Nobody else builds in this folder meanwhile. Raises GradCoreError when somebody does."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.with_name(f"{output.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GradCoreError(f"another build is running in {output}: wait for it, or end it") from None
+        yield
+
+
 def make_room(output: Path) -> None:
     """An empty folder. A finished build that is there is kept as ``<name>-previous`` until the next one."""
     try:
@@ -152,23 +165,24 @@ def build(preset: str, clock: str) -> int:
     output = ROOT / "build" / "vivado" / f"{preset}-{clock}"
     check_path(output)
     settings = read_settings(ROOT, preset, clock, output)
-    make_room(output)
-    write_settings(output / "settings.txt", settings)
-    results, log = [output / name for name in RESULTS.values()], output / "vivado.log"
-    finished = False
-    try:
-        status = run_vivado(command([vivado], ROOT, output), output)
-        if status < 0:
-            raise GradCoreError(f"Vivado was ended by signal {-status}, perhaps for lack of memory: see {log}")
-        missing = [path.name for path in results if not path.exists()]
-        if status == 0 and missing:
-            raise GradCoreError(f"{vivado} ended without an error and without {missing[0]}: see {log}, and whether it is Vivado")
-        finished = status == 0
-    finally:
-        if not finished:  # half of a result is none
-            for path in results:
-                path.unlink(missing_ok=True)
-    return status
+    with only_one(output):
+        make_room(output)
+        write_settings(output / "settings.txt", settings)
+        results, log = [output / name for name in RESULTS.values()], output / "vivado.log"
+        finished = False
+        try:
+            status = run_vivado(command([vivado], ROOT, output), output)
+            if status < 0:
+                raise GradCoreError(f"Vivado was ended by signal {-status}, perhaps for lack of memory: see {log}")
+            missing = [path.name for path in results if not path.exists()]
+            if status == 0 and missing:
+                raise GradCoreError(f"{vivado} ended without an error and without {missing[0]}: see {log}, and whether it is Vivado")
+            finished = status == 0
+        finally:
+            if not finished:  # half of a result is none
+                for path in results:
+                    path.unlink(missing_ok=True)
+        return status
 
 
 def main() -> int:

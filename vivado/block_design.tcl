@@ -44,7 +44,7 @@ proc gradcore::add_cells {settings} {
     }
     foreach {property value} $properties {
       if {[get_property $property $cell] eq ""} {
-        fail "cell $name has no property $property, or it cannot be set: see vivado/"
+        fail "cell $name has no property $property, or it cannot be set: put vivado/block_design.tcl or ps7_pynq_z2.tcl right"
       }
     }
   }
