@@ -232,3 +232,12 @@ def test_vivado_paths_with_spaces(tmp_path: Path) -> None:
     assert build.status == 0, build.errors
     assert all((build.output / name).is_file() for name in RESULTS)
     assert not any(" " in word for word in build.command[1:]), "Vivado's own start script may not quote its arguments"
+
+
+def test_vivado_a_build_folder_elsewhere(tmp_path: Path) -> None:
+    """`build` is a link to another disk: the script is found from there."""
+    checkout = copy_checkout(tmp_path)
+    (tmp_path / "disk" / "a" / "b").mkdir(parents=True)
+    (checkout / "build").symlink_to(tmp_path / "disk" / "a" / "b")
+    build = run(checkout / "build" / "vivado", root=checkout)
+    assert build.status == 0, build.errors

@@ -105,8 +105,8 @@ def check_path(path: Path) -> None:
 
 
 def command(vivado: Sequence[str], root: Path, output: Path) -> list[str]:
-    """Vivado's command line, to be run in ``output``: paths relative to it, so that none has a space from outside the checkout."""
-    script = os.path.relpath(root / "vivado" / "build.tcl", output)
+    """Vivado's command line, to be run in ``output``, which exists: paths relative to it, so that none has a space."""
+    script = os.path.relpath((root / "vivado" / "build.tcl").resolve(), output.resolve())
     return [*vivado, *"-mode batch -notrace -source".split(), script, *"-log vivado.log -journal vivado.jou -tclargs settings.txt".split()]
 
 
@@ -163,7 +163,7 @@ def build(preset: str, clock: str) -> int:
     if not vivado:
         raise GradCoreError("vivado is not on the PATH: install Vivado 2022.2 to 2024.x and source its settings64.sh first")
     output = ROOT / "build" / "vivado" / f"{preset}-{clock}"
-    check_path(output)
+    check_path(output.resolve())
     settings = read_settings(ROOT, preset, clock, output)
     with only_one(output):
         make_room(output)
