@@ -30,17 +30,28 @@ class Activity:
         """Read the file of a simulation with one run.
 
         Raises:
-            GradCoreError: the simulation held no complete run, or several; or signals were undefined (Icarus).
+            GradCoreError: the simulation held no complete run, or several; the file is cut; or signals were undefined
+                (Icarus).
         """
         names: dict[int, tuple[str, int]] = {}
-        lines = Path(path).read_text().splitlines()
+        cut = GradCoreError(f"the record of the engines, {path}, is cut: make room there, or set TMPDIR to another folder")
+        try:
+            text = Path(path).read_text()
+        except OSError as error:
+            raise GradCoreError(f"the record of the engines, {path}, cannot be read ({error.strerror})") from error
+        lines = text.splitlines()
+        if not text.endswith("\n"):
+            raise cut
         while len(names) < len(lines) and lines[len(names)].startswith("#"):
             _, number, name, index = lines[len(names)].split()
             names[int(number)] = name, int(index)
         try:
             table = np.array(" ".join(lines[len(names) :]).split(), dtype=np.int64).reshape(-1, 3)
         except ValueError:
-            cycle, number, _ = next(line for line in lines[len(names) :] if "x" in line.lower()).split()
+            undefined = next((line for line in lines[len(names) :] if "x" in line.lower()), None)
+            if undefined is None:
+                raise cut from None
+            cycle, number, _ = undefined.split()
             name, index = names[int(number)]
             raise GradCoreError(
                 f"the signal {name} {index} of activity_trace.v is undefined in cycle {cycle}: this is a bug of GradCore; "
@@ -48,6 +59,8 @@ class Activity:
             ) from None
         number_of = {signal: number for number, signal in names.items()}
         running = table[table[:, 1] == number_of.get(("running", 0), -1)]
+        if running[:, 2].tolist() == [1]:
+            raise cut
         if running[:, 2].tolist() != [1, 0]:
             raise GradCoreError(
                 f"a timeline is of one complete run, and this simulation held {int(running[:, 2].sum())}: take one "

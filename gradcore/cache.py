@@ -29,6 +29,7 @@ from gradcore.scratch import scratch_folder_in
 _FOLDER = "gradcore-builds"
 _NAME = re.compile(r"[a-z0-9]+-[0-9a-f]{20}")
 _MARKER = "gradcore-build.json"
+_LOG_NAME = re.compile(r"([a-z0-9]+-[0-9a-f]{20})-[a-z]+-failed\.log")
 _LOG_HEAD = "GradCore: what was said when {} was made\n"
 # Programs that save backups leave out a folder with this file (bford.info/cachedir).
 _CACHE_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Builds of GradCore: they can be made again.\n"
@@ -111,9 +112,9 @@ def discard(build: Path) -> None:
         ) from error
 
 
-def keep_log(name: str, text: str) -> str:
-    """Keep what was said when a build failed; returns where, or the text's last line if it cannot be kept."""
-    path = cache_folder() / f"{name}.log"
+def keep_log(name: str, what: str, text: str) -> str:
+    """Keep what was said when ``what``, a word, of a build failed; returns where, or the text's last line if that fails."""
+    path = cache_folder() / f"{name}-{what}-failed.log"
     try:
         path.write_text(_LOG_HEAD.format(name) + text, encoding="utf-8", errors="replace")
         return str(path)
@@ -227,9 +228,9 @@ def _remove_if_unused(path: Path) -> None:
     elif _NAME.fullmatch(path.stem) and path.suffix == ".lock" and path.lstat().st_size == 0 and _is_old(path):
         with locked(path, "", _give_up):
             path.unlink()
-    elif _NAME.fullmatch(path.stem) and path.suffix == ".log" and _is_old(path):
+    elif (log := _LOG_NAME.fullmatch(path.name)) and _is_old(path):
         with open(path, encoding="utf-8", errors="replace") as file:
-            ours = file.readline() == _LOG_HEAD.format(path.stem)
+            ours = file.readline() == _LOG_HEAD.format(log[1])
         if ours:
             path.unlink()
 

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from gradcore import __version__
 from gradcore.errors import GradCoreError
+from gradcore.processes import ended_by_signals
 
 if TYPE_CHECKING:
     from gradcore.explanation import Explanation
@@ -32,7 +33,8 @@ class OneLineErrors(TyperGroup):
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run; see the base class."""
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            with ended_by_signals():
+                result = super().main(*args, standalone_mode=False, **extra)
         except GradCoreError as error:
             _fail(str(error))
         except KeyboardInterrupt:
@@ -57,6 +59,13 @@ class OneLineErrors(TyperGroup):
         if standalone_mode:
             sys.exit(result if isinstance(result, int) else 0)
         return result
+
+    def invoke(self, context: typer.Context) -> Any:
+        """Run a command; at Ctrl-C also say what was saved. See the base class."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt as error:
+            _fail("; ".join(["interrupted", *getattr(error, "__notes__", ())]), 130)
 
 
 def _fail(message: str, status: int = 2) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,11 +48,21 @@ def ended_by_signals() -> Iterator[None]:
         signal.signal(number, end)
     try:
         yield
+    except Ended as error:
+        if came:
+            _say_last("; ".join([f"ended by {signal.Signals(came[0]).name}", *getattr(error, "__notes__", ())]))
+        raise
     finally:
         for number in changed:
             signal.signal(number, signal.SIG_DFL)
         if came:
             os.kill(os.getpid(), came[0])
+
+
+def _say_last(text: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"gradcore: {text}", file=sys.stderr, flush=True)
 
 
 class Child:

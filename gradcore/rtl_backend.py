@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from gradcore.errors import GradCoreError
 from gradcore.network import Network
 from gradcore.progress import Progress, silent
 from gradcore.quantise import quantise
+from gradcore.scratch import scratch_folder
 from gradcore.simulator import MEMORY_BYTES, Simulator
 from gradcore.timeline_tracks import build_timeline
 
@@ -58,8 +60,11 @@ class RtlBackend:
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2
-        self._folder = tempfile.TemporaryDirectory(prefix="gradcore-") if timeline else None
-        self._activity = Path(self._folder.name) / "activity.txt" if self._folder else None
+        self._activity: Path | None = None
+        if timeline:
+            stack = contextlib.ExitStack()
+            self._activity = stack.enter_context(scratch_folder()) / "activity.txt"
+            weakref.finalize(self, stack.close)
         self._simulator = Simulator(
             simulator,
             preset,

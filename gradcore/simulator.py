@@ -184,17 +184,16 @@ class Simulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._signals:
+        try:
             if error is None:
                 self.close()
-                return
-            said = told(self._outputs, self._end(failed=True))
-            if not said:
-                return
-            if isinstance(error, GradCoreError):
-                error.args = (f"{error}; {said}",)
-            else:
-                error.add_note(said)
+            elif said := told(self._outputs, self._end(failed=True)):
+                if isinstance(error, GradCoreError):
+                    error.args = (f"{error}; {said}",)
+                else:
+                    error.add_note(said)
+        finally:
+            self._signals.__exit__(kind, error, trace)
 
     def write(self, address: int, value: int) -> None:
         """Write a 32-bit register at a byte address."""

