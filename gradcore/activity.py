@@ -59,11 +59,10 @@ class Activity:
             ) from None
         number_of = {signal: number for number, signal in names.items()}
         running = table[table[:, 1] == number_of.get(("running", 0), -1)]
-        if running[:, 2].tolist() == [1]:
-            raise cut
         if running[:, 2].tolist() != [1, 0]:
+            ended = "" if len(running) != 1 else f", which does not end (is there room at {path}?)"
             raise GradCoreError(
-                f"a timeline is of one complete run, and this simulation held {int(running[:, 2].sum())}: take one "
+                f"a timeline is of one complete run, and this simulation held {int(running[:, 2].sum())}{ended}: take one "
                 "picture and one method"
             )
         cycles = int(running[1, 0])

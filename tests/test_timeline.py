@@ -355,6 +355,12 @@ def test_a_file_without_one_whole_run_is_refused(tmp_path: Path) -> None:
         path.write_text("# 0 running 0\n# 1 stream 3\n" + text)
         with pytest.raises(GradCoreError, match=message):
             Activity.read(path)
+    for cut in ("# 0 run", "# 0 running 0\n# 1 stream 3\n0 0 1\n0 ", "# 0 running 0\n# 1 stream 3\n0 0 1\n0 1\n"):
+        path.write_text(cut)
+        with pytest.raises(GradCoreError, match="is cut"):
+            Activity.read(path)
+    with pytest.raises(GradCoreError, match="cannot be read"):
+        Activity.read(tmp_path / "missing.txt")
     path.write_text("# 0 running 0\n# 1 stream 3\n" + once)
     activity = Activity.read(path)
     assert activity.cycles == 9 and activity.values("stream", 3).tolist() == [5] * 3 + [6] * 6
