@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,13 @@ SAMPLE_NAME = "chelsea.png"
 SAMPLE_BOX = (90, 0, 390, 300)  # left, top, right, bottom of the cat's head in scikit-image's chelsea.png
 Source = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow says of damaged files is in the error
+
 _TURNS = {2: "mirrored", 3: "turned", 4: "mirrored", 5: "turned and mirrored", 6: "turned", 7: "turned and mirrored", 8: "turned"}
 _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # TIFF's tags
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DARK = 16  # a picture that uses less than this part of its range is called dark
+_BLOCK = 2**20  # pixels that are brought to 8 bits at a time
 _ONE_GREY = 0.99  # a picture with a larger part of its pixels in one of the 256 greys is called flat
 
 
@@ -284,23 +288,23 @@ def _from_deep(image: Image.Image, notes: list[str], name: str, grey: _Grey) -> 
     numbers = stored if finite.all() else stored[finite]
     low, high = float(numbers.min()), float(numbers.max())
     bottom, top = _grey_range(low, high, grey.white, stored.dtype.kind == "f")
+    eight = np.empty(stored.shape, np.uint8)
+    counts = np.zeros(256, np.int64)
+    for start in range(0, len(stored), step := max(1, _BLOCK // stored.shape[1])):
+        values = (stored[start : start + step].astype(np.float64) - bottom) * (255 / (top - bottom or 1.0))
+        values = np.round(np.clip(255 - values if grey.inverted else values, 0, 255))
+        eight[start : start + step] = np.nan_to_num(values, nan=0.0)
+        counts += np.bincount(eight[start : start + step].reshape(-1), minlength=256)
     note = f"its grey values ({bottom:g}..{top:g}{', 0 is white' if grey.inverted else ''}) were brought to 8 bits"
-    values = stored.astype(np.float64)
-    values -= bottom
-    values *= 255 / (top - bottom or 1.0)
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
-    eight = np.round(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8)
-    commonest = np.bincount(eight.reshape(-1), minlength=256).argmax()
-    same = eight == commonest
-    if high - bottom < (top - bottom) / _DARK:
+    share, same = counts.max() / eight.size, eight == counts.argmax()
+    if bottom < high < bottom + (top - bottom) / _DARK:
         note += f", of which it uses up to {high:g}: if that should be white, scale it first"
-    elif same.mean() >= _ONE_GREY and np.ptp(stored[same & finite]) > 0:
-        note += f", which made {same.mean():.1%} of its pixels one grey: if more should be seen, scale it first"
+    elif share >= _ONE_GREY and np.ptp(stored[same & finite]) > 0:
+        note += f", which made {share:.1%} of its pixels one grey: if more should be seen, scale it first"
     notes.append(note)
     if not finite.all():
-        notes.append(f"{np.sum(~finite)} of its {finite.size} pixels are no numbers or infinite: they became black, +infinity white")
-    if grey.inverted:
-        eight = 255 - eight
+        notes.append(f"{np.sum(~finite)} of its {finite.size} pixels are NaN or infinite: NaN became black, infinity an end of "
+                     "the range")
     transparent = image.info.get("transparency")
     if isinstance(transparent, int) and np.any(stored == transparent):
         eight[stored == transparent] = 255

@@ -404,7 +404,9 @@ def test_f30_pixels_that_are_no_numbers_are_counted(save):
     values[0, :3] = np.nan, np.inf, -np.inf
     picture = load_picture(save(Image.fromarray(values), "a.tiff"), **SIZE)
     assert picture.pixels[0, :4, 0].tolist() == [0, 255, 0, 128]
-    assert any(note.startswith("3 of its 1024 pixels are no numbers") for note in picture.notes)
+    assert any(note.startswith("3 of its 1024 pixels are NaN or infinite") for note in picture.notes)
+    inverted = load_picture(raw_tiff(values, "f4", photometric=0), **SIZE)
+    assert inverted.pixels[0, :4, 0].tolist() == [0, 0, 255, 128]
 
 
 def test_f30_a_range_that_leaves_nothing_to_see_is_said(save):
@@ -414,6 +416,8 @@ def test_f30_a_range_that_leaves_nothing_to_see_is_said(save):
     ramp[0, 0] = 1e9
     (flat,) = load_picture(save(Image.fromarray(ramp), "a.tiff"), **SIZE).notes
     assert "made 99.9% of its pixels one grey" in flat
+    (black,) = load_picture(Image.new("I;16", (32, 32)), **SIZE).notes
+    assert black == "its grey values (0..65535) were brought to 8 bits"
     (plain,) = load_picture(save(Image.fromarray(np.full((32, 32), 0.5, np.float32)), "a.tiff"), **SIZE).notes
     assert plain == "its grey values (0..1) were brought to 8 bits"
 
@@ -516,6 +520,21 @@ def test_f31_devices_and_pipes(tmp_path):
     os.close(written)
     np.testing.assert_array_equal(load_picture(f"/dev/fd/{read}", **SIZE).pixels, np.asarray(gradient_image()))
     os.close(read)
+
+
+def test_what_pillow_logs_is_not_printed(tmp_path):
+    data = raw_tiff(GREYS, "u2").replace(struct.pack("<HHII", 277, 4, 1, 1), struct.pack("<HHII", 277, 4, 1, 2048))
+    (tmp_path / "a.tiff").write_bytes(data)
+    code = """
+import sys, gradcore
+try:
+    gradcore.load_picture(sys.argv[1], height=8, width=8)
+except gradcore.GradCoreError:
+    print("no")
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.tiff"], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    assert (done.stdout, done.stderr) == ("no\n", "")
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
