@@ -81,7 +81,7 @@ class _Errors:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self._arrow.ArrowException) and not isinstance(error, MemoryError):
+        if isinstance(error, self._arrow.ArrowException | UnicodeDecodeError) and not isinstance(error, MemoryError):
             raise GradCoreError(f"{self._path} is not a Parquet file, or a damaged one ({error}): {_REMEDY}") from None
         if isinstance(error, OSError):  # of the file, or of damaged pages
             raise unreadable(self._path, error) from None

@@ -73,6 +73,8 @@ def load_picture(source: Source, *, height: int, width: int, channels: int = 3, 
     """
     if channels not in (1, 3):
         raise GradCoreError(f"the network takes {channels} channels, a picture has 1 or 3: use a network for pictures")
+    if height < 1 or width < 1:
+        raise GradCoreError(f"{height} x {width} pixels (height x width) are no picture: give 1 or more")
     name = name or (str(source) if isinstance(source, Path | str) else "picture")
     rgb, notes = read_picture(source, name)
     fitted, resized = _fit(rgb, height, width, notes)
@@ -103,7 +105,7 @@ def read_picture(source: Source, name: str) -> tuple[Image.Image, list[str]]:
         except OSError as error:
             raise unreadable(name, error) from None
     if isinstance(source, bytes | bytearray | memoryview):
-        return _read_stream(io.BytesIO(source), name)
+        return _read_stream(io.BytesIO(bytes(source)), name)
     return _read(source if isinstance(source, Image.Image) else _from_array(source, name), name)
 
 

@@ -98,6 +98,8 @@ def test_files_that_cannot_be_used_are_refused(file, tmp_path):
         file.write_bytes(junk)
         refused("not a Parquet file", read_parquet, file)
     whole = write(tmp_path / "whole", [picture(0)[1]] * 9, [0] * 9).read_bytes()
+    file.write_bytes(whole.replace(b"label", b"lab\xffl"))
+    refused("not a Parquet file, or a damaged one", read_parquet, file)
     file.write_bytes(whole[: len(whole) // 2])
     refused("not a Parquet file, or a damaged one", read_parquet, file)
     file.write_bytes(whole[:40] + bytes(len(whole) // 2) + whole[40 + len(whole) // 2 :])

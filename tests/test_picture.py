@@ -250,6 +250,19 @@ def test_missing_files_and_folders(tmp_path):
         load_picture(tmp_path / "file" / "a.png", **SIZE)
 
 
+def test_views_of_bytes_that_do_not_lie_in_a_row():
+    stream = io.BytesIO()
+    gradient_image().save(stream, "PNG")
+    spread = np.frombuffer(stream.getvalue(), np.uint8).repeat(2).data[::2]
+    np.testing.assert_array_equal(load_picture(spread, **SIZE).pixels, np.asarray(gradient_image()))
+
+
+@pytest.mark.parametrize("size", [(0, 32), (32, -1)])
+def test_sizes_that_are_none(size):
+    with pytest.raises(GradCoreError, match="are no picture"):
+        load_picture(gradient_image(), height=size[0], width=size[1])
+
+
 def test_pictures_for_networks_without_colour_channels():
     with pytest.raises(GradCoreError, match="5 channels"):
         load_picture(gradient_image(), height=32, width=32, channels=5)

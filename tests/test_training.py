@@ -303,6 +303,8 @@ def test_f03_everything_else_is_checked_before_the_training(tmp_path, begins):
     refused("the network would overwrite the test file", train_file, data, other, recipe=FEW, test=other)
     refused("cannot be written", train_file, data, data / "n.safetensors", recipe=FEW)
     refused("train.parquet/run.txt", train_file, data, out, recipe=FEW, work=data)
+    refused("cannot both be", train_file, data, out, recipe=FEW, work=out)
+    refused("would be the same file", train_file, data, tmp_path / "work" / "student.pt", recipe=FEW, work=tmp_path / "work")
     rare = stripes(120)
     rare.labels[rare.labels == 1] = 0
     rare.labels[:4] = 1

@@ -23,7 +23,7 @@ try:
 except ImportError:
     raise missing_package("PyTorch", "torch", needed_by="training") from None
 
-from gradcore.training.recipe import Recipe, measure_accuracy, train
+from gradcore.training.recipe import FILES, Recipe, measure_accuracy, train
 from gradcore.training.student import TABLE_ONE
 
 _THREADS = 1024
@@ -58,7 +58,8 @@ def train_file(data: str | Path, out: str | Path, *, recipe: Recipe | None = Non
     """
     progress, note = progress or silent, note or silent
     recipe = recipe or Recipe()
-    check_outputs([("the network", out)], [("the training file", data), ("the test file", test)])
+    kept = [] if work is None else [("an intermediate result", Path(work) / name) for name in FILES]
+    check_outputs([("the network", out), *kept], [("the training file", data), ("the test file", test)])
     if threads is not None:
         if not 1 <= threads <= _THREADS:
             raise GradCoreError(f"{threads} threads cannot train: give 1 to {_THREADS}")

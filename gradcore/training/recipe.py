@@ -30,7 +30,8 @@ from gradcore.training.student import TABLE_ONE, Student
 from gradcore.training.teacher import Teacher
 from gradcore.training.views import Views, ask_teacher, predict
 
-_STAGES = ("teacher", "lessons", "student")  # whose results are kept
+FILES = ("run.txt", "teacher.pt", "lessons.pt", "student.pt")
+"""What a folder of intermediate results holds: whose they are, and the result of each stage."""
 _WARMUP = 100  # steps
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
@@ -175,13 +176,13 @@ class _Work:
         settings = {name: value for name, value in asdict(recipe).items() if name != "coherence"}
         told = json.dumps([settings, [asdict(layer) for layer in layers], fit.classes], sort_keys=True)
         key = hashlib.sha256(told.encode() + fit.labels.tobytes() + fit.images.tobytes()).hexdigest()
-        stamp = self.folder / "run.txt"
+        stamp = self.folder / FILES[0]
         try:
             if stamp.exists():
                 if stamp.read_bytes() != key.encode():
                     raise GradCoreError(f"{folder} holds a run with other settings or data: name another folder")
                 return
-            strange = [name for name in (f"{what}.pt" for what in _STAGES) if (self.folder / name).exists()]
+            strange = [name for name in FILES if (self.folder / name).exists()]
         except OSError as error:
             raise unreadable(stamp, error) from None
         if strange:
