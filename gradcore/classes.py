@@ -44,8 +44,8 @@ def match_classes(pictures: DataSet, classes: Sequence[str], *, data: str, other
     places = _places(pictures.classes, classes) if pictures.named else {}
     unknown = [pictures.classes[label] for label in used if pictures.classes[label] not in places]
     if unknown and not (_numbers(pictures.classes) or _numbers(classes)):
-        raise GradCoreError(f"{other} does not know {listed(unknown)}, which {data} has pictures of: it knows {listed(classes)}; rename or "
-                            "drop the classes in the file, or leave its class names out, so that labels are taken as numbers")
+        raise GradCoreError(f"{other} does not know {listed(unknown)}, which {data} has pictures of: it knows {listed(classes)}; "
+                            "drop these pictures, or call the classes in the file as they are called there")
     notes = []
     if unknown:
         _check_numbers(pictures, classes, data, other)

@@ -31,7 +31,7 @@ Source = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow says of damaged files is in the error
 
 _TURNS = {2: "mirrored", 3: "turned", 4: "mirrored", 5: "turned and mirrored", 6: "turned", 7: "turned and mirrored", 8: "turned"}
-_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # TIFF's tags
+_ROWS, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 257, 258, 262, 274, 339  # TIFF's tags
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DARK = 16  # a picture that uses less than this part of its range is called dark
 _BLOCK = 2**20  # pixels that are brought to 8 bits at a time
@@ -212,6 +212,7 @@ def _to_rgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
         raise GradCoreError(f"{name} has {image.width} x {image.height} pixels, none at all: give a picture")
     deep = ";16" in str(getattr(image, "tile", ""))  # of the file; all this is known before it is loaded only
     shows, grey = _grey_kind(image)
+    _check_rows(image, name)
     frames = 1 if image.format == "PSD" else getattr(image, "n_frames", 1)  # PSD counts its layers
     if frames > 1:
         frame = image.tell()
@@ -234,6 +235,14 @@ def _to_rgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
         dark = max(high for _, high in image.getextrema()) < 256 // _DARK
         notes.append("its 16 bits a colour were brought to 8" + (", which leaves it dark: if it is not, scale it first" if dark else ""))
     return image
+
+
+def _check_rows(image: Image.Image, name: str) -> None:
+    """Refuse a TIFF whose parts do not reach its last row: Pillow would leave the rest black."""
+    parts = [part[1] for part in getattr(image, "tile", []) if part[1]] if image.format == "TIFF" else []
+    rows, there = _tag(image, _ROWS, 0), max((extents[3] for extents in parts), default=0)
+    if parts and there < rows:
+        raise GradCoreError(f"{name} is damaged or cut off (it has {there} of its {rows} rows): get or save the picture again")
 
 
 def _on_white(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:

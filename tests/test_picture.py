@@ -240,6 +240,12 @@ def test_damaged_files_never_end_in_another_error(save, tmp_path):
                 assert "\n" not in str(error)
 
 
+def test_f16_a_tiff_that_claims_more_rows_than_it_has_is_refused():
+    data = raw_tiff(GREYS, "u2").replace(struct.pack("<HHII", 257, 4, 1, 2), struct.pack("<HHII", 257, 4, 1, 2_000_000))
+    with pytest.raises(GradCoreError, match="damaged or cut off"):
+        shown(data)
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(GradCoreError, match="no such file"):
         load_picture(tmp_path / "none.png", **SIZE)
