@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore import precision
 from gradcore.backends import METHODS, Run, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.models.bounds import LayerBound, layer_bounds, sparse_bound
@@ -63,8 +64,9 @@ def bench(
 
     Returns:
         A dictionary with ``images``, ``pictures`` (where they come from), ``network``, ``preset``, ``simulator``,
-        ``clock_mhz``, ``macs`` (multipliers in hardware), ``memory_bytes`` (that memory gives in a cycle),
-        ``inference`` and ``methods``.
+        ``clock_mhz``, ``macs`` (multipliers in hardware), ``memory_bytes`` (that memory gives in a cycle), ``notes`` (on the
+        network and on what saturated, one sentence each), ``saturation`` (in how many ``pictures`` values saturated, ``which``,
+        and in which ``layers``), ``inference`` and ``methods``.
 
         ``inference`` and each of ``methods`` have ``cycles_total``, ``layers``, ``macs_dense``, ``macs_issued``,
         ``mac_utilisation`` (issued MACs over MAC-cycles), ``bytes_read``, ``bytes_written``, ``latency_ms``,
@@ -109,6 +111,9 @@ def bench(
         "memory_bytes": bytes_per_1024(clock_mhz) / 1024,
     }
     runs = backend.run(pictures, chosen, progress=progress)
+    saturation = precision.saturation_report([run.saturation for run in of_one] for of_one in zip(*runs.values(), strict=True))
+    report["notes"] = [*backend.notes, *precision.report_notes(saturation, len(pictures))]
+    report["saturation"] = saturation
     inference = backend.infer(pictures, progress)
     analyses = _analyse(backend, pictures, chosen, clock_mhz, progress)
     report["inference"] = _means(inference, analyses[INFERENCE], loaded.macs, backend.macs, clock_mhz)

@@ -21,7 +21,10 @@ from gradcore.errors import GradCoreError
 from gradcore.processes import ended_by_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gradcore.explanation import Explanation
+    from gradcore.progress import ProgressDisplay
 
 DEFAULT_OUT = Path("explanations")
 METHODS = "saliency|deconvnet|guided"
@@ -201,11 +204,9 @@ def explain(
         )
         if not images:
             progress.note(f"no IMAGE was named: this is the sample picture, {pictures[0].name} of scikit-image")
-        for remark in results[0].remarks:
-            progress.note(f"{network}: {remark}")
+        _tell(progress, network, results[0].remarks)
         for result, folder in zip(results, folders, strict=True):
-            for note in result.notes:
-                progress.note(f"{result.image}: {note}")
+            _tell(progress, result.image, result.notes)
             result.save(folder)
     if as_json:
         _print_json([result.as_dict() for result in results])
@@ -261,6 +262,7 @@ def bench(
             preset=preset,
             progress=progress,
         )
+        _tell(progress, network, report["notes"])
     if picture is not None:
         performance_plot.draw(report, picture)
         report["files"] = {"picture": str(picture)}
@@ -275,8 +277,17 @@ def bench(
 @app.command(name="eval")
 def evaluate(
     data: Annotated[
-        str, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
-    ],
+        str | None,
+        typer.Option(
+            "--data", metavar="FILE.parquet", show_default=False, help="Pictures and labels: columns image and label."
+        ),
+    ] = None,
+    patterns: Annotated[
+        bool,
+        typer.Option(
+            "--patterns", help="Instead of --data: generated pictures of high contrast, such as print and line art."
+        ),
+    ] = False,
     network: NetworkOption = "cifar10",
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")
@@ -290,8 +301,16 @@ def evaluate(
     from gradcore import evaluation
     from gradcore.progress import ProgressDisplay
 
+    if (data is None) == (not patterns):
+        raise GradCoreError("eval takes pictures from a file or generates them: give either --data FILE.parquet or --patterns")
+    if patterns and limit is not None:
+        raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
     with ProgressDisplay() as progress:
-        report = evaluation.evaluate(data, network=network, limit=limit, backend=backend, progress=progress)
+        options: dict[str, Any] = {"network": network, "backend": backend, "progress": progress}
+        if data is None:
+            report = evaluation.evaluate_patterns(**options)
+        else:
+            report = evaluation.evaluate(data, limit=limit, **options)
         for note in report["notes"]:
             progress.note(note)
     _print_json(report) if as_json else _print_tables(evaluation.tables(report))
@@ -336,15 +355,19 @@ def train(
     """Train the network of the paper on labelled pictures, with the recipe of the network that comes with GradCore."""
     from gradcore import training
     from gradcore.progress import ProgressDisplay
+    from gradcore.quantise import quantise
 
     recipe = training.Recipe() if epochs is None else training.Recipe(epochs=epochs)
     with ProgressDisplay() as progress:
         made = training.train_file(
             data, out, recipe=recipe, threads=threads, work=work, limit=limit, test=test, progress=progress, note=progress.note
         )
+        notes = list(quantise(made).notes)
+        _tell(progress, str(out), notes)
     told = made.metadata["training"]
     report = {
         "network": made.name,
+        "notes": notes,
         "files": {"network": str(out)},
         **{
             name: told[name]
@@ -378,8 +401,11 @@ def compile_(
 ) -> None:
     """Compile a network: its program and memory image, and a listing that a person can read."""
     from gradcore import compilation
+    from gradcore.progress import ProgressDisplay
 
-    report = compilation.compile_to_file(network, out, preset=preset, base=compilation.read_address(base))
+    with ProgressDisplay() as progress:
+        report = compilation.compile_to_file(network, out, preset=preset, base=compilation.read_address(base))
+        _tell(progress, network, report["notes"])
     if as_json:
         _print_json(report)
     else:
@@ -414,6 +440,12 @@ def synth(
     with ProgressDisplay() as progress:
         report = synthesis.synth(preset, unit, timing=timing, speed_grade=speed_grade, progress=progress)
     _print_json(report) if as_json else _print_tables(synthesis.tables(report))
+
+
+def _tell(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None:
+    """Notes, on standard error, each with what it is about."""
+    for note in notes:
+        progress.note(f"{subject}: {note}")
 
 
 def _print_json(value: Any) -> None:

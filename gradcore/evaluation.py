@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore import precision
 from gradcore.backends import METHODS, check_choice, load_network, open_backend
+from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gradcore.backends import Backend, LayerSaturation
     from gradcore.network import Network
 
+PATTERNS = 20
 _BATCH = 64
 
 
@@ -38,10 +43,11 @@ def evaluate(
 
     Returns:
         A dictionary with ``accuracy`` (0..1), ``images``, ``network``, ``backend``, ``notes`` (on what was done to the
-        pictures, and on how classes were matched; one sentence each) and ``methods``; for each method
-        ``pearson_median`` and ``pearson_min``: over the pictures, the correlation of the attribution (all channels,
-        signed) with float autograd's, both of the class that the back end predicts. Where one of the two is zero
-        everywhere, r counts as 0, where both are as 1.
+        pictures, on how classes were matched, on the network and on what saturated; one sentence each) and ``methods``; for each method
+        ``pearson_median``, ``pearson_min`` and ``below_0.99`` (a number of pictures): over the pictures, the correlation of
+        the attribution (all channels, signed) with float autograd's, both of the class that the back end predicts. Where one
+        of the two is zero everywhere, r counts as 0, where both are as 1. ``saturation`` (None with 'float') says in how many
+        ``pictures`` values saturated, in which ``layers``, and, under ``methods``, how well these agree.
 
     Raises:
         GradCoreError: anything that a user can put right.
@@ -55,36 +61,124 @@ def evaluate(
     progress("reading the pictures", 0, 0)
     read = read_parquet(data, limit, shape=loaded.input_shape)
     pictures, notes = match_classes(read, loaded.classes, data=str(data), other="the network")
-    notes = [*pictures.notes, *notes]
     engine = open_backend(backend, loaded)
-    reference = open_backend("float", loaded)
-    hits = 0
-    correlations: dict[str, list[float]] = {method: [] for method in METHODS}
-    for start in range(0, len(pictures), _BATCH):
-        progress("evaluating", start, len(pictures))
-        batch = list(pictures.images[start : start + _BATCH])
-        results = engine.run(batch, METHODS)
-        targets = [run.target for run in results[METHODS[0]]]
-        expected = reference.run(batch, METHODS, targets)
-        hits += int(np.sum(targets == pictures.labels[start : start + _BATCH]))
-        for method in METHODS:
-            correlations[method] += [
-                pearson(one.attribution, other.attribution)
-                for one, other in zip(results[method], expected[method], strict=True)
-            ]
-    progress("evaluating", len(pictures), len(pictures))
+    measured = _measure(engine, loaded, pictures.images, progress)
+    hits = int(np.sum(measured.targets == pictures.labels))
     name = str(network) if isinstance(network, str | Path) else loaded.name
     return {
         "network": name,
         "backend": backend,
         "images": len(pictures),
         "accuracy": hits / len(pictures),
-        "notes": notes,
-        "methods": {
-            method: {"pearson_median": float(np.median(values)), "pearson_min": float(np.min(values))}
-            for method, values in correlations.items()
-        },
+        "notes": [*pictures.notes, *notes, *engine.notes, *precision.report_notes(measured.saturation, len(pictures))],
+        "methods": measured.agreement(),
+        "saturation": measured.saturated(),
     }
+
+
+def evaluate_patterns(
+    count: int = PATTERNS,
+    *,
+    network: str | Path | Network = "cifar10",
+    backend: str = "golden",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure how well attributions of high-contrast pictures (see ``gradcore.patterns``) agree with PyTorch's autograd.
+
+    Args:
+        count: pictures of each kind and ink.
+        network, backend, progress: as for ``evaluate``.
+
+    Returns:
+        A dictionary as ``evaluate`` does, without ``accuracy``, and with ``kinds``: a list with, for each kind of pictures,
+        ``kind``, ``images``, ``methods`` and ``saturation``.
+
+    Raises:
+        GradCoreError: anything that a user can put right.
+    """
+    check_choice("backend", backend, ("golden", "float"))
+    if count < 1:
+        raise GradCoreError(f"{count} pictures of each kind cannot be measured: give 1 or more")
+    from gradcore.patterns import INKS, KINDS, patterns
+
+    loaded = load_network(network)
+    drawn = patterns(loaded.input_shape, count)
+    images = np.concatenate([drawn[kind, ink] for kind in KINDS for ink in INKS])
+    engine = open_backend(backend, loaded)
+    measured = _measure(engine, loaded, images, progress or silent)
+    name = str(network) if isinstance(network, str | Path) else loaded.name
+    each = count * len(INKS)
+    kinds = []
+    for number, kind in enumerate(KINDS):
+        part = measured.part(slice(number * each, (number + 1) * each))
+        kinds.append({"kind": kind, "images": each, "methods": part.agreement(), "saturation": part.saturated()})
+    return {
+        "network": name,
+        "backend": backend,
+        "images": len(images),
+        "notes": [*engine.notes, *precision.report_notes(measured.saturation, len(images))],
+        "methods": measured.agreement(),
+        "saturation": measured.saturated(),
+        "kinds": kinds,
+    }
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Results of pictures: predicted classes (N,), by method r (N,), and of each picture the saturation of each method's run."""
+
+    targets: np.ndarray
+    correlations: dict[str, np.ndarray]
+    counts: list[list[tuple[LayerSaturation, ...]]]
+
+    def part(self, which: slice) -> _Measured:
+        return _Measured(self.targets[which], {method: values[which] for method, values in self.correlations.items()}, self.counts[which])
+
+    def agreement(self) -> dict[str, Any]:
+        return {
+            method: {
+                "pearson_median": float(np.median(values)),
+                "pearson_min": float(np.min(values)),
+                "below_0.99": int(np.sum(values < 0.99)),
+            }
+            for method, values in self.correlations.items()
+        }
+
+    @property
+    def saturation(self) -> dict[str, Any] | None:
+        return precision.saturation_report(self.counts)
+
+    def saturated(self) -> dict[str, Any] | None:
+        """``precision.saturation_report``, with ``methods``: the agreement of the pictures in which anything saturated."""
+        report = self.saturation
+        if report is None:
+            return None
+        which = report.pop("which")
+        chosen = {method: values[which] for method, values in self.correlations.items()}
+        return {**report, "methods": _Measured(self.targets[which], chosen, []).agreement() if which else {}}
+
+
+def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Progress) -> _Measured:
+    """Run pictures with every method and compare with PyTorch."""
+    reference = open_backend("float", network)
+    targets: list[int] = []
+    correlations: dict[str, list[float]] = {method: [] for method in METHODS}
+    counts = []
+    for start in range(0, len(images), _BATCH):
+        progress("evaluating", start, len(images))
+        batch = list(images[start : start + _BATCH])
+        results = engine.run(batch, METHODS)
+        found = [run.target for run in results[METHODS[0]]]
+        expected = reference.run(batch, METHODS, found)
+        targets += found
+        for method in METHODS:
+            correlations[method] += [
+                pearson(one.attribution, other.attribution)
+                for one, other in zip(results[method], expected[method], strict=True)
+            ]
+        counts += [[results[method][number].saturation for method in METHODS] for number in range(len(batch))]
+    progress("evaluating", len(images), len(images))
+    return _Measured(np.array(targets), {method: np.array(values) for method, values in correlations.items()}, counts)
 
 
 def pearson(one: np.ndarray, other: np.ndarray) -> float:
@@ -101,17 +195,34 @@ def tables(report: dict[str, Any]) -> list[Table]:
     """The report as tables for people."""
     from rich.table import Table
 
+    accuracy = f": accuracy {report['accuracy']:.2%}" if "accuracy" in report else ""
     table = Table(
-        title=f"{report['network']}, {report['backend']}, {report['images']} pictures: "
-        f"accuracy {report['accuracy']:.2%}",
+        title=f"{report['network']}, {report['backend']}, {report['images']} pictures{accuracy}",
         title_justify="left",
     )
     for heading, justify in (
         ("attribution against float autograd", "left"),
         ("median of r", "right"),
         ("least r", "right"),
+        ("below 0.99", "right"),
+        ("least r where values saturated", "right"),
     ):
         table.add_column(heading, justify=justify)
+    among = (report["saturation"] or {}).get("methods", {})
     for method, values in report["methods"].items():
-        table.add_row(method, f"{values['pearson_median']:.6f}", f"{values['pearson_min']:.6f}")
-    return [table]
+        least = f"{among[method]['pearson_min']:.6f}" if method in among else ""
+        table.add_row(method, f"{values['pearson_median']:.6f}", f"{values['pearson_min']:.6f}", f"{values['below_0.99']}", least)
+    return [table, *([_kinds_table(report["kinds"], Table)] if "kinds" in report else [])]
+
+
+def _kinds_table(kinds: list[dict[str, Any]], table_class: type[Table]) -> Table:
+    """Pictures of high contrast, kind by kind."""
+    methods = list(kinds[0]["methods"])
+    table = table_class(title="kind by kind: least r, and pictures below 0.99", title_justify="left")
+    for heading in ("pictures", "", "values saturated in", *methods):
+        table.add_column(heading, justify="right" if heading != "pictures" else "left")
+    for one in kinds:
+        saturated = "" if one["saturation"] is None else str(one["saturation"]["pictures"])
+        cells = [f"{one['methods'][method]['pearson_min']:.4f} ({one['methods'][method]['below_0.99']})" for method in methods]
+        table.add_row(one["kind"], str(one["images"]), saturated, *cells)
+    return table

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore import heatmap
-from gradcore.backends import METHODS, Cycles, check_choice, load_network, open_backend
+from gradcore import heatmap, precision
+from gradcore.backends import METHODS, Cycles, LayerSaturation, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.network import check_pictures
 from gradcore.picture import Picture, load_picture
@@ -45,6 +45,7 @@ class Explanation:
         cycles: clock cycles; only the back end ``rtl`` has them.
         clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
         remarks: what a user should know of the network, one sentence each.
+        saturation: how many values of each layer saturated, see ``gradcore.backends.Run``.
         files: the trace, and what ``save`` wrote: paths by name.
     """
 
@@ -60,6 +61,7 @@ class Explanation:
     cycles: Cycles | None = None
     clock_mhz: float | None = None
     remarks: tuple[str, ...] = ()
+    saturation: tuple[LayerSaturation, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -74,8 +76,8 @@ class Explanation:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of this picture: what was done to it, and whether there is anything to see."""
-        notes = list(self.picture.notes)
+        """What a user should know of this picture: what was done to it, what saturated, and whether there is anything to see."""
+        notes = [*self.picture.notes, *precision.saturation_notes(self.saturation)]
         if not np.any(self.attribution):
             notes.append(f"the gradient of class {self.classes[self.target]} is zero everywhere: the heatmap is empty")
         return notes
@@ -99,6 +101,7 @@ class Explanation:
             "cycles": None if self.cycles is None else self.cycles.as_dict(),
             "latency_ms": self.latency_ms,
             "clock_mhz": self.clock_mhz,
+            "saturation": precision.saturation_dict(self.saturation),
             "files": dict(self.files),
             "notes": [*self.remarks, *self.notes],
         }
@@ -206,6 +209,7 @@ def explain(
             run.cycles,
             clock_mhz if run.cycles is not None else None,
             tuple(engine.notes),
+            run.saturation,
             dict(files),
         )
         for picture, run in zip(pictures, runs, strict=True)

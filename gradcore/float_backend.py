@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcore.backends import METHODS, Run, Target, check_choice, class_indexes
 from gradcore.errors import GradCoreError, missing_package
-from gradcore.network import Layer, Network
+from gradcore.network import Layer, Network, beyond_float
 from gradcore.progress import Progress, silent
 
 try:
@@ -82,7 +82,7 @@ def logits(network: Network, images: np.ndarray) -> np.ndarray:
     values = network.normalise(images)
     module = build_module(network)
     with torch.inference_mode():
-        results = [module(torch.from_numpy(values[start : start + _BATCH])) for start in range(0, len(values), _BATCH)]
+        results = [_finite(network, module, torch.from_numpy(values[start : start + _BATCH])) for start in range(0, len(values), _BATCH)]
     return torch.cat(results).numpy() if results else np.zeros((0, len(network.classes)), np.float32)
 
 
@@ -147,6 +147,18 @@ class FloatBackend:
         return runs
 
 
+def _finite(network: Network, module: nn.Sequential, values: torch.Tensor) -> torch.Tensor:
+    """Logits of normalised input. Raises GradCoreError if they, or what a layer computes, are beyond float32."""
+    results = module(values)
+    if not torch.isfinite(results).all():
+        names = child_names(network.layers)
+        for name, child in module.named_children():
+            values = child(values)
+            if name in names and not torch.isfinite(values).all():
+                raise beyond_float(network, names.index(name), "outputs")
+    return results
+
+
 def _seed(scores: np.ndarray, target: int | np.ndarray | None) -> np.ndarray:
     """The gradient of the logits, float32 (N, classes)."""
     count, classes = scores.shape
@@ -202,7 +214,7 @@ class _Trace:
     """One forward pass, and as many backward passes over it as wanted."""
 
     def __init__(self, network: Network) -> None:
-        self._rule = _Rule()
+        self._network, self._rule = network, _Rule()
         self._module = build_module(network).requires_grad_(False)
         for name, child in list(self._module.named_children()):
             if isinstance(child, nn.ReLU):
@@ -212,7 +224,7 @@ class _Trace:
         """Logits of normalised input."""
         with torch.enable_grad():
             self._input = torch.from_numpy(values).requires_grad_(True)
-            self._logits = self._module(self._input)
+            self._logits = _finite(self._network, self._module, self._input)
         return self._logits.detach().numpy().copy()
 
     def backward(self, method: str, seed: np.ndarray) -> np.ndarray:
@@ -220,4 +232,6 @@ class _Trace:
         check_choice("method", method, METHODS)
         self._rule.method = method
         (gradient,) = torch.autograd.grad(self._logits, self._input, torch.from_numpy(seed), retain_graph=True)
+        if not torch.isfinite(gradient).all():
+            raise beyond_float(self._network, 0, "gradients")
         return gradient.numpy()

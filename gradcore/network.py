@@ -259,6 +259,16 @@ def check_pictures(images: Sequence[np.ndarray] | np.ndarray, input_shape: tuple
     raise GradCoreError(f"{wanted}, not {given}: resize or convert them")
 
 
+def beyond_float(network: Network, position: int, what: str) -> GradCoreError:
+    """The error for a layer whose ``outputs`` or ``gradients`` are beyond float32; it names the layer with the largest weights."""
+    largest = {layer.name: float(np.abs(network.weights[f"{layer.name}.weight"]).max(initial=0)) for layer in network.layers}
+    name = max(largest, key=largest.__getitem__)
+    return GradCoreError(
+        f"layer {network.layers[position].name}: its {what} are beyond float32; the largest weights, those of {name}, reach "
+        f"{largest[name]:.3g}: train the network again at a lower rate, or divide weights and biases by a common factor"
+    )
+
+
 def check_classes(classes: Sequence[str]) -> None:
     """Refuse names of classes by which nobody could tell them apart.
 

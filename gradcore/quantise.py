@@ -24,18 +24,22 @@ from typing import Any
 
 import numpy as np
 
+from gradcore import float_numpy, precision
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
-from gradcore.models.network import flatten, unflatten, windows
-from gradcore.network import Network, check_pictures
+from gradcore.models import network as golden
+from gradcore.network import Network, beyond_float, check_pictures
+from gradcore.patterns import CALIBRATION_SEED, patterns
 
 SEED_FRACTION = 14  # 1.0 is 16384
 MAX_FRACTION = 30
 MAX_SHIFT = 47
+MAX_MAGNITUDE = 200  # of a number of fraction bits, either way: more than float32 can hold asks for
 # Gradients and logits may become this many times larger than on the calibration pictures. Other activations get no
 # margin: a value that saturates now and then costs less agreement with the float network than the bit that prevents it.
 MARGIN = 2.0
 CALIBRATION_IMAGES = 64
+PATTERNS = 3  # of each kind and ink, that calibration adds
 _BATCH = 32
 
 
@@ -71,7 +75,7 @@ class Quantisation:
             fractions = [tuple(int(value) for value in data[key]) for key in ("weights", "activations", "gradients")]
         except (KeyError, TypeError, ValueError):
             fractions = [(), (), ()]
-        if [len(part) for part in fractions] != [layers, layers + 1, layers + 1]:
+        if [len(part) for part in fractions] != [layers, layers + 1, layers + 1] or max(map(abs, sum(fractions, ()))) > MAX_MAGNITUDE:
             raise GradCoreError(
                 f"the network file's quantisation does not fit its {layers} layers: remove it and calibrate again"
             )
@@ -219,13 +223,15 @@ def standard_images(input_shape: tuple[int, int, int], count: int = CALIBRATION_
     return np.clip(np.round(images * 255), 0, 255).astype(np.uint8)
 
 
-def calibrate(network: Network, images: np.ndarray, *, source: str = "") -> Quantisation:
+def calibrate(network: Network, images: np.ndarray, *, source: str = "", contrast: int = PATTERNS) -> Quantisation:
     """Choose the fraction bits of every tensor.
 
     Args:
         network: the float network.
         images: uint8 (N, H, W, C): calibration pictures; some tens are enough.
         source: what the pictures are, kept for people.
+        contrast: so many pictures of each kind and ink of ``gradcore.patterns`` are looked at, too, so that print, line art
+            and patterns do not saturate; 0 for a network that will see none, whose formats then may be finer.
 
     Raises:
         GradCoreError: the pictures are not what the network takes; see ``gradcore.network.check_pictures``.
@@ -237,21 +243,23 @@ def calibrate(network: Network, images: np.ndarray, *, source: str = "") -> Quan
     if hasattr(images, "__len__") and not len(images):
         raise GradCoreError("calibration needs pictures, uint8 N x H x W x C, and there are none: give at least one")
     images = check_pictures(images, network.input_shape)
+    images = np.concatenate([images, *patterns(network.input_shape, contrast, seed=CALIBRATION_SEED).values()])
     layers = network.layers
     table = np.abs((np.arange(256)[:, None] / 255.0 - np.asarray(network.mean)) / np.asarray(network.std))
     picture = fraction_for(float(table.max()))
-    weights = [np.asarray(network.weights[f"{layer.name}.weight"], dtype=np.float32) for layer in layers]
-    weight_fractions = [fraction_for(float(np.abs(weight).max(initial=0))) for weight in weights]
+    weight_fractions = [fraction_for(float(np.abs(network.weights[f"{layer.name}.weight"]).max(initial=0))) for layer in layers]
     activation_max, gradient_max = np.zeros(len(layers) + 1), np.zeros(len(layers) + 1)
     for start in range(0, len(images), _BATCH):
         maps = quantise_image(images[start : start + _BATCH], network.mean, network.std, picture) * np.float32(
             2.0**-picture
         )
-        traces = _float_forward(network, weights, maps.astype(np.float32))
-        activation_max = np.maximum(activation_max, [0.0, *(np.abs(trace[0]).max() for trace in traces)])
+        traces = float_numpy.forward(network, maps.astype(np.float32))
+        activation_max = np.maximum(activation_max, [0.0, *(np.abs(trace.full).max() for trace in traces)])
         for method in arithmetic.METHODS:
-            gradients = _float_backward(network, weights, maps.shape, traces, method)
+            gradients = float_numpy.backward(network, maps.shape, traces, method)
             gradient_max = np.maximum(gradient_max, [np.abs(gradient).max() for gradient in gradients])
+    if MARGIN * gradient_max[0] > np.finfo(np.float32).max:
+        raise beyond_float(network, 0, "gradients")
     activations = [picture]
     for position in range(len(layers)):
         margin = MARGIN if position == len(layers) - 1 else 1.0
@@ -273,7 +281,7 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
     Raises:
         GradCoreError: a number format does not fit (shift or accumulator out of range).
     """
-    notes = []
+    notes, fresh = [], False
     if quantisation is None:
         stored = network.metadata.get("quantisation")
         if stored:
@@ -281,6 +289,8 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
         else:
             quantisation = calibrate(network, standard_images(network.input_shape), source="generated pictures")
             notes.append("the network file holds no quantisation: number formats were chosen on generated pictures")
+            fresh = True
+    notes += precision.picture_notes(network, quantisation.activations[0])
     if not 0 <= quantisation.gradients[-1] <= SEED_FRACTION:
         raise GradCoreError(
             f"the seed gradient has {quantisation.gradients[-1]} fraction bits, allowed are 0..{SEED_FRACTION}: "
@@ -293,16 +303,19 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
         weights, clipped = to_fixed(network.weights[name], fraction)
         if clipped:
             saturated[name] = clipped
-            notes.append(f"{clipped} of {weights.size} weights of {layer.name} saturated")
+            notes.append(
+                f"{clipped} of {weights.size} weights of {layer.name} saturated: classes and heatmaps may be wrong; calibrate the network "
+                "again (gradcore.calibrate)"
+            )
         scale = 2.0 ** (quantisation.activations[position] + fraction)
         bias = np.zeros(layer.out_channels, dtype=np.int64)
         if layer.bias:
             real = np.floor(np.asarray(network.weights[f"{layer.name}.bias"], dtype=np.float64) * scale + 0.5)
             if np.abs(real).max(initial=0) >= 2.0**46:
+                largest = [float(np.abs(network.weights[f"{layer.name}.{what}"]).max()) for what in ("bias", "weight")]
                 raise GradCoreError(
-                    f"layer {layer.name}: a bias does not fit the 48-bit accumulator: scale the network or "
-                    f"calibrate it "
-                    "again"
+                    f"layer {layer.name}: a bias of {largest[0]:.3g} beside weights of at most {largest[1]:.3g} does not fit the 48-bit "
+                    f"accumulator: {_remedy(fresh)}"
                 )
             bias = real.astype(np.int64)
         made = QuantisedLayer(
@@ -321,8 +334,9 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
             quantisation.gradients[position],
             quantisation.gradients[position + 1],
         )
-        _check(made)
+        _check(made, fresh)
         layers.append(made)
+    notes += precision.network_notes(network, layers, standard_images(network.input_shape, precision.PICTURES))
     channels, height, width = network.input_shape
     shapes = [(height, width, channels)]
     for shape in network.shapes:
@@ -341,13 +355,30 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
     )
 
 
-def _check(layer: QuantisedLayer) -> None:
+def saturations(network: QuantisedNetwork, forward: golden.Forward, backwards: Mapping[str, golden.Backward]) -> dict[str, int]:
+    """How many outputs saturated in all images of a batch, by layer and pass (and method, backward); zeros left out."""
+    passes = {"": None, **backwards}
+    counts: dict[str, int] = {}
+    for image in range(len(forward.picture)):
+        for method, backward in passes.items():
+            for layer, direction, number, _ in golden.saturations(network, forward, backward, image):
+                if (direction == "forward") == (backward is None):
+                    name = f"{layer} {direction}" + (f" ({method})" if method else "")
+                    counts[name] = counts.get(name, 0) + number
+    return {name: number for name, number in counts.items() if number}
+
+
+def _remedy(fresh: bool) -> str:
+    """What can help where formats do not fit: other formats, unless these have just been chosen."""
+    return "train with bounded weights and biases" if fresh else "calibrate the network again (gradcore.calibrate)"
+
+
+def _check(layer: QuantisedLayer, fresh: bool) -> None:
     """Shifts in 0..47, and no sum that could leave the 48-bit accumulator."""
     for what, shift in (("forward", layer.shift), ("backward", layer.backward_shift)):
         if not 0 <= shift <= MAX_SHIFT:
             raise GradCoreError(
-                f"layer {layer.name}: the {what} pass would shift by {shift}, allowed are 0..{MAX_SHIFT}: "
-                "calibrate the network again"
+                f"layer {layer.name}: the {what} pass would shift by {shift}, allowed are 0..{MAX_SHIFT}: {_remedy(fresh)}"
             )
     magnitude = np.abs(layer.weights).reshape(layer.out_channels, -1)
     rounding = arithmetic.rounding_constant(max(layer.shift, layer.backward_shift))
@@ -360,63 +391,3 @@ def _check(layer: QuantisedLayer) -> None:
         raise GradCoreError(
             f"layer {layer.name}: its sums could overflow the 48-bit accumulator: use fewer inputs or fewer weight bits"
         )
-
-
-def _product(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """values (..., n) @ matrix (n, m) as one product of two matrices."""
-    return (values.reshape(-1, matrix.shape[0]) @ matrix).reshape(*values.shape[:-1], matrix.shape[1])
-
-
-def _float_forward(network: Network, weights: list[np.ndarray], maps: np.ndarray) -> list[tuple]:
-    """[(output, mask, index, (H, W) before pooling)] of each layer; maps float32 (N, H, W, C)."""
-    traces = []
-    for layer, weight in zip(network.layers, weights, strict=True):
-        if layer.kind == "conv":
-            full = _product(windows(maps, layer.kernel), weight.transpose(2, 3, 1, 0).reshape(-1, layer.out_channels))
-        else:
-            full = (flatten(maps) @ weight.T)[:, None, None, :]
-        if layer.bias:
-            full = full + np.asarray(network.weights[f"{layer.name}.bias"], dtype=np.float32)
-        if layer.relu:
-            full = np.maximum(full, 0)
-        index = None
-        if layer.pool:
-            height, width = full.shape[1] // 2 * 2, full.shape[2] // 2 * 2
-            parts = np.stack([full[:, y:height:2, x:width:2] for y in (0, 1) for x in (0, 1)])
-            maps, index = parts.max(axis=0), parts.argmax(axis=0)
-        else:
-            maps = full
-        traces.append((maps, maps > 0, index, full.shape[1:3]))
-    return traces
-
-
-def _float_backward(
-    network: Network, weights: list[np.ndarray], shape: tuple[int, ...], traces: list[tuple], method: str
-) -> list[np.ndarray]:
-    """Gradients by activation 0 .. last, from the one-hot seed at the arg-max."""
-    shapes = [shape, *(trace[0].shape for trace in traces)]
-    logits = flatten(traces[-1][0])
-    seed = np.zeros_like(logits)
-    seed[np.arange(len(logits)), logits.argmax(axis=1)] = 1.0
-    chain = [unflatten(seed, shapes[-1][1:])]
-    for position in reversed(range(len(network.layers))):
-        layer, weight, (_, mask, index, full) = network.layers[position], weights[position], traces[position]
-        gradient = chain[0]
-        if layer.relu:
-            if method != "saliency":
-                gradient = np.maximum(gradient, 0)
-            if method != "deconvnet":
-                gradient = gradient * mask
-        if layer.pool:
-            spread = np.zeros((*gradient.shape[:1], *full, gradient.shape[3]), dtype=gradient.dtype)
-            rows, columns = gradient.shape[1] * 2, gradient.shape[2] * 2
-            for place in range(4):
-                spread[:, place // 2 : rows : 2, place % 2 : columns : 2] = np.where(index == place, gradient, 0)
-            gradient = spread
-        if layer.kind == "conv":
-            rotated = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1).reshape(-1, layer.in_channels)
-            gradient = _product(windows(gradient, layer.kernel), rotated)
-        else:
-            gradient = unflatten(gradient.reshape(shape[0], -1) @ weight, shapes[position][1:])
-        chain.insert(0, gradient)
-    return chain

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from PIL import Image
 
 from gradcore import GradCoreError, Layer, Network, evaluation
 from gradcore.explanation import explain
+from gradcore.quantise import calibrate, standard_images
 
 pytest.importorskip("torch")
 
@@ -25,7 +27,9 @@ LAYERS = [
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return Network.random(LAYERS, (3, 8, 8), name="tiny", seed=3)
+    made = Network.random(LAYERS, (3, 8, 8), name="tiny", seed=3)
+    made.metadata["quantisation"] = calibrate(made, standard_images(made.input_shape)).to_metadata()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +90,7 @@ NAMES = ["maple tree", "Oak", "palm-tree", "pine", "willow"]
 
 @pytest.fixture(scope="module")
 def named(network) -> Network:
-    return Network("tiny", network.layers, network.weights, NAMES, network.input_shape, network.mean, network.std)
+    return replace(network, classes=NAMES)
 
 
 @pytest.fixture(scope="module")
