@@ -156,9 +156,8 @@ def open_backend(
     waves: str | Path | None = None,
     timeline: bool = False,
     clock_mhz: float = 100.0,
-    progress: Progress = silent,
 ) -> Backend:
-    """Make a back end ready to run a network. For ``rtl`` that compiles the network and, once, the simulator.
+    """Make a back end ready to run a network. For ``rtl`` that compiles the network; the first run compiles, once, the simulator.
 
     Raises:
         GradCoreError: the network cannot be run, or a tool is missing.
@@ -183,7 +182,6 @@ def open_backend(
         waves=waves,
         timeline=timeline,
         clock_mhz=clock_mhz,
-        progress=progress,
     )
 
 

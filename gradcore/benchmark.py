@@ -98,7 +98,7 @@ def bench(
     if not len(pictures):
         raise GradCoreError("there are no pictures to measure: give at least one")
     pictures = list(check_pictures(pictures, loaded.input_shape))
-    backend = open_backend("rtl", loaded, simulator=simulator, preset=preset, clock_mhz=clock_mhz, progress=progress)
+    backend = open_backend("rtl", loaded, simulator=simulator, preset=preset, clock_mhz=clock_mhz)
     name = str(network) if isinstance(network, str | Path) else loaded.name
     report: dict[str, Any] = {
         "images": len(pictures),

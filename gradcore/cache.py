@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcore.errors import GradCoreError
+from gradcore.files import check_folder
 from gradcore.processes import ended_by_signals
 from gradcore.progress import Progress, silent
 from gradcore.scratch import scratch_folder_in
@@ -64,6 +65,20 @@ def _home_of_user() -> Path:
     import pwd
 
     return Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def check_cache() -> None:
+    """Find out, without making anything, whether the cache is there or can be made.
+
+    Raises:
+        GradCoreError: it cannot.
+    """
+    folder = cache_folder()
+    if not folder.is_dir():
+        try:
+            check_folder(folder)
+        except GradCoreError as error:
+            raise GradCoreError(f"the cache {error}, or set GRADCORE_CACHE to a folder that can be written") from None
 
 
 def build_once(name: str, make: Callable[[Path], Path], what: str, progress: Progress = silent) -> Path:

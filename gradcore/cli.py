@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: options in, library calls, tables or JSON out. Everything else is in the library.
 
-Standard output carries results only; progress, notes and errors go to standard error. Exit status: 0, 2 after an error
-that the user can put right (one line, never a traceback), 130 after Ctrl-C.
+Standard output carries results only; progress, notes and errors go to standard error. Exit status: see ``_STATUS``.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from gradcore import __version__
 from gradcore.errors import GradCoreError
 from gradcore.processes import ended_by_signals
+from gradcore.streams import abandon_output, not_finite, prepare, printable, put, put_json, standard_output, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from rich.console import Console
+    from rich.table import Table
 
     from gradcore.explanation import Explanation
     from gradcore.progress import ProgressDisplay
@@ -30,20 +31,42 @@ DEFAULT_OUT = Path("explanations")
 METHODS = "saliency|deconvnet|guided"
 
 
-class OneLineErrors(TyperGroup):
+class PlainHelp:
+    """Commands whose help shows no types: flags have none, and an argument's name says what it is."""
+
+    def get_params(self, context: Any) -> list[Any]:
+        """See the base class."""
+        params = super().get_params(context)
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+            elif param.param_type_name == "argument":
+                param.display_type_rich = lambda ctx: None  # Typer's, where it shows a type behind the name
+        return params
+
+
+class Command(PlainHelp, TyperCommand):
+    """A command."""
+
+
+class OneLineErrors(PlainHelp, TyperGroup):
     """A command group that ends an error with one line on standard error, and Ctrl-C with 130."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run; see the base class."""
+        prepare()
         try:
             with ended_by_signals():
                 result = super().main(*args, standalone_mode=False, **extra)
+                if sys.stdout is not None:
+                    with standard_output():  # all of it must get there
+                        pass
         except GradCoreError as error:
             _fail(str(error))
         except KeyboardInterrupt:
             _fail("interrupted", 130)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            abandon_output()
             sys.exit(1)
         except MemoryError:
             _fail("not enough memory: use fewer or smaller pictures, or a smaller network")
@@ -73,7 +96,7 @@ class OneLineErrors(TyperGroup):
 
 def _fail(message: str, status: int = 2) -> None:
     text = " ".join(message.split())
-    print(f"gradcore: {text}", file=sys.stderr)
+    tell(f"gradcore: {text}")
     sys.exit(status)
 
 
@@ -81,6 +104,11 @@ def _command_path(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     return context.command_path if context is not None else "gradcore"
 
+
+_STATUS = (
+    "Results go to standard output, all else to standard error. Exit status: 0; 1 where nobody reads standard output any more; "
+    "2 after an error, which is one line; 130 after Ctrl-C."
+)
 
 app = typer.Typer(
     name="gradcore",
@@ -91,6 +119,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explain what a neural network sees in a picture, on the GradCore accelerator.",
+    epilog=_STATUS,
 )
 
 NetworkOption = Annotated[
@@ -123,13 +152,13 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        print(f"gradcore {__version__}")
+        put(f"gradcore {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        put(context.get_help())
 
 
-@app.command()
+@app.command(cls=Command)
 def explain(
     images: Annotated[
         list[str] | None,
@@ -156,7 +185,7 @@ def explain(
     preset: PresetOption = "full",
     waves: Annotated[
         Path | None,
-        typer.Option("--waves", metavar="FILE.fst", show_default=False, help="Write the waveforms of the run."),
+        typer.Option("--waves", metavar="FILE.fst", show_default=False, help="Write the waveforms of the run, for GTKWave or Surfer."),
     ] = None,
     trace: Annotated[
         Path | None,
@@ -176,51 +205,66 @@ def explain(
     """Say what a network sees in each picture, and draw why: a heatmap of the pixels that decided."""
     from gradcore import explanation
     from gradcore.backends import load_network
+    from gradcore.files import check_folder, check_outputs
     from gradcore.picture import load_picture, sample_picture
     from gradcore.progress import ProgressDisplay
+    from gradcore.result_folders import FILES, result_folders
 
     channels, height, width = load_network(network).input_shape
     size = {"height": height, "width": width, "channels": channels}
-    with ProgressDisplay() as progress:
-        if images:
-            pictures = [load_picture(image, **size) for image in images]
-        else:
-            pictures = [sample_picture(**size)]
-        folders = explanation.result_folders(out, pictures)
+    shown: dict[int, Explanation] = {}
+    with ProgressDisplay() as progress, _errors_last() as later:
+        pictures = [load_picture(image, **size) for image in images] if images else [sample_picture(**size)]
+        folders = result_folders(out, pictures)
         for folder in folders:
-            explanation.check_folder(folder)
-        results = explanation.explain(
-            pictures,
-            network,
-            method,
-            target,
-            backend,
-            simulator=simulator,
-            preset=preset,
-            waves=waves,
-            trace=trace,
-            clock_mhz=clock,
-            progress=progress,
-        )
-        if not images:
-            progress.note(f"no IMAGE was named: this is the sample picture, {pictures[0].name} of scikit-image")
-        _tell(progress, network, results[0].remarks)
-        for result, folder in zip(results, folders, strict=True):
-            _tell(progress, result.image, result.notes)
-            result.save(folder)
-    if as_json:
-        _print_json([result.as_dict() for result in results])
-    else:
-        for result in results:
-            _print_explanation(result)
-        if waves is not None:
-            print(f"waveforms: {waves}")
+            check_folder(folder, option="--out")
+        results = [(f"the {name} of {folder.name}", folder / file) for folder in folders for name, file in FILES.items()]
+        read = explanation.inputs_of(pictures if images else [], network)
+        check_outputs([("the waves", waves), ("the trace", trace), *results], read)
+
+        def show(number: int, result: Explanation) -> None:
+            """Save and print what is known of a picture: at once, and again what the Verilog adds."""
+            first, folder = number not in shown, folders[number]
+            shown[number] = result
+            if first and not shown.keys() - {number}:
+                if not images:
+                    progress.note(f"no IMAGE was named: this is the sample picture, {result.image} of scikit-image")
+                _tell(progress, network, result.remarks)
+            if first:
+                _tell(progress, result.image, result.notes)
+                if folder.name != pictures[number].stem:
+                    progress.note(f"{result.image}: results are in {folder}, for {folder.parent / pictures[number].stem} holds others")
+            with later():
+                result.save(folder) if first else result.save_result(folder)
+            if not as_json:
+                with progress.paused():
+                    _print_explanation(result) if first else _print_verilog(result, alone=len(folders) == 1)
+
+        try:
+            explanation.explain(
+                pictures,
+                network,
+                method,
+                target,
+                backend,
+                simulator=simulator,
+                preset=preset,
+                waves=waves,
+                trace=trace,
+                clock_mhz=clock,
+                progress=progress,
+                ready=show,
+            )
+        finally:
+            if as_json and shown:
+                with progress.paused():
+                    put_json([result.as_dict() for result in shown.values()])
 
 
-@app.command()
+@app.command(cls=Command)
 def bench(
     images: Annotated[int, typer.Option("--images", metavar="N", min=1, help="Number of pictures.")] = 10,
-    method: Annotated[str | None, typer.Option("--method", metavar=METHODS, show_default="all three")] = None,
+    method: Annotated[str | None, typer.Option("--method", metavar=METHODS, show_default="all three", help="Only this one.")] = None,
     network: NetworkOption = "cifar10",
     data: Annotated[
         str | None,
@@ -247,10 +291,12 @@ def bench(
 ) -> None:
     """Measure cycles, MACs and memory traffic of the simulated Verilog, beside prediction and bounds; means."""
     from gradcore import benchmark, performance_plot
+    from gradcore.files import check_outputs
     from gradcore.progress import ProgressDisplay
 
     if picture is not None:
         performance_plot.check_file(picture)
+        check_outputs([("the picture", picture)], [("the data file", data), ("the network", network)], option="--picture")
     with ProgressDisplay() as progress:
         report = benchmark.bench(
             images,
@@ -263,18 +309,20 @@ def bench(
             progress=progress,
         )
         _tell(progress, network, report["notes"])
-    if picture is not None:
-        performance_plot.draw(report, picture)
-        report["files"] = {"picture": str(picture)}
-    if as_json:
-        _print_json(report)
-    else:
+    if not as_json:
         _print_tables(benchmark.tables(report))
+    try:  # what was measured is printed even if it cannot be drawn
         if picture is not None:
-            print(f"picture: {picture}")
+            performance_plot.draw(report, picture)
+            report["files"] = {"picture": str(picture)}
+    finally:
+        if as_json:
+            _print_json(report)
+    if picture is not None and not as_json:
+        put(f"picture: {printable(str(picture))}")
 
 
-@app.command(name="eval")
+@app.command(name="eval", cls=Command)
 def evaluate(
     data: Annotated[
         str | None,
@@ -316,7 +364,7 @@ def evaluate(
     _print_json(report) if as_json else _print_tables(evaluation.tables(report))
 
 
-@app.command()
+@app.command(cls=Command)
 def train(
     data: Annotated[
         str, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
@@ -339,7 +387,7 @@ def train(
         int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, show_default="PyTorch's choice")
+        int | None, typer.Option("--threads", metavar="N", min=1, show_default="PyTorch's choice", help="Threads of PyTorch.")
     ] = None,
     work: Annotated[
         Path | None,
@@ -380,11 +428,11 @@ def train(
     else:
         for name in ("validation_accuracy", "test_accuracy"):
             if name in report:
-                print(f"{name.replace('_', ' ')}: {report[name]:.2%}")
-        print(f"network: {out}")
+                put(f"{name.replace('_', ' ')}: {report[name]:.2%}")
+        put(f"network: {printable(str(out))}")
 
 
-@app.command(name="compile")
+@app.command(name="compile", cls=Command)
 def compile_(
     network: Annotated[
         str, typer.Argument(metavar="NETWORK", help="Network file, or the name of one that comes with GradCore.")
@@ -410,10 +458,10 @@ def compile_(
         _print_json(report)
     else:
         for name, path in report["files"].items():
-            print(f"{name}: {path}")
+            put(f"{name}: {printable(path)}")
 
 
-@app.command()
+@app.command(cls=Command)
 def synth(
     preset: PresetOption = "full",
     unit: Annotated[
@@ -448,54 +496,83 @@ def _tell(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None
         progress.note(f"{subject}: {note}")
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
+@contextlib.contextmanager
+def _errors_last() -> Iterator[Callable[[], contextlib.AbstractContextManager]]:
+    """Gives a context that keeps an error for the end of the block, so that what comes after it is done; the first one counts."""
+    found: list[GradCoreError] = []
+
+    @contextlib.contextmanager
+    def later() -> Iterator[None]:
+        try:
+            yield
+        except GradCoreError as error:
+            found.append(error)
+
+    yield later
+    if found:
+        raise found[0]
 
 
-def _print_tables(tables: list[Any]) -> None:
+def _print_json(report: dict[str, Any]) -> None:
+    """The report; numbers that are none become null, which standard error says."""
+    broken = not_finite(report)
+    if broken:
+        tell(f"{', '.join(broken[:5])}{' ...' if len(broken) > 5 else ''}: no finite numbers, null in the JSON")
+    put_json(report)
+
+
+def _console() -> Console:
+    """What prints tables: names are taken literally."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    for table in tables:
-        console.print(table)
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _print_tables(tables: list[Table]) -> None:
+    with standard_output():
+        console = _console()
+        for table in tables:
+            console.print(table)
 
 
 def _print_explanation(result: Explanation) -> None:
+    """The classes with their scores, and where the files are."""
     import numpy as np
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    table = Table(
-        title=Text(f"{result.image}: {result.classes[result.predicted]}"), title_justify="left", title_style="bold"
-    )
+    from gradcore.result_folders import FILES
+
+    answer = f"{result.image}: {result.classes[result.predicted]}{' (weak)' if result.weak else ''}"
+    table = Table(title=Text(printable(answer)), title_justify="left", title_style="bold")
     for heading, justify in (("class", "left"), ("score", "right"), ("softmax", "right"), ("", "left")):
         table.add_column(heading, justify=justify)
-    shares = np.exp(result.logits - result.logits.max())
-    shares /= shares.sum()
     order = np.argsort(-result.logits, kind="stable")
-    for index in order[:10]:
+    for index in dict.fromkeys([*order[:10].tolist(), result.target]):
+        numbers = [
+            form.format(value) if np.isfinite(value) else "not finite"
+            for form, value in (("{:.3f}", result.logits[index]), ("{:.1%}", result.softmax[index]))
+        ]
         mark = "explained" if index == result.target else ""
-        table.add_row(
-            Text(result.classes[index]),
-            f"{result.logits[index]:.3f}",
-            f"{shares[index]:.1%}",
-            mark,
-            style="bold" if index == result.predicted else None,
-        )
-    if result.target not in order[:10]:
-        table.add_row(
-            Text(result.classes[result.target]),
-            f"{result.logits[result.target]:.3f}",
-            f"{shares[result.target]:.1%}",
-            "explained",
-        )
-    console.print(table)
+        style = "bold" if index == result.predicted else None
+        table.add_row(Text(printable(result.classes[index])), *numbers, mark, style=style)
+    _print_tables([table])
+    for name in FILES:
+        if name in result.files:
+            put(f"{name}: {printable(result.files[name])}")
+
+
+def _print_verilog(result: Explanation, alone: bool) -> None:
+    """What the Verilog adds; with several pictures each line names its own."""
+    if "trace" in result.files:
+        put(f"trace: {printable(result.files['trace'])}")
+        return
+    place = "" if alone else f"{printable(result.image)}: "
+    put(f"{place}verilog: {result.verilog} to its model in every bit of the scores and the heatmap")
     if result.cycles is not None:
-        print(
-            f"cycles: {result.cycles.total:,} ({result.cycles.forward:,} forward, {result.cycles.backward:,} "
+        put(
+            f"{place}cycles: {result.cycles.total:,} ({result.cycles.forward:,} forward, {result.cycles.backward:,} "
             f"backward), {result.latency_ms:.2f} ms at {result.clock_mhz:g} MHz"
         )
-    for name, path in result.files.items():
-        print(f"{name}: {path}")
+    if "waves" in result.files:
+        put(f"{place}waves: {printable(result.files['waves'])}")

@@ -3,28 +3,30 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcore import heatmap, precision
-from gradcore.backends import METHODS, Cycles, LayerSaturation, check_choice, load_network, open_backend
+from gradcore.backends import METHODS, Cycles, LayerSaturation, Run, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
-from gradcore.network import check_pictures
+from gradcore.files import check_outputs, write_atomically
+from gradcore.network import Network, check_pictures
 from gradcore.picture import Picture, load_picture
 from gradcore.progress import Progress, silent
+from gradcore.result_folders import FILES, source
+from gradcore.streams import strict_json
 from gradcore.timeline import check_trace, save_timeline
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from gradcore.network import Network
+WEAK = 0.5  # of the softmax: on CIFAR-10's test file, answers below are right as often as wrong (docs/training.md)
+EQUAL, NOT_RUN = "equal", "not run"  # what the Verilog said
+_BROKEN = "the network's weights are too large, or no numbers"
 
 __all__ = ["METHODS", "Explanation", "explain", "find_class"]
 
@@ -46,7 +48,9 @@ class Explanation:
         clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
         remarks: what a user should know of the network, one sentence each.
         saturation: how many values of each layer saturated, see ``gradcore.backends.Run``.
-        files: the trace, and what ``save`` wrote: paths by name.
+        files: waves, trace, and what ``save`` wrote: paths by name.
+        verilog: with ``rtl`` 'equal' when the Verilog has given the same scores and attribution in every bit, until then
+            'not run'; None with other back ends.
     """
 
     image: str
@@ -63,6 +67,7 @@ class Explanation:
     remarks: tuple[str, ...] = ()
     saturation: tuple[LayerSaturation, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    verilog: str | None = None
 
     @property
     def predicted(self) -> int:
@@ -75,10 +80,35 @@ class Explanation:
         return None if self.cycles is None or not self.clock_mhz else self.cycles.total / (self.clock_mhz * 1e3)
 
     @property
+    def softmax(self) -> np.ndarray:
+        """float64, one share for each class; their sum is 1. Not a number where the scores are not."""
+        with np.errstate(invalid="ignore"):  # infinite scores
+            shares = np.exp(self.logits - self.logits.max())
+            return shares / shares.sum()
+
+    @property
+    def weak(self) -> bool:
+        """Whether the predicted class has less than ``WEAK`` of the softmax: such answers are often wrong."""
+        return bool(self.softmax[self.predicted] < WEAK)
+
+    @property
     def notes(self) -> list[str]:
-        """What a user should know of this picture: what was done to it, what saturated, and whether there is anything to see."""
+        """What a user should know of this picture: what was done to it, what its answer is worth, what there is to see."""
         notes = [*self.picture.notes, *precision.saturation_notes(self.saturation)]
-        if not np.any(self.attribution):
+        predicted = self.classes[self.predicted]
+        if self.picture.resized or self.weak:
+            notes.append(f"the network knows only {listed(self.classes)}: of all else it names what comes nearest")
+        if self.weak:
+            notes.append(
+                f"its answer is weak, {predicted} has {self.softmax[self.predicted]:.0%} of the softmax: it may be wrong, or "
+                "see nothing that it knows"
+            )
+        if not np.all(np.isfinite(self.logits)):
+            notes.append(f"{np.sum(~np.isfinite(self.logits))} of the {len(self.logits)} scores are not finite numbers: {_BROKEN}")
+        marked = heatmap.not_numbers(self.attribution)
+        if marked:
+            notes.append(f"the gradient is not finite in {marked} pixels, which are {heatmap.MARK} in the heatmap: {_BROKEN}")
+        elif not np.any(self.attribution):
             notes.append(f"the gradient of class {self.classes[self.target]} is zero everywhere: the heatmap is empty")
         return notes
 
@@ -91,13 +121,16 @@ class Explanation:
         """What ``result.json`` holds."""
         return {
             "image": self.image,
+            "source": source(self.picture),
             "network": self.network,
             "method": self.method,
             "backend": self.backend,
             "classes": list(self.classes),
-            "logits": [float(value) for value in self.logits],
+            "logits": [float(value) if np.isfinite(value) else None for value in self.logits],
             "predicted": self.classes[self.predicted],
             "target": self.classes[self.target],
+            "weak": self.weak,
+            "verilog": self.verilog,
             "cycles": None if self.cycles is None else self.cycles.as_dict(),
             "latency_ms": self.latency_ms,
             "clock_mhz": self.clock_mhz,
@@ -107,31 +140,39 @@ class Explanation:
         }
 
     def save(self, folder: str | Path) -> dict[str, str]:
-        """Write heatmap.png, overlay.png, attribution.npy and result.json to ``folder``; return ``files``.
+        """Write attribution.npy, result.json, heatmap.png and overlay.png to ``folder``; return ``files``.
+
+        What was computed is written first: after an error ``files`` and result.json name what is there.
 
         Raises:
-            GradCoreError: the folder cannot be written.
+            GradCoreError: a file cannot be written.
         """
-        folder = Path(folder)
-        paths = {
-            name: folder / file
-            for name, file in (
-                ("heatmap", "heatmap.png"),
-                ("overlay", "overlay.png"),
-                ("attribution", "attribution.npy"),
-                ("result", "result.json"),
-            )
-        }
-        self.files.update({name: str(path) for name, path in paths.items()})
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            heatmap.draw_heatmap(self.attribution, paths["heatmap"], title=self.title)
-            heatmap.draw_overlay(self.picture.pixels, self.attribution, paths["overlay"], title=self.title)
-            np.save(paths["attribution"], self.attribution)
-            paths["result"].write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise unwritable(folder, error) from None
+        paths = {name: Path(folder) / file for name, file in FILES.items()}
+        write_atomically(paths["attribution"], lambda stream: np.save(stream, self.attribution))
+        self.files["attribution"] = str(paths["attribution"])
+        self.save_result(folder)
+        heatmap.draw_heatmap(self.attribution, paths["heatmap"], title=self.title)
+        self.files["heatmap"] = str(paths["heatmap"])
+        heatmap.draw_overlay(self.picture.pixels, self.attribution, paths["overlay"], title=self.title)
+        self.files["overlay"] = str(paths["overlay"])
+        self.save_result(folder)
         return self.files
+
+    def save_result(self, folder: str | Path) -> None:
+        """Write result.json alone: strict JSON of ``as_dict``.
+
+        Raises:
+            GradCoreError: it cannot be written.
+        """
+        path = Path(folder) / FILES["result"]
+        before = dict(self.files)
+        self.files["result"] = str(path)
+        try:
+            write_atomically(path, strict_json(self.as_dict()) + "\n")
+        except GradCoreError:
+            self.files.clear()
+            self.files.update(before)
+            raise
 
 
 def explain(
@@ -147,8 +188,12 @@ def explain(
     trace: str | Path | None = None,
     clock_mhz: float = 100.0,
     progress: Progress | None = None,
+    ready: Callable[[int, Explanation], object] = lambda number, result: None,
 ) -> list[Explanation]:
     """Run a network on pictures, forward and backward, and return an explanation of each.
+
+    With the back end ``rtl`` the golden model runs first, which takes seconds; then the simulator is compiled, once, and the
+    Verilog must give the same scores and attributions in every bit.
 
     Args:
         images: one picture or several: paths, file contents, arrays (uint8 or float in 0..1, H x W x 3), Pillow images,
@@ -164,9 +209,12 @@ def explain(
             'rtl' and one picture only.
         clock_mhz: the clock that latencies are given for; for 'rtl' only.
         progress: see ``gradcore.progress``.
+        ready: called with a picture's number and its explanation as soon as there is one; with ``rtl`` again when the Verilog
+            has confirmed it, and again when the trace is written.
 
     Raises:
-        GradCoreError: anything that a user can put right: a bad picture, network, class, option or a missing tool.
+        GradCoreError: anything that a user can put right: a bad picture, network, class, option or a missing tool; waves or
+            trace would overwrite a picture or the network. Or the Verilog differs from its model.
     """
     check_choice("method", method, METHODS)
     progress = progress or silent
@@ -178,24 +226,14 @@ def explain(
         return []
     if trace is not None and backend == "rtl":
         check_trace(trace, len(pictures))
-    engine = open_backend(
-        backend,
-        loaded,
-        simulator=simulator,
-        preset=preset,
-        waves=waves,
-        timeline=trace is not None,
-        clock_mhz=clock_mhz,
-        progress=progress,
-    )
+    check_outputs([("the waves", waves), ("the trace", trace)], inputs_of(pictures, network))
+    options = {"simulator": simulator, "preset": preset, "waves": waves, "timeline": trace is not None, "clock_mhz": clock_mhz}
+    engine = open_backend(backend, loaded, **options)
     name = str(network) if isinstance(network, str | Path) else loaded.name
-    runs = engine.run([picture.pixels for picture in pictures], [method], index, progress)[method]
-    files = {}
-    if trace is not None:
-        metadata = {"network": name, "method": method, "picture": pictures[0].name, "preset": preset}
-        save_timeline(runs[0].timeline, trace, clock_mhz, {**metadata, "counters": runs[0].counters})
-        files["trace"] = str(trace)
-    return [
+    pixels = [picture.pixels for picture in pictures]
+    simulated = backend == "rtl"
+    model = open_backend("golden", loaded) if simulated else engine
+    results = [
         Explanation(
             picture.name,
             name,
@@ -206,14 +244,58 @@ def explain(
             run.target,
             run.attribution,
             picture,
-            run.cycles,
-            clock_mhz if run.cycles is not None else None,
-            tuple(engine.notes),
-            run.saturation,
-            dict(files),
+            remarks=tuple(engine.notes),
+            saturation=run.saturation,
+            verilog=NOT_RUN if simulated else None,
         )
-        for picture, run in zip(pictures, runs, strict=True)
+        for picture, run in zip(pictures, model.run(pixels, [method], index, progress)[method], strict=True)
     ]
+    for number, result in enumerate(results):
+        ready(number, result)
+    if not simulated:
+        return results
+    runs = engine.run(pixels, [method], index, progress)[method]
+    for number, (result, run) in enumerate(zip(results, runs, strict=True)):
+        _check_equal(result, run)
+        files = result.files | ({} if waves is None else {"waves": str(waves)})
+        results[number] = replace(result, cycles=run.cycles, clock_mhz=clock_mhz, verilog=EQUAL, files=files)
+        ready(number, results[number])
+    if trace is not None:
+        metadata = {"network": name, "method": method, "picture": pictures[0].name, "preset": preset}
+        save_timeline(runs[0].timeline, trace, clock_mhz, {**metadata, "counters": runs[0].counters})
+        results[0].files["trace"] = str(trace)
+        ready(0, results[0])
+    return results
+
+
+def inputs_of(pictures: Sequence[Picture], network: str | Path | Network) -> list[tuple[str, str | Path | None]]:
+    """What explaining pictures reads, for ``files.check_outputs``."""
+    read: list[tuple[str, str | Path | None]] = [("the picture", picture.path) for picture in pictures]
+    return [*read, ("the network", None if isinstance(network, Network) else network)]
+
+
+def _check_equal(result: Explanation, run: Run) -> None:
+    """Refuse a run of the Verilog that differs from the golden model in any bit."""
+    found = []
+    if run.target != result.target:
+        found.append(f"class {run.target} was explained instead of {result.target}")
+    for what, one, other in (("scores", run.logits, result.logits), ("values of the attribution", run.attribution, result.attribution)):
+        if one.shape != other.shape:
+            found.append(f"{what} of shape {one.shape} instead of {other.shape}")
+        elif one.tobytes() != other.tobytes():
+            differ = np.flatnonzero(one.reshape(-1) != other.reshape(-1))
+            first = differ[0] if differ.size else 0
+            found.append(
+                f"{differ.size} of {one.size} {what} (the first at {tuple(int(i) for i in np.unravel_index(first, one.shape))}: "
+                f"{one.reshape(-1)[first]:g} instead of {other.reshape(-1)[first]:g})"
+            )
+    if run.saturation and run.saturation != result.saturation:
+        found.append("counts of saturated values")
+    if found:
+        raise GradCoreError(
+            f"{result.image}: the Verilog differs from its model: {', '.join(found)}: this is a bug of GradCore; please report it "
+            "with the picture and the network"
+        )
 
 
 def find_class(target: str | int, classes: Sequence[str]) -> int:
@@ -242,46 +324,12 @@ def find_class(target: str | int, classes: Sequence[str]) -> int:
         index = int(target)
     if index is not None and 0 <= index < len(classes):
         return index
-    known = ", ".join(classes[:20]) + (f", ... ({len(classes)} in all)" if len(classes) > 20 else "")
-    raise GradCoreError(f"unknown class {target!r}: use one of {known}, or an index from 0 to {len(classes) - 1}")
+    raise GradCoreError(f"unknown class {target!r}: use one of {listed(classes)}, or an index from 0 to {len(classes) - 1}")
 
 
-def check_folder(folder: Path) -> None:
-    """Find out, without making anything, whether a folder is there or can be made, and be written to.
-
-    Raises:
-        GradCoreError: it cannot.
-    """
-    there = folder
-    while not os.path.lexists(there) and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise unwritable(folder, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise unwritable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-
-
-def unwritable(path: Path, error: OSError) -> GradCoreError:
-    """The error for something that cannot be written."""
-    return GradCoreError(
-        f"cannot write {path} ({error.strerror or error}): choose another place with --out, or free it"
-    )
-
-
-def result_folders(out: Path, pictures: Sequence[Picture | str]) -> list[Path]:
-    """A folder of its own for each picture: ``out``/stem, numbered where stems repeat (cat, cat-2, cat-3)."""
-    stems = [picture.stem if isinstance(picture, Picture) else Path(picture).stem or "picture" for picture in pictures]
-    wanted = {stem.casefold() for stem in stems}
-    used: set[str] = set()
-    folders = []
-    for stem in stems:
-        name, number = stem, 1
-        while name.casefold() in used or (number > 1 and name.casefold() in wanted):
-            number += 1
-            name = f"{stem}-{number}"
-        used.add(name.casefold())
-        folders.append(out / name)
-    return folders
+def listed(classes: Sequence[str]) -> str:
+    """The names of the classes, the first of many."""
+    return ", ".join(classes[:20]) + (f", ... ({len(classes)} in all)" if len(classes) > 20 else "")
 
 
 def _picture(image: Any, number: int, network: Network) -> Picture:

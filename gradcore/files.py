@@ -31,6 +31,8 @@ _REMEDIES = {
     errno.EISDIR: "it is a folder, name a file in it",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+_LONGEST_FOLDER = 240  # bytes of a folder's name: there is room for a number
+_DEVICES = ("CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(10)))
 
 
 def write_atomically(path: str | os.PathLike[str], content: Content, *, option: str = "") -> Path:
@@ -163,6 +165,20 @@ def check_folder(folder: str | os.PathLike[str], *, option: str = "") -> None:
         raise unwritable(folder, error, option) from None
 
 
+def folder_name(path: str | os.PathLike[str]) -> str:
+    """A name for a folder of results, made of a file's name without folder and suffix: one that is a single folder anywhere.
+
+    ``...png`` would be the parent folder, ``.png`` hidden; a device's name, or a dot or space at the end, is nothing on some
+    systems; a name has at most 255 bytes, of which some are left for a number.
+    """
+    name = os.path.basename(os.fspath(path))
+    stem = Path(name).stem if name.strip(". ") else ""
+    stem = "".join("_" if unicodedata.category(one) in ("Cc", "Cs") or one in "/\\" else one for one in stem).strip(". ")
+    while len(os.fsencode(stem)) > _LONGEST_FOLDER:
+        stem = stem[:-1].rstrip(". ")
+    return stem + "_" if stem.split(".")[0].upper() in _DEVICES else stem or "picture"
+
+
 def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths are one file, by whatever name: links, `..`, upper and lower case where the disk does not tell them apart."""
     with contextlib.suppress(OSError, ValueError):
@@ -262,19 +278,20 @@ def _is_read(target: Path, source: Path) -> bool:
 
 
 def _same_name(one: Path, other: Path) -> bool:
-    """Whether two paths, links followed, may be one file: case does not matter, for on some disks it does not."""
+    """Whether two paths, links followed, may be one file; see ``folded``."""
     with contextlib.suppress(OSError):
         if os.path.samefile(one, other):
             return True
-    return _folded(one) == _folded(other)
+    return folded(one) == folded(other)
 
 
 def _below(path: Path, folder: Path) -> bool:
-    return _folded(folder) in [_folded(parent) for parent in path.parents]
+    return folded(folder) in [folded(parent) for parent in path.parents]
 
 
-def _folded(path: Path) -> str:
-    return unicodedata.normalize("NFC", str(path)).casefold()
+def folded(path: str | os.PathLike[str]) -> str:
+    """What two paths have in common that are one on some disk: upper and lower case, composed letters or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fspath(path)).casefold())
 
 
 def _longest_name(folder: Path) -> int:

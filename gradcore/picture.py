@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gradcore.errors import GradCoreError, missing_package
+from gradcore.files import folder_name
 from gradcore.inputs import input_path, unreadable
 
 SAMPLE_NAME = "chelsea.png"
@@ -47,17 +49,19 @@ class Picture:
         pixels: uint8, height x width x channels: what the network sees.
         notes: what was changed, one sentence each.
         resized: the picture was cut or resized.
+        path: absolute path of the file that it is; None for what is no file.
     """
 
     name: str
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
     resized: bool = False
+    path: str | None = None
 
     @property
     def stem(self) -> str:
-        """File name without folder and suffix: the name of the folder that results go to."""
-        return Path(self.name).stem or "picture"
+        """The name of the folder that results go to: the file's name without folder and suffix, see ``folder_name``."""
+        return folder_name(self.name)
 
 
 def load_picture(source: Source, *, height: int, width: int, channels: int = 3, name: str | None = None) -> Picture:
@@ -83,7 +87,8 @@ def load_picture(source: Source, *, height: int, width: int, channels: int = 3, 
         if np.any(pixels != pixels[..., :1]):
             notes.append("colours were turned into grey, which the network takes")
         pixels = np.asarray(fitted.convert("L"))[..., None]
-    return Picture(name, pixels, tuple(notes), resized)
+    path = os.path.abspath(source) if isinstance(source, Path | str) else None
+    return Picture(name, pixels, tuple(notes), resized, path)
 
 
 def read_picture(source: Source, name: str) -> tuple[Image.Image, list[str]]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress
+from gradcore.streams import tell
 
 _SECONDS = 0.2  # between two reports of progress
 _GRACE_SECONDS = 2.0  # for a tool to end when it is asked to
@@ -50,19 +50,13 @@ def ended_by_signals() -> Iterator[None]:
         yield
     except Ended as error:
         if came:
-            _say_last("; ".join([f"ended by {signal.Signals(came[0]).name}", *getattr(error, "__notes__", ())]))
+            tell("gradcore: " + "; ".join([f"ended by {signal.Signals(came[0]).name}", *getattr(error, "__notes__", ())]))
         raise
     finally:
         for number in changed:
             signal.signal(number, signal.SIG_DFL)
         if came:
             os.kill(os.getpid(), came[0])
-
-
-def _say_last(text: str) -> None:
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):
-            print(f"gradcore: {text}", file=sys.stderr, flush=True)
 
 
 class Child:

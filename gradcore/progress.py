@@ -8,11 +8,14 @@ stage. ``None`` means silence.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
+
+from gradcore.streams import printable, tell
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,7 +44,7 @@ class ProgressDisplay:
         self._began = self._last_line = 0.0
 
     def __enter__(self) -> ProgressDisplay:
-        if self._console.is_terminal:
+        if self._console.is_interactive and sys.stderr.isatty():  # FORCE_COLOR makes no terminal of a file
             from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as RichProgress
 
@@ -53,6 +56,7 @@ class ProgressDisplay:
                 TimeElapsedColumn(),
                 console=self._console,
                 transient=True,
+                redirect_stdout=False,  # results would go to standard error
             )
             self._bar.start()
         return self
@@ -65,6 +69,7 @@ class ProgressDisplay:
             self._bar = self._task = None
 
     def __call__(self, text: str, done: int = 0, total: int = 0) -> None:
+        text = printable(text)
         stage = _DIGITS.sub("", text)
         begins, self._stage = stage != self._stage, stage
         if self._bar is not None:
@@ -81,12 +86,24 @@ class ProgressDisplay:
             return
         count = f": {done} of {total}" if total > 1 else ""
         elapsed = "" if begins else f" ({now - self._began:.0f} s)"
-        print(f"{text}{count}{elapsed}", file=sys.stderr, flush=True)
+        tell(f"{text}{count}{elapsed}")
         self._last_line = now
 
     def note(self, text: str) -> None:
         """Print a line of standard error that stays."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """No bar is drawn in the block: results may be printed."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()

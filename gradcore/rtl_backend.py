@@ -50,7 +50,6 @@ class RtlBackend:
         waves: str | Path | None = None,
         timeline: bool = False,
         clock_mhz: float = 100.0,
-        progress: Progress = silent,
     ) -> None:
         config = preset_hardware(preset)
         self.quantised = quantise(network)
@@ -73,7 +72,7 @@ class RtlBackend:
             activity=self._activity,
             parameters={"MEMORY_BYTES": memory},
         )
-        self._simulator.build(progress)
+        self._simulator.check()
 
     def run(
         self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent

@@ -20,13 +20,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gradcore.cache import discard
+from gradcore.cache import check_cache, discard
 from gradcore.errors import GradCoreError
 from gradcore.processes import cannot_run, ended_by_signals
 from gradcore.progress import Progress, silent
 from gradcore.simulator_build import build, run_command
 from gradcore.simulator_files import OutputFile, check_waves
 from gradcore.simulator_session import Gone, Session, Silent, lost, told
+from gradcore.tools import find_tools
 
 SIMULATORS = ("verilator", "icarus")
 PRESETS: dict[str, dict[str, int]] = {"small": {"GROUPS": 1}, "paper": {"GROUPS": 2}, "full": {"GROUPS": 4}}
@@ -108,6 +109,15 @@ class Simulator:
         self._made_again = False
 
     # Building --------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Find out, before anything is run, whether the simulator can be built: its tools, and the cache.
+
+        Raises:
+            GradCoreError: a tool is missing, or the cache cannot be made.
+        """
+        find_tools(self.simulator)
+        check_cache()
 
     def build(self, progress: Progress = silent) -> Path:
         """Compile the core and its harness unless the cache holds them; returns the program to run.

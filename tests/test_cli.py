@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -509,3 +510,320 @@ def test_f31_compile_overwrites_neither_its_network_nor_what_is_no_listing(folde
     assert sorted(os.listdir(tmp_path)) == ["link", "net.safetensors", "notes.txt"]
     for _ in range(2):  # an old listing may be overwritten
         assert gradcore("compile", "net.safetensors", "--out", "p", cwd=tmp_path).returncode == 0
+
+
+# Streams -----------------------------------------------------------------------------------------------------------------
+
+
+def process(command: str, folder: Path, **environment: str) -> Outcome:
+    """Run a line of bash in which GRADCORE is the command; streams that are not UTF-8 show what they hold escaped."""
+    done = subprocess.run(
+        ["bash", "-c", command.replace("GRADCORE", f"{sys.executable} -m gradcore")],
+        capture_output=True,
+        cwd=folder,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **environment},
+    )
+    out, err = (stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
+    assert "Traceback" not in err and "Exception ignored" not in err, err
+    return Outcome(done.returncode, out, err)
+
+
+GOLDEN = "GRADCORE explain --backend golden --network net.safetensors --out"
+
+
+@pytest.fixture(scope="module")
+def odd(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and classes whose names are no plain text."""
+    made = tmp_path_factory.mktemp("odd")
+    for name in (b"bad\xff.png", "Käse\n\x1b[31m.png".encode(), "[bold]猫[x].png".encode(), b"a.png"):
+        shutil.copy(folder / "a.png", os.fsencode(made) + b"/" + name)
+    network = Network.random(LAYERS, (3, 16, 16), name="[/tiny]", seed=3)
+    network.classes[:] = ["[red]ant", "Käse", "猫", "\u202ecow\n", ":cat: $x$"]
+    network.save(made / "net.safetensors")
+    return made
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "utf-8:strict"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "10"},
+    ],
+)
+def test_f12_names_that_the_stream_cannot_show(odd, tmp_path, environment):
+    result = process(f"{GOLDEN} {tmp_path} *.png", odd, **environment)
+    assert result.returncode == 0 and result.stderr and "\x1b" not in result.stdout + result.stderr
+    assert len(os.listdir(tmp_path)) == 4
+    if "COLUMNS" not in environment:
+        assert {"a", "bad_", "[bold]猫[x]", "Käse__[31m"} == {path.name for path in tmp_path.iterdir()}
+        for text in ("[red]ant", ":cat: $x$", "Käse" if "utf" in environment["PYTHONIOENCODING"] else "K\\xe4se", "cow\\n", "[bold]"):
+            assert text in result.stdout, text
+
+
+def test_f12_json_is_utf_8_and_whole_whatever_the_locale(odd, tmp_path):
+    result = process(f"{GOLDEN} {tmp_path} --json *.png", odd, PYTHONIOENCODING="utf-16")
+    items = json.loads(result.stdout)
+    assert [item["image"] for item in items] == ["Käse\n\x1b[31m.png", "[bold]猫[x].png", "a.png", "bad\ufffd.png"]
+    assert items[0]["classes"][2] == "猫"
+    for item in items[:3]:
+        assert json.loads(Path(item["files"]["result"]).read_text(encoding="utf-8")) == item
+
+
+def test_f14b_closed_standard_error_puts_nothing_into_the_json(folder, tmp_path):
+    result = process(f"{GOLDEN} {tmp_path} --json large.jpg 2>&-", folder)
+    assert result.returncode == 0 and json.loads(result.stdout)[0]["image"] == "large.jpg"
+    assert result.stderr == "" and Image.open(tmp_path / "large" / "heatmap.png").format == "PNG"
+    result = process(f"{GOLDEN} {tmp_path} --json none.png 2>&-", folder)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
+
+
+@pytest.mark.parametrize("closed", [">&-", ">/dev/full", "<&- >&-"])
+def test_standard_output_that_takes_nothing_is_one_line(folder, tmp_path, closed):
+    for command in (f"{GOLDEN} {tmp_path} a.png", f"{GOLDEN} {tmp_path} --json a.png", "GRADCORE --version"):
+        result = process(f"{command} {closed}", folder)
+        one_line(result, "standard output", "No space left" if "full" in closed else "Bad file descriptor")
+    assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "heatmap.png", "overlay.png", "result.json"]
+    for name in os.listdir(tmp_path / "a"):
+        assert b"class" not in (tmp_path / "a" / name).read_bytes() or name == "result.json"
+
+
+def test_standard_error_that_takes_nothing_is_no_error(folder, tmp_path):
+    result = process(f"{GOLDEN} {tmp_path} large.jpg 2>/dev/full", folder)
+    assert result.returncode == 0 and "heatmap:" in result.stdout
+    assert process(f"{GOLDEN} {tmp_path} none.png 2>/dev/full", folder).returncode == 2
+    assert process(f"{GOLDEN} {tmp_path} large.jpg >&- 2>&-", folder).returncode == 2
+
+
+@pytest.mark.parametrize("environment", [{"FORCE_COLOR": "1"}, {"NO_COLOR": "1", "TERM": "dumb"}, {"COLUMNS": "1"}, {"COLUMNS": "many"}])
+def test_terminals_of_all_kinds(folder, tmp_path, environment):
+    result = explain(folder, "a.png", "large.jpg", "--out", tmp_path, **environment)
+    assert result.returncode == 0 and "\x1b" not in result.stderr and "running the golden model" in result.stderr
+    result = explain(folder, "a.png", "large.jpg", "--json", "--out", tmp_path, **environment)
+    assert len(json.loads(result.stdout)) == 2
+    assert gradcore("explain", "--help", cwd=folder, **environment).returncode == 0
+
+
+def test_results_do_not_pass_through_a_progress_bar(monkeypatch, capsys):
+    """On a terminal the bar is on standard error; what is printed meanwhile stays on standard output."""
+    import sys as system
+
+    from gradcore.progress import ProgressDisplay
+
+    monkeypatch.setattr(system.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with ProgressDisplay() as progress:
+        assert progress._bar is not None
+        progress("working\n", 1, 2)
+        print("result one")
+        with progress.paused():
+            print("result two")
+        progress.note("a [bold]note :cat:\x1b[31m")
+    out, err = capsys.readouterr()
+    assert out == "result one\nresult two\n" and "a [bold]note :cat:\\x1b[31m" in err
+
+
+def test_f24_json_has_no_nan_and_says_so(folder, tmp_path, monkeypatch):
+    from gradcore.backends import GoldenBackend
+
+    right = GoldenBackend.run
+
+    def broken(self, pictures, methods, *rest):
+        runs = right(self, pictures, methods, *rest)
+        for run in runs[methods[0]]:
+            run.logits[1], run.logits[3] = np.nan, np.inf
+            run.attribution[0, 2, 3] = np.nan
+        return runs
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    monkeypatch.setattr(GoldenBackend, "run", broken)
+    result = explain(folder, "a.png", "--json", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for text in (result.stdout, (tmp_path / "a" / "result.json").read_text()):
+        item = json.loads(text, parse_constant=refuse)
+        item = item[0] if isinstance(item, list) else item
+        assert item["logits"][1] is None and item["logits"][3] is None and isinstance(item["logits"][0], float)
+        assert any("2 of the 5 scores are not finite" in note for note in item["notes"])
+        assert any("not finite in 1 pixels" in note for note in item["notes"])
+    assert "not finite" in explain(folder, "a.png", "--out", tmp_path).stdout
+
+
+def test_f24_a_report_with_nan_is_strict_json_too(capsys):
+    from gradcore.cli import _print_json
+
+    _print_json({"a": [1.5, float("nan")], "b": {"c": np.float32("inf"), "d": np.int64(3), "e": np.arange(2)}})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": [1.5, None], "b": {"c": None, "d": 3, "e": [0, 1]}}
+    assert err == "a[1], b.c: no finite numbers, null in the JSON\n"
+
+
+# Nothing that was computed is lost, and nothing of the user's is overwritten ------------------------------------------------
+
+
+def test_f27_bench_prints_what_it_measured_when_it_cannot_draw(folder, tiny, icarus, monkeypatch):
+    """A full disk is found only when the picture is written."""
+    arguments = ["bench", "--images", "1", "--method", "guided", "--network", tiny, *icarus, "--picture", "/dev/full"]
+    result = gradcore(*arguments, "--json", cwd=folder)
+    assert json.loads(result.stdout)["methods"]["guided"]["cycles_total"] > 0
+    one_line(Outcome(result.returncode, "", result.stderr), "/dev/full", "No space left", "--picture")
+    result = gradcore(*arguments, cwd=folder)
+    assert result.returncode == 2 and "guided: cycles of each layer" in result.stdout and "picture:" not in result.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_f27_a_heatmap_that_cannot_be_drawn_costs_nothing_else(folder, tmp_path, monkeypatch, options):
+    from gradcore import GradCoreError, heatmap
+
+    right = heatmap.draw_heatmap
+
+    def draw(attribution, path, **words):
+        if path.parent.name == "a":
+            raise GradCoreError("the disk is full: make room")
+        right(attribution, path, **words)
+
+    monkeypatch.setattr(heatmap, "draw_heatmap", draw)
+    result = explain(folder, "a.png", "grey.png", "--out", tmp_path, *options)
+    one_line(Outcome(result.returncode, "", result.stderr), "the disk is full")
+    assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "result.json"] and len(os.listdir(tmp_path / "grey")) == 4
+    stored = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert set(stored["files"]) == {"attribution", "result"}
+    if options:
+        assert [item["image"] for item in json.loads(result.stdout)] == ["a.png", "grey.png"]
+    else:
+        assert "a.png: " in result.stdout and "grey.png: " in result.stdout
+
+
+@pytest.mark.parametrize("name", ["...png", ".png", "..", ".. .png", "a. .png", "nul.png", "x" * 251 + ".png", "ä" * 120 + ".png", "-.png"])
+def test_f28_results_stay_in_one_folder_below_out(folder, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    shutil.copy(folder / "a.png", tmp_path / "in" / name) if name != ".." else shutil.copy(folder / "a.png", tmp_path / "in" / "a...png")
+    out = tmp_path / "out" / "below"
+    result = explain(folder, *sorted((tmp_path / "in").iterdir()), "--out", out)
+    assert result.returncode == 0, result.stderr
+    (only,) = out.iterdir()
+    assert only.is_dir() and len(os.listdir(only)) == 4 and [path.name for path in out.parent.iterdir()] == ["below"]
+    assert only.name == only.name.strip(". ") and len(os.fsencode(only.name)) < 250 and only.name.lower() != "nul"
+
+
+def test_f31_no_output_overwrites_a_picture_the_network_or_another_output(folder, tmp_path):
+    for name in ("a.png", "net.safetensors"):
+        shutil.copy(folder / name, tmp_path)
+    os.link(tmp_path / "a.png", tmp_path / "hard.png")
+    (tmp_path / "x").mkdir()
+    shutil.copy(folder / "a.png", tmp_path / "x" / "heatmap.png")
+    shutil.copy(folder / "a.png", tmp_path / "x.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    run = ["explain", "--network", "net.safetensors"]
+    for options, words in (
+        (["a.png", "--trace", "a.png"], "the trace would overwrite the picture"),
+        (["a.png", "--trace", "hard.png"], "the trace would overwrite the picture"),
+        (["a.png", "--waves", tmp_path / "a.png"], "the waves would overwrite the picture"),
+        (["a.png", "--waves", "net.safetensors"], "the waves would overwrite the network"),
+        (["a.png", "--trace", "t.json", "--waves", "T.json"], "would be the same file"),
+        (["a.png", "--trace", "explanations/a/overlay.png"], "would be the same file"),
+        (["a.png", "--waves", "explanations/a"], "cannot both be"),
+    ):
+        one_line(gradcore(*run, *options, cwd=tmp_path), words)
+    for command in (["bench", "--picture", "a.png", "--data", "a.png"], ["bench", "--picture", "n.png", "--network", "n.png"]):
+        shutil.copy(tmp_path / "net.safetensors", tmp_path / "n.png")
+        one_line(gradcore(*command, cwd=tmp_path), "the picture would overwrite the")
+        (tmp_path / "n.png").unlink()
+    result = explain(tmp_path, "x.png", "x/heatmap.png", "--out", tmp_path)  # x/ is the user's own folder
+    assert result.returncode == 0 and (tmp_path / "x-2" / "heatmap.png").exists()
+    assert {path: path.read_bytes() for path in before} == before and not (tmp_path / "explanations").exists()
+
+
+def test_f31_two_runs_with_equal_stems_keep_both_results(folder, tmp_path):
+    def files() -> dict[str, bytes]:
+        return {str(path.relative_to(tmp_path)): path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+
+    assert explain(folder, "a.png", "--out", tmp_path).returncode == 0
+    first = files()
+    result = explain(folder, "other/a.png", "--out", tmp_path)
+    assert result.returncode == 0 and "a-2" in result.stdout and f"{tmp_path / 'a'} holds others" in result.stderr
+    both = files()
+    assert first.items() < both.items() and len(both) == 8
+    for image, method in (("other/a.png", "guided"), ("a.png", "guided")):  # again: each overwrites its own
+        explain(folder, image, "--out", tmp_path, "--method", method)
+    assert set(files()) == set(both)
+    assert {json.loads((tmp_path / name / "result.json").read_text())["image"] for name in ("a", "a-2")} == {"a.png", "other/a.png"}
+    (tmp_path / "a" / "result.json").write_text("my own notes")
+    explain(folder, "a.png", "--out", tmp_path)
+    assert (tmp_path / "a" / "result.json").read_text() == "my own notes" and (tmp_path / "a-3").exists()
+
+
+# First the model, then the Verilog -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_model_answers_before_the_simulator_is_compiled(folder, tiny, tmp_path, icarus, monkeypatch, options):
+    from gradcore import GradCoreError, Simulator
+
+    def build(self, progress) -> None:
+        stored = json.loads((tmp_path / "a" / "result.json").read_text())
+        assert stored["verilog"] == "not run" and stored["cycles"] is None and len(os.listdir(tmp_path / "a")) == 4
+        raise GradCoreError("it cannot be compiled")
+
+    monkeypatch.setattr(Simulator, "build", build)
+    result = gradcore("explain", "a.png", "--network", tiny, *icarus, "--out", tmp_path, *options, cwd=folder)
+    one_line(Outcome(result.returncode, "", result.stderr), "it cannot be compiled")
+    if options:
+        assert json.loads(result.stdout)[0]["verilog"] == "not run"
+    else:
+        assert "explained" in result.stdout and "heatmap: " in result.stdout and "verilog" not in result.stdout
+
+
+def test_then_the_verilog_confirms_it_and_json_names_the_waves(folder, tiny, tmp_path, icarus):
+    arguments = ["explain", "a.png", "--network", tiny, *icarus, "--out", tmp_path, "--waves", tmp_path / "w.fst"]
+    result = gradcore(*arguments, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.index("heatmap: ") < result.stdout.index("verilog: equal") < result.stdout.index("cycles: ")
+    assert f"waves: {tmp_path / 'w.fst'}" in result.stdout
+    (item,) = json.loads(gradcore(*arguments, "--json", cwd=folder).stdout)
+    assert item["verilog"] == "equal" and item["files"]["waves"] == str(tmp_path / "w.fst")
+    assert item == json.loads((tmp_path / "a" / "result.json").read_text())
+
+
+@pytest.mark.parametrize(("what", "words"), [("logits", "1 of 3 scores"), ("attribution", "1 of 192 values of the attribution"),
+                                             ("target", "class 9 was explained")])  # fmt: skip
+def test_a_difference_of_one_bit_is_an_error(folder, tiny, tmp_path, icarus, monkeypatch, what, words):
+    from gradcore.backends import GoldenBackend
+    from gradcore.rtl_backend import RtlBackend
+
+    def simulate(self, pictures, methods, target=None, progress=None):
+        runs = GoldenBackend(Network.load(tiny)).run(pictures, methods, target)
+        (run,) = runs[methods[0]]
+        if what == "target":
+            return {methods[0]: [dataclasses.replace(run, target=9)]}
+        getattr(run, what).flat[-1] += 2.0**-6
+        return runs
+
+    monkeypatch.setattr(RtlBackend, "run", simulate)
+    result = gradcore("explain", "a.png", "--network", tiny, *icarus, "--out", tmp_path, cwd=folder)
+    one_line(Outcome(result.returncode, "", result.stderr), "a.png: the Verilog differs from its model", words, "report it")
+    assert json.loads((tmp_path / "a" / "result.json").read_text())["verilog"] == "not run" and "verilog:" not in result.stdout
+
+
+# Help ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_option_of_every_command_is_described(tmp_path):
+    import typer
+
+    group = typer.main.get_command(app)
+    for name, command in [("", group), *group.commands.items()]:
+        assert command.help, name
+        text = gradcore(*filter(None, [name, "--help"]), cwd=tmp_path, COLUMNS="200").stdout
+        assert "<" not in text and "bool" not in text.lower() and "TEXT" not in text, text
+        context = command.make_context(name, [], resilient_parsing=True)
+        for param in command.get_params(context):
+            assert getattr(param, "help", None), (name, param.name)
+            assert param.help[0].isupper() and param.help.endswith("."), (name, param.name, param.help)
+            assert getattr(param, "is_flag", False) or param.metavar, (name, param.name)
+            for one in param.opts:
+                assert one in text or param.metavar in text
+    assert "Exit status" in gradcore("--help", cwd=tmp_path).stdout

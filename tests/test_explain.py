@@ -13,9 +13,11 @@ from PIL import Image
 import gradcore
 from gradcore import GradCoreError, Layer, Network
 from gradcore.backends import open_backend
-from gradcore.explanation import Explanation, check_folder, explain, find_class, result_folders
+from gradcore.explanation import Explanation, explain, find_class
+from gradcore.files import check_folder
 from gradcore.models import network as golden
 from gradcore.quantise import calibrate, quantise
+from gradcore.result_folders import result_folders
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),
@@ -240,7 +242,7 @@ def test_equal_stems_do_not_share_a_folder(tmp_path):
 def test_folders_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(GradCoreError, match="cannot write"):
+        with pytest.raises(GradCoreError, match="cannot be written"):
             check_folder(folder)
     assert (tmp_path / "file").read_text() == "x"
     check_folder(tmp_path / "new" / "folder")
