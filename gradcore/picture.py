@@ -10,11 +10,13 @@ by area averaging. Whatever was done to it that a user might not expect is said 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,7 +229,8 @@ def _to_rgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
         notes.append(f"it was {_TURNS[orientation]} upright, as its EXIF orientation says")
     elif orientation not in (None, 0, 1):
         notes.append(f"its EXIF orientation ({orientation}) means nothing, and was ignored")
-    image.load()
+    with _silent_libtiff(image):
+        image.load()
     image = ImageOps.exif_transpose(image)
     if shows or image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _from_deep(image, notes, name, grey)
@@ -240,6 +243,27 @@ def _to_rgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
         dark = max(high for _, high in image.getextrema()) < 256 // _DARK
         notes.append("its 16 bits a colour were brought to 8" + (", which leaves it dark: if it is not, scale it first" if dark else ""))
     return image
+
+
+@contextlib.contextmanager
+def _silent_libtiff(image: Image.Image) -> Iterator[None]:
+    """While libtiff decodes: it writes to the process's standard error what it thinks of a damaged file, beside the one line."""
+    compressed = image.format == "TIFF" and any(part[0] == "libtiff" for part in getattr(image, "tile", []))
+    try:
+        kept = os.dup(2) if compressed else None
+    except OSError:  # standard error is closed
+        kept = None
+    if kept is None:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_rows(image: Image.Image, name: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from gradcore.errors import GradCoreError
 from gradcore.picture import load_picture, read_picture, sample_picture
@@ -541,19 +541,33 @@ def test_f31_devices_and_pipes(tmp_path):
     os.close(read)
 
 
-def test_what_pillow_logs_is_not_printed(tmp_path):
-    data = raw_tiff(GREYS, "u2").replace(struct.pack("<HHII", 277, 4, 1, 1), struct.pack("<HHII", 277, 4, 1, 2048))
-    (tmp_path / "a.tiff").write_bytes(data)
+def test_what_pillow_and_libtiff_say_of_damaged_files_is_not_printed(tmp_path):
+    many = raw_tiff(GREYS, "u2").replace(struct.pack("<HHII", 277, 4, 1, 1), struct.pack("<HHII", 277, 4, 1, 2048))
+    (tmp_path / "many.tiff").write_bytes(many)  # samples in a pixel
+    stream = io.BytesIO()
+    gradient_image().save(stream, "TIFF", compression="tiff_adobe_deflate")
+    (tmp_path / "zip.tiff").write_bytes(stream.getvalue().replace(stream.getvalue()[20:30], bytes(10)))
     code = """
 import sys, gradcore
-try:
-    gradcore.load_picture(sys.argv[1], height=8, width=8)
-except gradcore.GradCoreError:
-    print("no")
+for name in sys.argv[1:]:
+    try:
+        gradcore.load_picture(name, height=8, width=8)
+    except gradcore.GradCoreError:
+        print("no", file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.tiff"], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
-    assert (done.stdout, done.stderr) == ("no\n", "")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "many.tiff", tmp_path / "zip.tiff"], capture_output=True, text=True,
+                          check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    assert (done.stdout, done.stderr) == ("", "no\nno\n")
+
+
+def test_colours_are_those_of_cmyk_and_profiles_are_not_applied(save):
+    red = load_picture(save(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "a.jpg"), **SIZE)
+    assert np.abs(red.pixels.astype(int) - (255, 0, 0)).max() <= 4
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for mode in ("L", "RGB"):
+        image = gradient_image().convert(mode)
+        with_profile = load_picture(save(image, icc_profile=profile), **SIZE)
+        np.testing.assert_array_equal(with_profile.pixels, load_picture(image, **SIZE).pixels)
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
