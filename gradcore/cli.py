@@ -485,9 +485,18 @@ def synth(
     from gradcore.progress import ProgressDisplay
     from gradcore.synthesis import report as synthesis
 
+    def show(report: dict[str, Any]) -> None:
+        _print_json(report) if as_json else _print_tables(synthesis.tables(report))
+
     with ProgressDisplay() as progress:
-        report = synthesis.synth(preset, unit, timing=timing, speed_grade=speed_grade, progress=progress)
-    _print_json(report) if as_json else _print_tables(synthesis.tables(report))
+        try:
+            report = synthesis.synth(preset, unit, timing=timing, speed_grade=speed_grade, progress=progress)
+        except GradCoreError as error:
+            if error.report is not None:
+                with progress.paused():
+                    show(error.report)
+            raise
+    show(report)
 
 
 def _tell(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None:

@@ -176,7 +176,8 @@ def folder_name(path: str | os.PathLike[str]) -> str:
     stem = "".join("_" if unicodedata.category(one) in ("Cc", "Cs") or one in "/\\" else one for one in stem).strip(". ")
     while len(os.fsencode(stem)) > _LONGEST_FOLDER:
         stem = stem[:-1].rstrip(". ")
-    return stem + "_" if stem.split(".")[0].upper() in _DEVICES else stem or "picture"
+    head, dot, rest = stem.partition(".")
+    return f"{head}_{dot}{rest}" if head.upper() in _DEVICES else stem or "picture"
 
 
 def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

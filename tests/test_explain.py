@@ -260,3 +260,67 @@ def test_top_level_names_are_there():
 def test_f25_a_picture_made_for_another_network(network, picture):
     with pytest.raises(GradCoreError, match="takes uint8 pictures of 16 x 16 x 3"):
         explain(gradcore.load_picture(picture, height=8, width=16), network, backend="golden")
+
+
+# What an answer is worth --------------------------------------------------------------------------------------------------
+
+
+def with_logits(network, monkeypatch, *logits):
+    """The explanation of a picture of the network's own size, whose scores are these."""
+    from gradcore.backends import GoldenBackend
+
+    right = GoldenBackend.run
+
+    def run(self, pictures, methods, target=None, progress=lambda *_: None):
+        return {name: [replace(one, logits=np.array(logits)) for one in runs] for name, runs in right(self, pictures, methods).items()}
+
+    monkeypatch.setattr(GoldenBackend, "run", run)
+    (result,) = explain(np.full((16, 16, 3), 90, np.uint8), network, backend="golden")
+    return result
+
+
+def test_a_weak_answer_is_called_weak_and_the_classes_are_named(network, monkeypatch):
+    sure = with_logits(network, monkeypatch, 5.0, 0.0, 0.0, 0.0, 0.0)
+    assert not sure.weak and not any("weak" in note or "knows only" in note for note in sure.notes)
+    monkeypatch.undo()
+    unsure = with_logits(network, monkeypatch, 0.0, 1.0, 0.9, 0.0, 0.0)
+    assert unsure.weak and unsure.as_dict()["weak"] is True and 0.3 < unsure.softmax[1] < 0.34
+    assert any(note.startswith("the network knows only ant, bee, Cat, 7, dog: ") for note in unsure.notes)
+    assert any("its answer is weak, bee has 33% of the softmax" in note for note in unsure.notes)
+    monkeypatch.undo()
+    half = with_logits(network, monkeypatch, 0.0, 0.0, -1e9, -1e9, -1e9)
+    assert not half.weak and half.softmax[0] == 0.5
+
+
+def test_a_picture_that_was_resized_may_show_anything(network):
+    (result,) = explain(np.zeros((50, 40, 3), np.uint8), network, backend="golden")
+    assert any("knows only ant, bee, Cat, 7, dog" in note for note in result.notes)
+    many = replace(result, classes=tuple(f"c{number}" for number in range(1000)), logits=np.zeros(1000))
+    assert any(", c19, ... (1000 in all): " in note for note in many.notes)
+
+
+def test_the_caller_is_told_as_soon_as_there_is_an_answer(network, picture):
+    seen = []
+    results = explain([picture, picture], network, backend="golden", ready=lambda number, result: seen.append((number, result)))
+    assert [number for number, _ in seen] == [0, 1] and all(one is other for (_, one), other in zip(seen, results, strict=True))
+    assert all(result.verilog is None for result in results)
+
+
+def test_what_was_computed_is_written_before_it_is_drawn(network, picture, tmp_path, monkeypatch):
+    from gradcore import heatmap
+
+    monkeypatch.setattr(heatmap, "draw_overlay", lambda *_, **__: (_ for _ in ()).throw(GradCoreError("full: make room")))
+    (result,) = explain(picture, network, backend="golden")
+    with pytest.raises(GradCoreError, match="full"):
+        result.save(tmp_path)
+    assert set(result.files) == {"attribution", "result", "heatmap"}
+    assert set(json.loads((tmp_path / "result.json").read_text())["files"]) == {"attribution", "result"}
+
+
+def test_f28_names_of_folders():
+    from gradcore.files import folder_name
+
+    names = {"...png": "picture", ".png": "png", "..": "picture", "a/..": "picture", "": "picture", "a. .png": "a", " a .png": "a",
+             "a/b.c.png": "b.c", "CON.png": "CON_", "con.x.png": "con_.x", "a\nb.png": "a_b", "a\\b.png": "a_b", "\udcff.png": "_",
+             "x" * 300: "x" * 240, "猫" * 100: "猫" * 80}  # fmt: skip
+    assert {name: folder_name(name) for name in names} == names

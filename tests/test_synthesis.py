@@ -473,6 +473,22 @@ def test_units_are_modules_of_the_core() -> None:
 # Place and route -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_f27_what_yosys_gave_is_printed_when_nextpnr_fails(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise GradCoreError("it does not fit: take a smaller preset")
+
+    monkeypatch.setattr(ecp5, "version", lambda: "nextpnr")
+    monkeypatch.setattr(ecp5, "place_and_route", fail)
+    result = CliRunner().invoke(app, ["synth", "--unit", "relu_keep", "--preset", "small", "--timing", *options])
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1] == "gradcore: it does not fit: take a smaller preset"
+    if options:
+        found = json.loads(result.stdout)
+        assert found["lut"]["used"] > 0 and found["timing"]["place_and_route"] is None
+    else:
+        assert "LUT" in result.stdout
+
+
 def test_wrapper_registers_every_port() -> None:
     """Each input bit is driven by a register, each output bit ends in one."""
     text = wrap("unit", {"clk": ("input", 1), "a": ("input", 5), "b": ("input", 1), "y": ("output", 9)}, {"N": 3})

@@ -54,7 +54,8 @@ def synth(
         ``ecp5.place_and_route``); ``checks`` (see ``checks.Check``); ``sources`` (hash of the Verilog).
 
     Raises:
-        GradCoreError: unknown preset, unit or speed grade; Yosys or nextpnr is missing or fails.
+        GradCoreError: unknown preset, unit or speed grade; Yosys or nextpnr is missing or fails. If nextpnr does, the error's
+            ``report`` is what Yosys gave.
     """
     progress = progress or silent
     if preset not in PRESETS:
@@ -80,9 +81,8 @@ def synth(
         [*design.warnings_of(top), *(warning for one in units for warning in yosys.warnings(one.log))],
         checks.count_macs(design, top),
     )
-    routed = ecp5.place_and_route(design, top, progress, grade=speed_grade) if timing else None
     histogram = analysis.histogram()
-    return {
+    report: dict[str, Any] = {
         "preset": preset,
         "unit": unit,
         "parameters": dict(units[-1].parameters),
@@ -101,11 +101,18 @@ def synth(
                 f"{between}_paths": [path.as_dict() for path in analysis.worst(between, count)]
                 for between, count in (("register", _PATHS), ("input", 3), ("output", 3))
             },
-            "place_and_route": routed,
+            "place_and_route": None,
         },
         "checks": {name: check.as_dict() for name, check in found.items()},
         "sources": sources_hash(rtl),
     }
+    if timing:
+        try:
+            report["timing"]["place_and_route"] = ecp5.place_and_route(design, top, progress, grade=speed_grade)
+        except GradCoreError as error:
+            error.report = report
+            raise
+    return report
 
 
 def _modules(units: Sequence[yosys.UnitNetlist]) -> tuple[list[dict[str, Any]], Resources]:
