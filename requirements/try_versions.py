@@ -17,8 +17,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("data", "samples", "synth", "torch")
-TESTS = ("arithmetic", "benchmark", "cli", "compiler", "data", "evaluation", "explain", "float_backend", "heatmap", "network",
-         "network_model", "picture", "quantise", "simulator", "timeline", "training")
+DEVELOPMENT = ("cycle", "lint", "packaging", "registers", "rtl", "support", "synthesis", "system", "vivado")  # tests of the house itself
 
 
 def direct_requirements() -> list[Requirement]:
@@ -44,7 +43,8 @@ def main(which: str) -> int:
     wanted = ["--editable", f"{ROOT}[{','.join(EXTRAS)}]", "pytest", "pytest-xdist"]
     subprocess.run([*pip, "install", "--quiet", "--constraint", str(limits), *wanted], check=True)
     subprocess.run([*pip, "list"], check=True)
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    left_out = tuple(f"test_{name}" for name in DEVELOPMENT)
+    tests = [str(path) for path in sorted((ROOT / "tests").glob("test_*.py")) if not path.name.startswith(left_out)]
     return subprocess.run([str(folder / "bin" / "python"), "-m", "pytest", "-q", *tests], cwd=ROOT).returncode
 
 
