@@ -26,6 +26,7 @@ from gradcore.progress import Progress, silent
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gradcore.data import DataSet
     from gradcore.network import Network
     from gradcore.rtl_backend import RtlBackend
 
@@ -64,7 +65,7 @@ def bench(
 
     Returns:
         A dictionary with ``images``, ``pictures`` (where they come from), ``network``, ``preset``, ``simulator``,
-        ``clock_mhz``, ``macs`` (multipliers in hardware), ``memory_bytes`` (that memory gives in a cycle), ``notes`` (on the
+        ``clock_mhz``, ``macs`` (multipliers in hardware), ``memory_bytes`` (that memory gives in a cycle), ``notes`` (on pictures,
         network and on what saturated, one sentence each), ``saturation`` (in how many ``pictures`` values saturated, ``which``,
         and in which ``layers``), ``inference`` and ``methods``.
 
@@ -87,14 +88,14 @@ def bench(
     for method in chosen:
         check_choice("method", method, METHODS)
     loaded = load_network(network)
-    if isinstance(images, int):
-        pictures, source = (
-            cut_pictures(images, loaded.input_shape)
-            if data is None
-            else (dataset_pictures(data, images, loaded.input_shape), str(data))
-        )
-    else:
+    read: tuple[str, ...] = ()
+    if not isinstance(images, int):
         pictures, source = list(images), "given"
+    elif data is None:
+        pictures, source = cut_pictures(images, loaded.input_shape)
+    else:
+        found = dataset_pictures(data, images, loaded.input_shape)
+        pictures, source, read = list(found.images), str(data), found.notes
     if not len(pictures):
         raise GradCoreError("there are no pictures to measure: give at least one")
     pictures = list(check_pictures(pictures, loaded.input_shape))
@@ -112,7 +113,7 @@ def bench(
     }
     runs = backend.run(pictures, chosen, progress=progress)
     saturation = precision.saturation_report([run.saturation for run in of_one] for of_one in zip(*runs.values(), strict=True))
-    report["notes"] = [*backend.notes, *precision.report_notes(saturation, len(pictures))]
+    report["notes"] = [*read, *backend.notes, *precision.report_notes(saturation, len(pictures))]
     report["saturation"] = saturation
     inference = backend.infer(pictures, progress)
     analyses = _analyse(backend, pictures, chosen, clock_mhz, progress)
@@ -176,7 +177,7 @@ def cut_pictures(count: int, input_shape: tuple[int, int, int]) -> tuple[list[np
     return pictures, "cut out of the photographs that come with scikit-image"
 
 
-def dataset_pictures(path: str | Path, count: int, input_shape: tuple[int, int, int]) -> list[np.ndarray]:
+def dataset_pictures(path: str | Path, count: int, input_shape: tuple[int, int, int]) -> DataSet:
     """The first ``count`` pictures of a Parquet file, brought to the network's size.
 
     Raises:
@@ -184,10 +185,10 @@ def dataset_pictures(path: str | Path, count: int, input_shape: tuple[int, int, 
     """
     from gradcore.data import read_parquet
 
-    images = read_parquet(path, count, shape=input_shape).images
-    if len(images) < count:
-        raise GradCoreError(f"{path} holds {len(images)} pictures, not {count}: ask for fewer with --images")
-    return list(images)
+    pictures = read_parquet(path, count, shape=input_shape)
+    if len(pictures) < count:
+        raise GradCoreError(f"{path} holds {len(pictures)} pictures, not {count}: ask for fewer with --images")
+    return pictures
 
 
 def tables(report: dict[str, Any]) -> list[Table]:

@@ -350,7 +350,8 @@ def evaluate(
     from gradcore.progress import ProgressDisplay
 
     if (data is None) == (not patterns):
-        raise GradCoreError("eval takes pictures from a file or generates them: give either --data FILE.parquet or --patterns")
+        raise GradCoreError("eval takes pictures from a file or generates them, either --data FILE.parquet or --patterns: see "
+                            "gradcore eval --help")
     if patterns and limit is not None:
         raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
     with ProgressDisplay() as progress:

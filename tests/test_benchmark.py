@@ -58,6 +58,7 @@ class FakeBackend:
     """Answers with numbers that depend on the picture and the method."""
 
     macs = 100
+    notes = ("of the network",)
 
     def __init__(self, network):
         self.quantised = quantise(network)
@@ -118,17 +119,22 @@ def test_pictures_are_cut_from_photographs_and_always_the_same():
     assert len({one.tobytes() for one in pictures}) == 7
 
 
-def test_pictures_from_a_data_file(tmp_path):
+def test_pictures_from_a_data_file(tmp_path, network, monkeypatch):
     encoded = []
     for value in (10, 20):
         stream = io.BytesIO()
         Image.new("RGB", (16, 16), (value,) * 3).save(stream, "PNG")
         encoded.append(stream.getvalue())
     pq.write_table(pa.table({"image": encoded, "label": [0, 1]}), tmp_path / "d.parquet")
-    pictures = benchmark.dataset_pictures(tmp_path / "d.parquet", 2, (3, 8, 8))
+    read = benchmark.dataset_pictures(tmp_path / "d.parquet", 2, (3, 8, 8))
+    pictures = read.images
+    assert read.notes == ("2 of 2 pictures, the first of them in row 0: it was resized from 16 x 16 to 8 x 8",)
     assert [int(one[0, 0, 0]) for one in pictures] == [10, 20] and pictures[0].shape == (8, 8, 3)
     with pytest.raises(GradCoreError, match=r"2 pictures, not 3.*--images"):
         benchmark.dataset_pictures(tmp_path / "d.parquet", 3, (3, 8, 8))
+    monkeypatch.setattr(benchmark, "open_backend", lambda _, network, **__: FakeBackend(network))
+    report = benchmark.bench(2, ["guided"], network=network, data=tmp_path / "d.parquet")
+    assert report["pictures"] == str(tmp_path / "d.parquet") and report["notes"] == [*read.notes, "of the network"]
 
 
 def test_bad_arguments(network):

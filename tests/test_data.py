@@ -341,7 +341,7 @@ def test_f02_the_same_bytes_give_the_same_pixels_by_each_road(tmp_path, kind):
         read_data(file).images[0],
         read_data(file, train=True).images[0],
         read_parquet(file, shape=(3, 16, 16)).images[0],
-        dataset_pictures(file, 1, (3, 16, 16))[0],
+        dataset_pictures(file, 1, (3, 16, 16)).images[0],
     ):
         np.testing.assert_array_equal(pixels, expected.pixels)
     assert expected.pixels.std() > 5  # not all white, as a careless conversion makes deep pictures
@@ -354,7 +354,7 @@ def test_f02_pictures_are_cut_and_resized_as_explain_does(tmp_path, channels):
     file = write(tmp_path / "data", encoded, [0, 0, 0])
     expected = [load_picture(one, height=8, width=12, channels=channels).pixels for one in encoded]
     np.testing.assert_array_equal(read_parquet(file, shape=(channels, 8, 12)).images, expected)
-    np.testing.assert_array_equal(dataset_pictures(file, 3, (channels, 8, 12)), expected)
+    np.testing.assert_array_equal(dataset_pictures(file, 3, (channels, 8, 12)).images, expected)
 
 
 def test_a_parquet_file_without_pyarrow_is_one_line():
