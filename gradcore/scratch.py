@@ -32,6 +32,16 @@ def is_plain(path: str | Path) -> bool:
     return _PLAIN.fullmatch(str(path)) is not None
 
 
+def plain_place() -> Path:
+    """The first of the system's temporary folders that can be written and whose path ``is_plain``, links resolved.
+
+    Raises:
+        GradCoreError: there is none.
+    """
+    with scratch_folder(plain=True) as folder:
+        return folder.parent
+
+
 @contextlib.contextmanager
 def scratch_folder(*preferred: Path, plain: bool = False) -> Iterator[Path]:
     """An empty folder, removed at the end, in the first place that takes it.

@@ -363,8 +363,7 @@ class Simulator:
             except Gone as gone:
                 if gone.unusable and not self._made_again:
                     self._made_again = True
-                    self._end(failed=True)
-                    discard(self._build)
+                    self._start_again()
                     return self._ask(command)
                 self._fail(gone.cause(" | ".join(list(self.log)[-3:]), self._build))
             if line.startswith("@"):
@@ -382,6 +381,14 @@ class Simulator:
                 self._fail(
                     f"the core does not answer ({line}): this is a bug of GradCore; run with --waves and report it"
                 )
+
+    def _start_again(self) -> None:
+        """The build does not run on this machine: make it anew, and start at the first command."""
+        loaded = self._path("load.hex")
+        content = loaded.read_bytes() if loaded.exists() else b""
+        self._end(failed=True)
+        discard(self._build)
+        self._path("load.hex").write_bytes(content)
 
     def _fail(self, message: str) -> NoReturn:
         """End the simulation and raise."""

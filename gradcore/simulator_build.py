@@ -49,6 +49,7 @@ _MAKE_VARIABLES = (
     "OPT_FAST=-O2",
     "OPT_SLOW=-O0",
 )
+_CCACHE_SIZE = "200M"
 
 
 def rtl_folder() -> Path:
@@ -156,13 +157,18 @@ def _compile(
             program = work / "objects" / "Vharness"
             commands = _verilator_commands(tools, work, sources, options, traced)
             environment["VERILATOR_ROOT"] = plain_link(tools.root, work / "root")
-            environment["CCACHE_DIR"] = str(cache_folder() / "ccache")
+            objects = cache_folder() / "ccache"
+            objects.mkdir(exist_ok=True)
+            environment["CCACHE_DIR"] = plain_link(str(objects), work / "objects-cache")
+            environment["CCACHE_MAXSIZE"] = _CCACHE_SIZE
     except OSError as error:
         raise _no_room(work, error.strerror) from error
     for command in commands:
         status = run_tool(command, work, log, "compiling the simulator (once)", progress, environment=environment)
         if status != 0:
             raise _Failed(status)
+    if not program.is_file():
+        raise _Failed(0)
     return program
 
 

@@ -21,7 +21,6 @@ from gradcore.tools import clean_environment
 _END_SECONDS = 600.0  # to close large waves
 _STOP_SECONDS = 60.0  # the same, when something went wrong
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
-_NOT_STARTED = {126, 127, -signal.SIGILL}  # what the loader and the shell say; a program for another processor
 
 
 class Silent(Exception):
@@ -116,7 +115,8 @@ class Session:
             data = os.read(self.process.stdout.fileno(), 65536)
             if not data:
                 status = self.process.wait()
-                raise Gone(status, status in _NOT_STARTED and not self.answered)
+                # Before its first answer: made for another processor, for other libraries, by another version of Icarus.
+                raise Gone(status, not self.answered and (status > 0 or status == -signal.SIGILL))
             self._pending += data
         line, _, self._pending = self._pending.partition(b"\n")
         text = line.decode(errors="replace").rstrip()

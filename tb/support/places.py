@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where benches are built, and names for the checkout and its packages that make, shells and lists of paths take.
+
+Such names are the paths themselves where those are plain. Elsewhere (a folder called "my projects") they lead through links
+in a folder of the system's temporary one, in which is also built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import cocotb
+
+from gradcore.scratch import is_plain, plain_place
+
+ROOT = Path(__file__).resolve().parents[2]
+_BUILD = ROOT / "build"
+
+
+@cache
+def _real_places() -> dict[str, str]:
+    """What must have a plain path: name of a link -> folder, the innermost first."""
+    packages = Path(cocotb.__file__).parents[1]
+    places = {"packages": packages, "resolved": packages.resolve(), "programs": Path(sys.executable).parent, "root": ROOT}
+    return {name: str(path) for name, path in sorted(places.items(), key=lambda item: -len(str(item[1])))}
+
+
+@cache
+def workshop() -> Path:
+    """The folder in which is built: ``build`` of the checkout, or, where paths are not plain, one in the temporary folder."""
+    if all(map(is_plain, _real_places().values())):
+        _BUILD.mkdir(exist_ok=True)
+        return _BUILD
+    digest = hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:16]
+    folder = plain_place() / f"gradcore-benches-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} is not yours: remove it, or set TMPDIR")
+    for name, real in _real_places().items():
+        link = folder / name
+        if not link.is_symlink() or os.readlink(link) != real:
+            new = folder / f"{name}-{os.getpid()}"
+            new.symlink_to(real)
+            os.replace(new, link)
+    return folder
+
+
+def plain(text: str) -> str:
+    """A text with the plain names of the checkout, of Python's packages and of its programs."""
+    folder = workshop()
+    if folder != _BUILD:
+        for name, real in _real_places().items():
+            text = text.replace(real, str(folder / name))
+    return text
