@@ -87,6 +87,8 @@ class Run:
         timeline: what the engines did, when the back end was asked for it.
         saturation: of each layer forward, then backward, in order of execution; empty with ``float``, which has no
             16-bit values.
+        headroom: bits by which the number formats of this run were wider than the network's, see ``gradcore.headroom``.
+        without_headroom: what saturated in the run with the network's own formats, if this one was made for that.
     """
 
     logits: np.ndarray
@@ -96,6 +98,8 @@ class Run:
     counters: dict[str, int] = field(default_factory=dict)
     timeline: Timeline | None = None
     saturation: tuple[LayerSaturation, ...] = ()
+    headroom: int = 0
+    without_headroom: tuple[LayerSaturation, ...] = ()
 
 
 Target = int | Sequence[int] | None
@@ -156,8 +160,12 @@ def open_backend(
     waves: str | Path | None = None,
     timeline: bool = False,
     clock_mhz: float = 100.0,
+    headroom: int | None = 0,
 ) -> Backend:
     """Make a back end ready to run a network. For ``rtl`` that compiles the network; the first run compiles, once, the simulator.
+
+    ``headroom`` is the number of bits by which number formats are wider than the network's; with None pictures in which values
+    saturate are run again with some (``gradcore.headroom``).
 
     Raises:
         GradCoreError: the network cannot be run, or a tool is missing.
@@ -167,6 +175,15 @@ def open_backend(
         raise GradCoreError(f"the {name} backend has no waveforms: leave waves out, or take the backend rtl")
     if timeline and name != "rtl":
         raise GradCoreError(f"the {name} backend has no timeline: leave the trace out, or take the backend rtl")
+    if name != "float" and headroom != 0:
+        from gradcore.headroom import HeadroomBackend, widen
+
+        def open_one(widened: Network) -> Backend:
+            return open_backend(
+                name, widened, simulator=simulator, preset=preset, waves=waves, timeline=timeline, clock_mhz=clock_mhz
+            )
+
+        return HeadroomBackend(network, open_one) if headroom is None else open_one(widen(network, headroom))
     if name == "golden":
         return GoldenBackend(network)
     if name == "float":

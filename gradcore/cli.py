@@ -143,6 +143,14 @@ PresetOption = Annotated[
 ClockOption = Annotated[
     float, typer.Option("--clock", metavar="MHZ", help="Clock of the hardware; memory stays at 1.6 GB/s.")
 ]
+HeadroomOption = Annotated[
+    str,
+    typer.Option(
+        "--headroom",
+        metavar="auto|BITS",
+        help="Bits by which number formats are wider than the network's. auto: where values saturate, a second run.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
 
@@ -187,6 +195,7 @@ def explain(
         Path | None,
         typer.Option("--waves", metavar="FILE.fst", show_default=False, help="Write the waveforms of the run, for GTKWave or Surfer."),
     ] = None,
+    headroom: HeadroomOption = "auto",
     trace: Annotated[
         Path | None,
         typer.Option(
@@ -252,6 +261,7 @@ def explain(
                 waves=waves,
                 trace=trace,
                 clock_mhz=clock,
+                headroom=_headroom(headroom),
                 progress=progress,
                 ready=show,
             )
@@ -343,6 +353,7 @@ def evaluate(
     backend: Annotated[
         str, typer.Option("--backend", metavar="golden|float", help="The bit-exact model, or PyTorch.")
     ] = "golden",
+    headroom: HeadroomOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measure accuracy, and how well the attributions agree with PyTorch's autograd."""
@@ -355,7 +366,9 @@ def evaluate(
     if patterns and limit is not None:
         raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
     with ProgressDisplay() as progress:
-        options: dict[str, Any] = {"network": network, "backend": backend, "progress": progress}
+        options: dict[str, Any] = {
+            "network": network, "backend": backend, "headroom": _headroom(headroom), "progress": progress
+        }
         if data is None:
             report = evaluation.evaluate_patterns(**options)
         else:
@@ -446,6 +459,9 @@ def compile_(
         str,
         typer.Option("--base", metavar="ADDRESS", help="Where memory will hold it, such as 0x10000000: a multiple of 4096."),
     ] = "0x10000000",
+    headroom: Annotated[
+        int, typer.Option("--headroom", metavar="BITS", help="Bits by which number formats are wider than the network's.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network: its program and memory image, and a listing that a person can read."""
@@ -453,7 +469,9 @@ def compile_(
     from gradcore.progress import ProgressDisplay
 
     with ProgressDisplay() as progress:
-        report = compilation.compile_to_file(network, out, preset=preset, base=compilation.read_address(base))
+        report = compilation.compile_to_file(
+            network, out, preset=preset, base=compilation.read_address(base), headroom=headroom
+        )
         _tell(progress, network, report["notes"])
     if as_json:
         _print_json(report)
@@ -498,6 +516,15 @@ def synth(
                     show(error.report)
             raise
     show(report)
+
+
+def _headroom(text: str) -> int | None:
+    """None for ``auto``."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 4):
+        raise GradCoreError(f"--headroom {text!r} is no number of bits: give auto, or 0 or more")
+    return int(text)
 
 
 def _tell(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ _LISTING_START = b"Program "  # what a listing begins with
 
 
 def compile_network(
-    network: str | Path | Network = "cifar10", *, preset: str = "full", base: int | None = None
+    network: str | Path | Network = "cifar10", *, preset: str = "full", base: int | None = None, headroom: int = 0
 ) -> Program:
     """Quantise and compile a network.
 
@@ -28,6 +28,7 @@ def compile_network(
         base: address that the memory image starts at, a multiple of 4096; None is 0x10000000, for simulations and for
             software without an operating system. Under Linux the address is that of the memory that was allocated: see
             ``Program.at``, which moves a compiled program there.
+        headroom: bits by which number formats are wider than the network's: see ``gradcore.headroom.widen``.
 
     Returns:
         A ``gradcore.compiler.Program``: ``image`` and ``base`` say what memory must hold, ``listing()`` is for people.
@@ -38,10 +39,11 @@ def compile_network(
     """
     from gradcore.compiler import DEFAULT_BASE
     from gradcore.compiler import compile_network as compile_quantised
+    from gradcore.headroom import widen
     from gradcore.quantise import quantise
 
     hardware = preset_hardware(preset)
-    return compile_quantised(quantise(load_network(network)), hardware, base=DEFAULT_BASE if base is None else base)
+    return compile_quantised(quantise(widen(load_network(network), headroom)), hardware, base=DEFAULT_BASE if base is None else base)
 
 
 def read_address(text: str) -> int:
@@ -71,7 +73,7 @@ def preset_hardware(preset: str) -> Any:
 
 
 def compile_to_file(
-    network: str | Path | Network, out: str | Path, *, preset: str = "full", base: int | None = None
+    network: str | Path | Network, out: str | Path, *, preset: str = "full", base: int | None = None, headroom: int = 0
 ) -> dict[str, Any]:
     """Compile a network and write its program with the memory image to ``out``, and its listing beside it.
 
@@ -89,7 +91,7 @@ def compile_to_file(
     source = None if isinstance(network, Network) else network
     check_outputs([("the program", out), ("its listing", listing)], [("the network", source)], option="--out")
     _check_listing(listing)
-    program = compile_network(network, preset=preset, base=base)
+    program = compile_network(network, preset=preset, base=base, headroom=headroom)
     program.save(out)
     write_atomically(listing, program.listing(), option="--out")
     return {

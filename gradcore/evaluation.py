@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,11 @@ from gradcore.progress import Progress, silent
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gradcore.backends import Backend, LayerSaturation
+    from gradcore.backends import Backend, Run
     from gradcore.network import Network
 
 PATTERNS = 20
+_NOTHING = np.zeros(0)  # in place of what is not needed any more
 _BATCH = 64
 
 
@@ -30,6 +31,7 @@ def evaluate(
     network: str | Path | Network = "cifar10",
     limit: int | None = None,
     backend: str = "golden",
+    headroom: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure accuracy and attributions on labelled pictures.
@@ -39,6 +41,8 @@ def evaluate(
         network: 'cifar10', the path of a network file, or a ``Network``.
         limit: take only so many of the first pictures.
         backend: 'golden' or 'float'.
+        headroom: bits by which number formats are wider than the network's; None runs pictures in which values saturate again
+            with some, as ``explain`` does.
         progress: see ``gradcore.progress``.
 
     Returns:
@@ -47,7 +51,8 @@ def evaluate(
         ``pearson_median``, ``pearson_min`` and ``below_0.99`` (a number of pictures): over the pictures, the correlation of
         the attribution (all channels, signed) with float autograd's, both of the class that the back end predicts. Where one
         of the two is zero everywhere, r counts as 0, where both are as 1. ``saturation`` (None with 'float') says in how many
-        ``pictures`` values saturated, in which ``layers``, and, under ``methods``, how well these agree.
+        ``pictures`` values saturated in the network's own formats, in which ``layers``, how many were ``run_again`` with
+        headroom, and, under ``methods``, how well these pictures agree.
 
     Raises:
         GradCoreError: anything that a user can put right.
@@ -61,7 +66,7 @@ def evaluate(
     progress("reading the pictures", 0, 0)
     read = read_parquet(data, limit, shape=loaded.input_shape)
     pictures, notes = match_classes(read, loaded.classes, data=str(data), other="the network")
-    engine = open_backend(backend, loaded)
+    engine = open_backend(backend, loaded, headroom=headroom)
     measured = _measure(engine, loaded, pictures.images, progress)
     hits = int(np.sum(measured.targets == pictures.labels))
     name = str(network) if isinstance(network, str | Path) else loaded.name
@@ -70,7 +75,7 @@ def evaluate(
         "backend": backend,
         "images": len(pictures),
         "accuracy": hits / len(pictures),
-        "notes": [*pictures.notes, *notes, *engine.notes, *precision.report_notes(measured.saturation, len(pictures))],
+        "notes": [*pictures.notes, *notes, *engine.notes, *measured.notes()],
         "methods": measured.agreement(),
         "saturation": measured.saturated(),
     }
@@ -81,13 +86,14 @@ def evaluate_patterns(
     *,
     network: str | Path | Network = "cifar10",
     backend: str = "golden",
+    headroom: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure how well attributions of high-contrast pictures (see ``gradcore.patterns``) agree with PyTorch's autograd.
 
     Args:
         count: pictures of each kind and ink.
-        network, backend, progress: as for ``evaluate``.
+        network, backend, headroom, progress: as for ``evaluate``.
 
     Returns:
         A dictionary as ``evaluate`` does, without ``accuracy``, and with ``kinds``: a list with, for each kind of pictures,
@@ -104,7 +110,7 @@ def evaluate_patterns(
     loaded = load_network(network)
     drawn = patterns(loaded.input_shape, count)
     images = np.concatenate([drawn[kind, ink] for kind in KINDS for ink in INKS])
-    engine = open_backend(backend, loaded)
+    engine = open_backend(backend, loaded, headroom=headroom)
     measured = _measure(engine, loaded, images, progress or silent)
     name = str(network) if isinstance(network, str | Path) else loaded.name
     each = count * len(INKS)
@@ -116,7 +122,7 @@ def evaluate_patterns(
         "network": name,
         "backend": backend,
         "images": len(images),
-        "notes": [*engine.notes, *precision.report_notes(measured.saturation, len(images))],
+        "notes": [*engine.notes, *measured.notes()],
         "methods": measured.agreement(),
         "saturation": measured.saturated(),
         "kinds": kinds,
@@ -125,14 +131,20 @@ def evaluate_patterns(
 
 @dataclass(frozen=True)
 class _Measured:
-    """Results of pictures: predicted classes (N,), by method r (N,), and of each picture the saturation of each method's run."""
+    """Results of pictures: predicted classes (N,), by method r (N,), and of each picture the runs by method."""
 
     targets: np.ndarray
     correlations: dict[str, np.ndarray]
-    counts: list[list[tuple[LayerSaturation, ...]]]
+    runs: list[list[Run]]
 
     def part(self, which: slice) -> _Measured:
-        return _Measured(self.targets[which], {method: values[which] for method, values in self.correlations.items()}, self.counts[which])
+        return _Measured(self.targets[which], {method: values[which] for method, values in self.correlations.items()}, self.runs[which])
+
+    def notes(self) -> list[str]:
+        first = self.saturation
+        left = precision.saturation_report([run.saturation for run in runs] for runs in self.runs)
+        again = any(run.headroom for runs in self.runs for run in runs)
+        return [*precision.report_notes(first, len(self.runs), again), *(precision.report_notes(left, len(self.runs)) if again else [])]
 
     def agreement(self) -> dict[str, Any]:
         return {
@@ -146,7 +158,8 @@ class _Measured:
 
     @property
     def saturation(self) -> dict[str, Any] | None:
-        return precision.saturation_report(self.counts)
+        """Of the runs with the network's own formats."""
+        return precision.saturation_report([run.without_headroom or run.saturation for run in runs] for runs in self.runs)
 
     def saturated(self) -> dict[str, Any] | None:
         """``precision.saturation_report``, with ``methods``: the agreement of the pictures in which anything saturated."""
@@ -155,7 +168,8 @@ class _Measured:
             return None
         which = report.pop("which")
         chosen = {method: values[which] for method, values in self.correlations.items()}
-        return {**report, "methods": _Measured(self.targets[which], chosen, []).agreement() if which else {}}
+        again = sum(any(run.headroom for run in runs) for runs in self.runs)
+        return {**report, "run_again": again, "methods": _Measured(self.targets[which], chosen, []).agreement() if which else {}}
 
 
 def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Progress) -> _Measured:
@@ -163,7 +177,7 @@ def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Pr
     reference = open_backend("float", network)
     targets: list[int] = []
     correlations: dict[str, list[float]] = {method: [] for method in METHODS}
-    counts = []
+    runs: list[list[Run]] = []
     for start in range(0, len(images), _BATCH):
         progress("evaluating", start, len(images))
         batch = list(images[start : start + _BATCH])
@@ -176,9 +190,11 @@ def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Pr
                 pearson(one.attribution, other.attribution)
                 for one, other in zip(results[method], expected[method], strict=True)
             ]
-        counts += [[results[method][number].saturation for method in METHODS] for number in range(len(batch))]
+        runs += [
+            [replace(results[method][number], attribution=_NOTHING, logits=_NOTHING) for method in METHODS] for number in range(len(batch))
+        ]
     progress("evaluating", len(images), len(images))
-    return _Measured(np.array(targets), {method: np.array(values) for method, values in correlations.items()}, counts)
+    return _Measured(np.array(targets), {method: np.array(values) for method, values in correlations.items()}, runs)
 
 
 def pearson(one: np.ndarray, other: np.ndarray) -> float:

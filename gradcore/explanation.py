@@ -14,6 +14,7 @@ from gradcore import heatmap, precision
 from gradcore.backends import METHODS, Cycles, LayerSaturation, Run, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.files import check_outputs, write_atomically
+from gradcore.headroom import widen
 from gradcore.network import Network, check_pictures
 from gradcore.picture import Picture, load_picture
 from gradcore.progress import Progress, silent
@@ -47,7 +48,8 @@ class Explanation:
         cycles: clock cycles; only the back end ``rtl`` has them.
         clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
         remarks: what a user should know of the network, one sentence each.
-        saturation: how many values of each layer saturated, see ``gradcore.backends.Run``.
+        saturation, headroom, without_headroom: how many values of each layer saturated, and in which number formats: see
+            ``gradcore.backends.Run``.
         files: waves, trace, and what ``save`` wrote: paths by name.
         verilog: with ``rtl`` 'equal' when the Verilog has given the same scores and attribution in every bit, until then
             'not run'; None with other back ends.
@@ -66,6 +68,8 @@ class Explanation:
     clock_mhz: float | None = None
     remarks: tuple[str, ...] = ()
     saturation: tuple[LayerSaturation, ...] = ()
+    headroom: int = 0
+    without_headroom: tuple[LayerSaturation, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     verilog: str | None = None
 
@@ -94,7 +98,7 @@ class Explanation:
     @property
     def notes(self) -> list[str]:
         """What a user should know of this picture: what was done to it, what its answer is worth, what there is to see."""
-        notes = [*self.picture.notes, *precision.saturation_notes(self.saturation)]
+        notes = [*self.picture.notes, *precision.saturation_notes(self.saturation, self.headroom, self.without_headroom)]
         predicted = self.classes[self.predicted]
         if self.picture.resized or self.weak:
             notes.append(f"the network knows only {listed(self.classes)}: of all else it names what comes nearest")
@@ -135,6 +139,8 @@ class Explanation:
             "latency_ms": self.latency_ms,
             "clock_mhz": self.clock_mhz,
             "saturation": precision.saturation_dict(self.saturation),
+            "headroom": self.headroom,
+            "without_headroom": precision.saturation_dict(self.without_headroom),
             "files": dict(self.files),
             "notes": [*self.remarks, *self.notes],
         }
@@ -187,6 +193,7 @@ def explain(
     waves: str | Path | None = None,
     trace: str | Path | None = None,
     clock_mhz: float = 100.0,
+    headroom: int | None = None,
     progress: Progress | None = None,
     ready: Callable[[int, Explanation], object] = lambda number, result: None,
 ) -> list[Explanation]:
@@ -208,6 +215,8 @@ def explain(
         trace: file to write a timeline of the engines to: Chrome's trace events (.json), or an overview (.png); for
             'rtl' and one picture only.
         clock_mhz: the clock that latencies are given for; for 'rtl' only.
+        headroom: bits by which number formats are wider than the network's; None runs pictures in which values saturate again,
+            with 2 bits or more, and says so. Not for 'float'.
         progress: see ``gradcore.progress``.
         ready: called with a picture's number and its explanation as soon as there is one; with ``rtl`` again when the Verilog
             has confirmed it, and again when the trace is written.
@@ -228,11 +237,11 @@ def explain(
         check_trace(trace, len(pictures))
     check_outputs([("the waves", waves), ("the trace", trace)], inputs_of(pictures, network))
     options = {"simulator": simulator, "preset": preset, "waves": waves, "timeline": trace is not None, "clock_mhz": clock_mhz}
-    engine = open_backend(backend, loaded, **options)
+    simulated = backend == "rtl"
+    engine = open_backend(backend, loaded, headroom=0 if simulated else headroom, **options)
     name = str(network) if isinstance(network, str | Path) else loaded.name
     pixels = [picture.pixels for picture in pictures]
-    simulated = backend == "rtl"
-    model = open_backend("golden", loaded) if simulated else engine
+    model = open_backend("golden", loaded, headroom=headroom) if simulated else engine
     results = [
         Explanation(
             picture.name,
@@ -246,6 +255,8 @@ def explain(
             picture,
             remarks=tuple(engine.notes),
             saturation=run.saturation,
+            headroom=run.headroom or (0 if headroom is None or backend == "float" else headroom),
+            without_headroom=run.without_headroom,
             verilog=NOT_RUN if simulated else None,
         )
         for picture, run in zip(pictures, model.run(pixels, [method], index, progress)[method], strict=True)
@@ -254,12 +265,20 @@ def explain(
         ready(number, result)
     if not simulated:
         return results
-    runs = engine.run(pixels, [method], index, progress)[method]
-    for number, (result, run) in enumerate(zip(results, runs, strict=True)):
-        _check_equal(result, run)
-        files = result.files | ({} if waves is None else {"waves": str(waves)})
-        results[number] = replace(result, cycles=run.cycles, clock_mhz=clock_mhz, verilog=EQUAL, files=files)
-        ready(number, results[number])
+    groups = {bits: [number for number, one in enumerate(results) if one.headroom == bits] for bits in sorted({one.headroom for one in results})}
+    if waves is not None and len(groups) > 1:
+        raise GradCoreError(
+            f"{results[groups[max(groups)][0]].image} needs headroom and others do not, and waves are of one simulation: explain the "
+            "pictures one by one, or give one headroom"
+        )
+    for bits, numbers in groups.items():
+        engine = open_backend(backend, widen(loaded, bits), **options) if bits else engine
+        runs = engine.run([pixels[number] for number in numbers], [method], index, progress)[method]
+        for number, run in zip(numbers, runs, strict=True):
+            _check_equal(results[number], run)
+            files = results[number].files | ({} if waves is None else {"waves": str(waves)})
+            results[number] = replace(results[number], cycles=run.cycles, clock_mhz=clock_mhz, verilog=EQUAL, files=files)
+            ready(number, results[number])
     if trace is not None:
         metadata = {"network": name, "method": method, "picture": pictures[0].name, "preset": preset}
         save_timeline(runs[0].timeline, trace, clock_mhz, {**metadata, "counters": runs[0].counters})

@@ -169,16 +169,26 @@ def saturation_dict(saturation: Sequence[LayerSaturation]) -> dict[str, Any] | N
     return {"values": sum(layer["values"] for layer in layers), "layers": layers}
 
 
-def saturation_notes(saturation: Sequence[LayerSaturation]) -> list[str]:
-    """What a user should know of a picture's run in which values saturated: one sentence, or none."""
+def saturation_notes(
+    saturation: Sequence[LayerSaturation], headroom: int = 0, without_headroom: Sequence[LayerSaturation] = ()
+) -> list[str]:
+    """What a user should know of a picture's run in which values saturated: a sentence, two, or none. See ``backends.Run``."""
+    notes = []
+    if without_headroom:
+        notes.append(
+            f"{_places(without_headroom)} in the network's number formats: this is a second run, with {headroom} bits of headroom; to need "
+            f"but one, {_CALIBRATE}"
+        )
+    if any(one.values for one in saturation):
+        more = "" if headroom else "give headroom, "
+        notes.append(f"{_places(saturation)}: scores and heatmap may be off; {more}compare with the float backend, or {_CALIBRATE}")
+    return notes
+
+
+def _places(saturation: Sequence[LayerSaturation]) -> str:
     told = saturation_dict(saturation)
-    if not told or not told["values"]:
-        return []
     where = ", ".join(f"{one['layer']} {one['pass']} {one['values']:,} of {one['outputs']:,}" for one in told["layers"])
-    return [
-        f"{told['values']:,} {'value' if told['values'] == 1 else 'values'} saturated ({where}): scores and heatmap may be off; compare "
-        f"with the float backend, or {_CALIBRATE}"
-    ]
+    return f"{told['values']:,} {'value' if told['values'] == 1 else 'values'} saturated ({where})"
 
 
 def saturation_report(pictures: Iterable[Sequence[Sequence[LayerSaturation]]]) -> dict[str, Any] | None:
@@ -212,8 +222,9 @@ def saturation_report(pictures: Iterable[Sequence[Sequence[LayerSaturation]]]) -
     return {"pictures": len(which), "which": which, "layers": sorted(layers, key=lambda one: (-one["pictures"], -one["values"]))}
 
 
-def report_notes(report: dict[str, Any] | None, total: int) -> list[str]:
-    """What a user should know of a ``saturation_report`` of ``total`` pictures: one sentence, or none."""
+def report_notes(report: dict[str, Any] | None, total: int, again: bool = False) -> list[str]:
+    """What a user should know of a ``saturation_report`` of ``total`` pictures, which were or were not run again with headroom: one
+    sentence, or none."""
     if not report or not report["pictures"]:
         return []
     where = ", ".join(
@@ -221,7 +232,7 @@ def report_notes(report: dict[str, Any] | None, total: int) -> list[str]:
         for one in report["layers"][:3]
     )
     more = f" and {len(report['layers']) - 3} more" if len(report["layers"]) > 3 else ""
-    return [
-        f"values saturated in {report['pictures']:,} of {total:,} pictures: {where}{more}; there scores and attributions may be off: if "
-        f"that is many, {_CALIBRATE}"
-    ]
+    told = f"values saturated in {report['pictures']:,} of {total:,} pictures: {where}{more}"
+    if again:
+        return [f"{told}; these pictures were run again with headroom"]
+    return [f"{told}; there scores and attributions may be off: if that is many, give headroom, or {_CALIBRATE}"]

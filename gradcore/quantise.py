@@ -40,6 +40,7 @@ MAX_MAGNITUDE = 200  # of a number of fraction bits, either way: more than float
 MARGIN = 2.0
 CALIBRATION_IMAGES = 64
 PATTERNS = 3  # of each kind and ink, that calibration adds
+_GENERATED = "generated pictures"
 _BATCH = 32
 
 
@@ -287,9 +288,10 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
         if stored:
             quantisation = Quantisation.from_metadata(stored, len(network.layers))
         else:
-            quantisation = calibrate(network, standard_images(network.input_shape), source="generated pictures")
-            notes.append("the network file holds no quantisation: number formats were chosen on generated pictures")
+            quantisation = calibrate(network, standard_images(network.input_shape), source=_GENERATED)
             fresh = True
+    if quantisation.source.startswith(_GENERATED):
+        notes.append(f"the network file holds no quantisation: number formats were chosen on {_GENERATED}")
     notes += precision.picture_notes(network, quantisation.activations[0])
     if not 0 <= quantisation.gradients[-1] <= SEED_FRACTION:
         raise GradCoreError(

@@ -14,6 +14,7 @@ import gradcore
 from gradcore import GradCoreError, Layer, Network, precision
 from gradcore.backends import LayerSaturation
 from gradcore.explanation import explain
+from gradcore.headroom import widen
 from gradcore.patterns import INKS, KINDS, patterns
 from gradcore.quantise import calibrate, quantise, standard_images
 
@@ -63,7 +64,7 @@ def narrow() -> Network:
 
 def test_f04_what_saturated_is_said(narrow, tmp_path):
     pictures = patterns(SHAPE, 1)["checkerboard", "black on white"]
-    (result,) = explain(pictures[0], narrow, backend="golden")
+    (result,) = explain(pictures[0], narrow, backend="golden", headroom=0)
     counts = {(one.layer, one.direction): one.values for one in result.saturation if one.values}
     assert counts
     (note,) = [note for note in result.notes if "saturated" in note]
@@ -82,6 +83,67 @@ def test_f04_the_float_backend_counts_nothing(narrow):
     pytest.importorskip("torch")
     (result,) = explain(np.zeros((12, 12, 3), np.uint8), narrow, backend="float")
     assert result.as_dict()["saturation"] is None and not any("saturated" in note for note in result.notes)
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def test_f04_pictures_that_saturate_are_run_again_with_headroom(narrow):
+    pytest.importorskip("torch")
+    drawn = patterns(SHAPE, 1)
+    pictures = [np.full((12, 12, 3), 128, np.uint8), *(images[0] for images in drawn.values())]
+    plain, results, floats = (
+        explain(pictures, narrow, "guided", backend=backend, headroom=bits)
+        for backend, bits in (("golden", 0), ("golden", None), ("float", None))
+    )
+    assert results[0].headroom == 0 and results[0].notes == [] and results[0].without_headroom == ()
+    assert {one.headroom for one in results}  >= {0} and any(one.headroom for one in results)
+    for number, (first, one, other) in enumerate(zip(plain, results, floats, strict=True)):
+        saturated = sum(count.values for count in first.saturation)
+        assert (one.headroom > 0) == (saturated > 0)
+        if not saturated:
+            np.testing.assert_array_equal(one.attribution, first.attribution)
+            continue
+        assert one.without_headroom == first.saturation and not any(count.values for count in one.saturation)
+        assert any(f"a second run, with {one.headroom} bits of headroom" in note for note in one.notes)
+        assert one.as_dict()["headroom"] == one.headroom and one.as_dict()["without_headroom"]["values"] == saturated
+        np.testing.assert_allclose(one.logits, other.logits, atol=0.05)
+        assert correlation(one.attribution, other.attribution) > 0.98
+        if number % 7 == 1:  # what was asked for at once, and alone, is the same
+            for bits in (one.headroom, None):
+                (alone,) = explain(pictures[number], narrow, "guided", backend="golden", headroom=bits)
+                np.testing.assert_array_equal(alone.attribution, one.attribution)
+                assert alone.headroom == one.headroom
+
+
+def test_f04_the_verilog_runs_with_the_headroom_that_the_model_needed(narrow):
+    pictures = [np.full((12, 12, 3), 128, np.uint8), patterns(SHAPE, 1)["grid", "white on black"][0]]
+    calls = []
+    results = explain(pictures, narrow, preset="small", ready=lambda number, result: calls.append((number, result.verilog)))
+    assert results[0].headroom == 0 < results[1].headroom and [one.verilog for one in results] == ["equal"] * 2
+    assert calls == [(0, "not run"), (1, "not run"), (0, "equal"), (1, "equal")]
+    assert all(one.cycles is not None for one in results)
+    with pytest.raises(GradCoreError, match="picture-1 needs headroom and others do not"):
+        explain(pictures, narrow, preset="small", waves="w.fst")
+
+
+@pytest.mark.parametrize("bits", [-1, 13, True, 1.5, "auto"])
+def test_f04_headroom_that_cannot_be_given(narrow, bits):
+    with pytest.raises(GradCoreError, match="bits of headroom cannot be given: use 0 to 12"):
+        explain(np.zeros((12, 12, 3), np.uint8), narrow, backend="golden", headroom=bits)
+
+
+def test_f04_headroom_moves_formats_alone(narrow):
+    before, after = quantise(narrow), quantise(widen(narrow, 2))
+    for one, other in zip(before.layers, after.layers, strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+        assert other.output_fraction == one.output_fraction - 2
+    assert after.seed_value == before.seed_value and after.picture_fraction == before.picture_fraction
+    assert widen(narrow, 0) is narrow
+    bare = made()
+    assert any(note.startswith(STORED) for note in quantise(widen(bare, 2)).notes)
+    assert gradcore.compile_network(narrow, headroom=2).activations[1:] == [one - 2 for one in before.quantisation.activations[1:]]
 
 
 @pytest.mark.parametrize("kind", KINDS)

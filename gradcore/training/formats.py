@@ -105,12 +105,13 @@ def choose_formats(network: Network, images: np.ndarray) -> None:
     """Equalise, choose the number formats that the hardware uses, and round the weights to them, in place.
 
     Highest values are taken over all ``images`` uint8 (N, H, W, C), gradients' formats over the first of them. With the weights on
-    the hardware's grid the float network and the fixed-point one differ in their activations alone.
+    the hardware's grid the float network and the fixed-point one differ in their activations alone. Pictures of higher contrast than
+    these saturate, and are run again with headroom (``gradcore.headroom``): formats for both would cost photographs a bit.
     """
     equalise(network, spans(network, images))
     round_first(network)
     few = images[:_CALIBRATION_PICTURES]
-    chosen = calibrate(network, few, source=f"{len(images)} training pictures")
+    chosen = calibrate(network, few, source=f"{len(images)} training pictures", contrast=0)
     activations = list(chosen.activations)
     for position, layer in enumerate(network.layers[:-1]):
         if layer.relu:
