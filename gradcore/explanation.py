@@ -265,11 +265,13 @@ def explain(
         ready(number, result)
     if not simulated:
         return results
-    groups = {bits: [number for number, one in enumerate(results) if one.headroom == bits] for bits in sorted({one.headroom for one in results})}
+    groups: dict[int, list[int]] = {}
+    for number, result in enumerate(results):
+        groups.setdefault(result.headroom, []).append(number)
     if waves is not None and len(groups) > 1:
         raise GradCoreError(
-            f"{results[groups[max(groups)][0]].image} needs headroom and others do not, and waves are of one simulation: explain the "
-            "pictures one by one, or give one headroom"
+            f"{results[groups[max(groups)][0]].image} needs headroom and others do not, and waves are of one simulation: take one picture, "
+            "or give the headroom for all"
         )
     for bits, numbers in groups.items():
         engine = open_backend(backend, widen(loaded, bits), **options) if bits else engine
