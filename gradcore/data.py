@@ -54,7 +54,7 @@ class DataSet:
         values = np.arange(256) / 255
         shares = np.stack([np.bincount(self.images[..., channel].reshape(-1), minlength=256) for channel in range(3)]) / count
         mean = shares @ values
-        return mean, np.sqrt(shares @ values**2 - mean**2)
+        return mean, np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
 
     def split(self, number: int, seed: int = 0) -> tuple[DataSet, DataSet]:
         """Hold ``number`` pictures out, as many of each class as of the others: (the rest, those held out), both in file order."""

@@ -322,6 +322,13 @@ def test_f03_everything_else_is_checked_before_the_training(tmp_path, begins):
     assert (tmp_path / "mine" / "teacher.pt").read_bytes() == b"of somebody else" and not out.exists()
 
 
+def test_f03_what_could_not_be_a_network_is_refused_before_the_training(begins):
+    refused("both called 'across'", train, replace(stripes(60), classes=["across", "down", "across"]), QUICK, layers=SMALL)
+    refused("picture 1 has the label 3", train, replace(stripes(60), labels=np.arange(60) % 2 * 3), QUICK, layers=SMALL)
+    for value in (0, 77, 255):
+        refused("nothing to learn", train, replace(stripes(60), images=np.full((60, 32, 32, 3), value, np.uint8)), QUICK, layers=SMALL)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("broken"), MemoryError(), GradCoreError("refused: do this"), KeyboardInterrupt()])
 def test_f03_the_network_is_written_before_it_is_measured(tmp_path, monkeypatch, trained, error):
     def fail(network, data):

@@ -32,6 +32,7 @@ from gradcore.training.views import Views, ask_teacher, predict
 
 FILES = ("run.txt", "teacher.pt", "lessons.pt", "student.pt")
 """What a folder of intermediate results holds: whose they are, and the result of each stage."""
+_FLAT = 1e-6  # deviation of pixel values in 0..1 that is none
 _WARMUP = 100  # steps
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
 _DENSITY_INTERVAL = 8  # every so many steps,
@@ -136,7 +137,13 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     """
     recipe = recipe or Recipe()
     recipe.check(layers, data)
-    mean, std = exact_normalisation(*data.statistics())
+    spread = data.statistics()
+    if max(spread[1]) < _FLAT:
+        raise GradCoreError("all pixels of the pictures have one value, so there is nothing to learn: give other pictures")
+    mean, std = exact_normalisation(*spread)
+    shape = (data.images.shape[3], *data.images.shape[1:3])
+    # What could not be a network at the end is refused now.
+    Network(name, list(layers), Network.random(layers, shape).weights, data.classes, shape, tuple(mean), tuple(std))
     fit, held_out = data.split(recipe.validation, recipe.seed)
     views = Views(fit.images, recipe.shift, mean, std)
     validation = Views(held_out.images, 0, mean, std)
@@ -144,7 +151,6 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
     lessons = run.lessons(teacher)
     torch.manual_seed(recipe.seed)
     student = run.teach(Student(layers), lessons)
-    shape = (data.images.shape[3], *data.images.shape[1:3])
     network = Network(name, list(layers), student.fold(), data.classes, shape, tuple(mean), tuple(std))
     run.cohere(network, lessons)
     choose_formats(network, fit.images)
