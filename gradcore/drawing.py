@@ -35,6 +35,7 @@ _UNDRAWABLE = ("pgf", "raw", "rgba")  # needs LaTeX; no picture formats
 _NO_DATE = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "svgz": {"Date": None}}
 _NO_GLYPHS = ("lastresort", "adobeblank", "tofu")  # fonts that have a box, or nothing, for every character
 _ELLIPSIS = "…"
+_LETTERS = 1000  # more of a text is not even looked at
 _lock = threading.RLock()
 
 
@@ -130,7 +131,7 @@ def legible(text: str) -> str:
 
 def fitted(figure: Figure, text: str, width: float, **style: Any) -> str:
     """A text, made legible, that is at most ``width`` pixels wide in a style: what is too long loses its middle."""
-    text = legible(text)
+    text = legible(shortened(text, _LETTERS))
     probe = figure.text(0, 0, text, **style)
     renderer = figure.canvas.get_renderer()
     try:

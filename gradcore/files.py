@@ -113,22 +113,29 @@ def check_outputs(outputs: Named, inputs: Named = (), *, option: str = "") -> No
             output, or lies below one.
     """
     other_file = f"another file with {option}" if option else "another file"
-    read = [(what, Path(path)) for what, path in inputs if path is not None]
-    seen: list[tuple[str, Path]] = []
+    read = {_identity(path): (what, path) for what, path in inputs if path is not None}
+    places: dict[str | tuple[int, int], tuple[str, Path]] = {}  # of the outputs, by name and by what is there
+    above: dict[str, tuple[str, Path]] = {}  # the folders that they need
     for what, path in outputs:
         if path is None:
             continue
         target = _target(path)
         if not is_special(target):
-            for other, source in read:
-                if _is_read(target, source):
-                    raise GradCoreError(f"{what} would overwrite {other} {source}: name {other_file}")
-            for other, written in seen:
-                if _same_name(target, written):
-                    raise GradCoreError(f"{what} and {other} would be the same file {path}: name another file for one of them")
-                if _below(target, written) or _below(written, target):
-                    raise GradCoreError(f"{what} {path} and {other} {written} cannot both be: one would be the other's folder")
-            seen.append((what, target))
+            there, name = _identity(target), folded(target)
+            if there is not None and there in read:
+                other, source = read[there]
+                raise GradCoreError(f"{what} would overwrite {other} {os.fspath(source)}: name {other_file}")
+            if name in places or there in places:
+                other, _ = places[name if name in places else there]
+                raise GradCoreError(f"{what} and {other} would be the same file {os.fspath(path)}: name {other_file} for one of them")
+            parents = [folded(parent) for parent in target.parents]
+            clash = above.get(name) or next((places[parent] for parent in parents if parent in places), None)
+            if clash:
+                raise GradCoreError(f"{what} {os.fspath(path)} and {clash[0]} {clash[1]} cannot both be: one would be the other's folder")
+            places[name] = what, target
+            if there is not None:
+                places[there] = what, target
+            above |= dict.fromkeys(parents, (what, target))
         check_writable(path, option=option)
 
 
@@ -178,13 +185,6 @@ def folder_name(path: str | os.PathLike[str]) -> str:
         stem = stem[:-1].rstrip(". ")
     head, dot, rest = stem.partition(".")
     return f"{head}_{dot}{rest}" if head.upper() in _DEVICES else stem or "picture"
-
-
-def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two paths are one file, by whatever name: links, `..`, upper and lower case where the disk does not tell them apart."""
-    with contextlib.suppress(OSError, ValueError):
-        return os.path.samefile(one, other)
-    return _same_name(_target(one), _target(other))
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError, option: str = "") -> GradCoreError:
@@ -270,24 +270,13 @@ def _make_folders(folder: Path) -> list[Path]:
     return missing
 
 
-def _is_read(target: Path, source: Path) -> bool:
-    """Whether writing ``target`` would change what ``source`` holds."""
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What all names of a file have in common, links among them; None for what is no file."""
     try:
-        return source.is_file() and os.path.samefile(target, source)
+        status = os.stat(path)
     except (OSError, ValueError):
-        return False
-
-
-def _same_name(one: Path, other: Path) -> bool:
-    """Whether two paths, links followed, may be one file; see ``folded``."""
-    with contextlib.suppress(OSError):
-        if os.path.samefile(one, other):
-            return True
-    return folded(one) == folded(other)
-
-
-def _below(path: Path, folder: Path) -> bool:
-    return folded(folder) in [folded(parent) for parent in path.parents]
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def folded(path: str | os.PathLike[str]) -> str:

@@ -111,9 +111,9 @@ def printable(text: str) -> str:
     )
 
 
-def strict_json(value: Any) -> str:
-    """JSON that every reader takes: ASCII, indented; null for what is not a finite number, U+FFFD for half a character."""
-    return json.dumps(_strict(value), indent=2, allow_nan=False)
+def strict_json(value: Any, indent: int | None = 2) -> str:
+    """JSON that every reader takes: ASCII; null for what is not a finite number, U+FFFD for half a character."""
+    return json.dumps(_strict(value), indent=indent, allow_nan=False)
 
 
 def not_finite(value: Any, place: str = "") -> list[str]:

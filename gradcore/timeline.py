@@ -7,7 +7,6 @@ the microsecond at the run's clock. docs/timeline.md says what each track means.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from gradcore.errors import GradCoreError
 from gradcore.files import check_writable, write_atomically
+from gradcore.streams import strict_json
 
 SUFFIXES = (".json", ".png")
 WINDOW = 128  # cycles that a counter's value is the mean of
@@ -105,7 +105,7 @@ def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metada
         GradCoreError: the file cannot be written.
     """
     if Path(path).suffix.lower() == ".json":
-        write_atomically(path, json.dumps(trace_events(timeline, clock_mhz, metadata), indent=None))
+        write_atomically(path, strict_json(trace_events(timeline, clock_mhz, metadata), indent=None))
         return
     from gradcore.timeline_picture import draw_timeline
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -524,8 +525,10 @@ def test_every_option_of_every_command_is_described(tmp_path):
         assert "<" not in text and "bool" not in text.lower() and "TEXT" not in text, text
         context = command.make_context(name, [], resilient_parsing=True)
         for param in command.get_params(context):
-            assert getattr(param, "help", None), (name, param.name)
-            assert param.help[0].isupper() and param.help.endswith("."), (name, param.name, param.help)
+            if param.param_type_name == "argument":
+                assert re.search(rf"{param.metavar}\s+[A-Z]\w+ ", text), (name, param.name)
+            else:
+                assert param.help and param.help[0].isupper() and param.help.endswith("."), (name, param.name, param.help)
             assert getattr(param, "is_flag", False) or param.metavar, (name, param.name)
             for one in param.opts:
                 assert one in text or param.metavar in text
