@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import load_network
 from gradcore.errors import GradCoreError
-from gradcore.files import check_outputs, check_writable, write_atomically
+from gradcore.files import check_outputs, check_writable, is_special, write_atomically
 from gradcore.network import Network
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def compile_to_file(
         GradCoreError: see ``compile_network``; or a file cannot be written, or would overwrite the network, or the listing a
             file that is none.
     """
+    if is_special(out):
+        raise GradCoreError(f"{out} is a device or pipe, and the listing goes beside it: name a file with --out")
     check_writable(out, option="--out")
     out = Path(out)
     listing = out.with_name(out.name + ".txt")

@@ -507,7 +507,7 @@ def test_f31_compile_overwrites_neither_its_network_nor_what_is_no_listing(folde
         result = gradcore("compile", "net.safetensors", "--out", out, cwd=tmp_path)
         one_line(result, "the program would overwrite the network net.safetensors", "another file with --out")
     one_line(gradcore("compile", "net.safetensors", "--out", "notes", cwd=tmp_path), "notes.txt", "another name with --out")
-    for out in (".", "", "/"):
+    for out in (".", "", "/", "/dev/null"):
         one_line(gradcore("compile", "net.safetensors", "--out", out, cwd=tmp_path), "name")
     assert (tmp_path / "net.safetensors").read_bytes() == before and (tmp_path / "notes.txt").read_text() == "my own notes"
     assert sorted(os.listdir(tmp_path)) == ["link", "net.safetensors", "notes.txt"]

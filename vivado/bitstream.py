@@ -23,6 +23,7 @@ from pathlib import Path
 from gradcore.errors import GradCoreError
 from gradcore.simulator import PRESETS
 from gradcore.simulator_build import source_files
+from gradcore.streams import tell
 
 ROOT = Path(__file__).resolve().parents[1]
 CLOCKS = ("100", "150")  # MHz; each has its PLL in ps7_pynq_z2.tcl
@@ -194,14 +195,14 @@ def main() -> int:
     try:
         return build(arguments.preset, arguments.clock)
     except GradCoreError as error:
-        print(f"gradcore: {error}", file=sys.stderr)
+        tell(f"gradcore: {error}")
         return 2
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"gradcore: {place}{error.strerror or error}: check that the checkout is whole, writable and has room", file=sys.stderr)
+        tell(f"gradcore: {place}{error.strerror or error}: check that the checkout is whole, writable and has room")
         return 2
     except KeyboardInterrupt:
-        print("gradcore: interrupted", file=sys.stderr)
+        tell("gradcore: interrupted")
         return INTERRUPTED
 
 
