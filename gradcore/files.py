@@ -211,7 +211,8 @@ def _target(path: str | os.PathLike[str]) -> Path:
             raise GradCoreError("a file to write has no name: give one")
         return Path(path) if is_special(path) else Path(os.path.realpath(path))
     except (ValueError, OSError) as error:  # a null byte, a character that no file name has, a ring of links
-        raise GradCoreError(f"{os.fspath(path)!r} cannot be written ({getattr(error, 'strerror', None) or error}): choose another name") from None
+        reason = getattr(error, "strerror", None) or error
+        raise GradCoreError(f"{os.fspath(path)!r} cannot be written ({reason}): choose another name") from None
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
