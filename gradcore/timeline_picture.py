@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,9 @@ def layer_colours(timeline: Timeline) -> dict[str, tuple[float, ...]]:
 
     pairs = colormaps["tab20"].colors
     layers = [layer.name for layer in timeline.tracks[0].slices]
-    hues = list(dict.fromkeys(layer.split(" ")[0] for layer in layers))
+    hues = list(dict.fromkeys(_name(layer) for layer in layers))
     return {
-        layer: pairs[(2 * hues.index(layer.split(" ")[0]) + layer.endswith(" backward")) % len(pairs)]
+        layer: pairs[(2 * hues.index(_name(layer)) + layer.endswith(" backward")) % len(pairs)]
         for layer in layers
     }
 
@@ -80,12 +81,12 @@ def _draw_tracks(axes: Axes, timeline: Timeline, tracks: list[Track], end: int) 
         for wait in (False, True):
             shown = [one for one in track.slices if one.wait == wait and one.start < end]
             spans = [(one.start, one.end - one.start) for one in shown]
-            faces = [_WAIT if wait else colours[_layer(one.name)] for one in shown]
+            faces = [_WAIT if wait else colours[_layer(one.name, colours)] for one in shown]
             widths = [0.4 if not wait and length > end / _EDGES else 0.0 for _, length in spans]
             span = (-1.4, 1.8) if track is timeline.tracks[0] else (row - 0.42, 0.84)
             axes.broken_barh(spans, span, facecolors=faces, edgecolors="white", linewidths=widths)
     for layer in timeline.tracks[0].slices:
-        shown, lines = min(layer.end, end) - layer.start, legible(layer.name).replace(" ", "\n")
+        shown, lines = min(layer.end, end) - layer.start, "\n".join(legible(layer.name).rsplit(" ", 1))
         if shown > end / _LETTERS * max(map(len, lines.split("\n"))):
             where = {"ha": "center", "va": "center", "linespacing": 1.0}
             axes.text(layer.start + shown / 2, -0.5, lines, fontsize=8, **where)
@@ -108,6 +109,11 @@ def _draw_counters(axes: Axes, timeline: Timeline, word: str, label: str, colour
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, frameon=False)
 
 
-def _layer(job: str) -> str:
-    """The layer that a slice's name begins with."""
-    return job.split(",")[0]
+def _layer(job: str, layers: Iterable[str]) -> str:
+    """The layer that a slice's name begins with; names may hold anything, and begin alike."""
+    return max((layer for layer in layers if job == layer or job.startswith(f"{layer},")), key=len)
+
+
+def _name(layer: str) -> str:
+    """A layer without its direction."""
+    return layer.removesuffix(" backward").removesuffix(" forward")

@@ -313,6 +313,23 @@ def test_f23_long_names_and_control_characters(monkeypatch):
     assert drawing.shortened("abcdefgh", 8) == "abcdefgh" and drawing.shortened("abcdefghi", 8) == "abcd…ghi"
 
 
+def test_f23_a_timeline_of_layers_with_any_names(tmp_path):
+    """Names with commas and blanks, one the beginning of another: each layer keeps its colours."""
+    from gradcore import timeline_picture
+
+    names = ["a, b forward", "a forward", "a $x^$ 猫 forward", "a $x^$ 猫 backward", "a backward", "a, b backward"]
+    layers = tuple(Slice(name, 100 * number, 100 * number + 100) for number, name in enumerate(names))
+    jobs = tuple(Slice(f"{one.name}, tile 0", one.start, one.end) for one in layers)
+    counters = tuple(Counter("group", f"{name} {number}", "unit", np.arange(5.0)) for name, count in (("multipliers", 2), ("port", 4))
+                     for number in range(count))  # fmt: skip
+    timeline = Timeline(600, (Track("layers", "layers", layers), Track("group", "tile loader", jobs)), counters, {})
+    draw_timeline(timeline, 100.0, "a title " * 100, tmp_path / "t.png")
+    with drawing.drawing():
+        colours = timeline_picture.layer_colours(timeline)
+    assert len(set(colours.values())) == 6
+    assert [timeline_picture._layer(job.name, colours) for job in jobs] == names
+
+
 # Numbers that are none -------------------------------------------------------------------------------------------------
 
 
