@@ -315,7 +315,14 @@ def test_f03_everything_else_is_checked_before_the_training(tmp_path, begins):
         refused(words, train_file, write(tmp_path / f"{name}.parquet", wrong), out, recipe=FEW)
     with pytest.raises(AssertionError, match="began"):
         train_file(data, out, recipe=FEW, test=other, work=tmp_path / "work")
-    refused("holds a run with other settings or data", train_file, other, out, recipe=FEW, work=tmp_path / "work")
+    with pytest.raises(AssertionError, match="began"):  # nothing was learnt yet
+        train_file(other, out, recipe=FEW, work=tmp_path / "work")
+    (tmp_path / "work" / "teacher.pt").touch()
+    refused("holds a run with other settings or data", train_file, data, out, recipe=FEW, work=tmp_path / "work")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "run.txt").write_text("what I ran")
+    refused("holds a run with other settings or data", train_file, data, out, recipe=FEW, work=tmp_path / "notes")
+    assert (tmp_path / "notes" / "run.txt").read_text() == "what I ran"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "teacher.pt").write_bytes(b"of somebody else")
     refused("holds teacher.pt of something else", train_file, data, out, recipe=FEW, work=tmp_path / "mine")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from gradcore.training.views import Views, ask_teacher, predict
 
 FILES = ("run.txt", "teacher.pt", "lessons.pt", "student.pt")
 """What a folder of intermediate results holds: whose they are, and the result of each stage."""
+_KEY = re.compile("[0-9a-f]{64}")
 _FLAT = 1e-6  # deviation of pixel values in 0..1 that is none
 _WARMUP = 100  # steps
 _DENSITY_BATCH = 64  # pictures on which the share of non-zero activations is measured,
@@ -184,15 +186,16 @@ class _Work:
         key = hashlib.sha256(told.encode() + fit.labels.tobytes() + fit.images.tobytes()).hexdigest()
         stamp = self.folder / FILES[0]
         try:
-            if stamp.exists():
-                if stamp.read_bytes() != key.encode():
-                    raise GradCoreError(f"{folder} holds a run with other settings or data: name another folder")
-                return
-            strange = [name for name in FILES if (self.folder / name).exists()]
+            said = stamp.read_text(errors="replace") if stamp.exists() else None
+            kept = [name for name in FILES[1:] if (self.folder / name).exists()]
         except OSError as error:
             raise unreadable(stamp, error) from None
-        if strange:
-            raise GradCoreError(f"{folder} holds {', '.join(strange)} of something else: name another folder")
+        if said == key:
+            return
+        if said is not None and (kept or not _KEY.fullmatch(said)):
+            raise GradCoreError(f"{folder} holds a run with other settings or data: name another folder")
+        if kept:
+            raise GradCoreError(f"{folder} holds {', '.join(kept)} of something else: name another folder")
         write_atomically(stamp, key)
 
     def load(self, what: str) -> Any:
