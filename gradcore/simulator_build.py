@@ -237,7 +237,8 @@ def _failure(simulator: str, status: int, log: Path, work: Path, traced: bool, n
 
 
 def _no_room(work: Path, reason: str = "No space left on device") -> GradCoreError:
+    cache = cache_folder()
+    place, variable = (cache, "GRADCORE_CACHE") if work.is_relative_to(cache.resolve()) else (work.parent, "TMPDIR")
     return GradCoreError(
-        f"compiling the simulator failed: {reason} in {work.parent}: make room there, or set GRADCORE_CACHE or TMPDIR to a "
-        "folder elsewhere"
+        f"compiling the simulator failed: {reason} in {place}: make room there, or set {variable} to a folder elsewhere"
     )

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tb.support.places import ROOT
 from tb.support.runner import SIMULATORS, BenchError, check_results, file_list, module_closure, run_bench
 from tb.support.seeds import FIXED_SEED, SEEDS, seed_list
 
@@ -98,6 +104,23 @@ def test_environment_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(os.environ)
     run("icarus", "RegisterTest", seed=1)
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_f06_checkout_in_a_folder_with_special_characters(simulator: str, tmp_path: Path) -> None:
+    """A bench of a checkout whose path make and shells do not take, with variables that compilers and cocotb would take."""
+    folder = tmp_path / "my $project's #1, \"é\""
+    for name in ("tb", "rtl", "gradcore", "tests/designs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "networks"))
+    call = f"run_bench('stream_register', {MODULE!r}, simulator={simulator!r}, testcase='RegisterTest', sources=['{SOURCE.name}'])"
+    code = f"import os; from tb.support.runner import run_bench; os.chdir('tests/designs'); {call}"
+    noise = {"CXXFLAGS": "--no-such-option", "VERILATOR_ROOT": "/no/such/folder", "PYTHONHASHSEED": "7", "COCOTB_TEST_FILTER": "x"}
+    environment = {**os.environ, **noise, "PYTHONPATH": str(folder)}
+    said = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr[-2000:]
+    assert (folder / "build" / "runs").is_dir() and not list((folder / "build" / "runs").iterdir())
+    (place,) = Path(tempfile.gettempdir()).glob(f"gradcore-benches-*-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}")
+    shutil.rmtree(place)
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

@@ -363,7 +363,7 @@ for word; do case $previous in -o) output=$word; esac; previous=$word; done
         ('head -c 3000 {real} > "$output"', "failed: see"),
         (': > "$output"', "failed: see"),
         ("exit 0", "failed"),
-        ("echo 'error: No space left on device'; exit 1", "No space left on device in .*TMPDIR"),
+        ("echo 'error: No space left on device'; exit 1", "No space left on device in .*gradcore-builds: .*GRADCORE_CACHE"),
         ("echo 'g++: fatal error: Killed signal terminated program cc1plus'; exit 1", "too little memory"),
         ("kill -9 $$", "too little memory"),
     ],
