@@ -45,6 +45,12 @@ class PlainHelp:
         return params
 
 
+    def format_help(self, context: Any, formatter: Any) -> None:
+        """See the base class; with Typer's help in colours this prints it."""
+        with standard_output():
+            super().format_help(context, formatter)
+
+
 class Command(PlainHelp, TyperCommand):
     """A command."""
 
@@ -58,9 +64,8 @@ class OneLineErrors(PlainHelp, TyperGroup):
         try:
             with ended_by_signals():
                 result = super().main(*args, standalone_mode=False, **extra)
-                if sys.stdout is not None:
-                    with standard_output():  # all of it must get there
-                        pass
+                with standard_output():  # all of it must get there
+                    pass
         except GradCoreError as error:
             _fail(str(error))
         except KeyboardInterrupt:

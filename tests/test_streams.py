@@ -87,7 +87,7 @@ def test_f14b_closed_standard_error_puts_nothing_into_the_json(folder, tmp_path)
 
 @pytest.mark.parametrize("closed", [">&-", ">/dev/full", "<&- >&-"])
 def test_standard_output_that_takes_nothing_is_one_line(folder, tmp_path, closed):
-    for command in (f"{GOLDEN} {tmp_path} a.png", f"{GOLDEN} {tmp_path} --json a.png", "GRADCORE --version"):
+    for command in (f"{GOLDEN} {tmp_path} a.png", f"{GOLDEN} {tmp_path} --json a.png", "GRADCORE --version", "GRADCORE eval --help"):
         result = process(f"{command} {closed}", folder)
         one_line(result, "standard output", "No space left" if "full" in closed else "Bad file descriptor")
     assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "heatmap.png", "overlay.png", "result.json"]
