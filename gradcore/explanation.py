@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore import heatmap, precision
-from gradcore.backends import METHODS, Cycles, LayerSaturation, Run, check_choice, load_network, open_backend
+from gradcore.backends import METHODS, Backend, Cycles, LayerSaturation, Run, check_choice, load_network, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.files import check_outputs, write_atomically
 from gradcore.headroom import widen
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 WEAK = 0.5  # of the softmax: on CIFAR-10's test file, answers below are right as often as wrong (docs/training.md)
+_PART = 16  # pictures that are run together
 EQUAL, NOT_RUN = "equal", "not run"  # what the Verilog said
 _BROKEN = "the network's weights are too large, or no numbers"
 
@@ -242,27 +243,27 @@ def explain(
     name = str(network) if isinstance(network, str | Path) else loaded.name
     pixels = [picture.pixels for picture in pictures]
     model = open_backend("golden", loaded, headroom=headroom) if simulated else engine
-    results = [
-        Explanation(
-            picture.name,
-            name,
-            method,
-            backend,
-            tuple(loaded.classes),
-            run.logits,
-            run.target,
-            run.attribution,
-            picture,
-            remarks=tuple(engine.notes),
-            saturation=run.saturation,
-            headroom=run.headroom or (0 if headroom is None or backend == "float" else headroom),
-            without_headroom=run.without_headroom,
-            verilog=NOT_RUN if simulated else None,
+    results: list[Explanation] = []
+    for picture, run in zip(pictures, _runs(model, pixels, method, index, progress), strict=True):
+        results.append(
+            Explanation(
+                picture.name,
+                name,
+                method,
+                backend,
+                tuple(loaded.classes),
+                run.logits,
+                run.target,
+                run.attribution,
+                picture,
+                remarks=tuple(engine.notes),
+                saturation=run.saturation,
+                headroom=run.headroom or (0 if headroom is None or backend == "float" else headroom),
+                without_headroom=run.without_headroom,
+                verilog=NOT_RUN if simulated else None,
+            )
         )
-        for picture, run in zip(pictures, model.run(pixels, [method], index, progress)[method], strict=True)
-    ]
-    for number, result in enumerate(results):
-        ready(number, result)
+        ready(len(results) - 1, results[-1])
     if not simulated:
         return results
     groups: dict[int, list[int]] = {}
@@ -275,7 +276,8 @@ def explain(
         )
     for bits, numbers in groups.items():
         engine = open_backend(backend, widen(loaded, bits), **options) if bits else engine
-        runs = engine.run([pixels[number] for number in numbers], [method], index, progress)[method]
+        part = _PART if waves is None else len(numbers)  # waves are of one simulation
+        runs = _runs(engine, [pixels[number] for number in numbers], method, index, progress, part)
         for number, run in zip(numbers, runs, strict=True):
             _check_equal(results[number], run)
             files = results[number].files | ({} if waves is None else {"waves": str(waves)})
@@ -283,10 +285,23 @@ def explain(
             ready(number, results[number])
     if trace is not None:
         metadata = {"network": name, "method": method, "picture": pictures[0].name, "preset": preset}
-        save_timeline(runs[0].timeline, trace, clock_mhz, {**metadata, "counters": runs[0].counters})
+        save_timeline(run.timeline, trace, clock_mhz, {**metadata, "counters": run.counters})
         results[0].files["trace"] = str(trace)
         ready(0, results[0])
     return results
+
+
+def _runs(
+    engine: Backend, pixels: Sequence[np.ndarray], method: str, target: int | None, progress: Progress, part: int = _PART
+) -> Iterator[Run]:
+    """The run of each picture; those of a part are ready when it is done, so that a failure in the next one costs them nothing."""
+    for start in range(0, len(pixels), part):
+        some = pixels[start : start + part]
+
+        def report(text: str, done: int = 0, total: int = 0, start: int = start, count: int = len(some)) -> None:
+            progress(text, *((start + done, len(pixels)) if total == count else (done, total)))
+
+        yield from engine.run(some, [method], target, report)[method]
 
 
 def inputs_of(pictures: Sequence[Picture], network: str | Path | Network) -> list[tuple[str, str | Path | None]]:

@@ -306,6 +306,25 @@ def test_the_caller_is_told_as_soon_as_there_is_an_answer(network, picture):
     assert all(result.verilog is None for result in results)
 
 
+def test_a_failure_later_on_costs_the_answers_before_it_nothing(network, picture, monkeypatch):
+    """They are handed out part by part, with the progress of all."""
+    from gradcore.backends import GoldenBackend
+
+    right, parts, told, seen = GoldenBackend.run, [], [], []
+
+    def run(self, pictures, *rest):
+        parts.append(len(pictures))
+        if len(parts) == 3:
+            raise GradCoreError("it failed")
+        return right(self, pictures, *rest)
+
+    monkeypatch.setattr(GoldenBackend, "run", run)
+    with pytest.raises(GradCoreError, match="it failed"):
+        explain([picture] * 40, network, backend="golden", progress=lambda *what: told.append(what), ready=lambda *_: seen.append(_))
+    assert parts == [16, 16, 8] and len(seen) == 32
+    assert [(done, total) for text, done, total in told if "golden" in text] == [(0, 40), (16, 40), (16, 40), (32, 40)]
+
+
 def test_what_was_computed_is_written_before_it_is_drawn(network, picture, tmp_path, monkeypatch):
     from gradcore import heatmap
 
