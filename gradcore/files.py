@@ -60,8 +60,11 @@ def write_atomically(path: str | os.PathLike[str], content: Content, *, option: 
 def move_into_place(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
     """Move a finished file, of any size and from any file system, to its place at one stroke; see ``write_atomically``."""
     with replacing(path) as temporary:
-        with open(source, "rb") as made, open(temporary, "wb") as stream:
-            shutil.copyfileobj(made, stream, 1 << 20)
+        try:
+            os.replace(source, temporary)
+        except OSError:  # another file system, or a place where files are not replaced
+            with open(source, "rb") as made, open(temporary, "wb") as stream:
+                shutil.copyfileobj(made, stream, 1 << 20)
     with contextlib.suppress(OSError):
         os.unlink(source)
     return Path(path)

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that a simulation writes for the user: waves (FST) and activity.
 
-The simulator writes them through a link of a simple name into a temporary folder beside their place, so neither
-characters nor length of the user's path matter to it. At the end what is whole is put in place at one stroke; before,
-and where nothing whole came out, an earlier file stays.
+The simulator writes them through a link of a simple name into a temporary folder, if possible beside their place, so
+neither characters nor length of the user's path matter to it. At the end what is whole is put in place at one stroke;
+before, and where nothing whole came out, an earlier file stays.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
-from gradcore.scratch import scratch_folder_in
+from gradcore.files import check_writable, move_into_place
+from gradcore.scratch import scratch_folder
 
 _FST_HEADER, _FST_GEOMETRY, _FST_HIERARCHY = {0}, {3}, {4, 6, 7}
 _FST_TYPES = _FST_HEADER | _FST_GEOMETRY | _FST_HIERARCHY | {1, 2, 5, 8, 255}
@@ -56,17 +56,10 @@ class OutputFile:
         Raises:
             GradCoreError: the file cannot be written.
         """
-        with contextlib.ExitStack() as stack:
-            try:
-                if self.target.exists() and not self.target.is_file():
-                    raise GradCoreError(f"the {self.kind} {self.target} cannot be written (it is no file): name another file")
-                self.target.parent.mkdir(parents=True, exist_ok=True)
-                place = stack.enter_context(scratch_folder_in(self.target.parent))
-                (folder / self.kind).symlink_to(place)
-            except OSError as error:
-                raise GradCoreError(
-                    f"the {self.kind} {self.target} cannot be written ({error.strerror}): name another file"
-                ) from error
+        check_writable(self.target)
+        near = next(place for place in self.target.parents if place.is_dir())
+        with scratch_folder(near) as place:
+            (folder / self.kind).symlink_to(place)
             self._written = place / Path(self.argument).name
             yield
 
@@ -78,9 +71,11 @@ class OutputFile:
                 return self._lost("the simulator wrote nothing to the end")
             if self.kind == "waves" and not is_whole_fst(path):
                 return self._lost("the simulator did not write them to the end")
-            os.replace(path, self.target)
+            move_into_place(path, self.target)
         except OSError as error:
             return self._lost(error.strerror)
+        except GradCoreError as error:
+            return f"the {self.kind} are lost: {error}"
         return ""
 
     def _lost(self, reason: str) -> str:

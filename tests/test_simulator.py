@@ -350,6 +350,10 @@ def test_waves_that_cannot_be_written(tmp_path: Path) -> None:
     """The waves' folder is a file, they are a folder, their name is too long."""
     (tmp_path / "file").touch()
     (tmp_path / "folder.fst").mkdir()
-    for name in ("file/waves.fst", "folder.fst", f"{'x' * 300}.fst"):
-        with pytest.raises(GradCoreError, match="name another file"):
+    for name, remedy in (
+        ("file/waves.fst", "name another file"),
+        ("folder.fst", "name a file in it"),
+        (f"{'x' * 300}.fst", "choose a shorter name"),
+    ):
+        with pytest.raises(GradCoreError, match=remedy):
             make("icarus", waves=tmp_path / name).start()
