@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from gradcore.quantise import QuantisedLayer
 
 # A layer is told of when rounding its weights or its outputs makes an error of this share of what varies in them, each channel counted
-# by how much of it the next layer takes. Trained and random networks stay far below.
-TOLERANCE = 0.02
+# by how much of it the next layer takes. The shipped network stays below a fourth of it, random networks below it; from about there on
+# attributions fall below 0.99 (docs/fixed_point.md). Logits may be coarser: no gradient depends on their rounding.
+TOLERANCE, LOGITS_TOLERANCE = 0.001, 0.02
 PICTURES = 8  # generated ones that a network is looked at with,
 _MACS = 400_000_000  # fewer if they take more forward MACs than this, but at least one
 _CALIBRATE = "calibrate the network on such pictures too (gradcore.calibrate)"
@@ -68,7 +69,9 @@ def network_notes(network: Network, layers: Sequence[QuantisedLayer], images: np
             notes.append(f"the outputs of {layer.name} are beyond float32: nothing is known of the layers from there on")
             break
         sight = _look(network, position, sums, output)
-        notes += _weight_notes(layer, weight, made, sight.error(_mean_squares(lost)), sight) or _output_notes(layer, bias, made, sight)
+        notes += _weight_notes(layer, weight, made, sight.error(_mean_squares(lost)), sight) or _output_notes(
+            layer, bias, made, sight, layer is network.layers[-1]
+        )
         maps = float_numpy.activate(layer, output).output
     return notes
 
@@ -133,10 +136,10 @@ def _weight_notes(layer: Layer, weight: np.ndarray, made: QuantisedLayer, error:
     ]
 
 
-def _output_notes(layer: Layer, bias: np.ndarray, made: QuantisedLayer, sight: _Sight) -> list[str]:
+def _output_notes(layer: Layer, bias: np.ndarray, made: QuantisedLayer, sight: _Sight, last: bool) -> list[str]:
     """Of outputs that keep few bits."""
     step = 2.0**-made.output_fraction
-    if sight.error(step**2 / 12) <= TOLERANCE:
+    if sight.error(step**2 / 12) <= (LOGITS_TOLERANCE if last else TOLERANCE):
         return []
     typical = float(np.sqrt(np.median(sight.variance[sight.importance > 0])))
     told = f"the outputs of {layer.name} keep few bits: the typical one varies by {typical:.2g}, in steps of {step:.2g}"

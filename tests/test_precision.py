@@ -352,3 +352,37 @@ def test_f21_compile_tells_on_standard_error_and_in_json(clipped, tmp_path, caps
     assert not done.value.code
     (note,) = [note for note in quantise(clipped).notes if "saturated" in note]
     assert f"net.safetensors: {note}" in told.err.replace("\n", " ") and note in json.loads(told.out)["notes"]
+
+
+def test_f21_train_tells_of_the_network_that_it_made(clipped, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("torch")
+    from gradcore import training
+    from gradcore.cli import app
+
+    trained = replace(clipped, metadata={**clipped.metadata, "training": {"pictures": 1, "validation_accuracy": 0.5}})
+    monkeypatch.setattr(training, "train_file", lambda *arguments, **options: trained)
+    with pytest.raises(SystemExit):
+        app(["train", "--data", "d.parquet", "--out", str(tmp_path / "net.safetensors"), "--json"])
+    told = capsys.readouterr()
+    (note,) = [note for note in quantise(clipped).notes if "saturated" in note]
+    assert note in told.err.replace("\n", " ") and note in json.loads(told.out)["notes"]
+
+
+def test_f04_the_command_line_takes_headroom(narrow, tmp_path, capsys, monkeypatch):
+    from PIL import Image
+
+    from gradcore.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    narrow.save("net.safetensors")
+    Image.fromarray(patterns(SHAPE, 1)["grid", "white on black"][0]).save("a.png")
+    for option, headroom in ((["--headroom", "0"], {0}), (["--headroom", "3"], {3}), ([], {2, 4, 6, 8})):
+        with pytest.raises(SystemExit) as done:
+            app(["explain", "--backend", "golden", "--network", "net.safetensors", "--json", *option, "a.png"])
+        told = capsys.readouterr()
+        (result,) = json.loads(told.out)
+        assert not done.value.code and result["headroom"] in headroom and "saturated" in told.err
+    for text in ("13", "x", "-1", ""):
+        with pytest.raises(SystemExit) as done:
+            app(["explain", "--backend", "golden", "--network", "net.safetensors", f"--headroom={text}", "a.png"])
+        assert done.value.code == 2 and "headroom" in capsys.readouterr().err
