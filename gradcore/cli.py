@@ -220,6 +220,7 @@ def explain(
     from gradcore import explanation
     from gradcore.backends import load_network
     from gradcore.files import check_folder, check_outputs
+    from gradcore.headroom import read_headroom
     from gradcore.picture import load_picture, sample_picture
     from gradcore.progress import ProgressDisplay
     from gradcore.result_folders import FILES, result_folders
@@ -266,7 +267,7 @@ def explain(
                 waves=waves,
                 trace=trace,
                 clock_mhz=clock,
-                headroom=_headroom(headroom),
+                headroom=read_headroom(headroom),
                 progress=progress,
                 ready=show,
             )
@@ -363,6 +364,7 @@ def evaluate(
 ) -> None:
     """Measure accuracy, and how well the attributions agree with PyTorch's autograd."""
     from gradcore import evaluation
+    from gradcore.headroom import read_headroom
     from gradcore.progress import ProgressDisplay
 
     if (data is None) == (not patterns):
@@ -371,9 +373,7 @@ def evaluate(
     if patterns and limit is not None:
         raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
     with ProgressDisplay() as progress:
-        options: dict[str, Any] = {
-            "network": network, "backend": backend, "headroom": _headroom(headroom), "progress": progress
-        }
+        options = {"network": network, "backend": backend, "headroom": read_headroom(headroom), "progress": progress}
         if data is None:
             report = evaluation.evaluate_patterns(**options)
         else:
@@ -521,15 +521,6 @@ def synth(
                     show(error.report)
             raise
     show(report)
-
-
-def _headroom(text: str) -> int | None:
-    """None for ``auto``."""
-    if text == "auto":
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 4):
-        raise GradCoreError(f"--headroom {text!r} is no number of bits: give auto, or 0 or more")
-    return int(text)
 
 
 def _tell(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None:

@@ -45,6 +45,19 @@ def widen(network: Network, bits: int) -> Network:
     return replace(network, metadata={**network.metadata, "quantisation": widened.to_metadata()})
 
 
+def read_headroom(text: str) -> int | None:
+    """What the command line takes: a number of bits, or ``auto``, which is None.
+
+    Raises:
+        GradCoreError: it is neither.
+    """
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 4):
+        raise GradCoreError(f"--headroom {text!r} is no number of bits: give auto, or 0 to {MOST}")
+    return int(text)
+
+
 class HeadroomBackend:
     """A back end that runs pictures in which values saturated again, with headroom.
 
