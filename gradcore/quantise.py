@@ -282,14 +282,24 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
     Raises:
         GradCoreError: a number format does not fit (shift or accumulator out of range).
     """
-    notes, fresh = [], False
+    if quantisation is None and network.metadata.get("quantisation"):
+        quantisation = Quantisation.from_metadata(network.metadata["quantisation"], len(network.layers))
     if quantisation is None:
-        stored = network.metadata.get("quantisation")
-        if stored:
-            quantisation = Quantisation.from_metadata(stored, len(network.layers))
-        else:
-            quantisation = calibrate(network, standard_images(network.input_shape), source=_GENERATED)
-            fresh = True
+        return _quantise(network, _generated_formats(network), fresh=True)
+    try:
+        return _quantise(network, quantisation, fresh=False)
+    except GradCoreError:
+        _quantise(network, _generated_formats(network), fresh=True)  # what no formats can mend is told instead
+        raise
+
+
+def _generated_formats(network: Network) -> Quantisation:
+    return calibrate(network, standard_images(network.input_shape), source=_GENERATED)
+
+
+def _quantise(network: Network, quantisation: Quantisation, fresh: bool) -> QuantisedNetwork:
+    """The network in integers with these formats; ``fresh`` says that they have just been chosen for it."""
+    notes = []
     if quantisation.source.startswith(_GENERATED):
         notes.append(f"the network file holds no quantisation: number formats were chosen on {_GENERATED}")
     notes += precision.picture_notes(network, quantisation.activations[0])

@@ -298,7 +298,12 @@ def test_f24_calibrating_again_is_proposed_only_where_formats_were_stored():
         quantise(network)
     assert "calibrate" not in str(told.value)
     network.metadata["quantisation"] = calibrate(made(), standard_images(SHAPE, 8)).to_metadata()
-    with pytest.raises(GradCoreError, match="conv1: a bias of .*: calibrate the network again"):
+    with pytest.raises(GradCoreError, match="train with bounded"):  # other formats would not help
+        quantise(network)
+    network = made()
+    formats = calibrate(network, standard_images(SHAPE, 8))
+    network.metadata["quantisation"] = replace(formats, activations=(formats.activations[0], 60, *formats.activations[2:])).to_metadata()
+    with pytest.raises(GradCoreError, match="conv1: the forward pass would shift by .*: calibrate the network again"):
         quantise(network)
     network.metadata["quantisation"]["weights"][0] = 5000
     with pytest.raises(GradCoreError, match="calibrate again"):
