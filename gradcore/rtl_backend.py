@@ -13,12 +13,13 @@ import numpy as np
 
 from gradcore import hardware
 from gradcore.activity import Activity
-from gradcore.backends import Cycles, LayerCycles, Run, Target, class_indexes
+from gradcore.backends import Cycles, LayerCycles, LayerSaturation, Run, Target, class_indexes
 from gradcore.compilation import preset_hardware
 from gradcore.compiler import Program
 from gradcore.compiler import compile_network as compile_quantised
 from gradcore.compiler.layout import MapRegion
 from gradcore.errors import GradCoreError
+from gradcore.models import network as golden
 from gradcore.network import Network
 from gradcore.progress import Progress, silent
 from gradcore.quantise import quantise
@@ -151,7 +152,14 @@ class RtlBackend:
             if explain and self._activity is None:
                 return self._run_one(method, first, progress)
             predicted = predicted if explain else first
-        return Run(logits, predicted if target is None else target, attribution, self._cycles(cycles, explain), self._counters())
+        return Run(
+            logits,
+            predicted if target is None else target,
+            attribution,
+            self._cycles(cycles, explain),
+            self._counters(),
+            saturation=self._saturation(explain),
+        )
 
     def _read(self, region: MapRegion) -> np.ndarray:
         """int64 (H, W, C) of a map in the simulated memory."""
@@ -188,6 +196,19 @@ class RtlBackend:
             before = stamp
         forward = sum(one.cycles for one in layers if one.direction == "forward")
         return Cycles(total, forward, total - forward, tuple(layers))
+
+    def _saturation(self, explain: bool) -> tuple[LayerSaturation, ...]:
+        """How many outputs of each layer saturated, in order of execution."""
+        counts = []
+        for info in self.program.layers:
+            if info.direction == "forward" or (explain and info.direction == "backward"):
+                self._simulator.write(hardware.LAYER_INDEX, info.identifier)
+                counts.append(self._simulator.read(hardware.LAYER_SATURATED))
+        passes = golden.passes(self.quantised)
+        return tuple(
+            LayerSaturation(name, direction, values, outputs)
+            for (name, direction, outputs), values in zip(passes, counts, strict=False)
+        )
 
     def _counters(self) -> dict[str, int]:
         """All counters, by their names in lower case."""

@@ -25,7 +25,7 @@ extern "C" {
 #define GRADCORE_REGISTERS__VERSION__MINOR_bm 0xff00
 #define GRADCORE_REGISTERS__VERSION__MINOR_bp 8
 #define GRADCORE_REGISTERS__VERSION__MINOR_bw 8
-#define GRADCORE_REGISTERS__VERSION__MINOR_reset 0x1
+#define GRADCORE_REGISTERS__VERSION__MINOR_reset 0x2
 #define GRADCORE_REGISTERS__VERSION__MAJOR_bm 0xffff0000
 #define GRADCORE_REGISTERS__VERSION__MAJOR_bp 16
 #define GRADCORE_REGISTERS__VERSION__MAJOR_bw 16
@@ -200,6 +200,12 @@ extern "C" {
 #define GRADCORE_REGISTERS__LAYER_CYCLES__CYCLES_bp 0
 #define GRADCORE_REGISTERS__LAYER_CYCLES__CYCLES_bw 32
 #define GRADCORE_REGISTERS__LAYER_CYCLES__CYCLES_reset 0x0
+
+// reg - gradcore_registers::LAYER_SATURATED
+#define GRADCORE_REGISTERS__LAYER_SATURATED__VALUES_bm 0xffffffff
+#define GRADCORE_REGISTERS__LAYER_SATURATED__VALUES_bp 0
+#define GRADCORE_REGISTERS__LAYER_SATURATED__VALUES_bw 32
+#define GRADCORE_REGISTERS__LAYER_SATURATED__VALUES_reset 0x0
 
 // reg - gradcore_registers::counter_desc_72e7ee5b::LOW
 #define GRADCORE_REGISTERS__COUNTER_DESC_72E7EE5B__LOW__COUNT_bm 0xffffffff
@@ -531,7 +537,8 @@ typedef struct __attribute__((packed, aligned(4))) {
     uint32_t CLASS_VALUE;
     uint32_t LAYER_INDEX;
     uint32_t LAYER_CYCLES;
-    uint8_t RESERVED_60_ff[0xa0];
+    uint32_t LAYER_SATURATED;
+    uint8_t RESERVED_64_ff[0x9c];
     gradcore_registers__counter_desc_72e7ee5b_t CYCLES;
     gradcore_registers__counter_desc_ad0fe9f0_t LOADER_ACTIVE;
     gradcore_registers__counter_desc_7f35c9a6_t LOADER_WAIT_INPUT;
@@ -585,6 +592,7 @@ GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CLASS_INDEX) == 0x50);
 GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CLASS_VALUE) == 0x54);
 GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LAYER_INDEX) == 0x58);
 GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LAYER_CYCLES) == 0x5c);
+GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LAYER_SATURATED) == 0x60);
 GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CYCLES.LOW) == 0x100);
 GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, CYCLES.HIGH) == 0x104);
 GRADCORE_REGISTERS_CHECK(offsetof(gradcore_registers_t, LOADER_ACTIVE.LOW) == 0x108);

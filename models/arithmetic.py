@@ -40,9 +40,14 @@ def saturated(accumulators: np.ndarray, shift: int, relu: bool = False) -> np.nd
     The value does not fit 16 bits after the shift. With ``relu`` behind it a value below the range does not count: it
     becomes 0, as it would have without the clipping. A value at the end of the range that fits does not count either.
     """
-    shifted = _shifted(accumulators, shift)
-    above = shifted > VALUE_MAX
-    return above if relu else above | (shifted < VALUE_MIN)
+    return clips(_shifted(accumulators, shift), relu)
+
+
+def clips(values: np.ndarray, relu: bool = False) -> np.ndarray:
+    """``saturated`` of values that are rounded and shifted."""
+    values = np.asarray(values, dtype=np.int64)
+    above = values > VALUE_MAX
+    return above if relu else above | (values < VALUE_MIN)
 
 
 def _shifted(accumulators: np.ndarray, shift: int) -> np.ndarray:

@@ -17,7 +17,8 @@ PIXELS = 1 << 9
 
 @dataclass(frozen=True)
 class ConvJob:
-    """A tile job as a conv group sees it; the fields are those of the TILE descriptor (see docs/registers.md)."""
+    """A tile job as a conv group sees it; the fields are those of the TILE descriptor (see docs/registers.md), but for
+    ``quarters``: of a row's last unit only so many quarters of the lanes are stored; 0: all."""
 
     buffer_rows: int
     buffer_columns: int
@@ -37,6 +38,7 @@ class ConvJob:
     weight_base: int
     tap_rows: int
     initial_bank: int = 0
+    quarters: int = 0
 
     @property
     def row_entries(self) -> int:
@@ -118,18 +120,34 @@ def group_share(job: ConvJob, groups: int, group: int) -> tuple[int, int, int] |
     return group % job.blocks, group // job.blocks, copies
 
 
-def transfers(
+@dataclass(frozen=True)
+class Output:
+    """What one group makes of one job.
+
+    Attributes:
+        transfers: {(is tag, parity of the unit row, address): data}.
+        saturated: values, before pooling, that were clipped and count: see ``gradcore.models.arithmetic.saturated``.
+        behind: likewise, but of pixels of a pack that are not stored: they do not count.
+    """
+
+    transfers: dict[tuple[int, int, int], int]
+    saturated: int
+    behind: int
+
+
+def output(
     job: ConvJob, tile: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int
-) -> dict[tuple[int, int, int], int]:
-    """All transfers of one group for one job: {(is tag, parity of the unit row, address): data}.
+) -> Output:
+    """Everything that a group makes of a job.
 
     ``tile`` (buffer_rows, buffer_columns, channels) int16 values, ``weights`` (depth, LANES) of this group, ``initial`` (LANES,)
     accumulator start values (rounding constant included).
     """
     share = group_share(job, groups, group)
     result: dict[tuple[int, int, int], int] = {}
+    counts = [0, 0]  # values that saturated: of all lanes, of those that are stored
     if share is None:
-        return result
+        return Output(result, 0, 0)
     block, own_set, copies = share
     for row in range(job.unit_rows):
         for column in range(job.unit_columns):
@@ -138,11 +156,16 @@ def transfers(
             pixels = [(2 * row + y, 2 * column + x) for y in (0, 1) for x in (0, 1)]
             if not job.pool:
                 pixels = [(row, column * job.stride_x)]
+            last = column == job.unit_columns - 1
+            stored = LANES // 4 * job.quarters if last and job.quarters else LANES
             values = []
             for y, x in pixels:
                 sums = pixel_sums(job, tile, weights, y + job.origin_row, x + job.origin_column) + initial
                 value = arithmetic.saturate(sums >> job.shift)
                 values.append(arithmetic.relu(value)[0] if job.relu else value)
+                clipped = arithmetic.clips(sums >> job.shift, job.relu)
+                counts[0] += int(clipped.sum())
+                counts[1] += int(clipped[:stored].sum())
             best = np.max(values, axis=0)
             index = np.argmax(values, axis=0) if job.pool else None
             parity = row % 2
@@ -154,4 +177,4 @@ def transfers(
                 tag = (unit * job.blocks + block) * job.pieces
                 for position, piece in enumerate(tag_pieces(best > 0, index)):
                     result[1, parity, tag + position] = piece
-    return result
+    return Output(result, counts[1], counts[0] - counts[1])

@@ -64,20 +64,20 @@ def broken_identities(values: Mapping[str, int], groups: int) -> list[str]:
 
 @dataclass
 class LayerTimestamps:
-    """Time stamps of the layers: the marks of this run, and the number of layers that have finished."""
+    """Time stamps and saturated values of the layers: the marks of this run, and the number of layers that have finished."""
 
-    stamps: dict[int, int] = field(default_factory=dict)
+    words: dict[int, tuple[int, int]] = field(default_factory=dict)
     finished: int = 0
 
     def clear(self) -> None:
         """The start of a run: no layer has finished; the memory keeps its words."""
         self.finished = 0
 
-    def mark(self, layer: int, cycle: int) -> None:
-        """The last job of ``layer`` finished in ``cycle``."""
-        self.stamps[layer] = cycle & 0xFFFFFFFF
+    def mark(self, layer: int, cycle: int, saturated: int) -> None:
+        """The last job of ``layer`` finished in ``cycle``; ``saturated`` values of the layer had been clipped."""
+        self.words[layer] = cycle & 0xFFFFFFFF, saturated
         self.finished = max(self.finished, layer + 1)
 
-    def read(self, layer: int) -> int | None:
-        """What LAYER_CYCLES shows; None: a layer below the bound that was never marked (unknown)."""
-        return 0 if layer >= self.finished else self.stamps.get(layer)
+    def read(self, layer: int) -> tuple[int, int] | None:
+        """What LAYER_CYCLES and LAYER_SATURATED show; None: a layer below the bound that was never marked (unknown)."""
+        return (0, 0) if layer >= self.finished else self.words.get(layer)

@@ -43,6 +43,7 @@ class LayerLoad:
         cycles: lower bound of the engine's cycles: the busiest group of each tile (its streams share evenly, 16 cycles
             a pixel at least), or the matrix words of the busiest half.
         values, zeros: values loaded, and how many of them were zero after the ReLU rule.
+        saturated: outputs that are stored, or pooled, and were clipped: see ``arithmetic.saturated``.
     """
 
     tiles: int = 0
@@ -50,6 +51,7 @@ class LayerLoad:
     cycles: int = 0
     values: int = 0
     zeros: int = 0
+    saturated: int = 0
 
 
 @dataclass
@@ -238,6 +240,11 @@ class Executor:
             accumulators = accumulators + self.initial[group, job["bias_bank"]]
             _require(int(np.abs(accumulators).max()) < 1 << 47, f"{self.where}: an accumulator overflows 48 bits")
             results = arithmetic.saturate(accumulators >> job["shift"])
+            clipped = arithmetic.clips(accumulators >> job["shift"], job["relu"])
+            if job["stride_x"] > 1:  # a pack at the end of a row may hold pixels that are not stored
+                pixel = unit_columns[:, None, None] * job["stride_x"] + np.arange(BLOCK) * job["stride_x"] // BLOCK
+                clipped &= pixel < job["columns_stored"]
+            self.load.saturated += int(np.count_nonzero(clipped))
             if job["relu"]:
                 results, _ = arithmetic.relu(results)
             index = results.argmax(axis=1) if pool else None
@@ -344,6 +351,8 @@ class Executor:
             if job["relu"]:
                 results, _ = arithmetic.relu(results)
             words = job[f"destination_words{half}"]
+            clipped = arithmetic.clips(accumulators >> job["shift"], job["relu"])
+            self.load.saturated += int(np.count_nonzero(clipped[: 4 * words]))
             _require(words <= lanes // 4, f"{self.where}: half {half} stores more than it computes")
             if words:
                 self._write(job[f"destination_address{half}"], results[: 4 * words].astype("<i2"), _VECTOR)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradcore.network import Layer, Network
-from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
+from gradcore.quantise import Quantisation, QuantisedNetwork, calibrate, quantise, standard_images
 
 CHANNELS = (1, 3, 5, 17, 33, 64)
 SIZES = ((1, 1), (7, 7), (28, 28), (33, 17), (96, 96))
@@ -103,16 +103,19 @@ def random_quantised(seed: int, *, saturate: bool | None = None, **options) -> t
     images = standard_images(network.input_shape, 4)
     quantisation = calibrate(network, images, source="generated pictures")
     if saturate or (saturate is None and rng.random() < 0.25):
-        activations, gradients = [quantisation.activations[0]], [quantisation.gradients[-1]]
-        for position, fraction in enumerate(quantisation.weights):
-            activations.append(min(quantisation.activations[position + 1] + 3, activations[-1] + fraction))
-        for position in reversed(range(len(quantisation.weights))):
-            gradients.insert(
-                0, min(quantisation.gradients[position] + 3, gradients[0] + quantisation.weights[position])
-            )
-        quantisation = replace(quantisation, activations=tuple(activations), gradients=tuple(gradients))
+        quantisation = saturating(quantisation)
     made = quantise(network, quantisation)
     return made, random_picture(made, rng)
+
+
+def saturating(quantisation: Quantisation) -> Quantisation:
+    """Formats with three more fraction bits for activations and gradients, where the sums have them: values saturate."""
+    activations, gradients = [quantisation.activations[0]], [quantisation.gradients[-1]]
+    for position, fraction in enumerate(quantisation.weights):
+        activations.append(min(quantisation.activations[position + 1] + 3, activations[-1] + fraction))
+    for position in reversed(range(len(quantisation.weights))):
+        gradients.insert(0, min(quantisation.gradients[position] + 3, gradients[0] + quantisation.weights[position]))
+    return replace(quantisation, activations=tuple(activations), gradients=tuple(gradients))
 
 
 def random_picture(network: QuantisedNetwork, rng: np.random.Generator) -> np.ndarray:

@@ -28,7 +28,8 @@ class RegisterFile:
 
     Attributes:
         status: values of the module's inputs by port name (busy, done, error, start_while_busy, code, descriptor_index, error_index,
-            error_address, class_index, class_value, layers_finished, layer_cycles).
+            error_address, class_index, class_value, layers_finished, layer_cycles,
+            layer_saturated).
         counters: unsigned 64-bit values by name.
         values: the writable registers' values. starts, soft_resets: pulses so far.
     """
@@ -114,6 +115,7 @@ class RegisterFile:
             "CLASS_INDEX": "class_index",
             "CLASS_VALUE": "class_value",
             "LAYER_CYCLES": "layer_cycles",
+            "LAYER_SATURATED": "layer_saturated",
         }
         if name in inputs:
             return get(inputs[name], 0)

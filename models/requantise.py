@@ -15,6 +15,15 @@ def requantise(accumulators: np.ndarray, shift: int) -> np.ndarray:
 
     ``arithmetic.requantise(x, shift)`` is this function of x + ``arithmetic.rounding_constant(shift)``.
     """
+    return arithmetic.saturate(_shifted(accumulators, shift))
+
+
+def saturated(accumulators: np.ndarray, shift: int) -> np.ndarray:
+    """Bool: where ``requantise`` clips, so that the value is not the sum's."""
+    return arithmetic.clips(_shifted(accumulators, shift))
+
+
+def _shifted(accumulators: np.ndarray, shift: int) -> np.ndarray:
     if shift not in SHIFTS:
         raise ValueError(f"shift {shift}: the hardware shifts by 0 to {SHIFTS[-1]}")
-    return arithmetic.saturate(np.asarray(accumulators, dtype=np.int64) >> shift)
+    return np.asarray(accumulators, dtype=np.int64) >> shift

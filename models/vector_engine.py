@@ -58,6 +58,7 @@ class VectorResult:
     """What a job does: the writes of each half in order, its multiplications, and the zero inputs that it skips.
 
     ``vector_reads``: words read for values and tags; ``row_reads``: words read by each half for rows and bias.
+    ``saturated``: outputs of each half that were clipped (see ``gradcore.models.arithmetic.saturated``).
     """
 
     writes: tuple[tuple[Write, ...], tuple[Write, ...]]
@@ -65,6 +66,7 @@ class VectorResult:
     row_reads: tuple[int, int]
     macs: int
     zeros: int
+    saturated: tuple[int, int]
 
 
 def byte_write(address: int, content: np.ndarray) -> Write:
@@ -93,11 +95,11 @@ def loaded_vector(job: VectorJob, method: str, read: ReadWords) -> np.ndarray:
     return arithmetic.relu_backward(values, mask, method)
 
 
-def half_writes(job: VectorJob, half: int, values: np.ndarray, read: ReadWords) -> tuple[Write, ...]:
-    """The writes of one half, given the job's input values after the ReLU rule."""
+def half_sums(job: VectorJob, half: int, values: np.ndarray, read: ReadWords) -> np.ndarray:
+    """int64 (4 * words,): the accumulators of one half, given the job's input values after the ReLU rule."""
     words = int(getattr(job, f"destination_words{half}"))
     if not words:
-        return ()
+        return np.zeros(0, dtype=np.int64)
     matrix_address = getattr(job, f"matrix_address{half}")
     accumulators = np.zeros(4 * words, dtype=np.int64)
     for index in np.flatnonzero(values):
@@ -105,9 +107,15 @@ def half_writes(job: VectorJob, half: int, values: np.ndarray, read: ReadWords) 
         accumulators += values[index] * row
     if job.has_bias:
         bias = read(getattr(job, f"bias_address{half}"), 4 * words)
-        accumulators += (bias << np.uint64(16)).view("<i8") >> 16
-    else:
-        accumulators += arithmetic.rounding_constant(job.shift)
+        return accumulators + ((bias << np.uint64(16)).view("<i8") >> 16)
+    return accumulators + arithmetic.rounding_constant(job.shift)
+
+
+def half_writes(job: VectorJob, half: int, accumulators: np.ndarray) -> tuple[Write, ...]:
+    """The writes of one half, given its accumulators."""
+    words = len(accumulators) // 4
+    if not words:
+        return ()
     outputs = requantise(accumulators, job.shift)
     passed, mask = arithmetic.relu(outputs)
     writes = [byte_write(getattr(job, f"destination_address{half}"), (passed if job.relu else outputs).astype("<i2"))]
@@ -127,8 +135,10 @@ def vector_engine(job: VectorJob, method: str, read: ReadWords) -> VectorResult:
     rows = [max(LEAST_ROW_WORDS, words) if words else 0 for words in stored]
     masked = job.load_relu and job.tags and method != "deconvnet"
     tag_words = -(-(job.tag_address % 8 * 8 + len(values)) // 64) if masked else 0
+    sums = [half_sums(job, half, values, read) for half in (0, 1)]
+    saturated = [int(arithmetic.clips(one >> job.shift, bool(job.relu)).sum()) for one in sums]
     return VectorResult(
-        writes=(half_writes(job, 0, values, read), half_writes(job, 1, values, read)),
+        writes=(half_writes(job, 0, sums[0]), half_writes(job, 1, sums[1])),
         vector_reads=job.vector_words + tag_words,
         row_reads=(
             used * rows[0] + 4 * stored[0] * bool(job.has_bias),
@@ -136,4 +146,5 @@ def vector_engine(job: VectorJob, method: str, read: ReadWords) -> VectorResult:
         ),
         macs=4 * used * sum(rows),
         zeros=len(values) - used,
+        saturated=(saturated[0], saturated[1]),
     )

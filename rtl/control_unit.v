@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// control_unit: what software sees: registers, run control, counters and layer time stamps.
+// control_unit: what software sees: registers, run control, counters, layer time stamps and saturated values of layers.
 //
-// Contract: see register_file, run_control, performance_counters and layer_timestamps. `clear` resets all units,
+// Contract: see register_file, run_control, performance_counters, layer_saturation and layer_timestamps. `clear` resets all units,
 //   `flush` empties the AXI ports; both hold until the ports are idle. Events are counted while a run goes on.
 `default_nettype none
 
@@ -56,6 +56,10 @@ module control_unit #(
     input  wire [15:0]         class_value,
     input  wire [1:0]          mark_valid,
     input  wire [15:0]         mark_layer,
+    input  wire                tile_stored,
+    input  wire [14:0]         tile_saturated,
+    input  wire                vector_done,
+    input  wire [9:0]          vector_saturated,
     // Events for the counters, a bit for each unit of an engine.
     input  wire                loader_active,
     input  wire                loader_blocked,
@@ -76,7 +80,8 @@ module control_unit #(
   wire [7:0] code, layer_index;
   wire [8:0] layers_finished;
   wire [15:0] error_index;
-  wire [31:0] watchdog_limit, error_address, cycle, layer_cycles;
+  wire [31:0] watchdog_limit, error_address, cycle, layer_cycles, layer_saturated;
+  wire [63:0] mark_saturated;
   wire [64*COUNTERS-1:0] counters;
 
   register_file #(
@@ -130,6 +135,7 @@ module control_unit #(
       .class_value(class_value),
       .layers_finished(layers_finished),
       .layer_cycles(layer_cycles),
+      .layer_saturated(layer_saturated),
       .counters(counters)
   );
 
@@ -201,6 +207,18 @@ module control_unit #(
       .counters(counters)
   );
 
+  layer_saturation layer_saturation (
+      .clk(clk),
+      .rst(rst),
+      .clear(start && !busy),
+      .tile_stored(tile_stored),
+      .tile_saturated(tile_saturated),
+      .vector_done(vector_done),
+      .vector_saturated(vector_saturated),
+      .mark_valid(mark_valid),
+      .mark_saturated(mark_saturated)
+  );
+
   layer_timestamps layer_timestamps (
       .clk(clk),
       .rst(rst),
@@ -208,9 +226,11 @@ module control_unit #(
       .cycle(cycle),
       .mark_valid(mark_valid),
       .mark_layer(mark_layer),
+      .mark_saturated(mark_saturated),
       .layer_index(layer_index),
       .layers_finished(layers_finished),
-      .layer_cycles(layer_cycles)
+      .layer_cycles(layer_cycles),
+      .layer_saturated(layer_saturated)
   );
 
 endmodule

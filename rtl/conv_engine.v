@@ -6,7 +6,8 @@
 //   its jobs at its own pace. `tile_computed` pulses, in job order, when every group has reported the tile.
 //   `tile_loaded` and `bank_released` go to all groups. The broadcast writes of the two loaders are registered once
 //   on their way to the groups, which keeps their wires short; `tile_loaded` and `weights_loaded` are delayed with
-//   them.
+//   them. event_saturated: the values of a tile that saturate, before its tile_computed, and without those of a last
+//   pack of a row that lie behind columns_stored.
 // Numbers: as in conv_group.
 `default_nettype none
 
@@ -50,14 +51,22 @@ module conv_engine #(
     output wire [  2*GROUPS-1:0] transfer_parity,
     output wire [ 18*GROUPS-1:0] transfer_address,
     output wire [128*GROUPS-1:0] transfer_data,
-    // Events of each stream: an entry issued; frozen because the output is not taken.
+    // Events of each stream: an entry issued; frozen because the output is not taken; a value saturated, and its bank.
     output wire [  2*GROUPS-1:0] event_issue,
-    output wire [  2*GROUPS-1:0] event_output_wait
+    output wire [  2*GROUPS-1:0] event_output_wait,
+    output wire [  2*GROUPS-1:0] event_saturated,
+    output wire [  2*GROUPS-1:0] event_saturated_bank
 );
 
   `include "gradcore_constants.vh"
 
   // ---- The slice of a descriptor that a group needs.
+  // Packed pixels: quarters of the 16 lanes that are stored of a row's last unit, 0 when all are.
+  wire [1:0] columns = descriptor[DESCRIPTOR_TILE_COLUMNS_STORED+:2];
+  wire [1:0] pack_log2 = descriptor[DESCRIPTOR_TILE_STRIDE_X+1+:2];  // of stride_x 1, 2, 4: 0, 1, 2
+  wire [1:0] quarters = descriptor[DESCRIPTOR_TILE_POOL] ? 2'd0
+                      : pack_log2[1] ? columns : pack_log2[0] ? {columns[0], 1'b0} : 2'd0;
+
   localparam TILE_BITS = 160;
   wire [TILE_BITS-1:0] tile = {
     descriptor[DESCRIPTOR_TILE_WAIT_WEIGHTS+:DESCRIPTOR_TILE_WAIT_WEIGHTS_WIDTH],
@@ -69,7 +78,8 @@ module conv_engine #(
     descriptor[DESCRIPTOR_TILE_UNIT_COLUMNS+:DESCRIPTOR_TILE_UNIT_COLUMNS_WIDTH],
     descriptor[DESCRIPTOR_TILE_KERNEL_H+:DESCRIPTOR_TILE_KERNEL_H_WIDTH],
     descriptor[DESCRIPTOR_TILE_KERNEL_W+:DESCRIPTOR_TILE_KERNEL_W_WIDTH],
-    descriptor[DESCRIPTOR_TILE_STRIDE_X+:DESCRIPTOR_TILE_STRIDE_X_WIDTH],
+    pack_log2,
+    quarters,
     descriptor[DESCRIPTOR_TILE_BLOCKS+:DESCRIPTOR_TILE_BLOCKS_WIDTH],
     descriptor[DESCRIPTOR_TILE_ORIGIN_ROW+:DESCRIPTOR_TILE_ORIGIN_ROW_WIDTH],
     descriptor[DESCRIPTOR_TILE_ORIGIN_COLUMN+:DESCRIPTOR_TILE_ORIGIN_COLUMN_WIDTH],
@@ -197,15 +207,16 @@ module conv_engine #(
       wire [10:0] slot, tap_rows;
       wire [12:0] row_entries, group_origin_entry, group_line_entries;
       wire [8:0] group_origin_pixel, group_line_pixels;
-      wire [3:0] kernel_rows, kernel_columns, stride_x;
+      wire [3:0] kernel_rows, kernel_columns;
       wire [2:0] blocks;
       wire [5:0] shift;
       wire relu, pool, tags, initial_bank;
       wire [9:0] weight_base;
       wire [8:0] row_words, row_pieces;
+      wire [1:0] group_pack_log2, group_quarters;
       assign {group_origin_entry, group_origin_pixel, group_line_entries, group_line_pixels, wait_weights,
               buffer_rows, buffer_columns, slot, row_entries, unit_rows, unit_columns,
-              kernel_rows, kernel_columns, stride_x, blocks, origin_row, origin_column, shift, relu, pool, tags,
+              kernel_rows, kernel_columns, group_pack_log2, group_quarters, blocks, origin_row, origin_column, shift, relu, pool, tags,
               weight_base, tap_rows, initial_bank, row_words, row_pieces} = head_job;
 
       conv_group #(
@@ -232,7 +243,7 @@ module conv_engine #(
           .job_unit_columns(unit_columns),
           .job_kernel_rows(kernel_rows),
           .job_kernel_columns(kernel_columns),
-          .job_stride_x(stride_x),
+          .job_stride_x({1'b0, group_pack_log2, group_pack_log2 == 2'd0}),
           .job_blocks(blocks),
           .job_origin_row(origin_row),
           .job_origin_column(origin_column),
@@ -247,6 +258,7 @@ module conv_engine #(
           .job_weight_base(weight_base),
           .job_tap_rows(tap_rows),
           .job_initial_bank(initial_bank),
+          .job_quarters(group_quarters),
           .job_row_words(row_words),
           .job_row_pieces(row_pieces),
           .entry_bank(bank_of_entries),
@@ -270,7 +282,9 @@ module conv_engine #(
           .transfer_address(transfer_address[18*group+:18]),
           .transfer_data(transfer_data[128*group+:128]),
           .event_issue(event_issue[2*group+:2]),
-          .event_output_wait(event_output_wait[2*group+:2])
+          .event_output_wait(event_output_wait[2*group+:2]),
+          .event_saturated(event_saturated[2*group+:2]),
+          .event_saturated_bank(event_saturated_bank[2*group+:2])
       );
 
       // Tiles that this group has computed and another one has not yet: two at most, one for each bank.

@@ -5,7 +5,8 @@
 // Contract: tile entries, counts, weights and initial values are broadcast to all groups and may come at any time
 //   that the tokens allow. Jobs come by valid/ready; the fields hold until ready. See unit_dispatcher for when a job
 //   starts and what `computed` means. Stream s sends its output on transfer s. A weight write freezes stream 1 for a
-//   cycle.
+//   cycle. Each value that saturates gives one pulse of event_saturated, with its tile's bank, before `computed` of its
+//   job; but in a row's last unit, with job_quarters 1 to 3, only lanes below 4 x job_quarters count (see stream_drain).
 // Numbers: values and weights signed 16 bits, sums exact in 48 bits, one requantisation for each output.
 `default_nettype none
 
@@ -55,6 +56,7 @@ module conv_group #(
     input  wire [  WEIGHT_ADDRESS_BITS-1:0] job_weight_base,
     input  wire [                     10:0] job_tap_rows,
     input  wire                             job_initial_bank,
+    input  wire [                      1:0] job_quarters,
     input  wire [  OUTPUT_ADDRESS_BITS-1:0] job_row_words,
     input  wire [  OUTPUT_ADDRESS_BITS-1:0] job_row_pieces,
     // From the tile loader: entries of two halves, one count.
@@ -82,7 +84,9 @@ module conv_group #(
     output wire [                    127:0] transfer_data,
     // Events for the counters.
     output wire [                      1:0] event_issue,
-    output wire [                      1:0] event_output_wait
+    output wire [                      1:0] event_output_wait,
+    output wire [                      1:0] event_saturated,
+    output wire [                      1:0] event_saturated_bank
 );
 
   localparam ENTRY_BITS = COUNT_BITS + 16;
@@ -92,7 +96,7 @@ module conv_group #(
   wire signed [9:0] unit_row, unit_column;
   wire [PIXEL_BITS-1:0] unit_pixel;
   wire [ENTRY_ADDRESS_BITS-1:0] unit_entry;
-  wire unit_parity;
+  wire unit_parity, unit_last;
   wire [OUTPUT_ADDRESS_BITS-1:0] unit_word_address, unit_tag_address;
 
   unit_dispatcher #(
@@ -133,6 +137,7 @@ module conv_group #(
       .unit_pixel(unit_pixel),
       .unit_entry(unit_entry),
       .unit_parity(unit_parity),
+      .unit_last(unit_last),
       .unit_word_address(unit_word_address),
       .unit_tag_address(unit_tag_address),
       .scanner_busy(scanner_busy),
@@ -215,6 +220,7 @@ module conv_group #(
           .unit_pixel(unit_pixel),
           .unit_entry(unit_entry),
           .unit_parity(unit_parity),
+          .unit_quarters(unit_last ? job_quarters : 2'd0),
           .unit_word_address(unit_word_address),
           .unit_tag_address(unit_tag_address),
           .unit_done(unit_done[index]),
@@ -242,7 +248,9 @@ module conv_group #(
           .out_address(transfer_address[index*OUTPUT_ADDRESS_BITS+:OUTPUT_ADDRESS_BITS]),
           .out_data(transfer_data[index*64+:64]),
           .event_issue(event_issue[index]),
-          .event_output_wait(event_output_wait[index])
+          .event_output_wait(event_output_wait[index]),
+          .event_saturated(event_saturated[index]),
+          .event_saturated_bank(event_saturated_bank[index])
       );
     end
   endgenerate

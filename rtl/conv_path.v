@@ -5,7 +5,8 @@
 //
 // Contract: a TILE descriptor is offered to loader, groups and store together, a WEIGHTS descriptor to the weight
 //   loader; each ready says that its FIFOs have room. Pulses: tile_computed, tile_stored, weights_done, one a job, in
-//   job order. Read clients, for port p: 3p values, 3p + 1 tags, 3p + 2 weights. Write client of port p: p.
+//   job order; tile_saturated, the number of the tile's values that saturated, stands with tile_stored. Read clients,
+//   for port p: 3p values, 3p + 1 tags, 3p + 2 weights. Write client of port p: p.
 // Numbers: as in the units.
 `default_nettype none
 
@@ -30,6 +31,7 @@ module conv_path #(
     input  wire [        23:0] tiles_computed,
     output wire                tile_computed,
     output wire                tile_stored,
+    output wire [        14:0] tile_saturated,
     output wire                weights_done,
     // Read clients.
     output wire [         5:0] read_request_valid,
@@ -290,6 +292,7 @@ module conv_path #(
   wire [18*GROUPS-1:0] transfer_address;
   wire [128*GROUPS-1:0] transfer_data;
   wire buffer_released;
+  wire [2*GROUPS-1:0] event_saturated, event_saturated_bank;
 
   conv_engine #(
       .GROUPS(GROUPS),
@@ -327,7 +330,21 @@ module conv_path #(
       .transfer_address(transfer_address),
       .transfer_data(transfer_data),
       .event_issue(event_issue),
-      .event_output_wait(event_output_wait)
+      .event_output_wait(event_output_wait),
+      .event_saturated(event_saturated),
+      .event_saturated_bank(event_saturated_bank)
+  );
+
+  tile_saturation #(
+      .STREAMS(2 * GROUPS)
+  ) tile_saturation (
+      .clk(clk),
+      .rst(rst),
+      .saturated(event_saturated),
+      .saturated_bank(event_saturated_bank),
+      .released(buffer_released),
+      .stored(tile_stored),
+      .count(tile_saturated)
   );
 
   wire [1:0] word_read_enable, tag_read_enable;

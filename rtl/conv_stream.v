@@ -51,6 +51,7 @@ module conv_stream #(
     input  wire [         PIXEL_BITS-1:0] unit_pixel,
     input  wire [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
     input  wire                           unit_parity,
+    input  wire [                    1:0] unit_quarters,
     input  wire [OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
     input  wire [OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
     output wire                           unit_done,
@@ -79,9 +80,11 @@ module conv_stream #(
     output reg                            out_parity,
     output reg  [OUTPUT_ADDRESS_BITS-1:0] out_address,
     output reg  [                   63:0] out_data,
-    // Events for the counters: an entry issued; nothing to issue; frozen by the output.
+    // Events for the counters: an entry issued; frozen by the output; a value saturated, and its unit's bank.
     output wire                           event_issue,
-    output wire                           event_output_wait
+    output wire                           event_output_wait,
+    output wire                           event_saturated,
+    output wire                           event_saturated_bank
 );
 
   wire transfer_ready;
@@ -99,7 +102,7 @@ module conv_stream #(
 
   // ---- Units, taps, issues.
   localparam TAP_BITS = ENTRY_ADDRESS_BITS + COUNT_BITS + WEIGHT_ADDRESS_BITS + 3;
-  localparam UNIT_BITS = 11 + 2 * OUTPUT_ADDRESS_BITS;
+  localparam UNIT_BITS = 13 + 2 * OUTPUT_ADDRESS_BITS;
 
   wire scanner_ready, description_ready;
   assign unit_ready = scanner_ready && description_ready;
@@ -264,7 +267,7 @@ module conv_stream #(
       .rst(rst),
       .in_valid(unit_taken),
       .in_ready(description_ready),
-      .in_data({shift, relu, pool, tags, bank, unit_parity, unit_word_address, unit_tag_address}),
+      .in_data({shift, relu, pool, tags, bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address}),
       .out_valid(unused_description_valid),
       .out_ready(unit_pop),
       .out_data(description),
@@ -291,6 +294,7 @@ module conv_stream #(
       .unit_tags(description[UNIT_BITS-9]),
       .unit_bank(description[UNIT_BITS-10]),
       .unit_parity(description[UNIT_BITS-11]),
+      .unit_quarters(description[UNIT_BITS-12-:2]),
       .unit_word_address(description[OUTPUT_ADDRESS_BITS+:OUTPUT_ADDRESS_BITS]),
       .unit_tag_address(description[OUTPUT_ADDRESS_BITS-1:0]),
       .out_valid(drain_valid),
@@ -299,7 +303,9 @@ module conv_stream #(
       .out_parity(drain_parity),
       .out_address(drain_address),
       .out_data(drain_data),
-      .out_unit_end(drain_unit_end)
+      .out_unit_end(drain_unit_end),
+      .saturated(event_saturated),
+      .saturated_bank(event_saturated_bank)
   );
 
   reg out_unit_end;

@@ -103,11 +103,13 @@ module gradcore #(
   wire [1:0] method, seed_mode, error_read, error_write, read_beat, write_beat, mark_valid;
   wire [3:0] error_window, port_idle, tile_zeros, vector_macs;
   wire [2:0] event_loader, event_store, vector_zeros;
+  wire [9:0] vector_saturated;
+  wire [14:0] tile_saturated;
   wire [15:0] descriptor_index, class_value, mark_layer;
   wire [31:0] seed_index, program_address, window_base, window_limit, class_index;
   wire [127:0] port_error_address;
   wire [2*GROUPS-1:0] event_issue, event_output_wait;
-  wire vector_active, vector_waiting_input, vector_waiting_output;
+  wire vector_active, vector_waiting_input, vector_waiting_output, tile_stored, vector_done;
   wire unit_rst = rst || clear;
 
   control_unit #(
@@ -159,6 +161,10 @@ module gradcore #(
       .class_value(class_value),
       .mark_valid(mark_valid),
       .mark_layer(mark_layer),
+      .tile_stored(tile_stored),
+      .tile_saturated(tile_saturated),
+      .vector_done(vector_done),
+      .vector_saturated(vector_saturated),
       .loader_active(event_loader[0]),
       .loader_blocked(event_loader[2]),
       .conv_active(event_issue),
@@ -313,7 +319,7 @@ module gradcore #(
   wire [1023:0] descriptor;
   wire tile_job_valid, tile_job_ready, weights_job_valid, weights_job_ready;
   wire vector_job_valid, vector_job_ready, seed_job_valid, seed_job_ready;
-  wire tile_computed, tile_stored, weights_done, vector_done, seed_done;
+  wire tile_computed, weights_done, seed_done;
   wire [23:0] tiles_stored, vectors_done, weights_loaded, tiles_computed;
 
   sequencer #(
@@ -379,6 +385,7 @@ module gradcore #(
       .tiles_computed(tiles_computed),
       .tile_computed(tile_computed),
       .tile_stored(tile_stored),
+      .tile_saturated(tile_saturated),
       .weights_done(weights_done),
       .read_request_valid(path_request_valid),
       .read_request_ready(path_request_ready),
@@ -421,6 +428,7 @@ module gradcore #(
       .tiles_stored(tiles_stored),
       .vectors_done(vectors_done),
       .vector_done(vector_done),
+      .vector_saturated(vector_saturated),
       .seed_done(seed_done),
       .rows0_request_valid(rows0_request_valid),
       .rows0_request_ready(rows0_request_ready),

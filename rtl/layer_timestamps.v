@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the time at which each layer's last job finished, and how many layers have finished in this run.
+// Keeps the time at which each layer's last job finished, how many of its values saturated, and how many layers have
+// finished in this run.
 //
-// Two writers: mark_valid[w] (pulse) with mark_layer[8w+7:8w] stores `cycle` of that cycle. Marks of one writer are
+// Two writers: mark_valid[w] (pulse) with mark_layer[8w+7:8w] stores `cycle` of that cycle, and
+// mark_saturated[32w+31:32w], which stands from the next cycle until the writer's next mark. Marks of one writer are
 // at least two cycles apart; both writers may mark in the same cycle. `clear` (pulse, the start of a run) forgets all
-// marks. `layers_finished` = 1 + the highest layer marked in this run, 0 before the first. `layer_cycles` follows
-// layer_index by two cycles and a mark by five: 0 for a layer that is not below layers_finished. Layers finish in the
-// order of their numbers; a number that the program leaves out shows what the memory held. One block RAM of 256 x 32.
+// marks. `layers_finished` = 1 + the highest layer marked in this run, 0 before the first. `layer_cycles` and
+// `layer_saturated` follow layer_index by two cycles and a mark by five: 0 for a layer that is not below
+// layers_finished. Layers finish in the order of their numbers; a number that the program leaves out shows what the
+// memory held. A block RAM of 256 x 64.
 `default_nettype none
 module layer_timestamps (
   input  wire        clk,
@@ -14,9 +17,11 @@ module layer_timestamps (
   input  wire [31:0] cycle,
   input  wire [1:0]  mark_valid,
   input  wire [15:0] mark_layer,
+  input  wire [63:0] mark_saturated,
   input  wire [7:0]  layer_index,
   output reg  [8:0]  layers_finished,
-  output reg  [31:0] layer_cycles
+  output reg  [31:0] layer_cycles,
+  output reg  [31:0] layer_saturated
 );
   // One mark of each writer waits here; writer 0 first.
   reg        held0, held1;
@@ -43,10 +48,10 @@ module layer_timestamps (
     end
   end
 
-  (* ram_style = "block", no_rw_check *) reg [31:0] memory [0:255];
-  reg [31:0] stored;
+  (* ram_style = "block", no_rw_check *) reg [63:0] memory [0:255];
+  reg [63:0] stored;
   always @(posedge clk) begin
-    if (write) memory[write_layer] <= held0 ? cycle0 : cycle1;
+    if (write) memory[write_layer] <= held0 ? {mark_saturated[31:0], cycle0} : {mark_saturated[63:32], cycle1};
     stored <= memory[layer_index];
   end
 
@@ -59,7 +64,7 @@ module layer_timestamps (
     written_bound <= {1'b0, write_layer} + 9'd1;
     if (written && written_bound > layers_finished) layers_finished <= written_bound;
     finished <= {1'b0, layer_index} < layers_finished;
-    layer_cycles <= finished ? stored : 32'd0;
+    {layer_saturated, layer_cycles} <= finished ? stored : 64'd0;
     if (rst || clear) begin
       written <= 1'b0;
       finished <= 1'b0;

@@ -67,6 +67,7 @@ module register_file #(
   input  wire [15:0]            class_value,
   input  wire [8:0]             layers_finished,
   input  wire [31:0]            layer_cycles,     // of the layer at layer_index
+  input  wire [31:0]            layer_saturated,  // likewise
   input  wire [64*COUNTER_TOTAL-1:0] counters
 );
   `include "gradcore_constants.vh"
@@ -259,6 +260,8 @@ module register_file #(
     implemented[REGISTER_LAYER_INDEX_ADDRESS/4] = 1'b1;
     values[8*REGISTER_LAYER_CYCLES_ADDRESS+:32] = layer_cycles;
     implemented[REGISTER_LAYER_CYCLES_ADDRESS/4] = 1'b1;
+    values[8*REGISTER_LAYER_SATURATED_ADDRESS+:32] = layer_saturated;
+    implemented[REGISTER_LAYER_SATURATED_ADDRESS/4] = 1'b1;
   end
   wire [31:0] value = values[32*read_address[6:2]+:32];
   wire        known = read_address[11:7] == 5'd0 && implemented[read_address[6:2]];

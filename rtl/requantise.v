@@ -6,6 +6,8 @@
 //
 // Contract: latency 1: accumulator and shift are taken in a cycle with `enable`; the value stands in the next one,
 // combinationally behind the register (three levels of LUTs), and holds without `enable`. Give it a register behind.
+// `saturated` stands with the value and says that it did not fit and was clipped. A value at the end of the range that
+// fits is not saturated.
 //
 // Format: accumulator signed 48 bits; shift 0..47, others are illegal; value signed 16 bits. Each level of the
 // shifter keeps only the bits that the next one can still need. The value fits exactly when all that a level drops
@@ -18,7 +20,8 @@ module requantise (
   input  wire               enable,
   input  wire signed [47:0] accumulator,
   input  wire        [5:0]  shift,
-  output wire signed [15:0] value
+  output wire signed [15:0] value,
+  output wire               saturated
 );
 
   wire sign = accumulator[47];
@@ -55,9 +58,8 @@ module requantise (
   wire        fine_lost = upper_differs[3] || upper_differs[2] && held_shift != 2'd3 ||
                           upper_differs[1] && !held_shift[1] || upper_differs[0] && held_shift == 2'd0;
 
-  wire overflow = held_lost || fine_lost;
-
-  assign value = overflow ? {held_sign, {15{~held_sign}}} : fine;
+  assign saturated = held_lost || fine_lost;
+  assign value = saturated ? {held_sign, {15{~held_sign}}} : fine;
 
 endmodule
 

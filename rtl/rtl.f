@@ -20,6 +20,7 @@ fifo.v
 gradcore.v
 lane_array.v
 layer_marks.v
+layer_saturation.v
 layer_timestamps.v
 nonzero_squeezer.v
 output_arbiter.v
@@ -45,6 +46,7 @@ tile_geometry.v
 tile_loader.v
 tile_loader_half.v
 tile_row_requester.v
+tile_saturation.v
 tile_store.v
 tile_store_half.v
 tile_store_request.v
@@ -58,4 +60,5 @@ vector_half.v
 vector_lane.v
 vector_loader.v
 vector_path.v
+vector_saturation.v
 weight_loader.v

@@ -10,6 +10,9 @@
 //   later; starts are LANES or more enabled cycles apart. A unit's description is taken from `unit_*`
 //   (first-word-fall-through, `unit_pop`) with its first lane. Transfers leave on `out_*` in enabled cycles, at most
 //   one a cycle; the caller drops `enable` while it cannot take one. `out_unit_end` marks a unit's last transfer.
+//   `saturated` pulses, whatever `enable` is then, once for each value that was clipped before pooling; a value below
+//   the range does not count with ReLU. With unit_quarters 1 to 3 only lanes below 4 x unit_quarters count: the pixels
+//   of a pack that are stored; with 0 all do. `saturated_bank` is the unit's bank.
 // Numbers: accumulators signed 48 bits (rounding constant included), values signed 16 bits.
 `default_nettype none
 
@@ -29,6 +32,7 @@ module stream_drain #(
     input  wire                    unit_tags,
     input  wire                    unit_bank,
     input  wire                    unit_parity,
+    input  wire [             1:0] unit_quarters,
     input  wire [ADDRESS_BITS-1:0] unit_word_address,
     input  wire [ADDRESS_BITS-1:0] unit_tag_address,
     output reg                     out_valid,
@@ -37,7 +41,9 @@ module stream_drain #(
     output reg                     out_parity,
     output reg  [ADDRESS_BITS-1:0] out_address,
     output reg  [            63:0] out_data,
-    output reg                     out_unit_end
+    output reg                     out_unit_end,
+    output reg                     saturated,
+    output reg                     saturated_bank
 );
 
   localparam UNIT_BITS = 4 + 2 * ADDRESS_BITS;
@@ -64,6 +70,8 @@ module stream_drain #(
   reg [47:0] sum;
   reg [5:0] sum_shift;
   reg sum_relu;
+  reg [1:0] sum_quarters;
+  reg sum_counts;  // as a saturated one if it is clipped; lane 0 always does, so the unit's quarters may come with it
   reg [UNIT_BITS-1:0] sum_unit;
   wire sum_unit_pool = sum_unit[UNIT_BITS-1];
 
@@ -82,9 +90,11 @@ module stream_drain #(
       sum_lane  <= lane;
       sum_pixel <= pixel;
       sum       <= accumulators[lane*48+:48];
+      sum_counts <= sum_quarters == 2'd0 || lane[3:2] < sum_quarters;
       if (unit_begin) begin
         sum_shift <= unit_shift;
         sum_relu  <= unit_relu;
+        sum_quarters <= unit_quarters;
         sum_unit  <= {unit_pool, unit_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
       end
     end
@@ -98,18 +108,21 @@ module stream_drain #(
 
   // Stages 1 and 2: requantise.
   wire signed [15:0] requantised;
+  wire clipped;
   requantise requantise (
       .clk(clk),
       .enable(enable),
       .accumulator(sum),
       .shift(sum_shift),
-      .value(requantised)
+      .value(requantised),
+      .saturated(clipped)
   );
 
   reg shifted_valid;
   reg [3:0] shifted_lane;
   reg [1:0] shifted_pixel;
   reg shifted_relu;
+  reg shifted_counts;
   reg [UNIT_BITS-1:0] shifted_unit;
   reg value_valid;
   reg [3:0] value_lane;
@@ -122,6 +135,7 @@ module stream_drain #(
       shifted_lane  <= sum_lane;
       shifted_pixel <= sum_pixel;
       shifted_relu  <= sum_relu;
+      shifted_counts <= sum_valid && sum_counts;
       shifted_unit  <= sum_unit;
       value_valid   <= shifted_valid;
       value_lane    <= shifted_lane;
@@ -129,9 +143,13 @@ module stream_drain #(
       value         <= (shifted_relu && requantised[15]) ? 16'sd0 : requantised;
       value_unit    <= shifted_unit;
     end
+    saturated      <= enable && shifted_counts && clipped && !(shifted_relu && requantised[15]);
+    saturated_bank <= shifted_unit[2*ADDRESS_BITS+1];
     if (rst) begin
-      shifted_valid <= 1'b0;
-      value_valid   <= 1'b0;
+      shifted_valid  <= 1'b0;
+      shifted_counts <= 1'b0;
+      value_valid    <= 1'b0;
+      saturated      <= 1'b0;
     end
   end
 

@@ -55,6 +55,7 @@ module unit_dispatcher #(
     output reg  [         PIXEL_BITS-1:0] unit_pixel,
     output reg  [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
     output wire                           unit_parity,
+    output reg                            unit_last,  // of its row
     output reg  [OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
     output reg  [OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
     input  wire [                    1:0] scanner_busy,
@@ -171,6 +172,7 @@ module unit_dispatcher #(
     if (unit_taken) prefer <= !choice;
     scanners_idle <= (scanner_busy == 2'b00);
     last_row <= (row + 8'd1 == job_unit_rows);
+    unit_last <= (column + 8'd1 == job_unit_columns);  // the column stands since the cycle before UNIT
     case (state)
       WAIT: if (job_start) state <= idle_group ? SCANNERS : STEPS;
       STEPS: begin

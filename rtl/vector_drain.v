@@ -9,6 +9,9 @@
 // strobes covering just them (mask bits of outputs beyond `words` are 0). `busy` falls with `done` when all write
 // responses have arrived. While `bias_owner` the response stream of the read port belongs to this module.
 //
+// `saturated` pulses once for each output of `words` that was clipped, before the words are written; one below the
+// range does not count with ReLU.
+//
 // Stalls: the whole pipeline holds when a packed word waits behind one that the write port has not taken (registered
 // condition: no path from data_ready to the pipeline), and when a bias word is missing.
 
@@ -50,7 +53,8 @@ module vector_drain (
   input  wire         write_done,
   // events
   output wire         active,
-  output wire         blocked
+  output wire         blocked,
+  output reg          saturated
 );
 
   localparam [2:0] IDLE = 3'd0;
@@ -105,6 +109,8 @@ module vector_drain (
   reg        [47:0] sum_3;
   reg signed [15:0] value_5;
   wire signed [15:0] requantised;
+  wire              clipped;
+  reg               clipped_5, moved;  // what stage 5 took counts, and it took it in the cycle before
   wire       [7:0]  power_low = 8'd1 << shift[2:0];
   wire       [7:0]  power_high = 8'd1 << shift[5:3];
   wire       [47:0] half;  // the rounding constant: bit i is set when the shift is i + 1
@@ -123,7 +129,8 @@ module vector_drain (
     .enable(!stall),
     .accumulator(sum_3),
     .shift(shift),
-    .value(requantised)
+    .value(requantised),
+    .saturated(clipped)
   );
 
   always @(posedge clk) begin
@@ -141,6 +148,9 @@ module vector_drain (
       {piece_end_1, piece_end_2, piece_end_3, piece_end_4, piece_end_5} <=
           {lane[3:0] == 4'hf, piece_end_1, piece_end_2, piece_end_3, piece_end_4};
     end
+    clipped_5 <= clipped && !(relu && requantised[15]) && wanted_4 && valid_4;
+    moved <= !stall;
+    saturated <= moved && clipped_5 && !rst;
   end
 
   // ---- Mask pieces

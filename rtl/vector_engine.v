@@ -6,7 +6,8 @@
 // from matrix plane h, one word of four weights a cycle and half, and stores them through its own port. A job is
 // accepted when tiles_stored and vectors_done have reached its wait counts and there is room; up to four are inside
 // at once: the vector and the rows of the next job are read while this one is drained. `done` pulses once a job, in
-// order, when all its write responses have arrived.
+// order, when all its write responses have arrived; `saturated`, how many of its outputs were clipped (as vector_drain
+// says), stands with it.
 //
 // Format: values and weights signed 16 bits, accumulators 48 bits exact. Input i's weights lie at plane address + (i
 // << pitch_log2); the bias words (48-bit initial accumulators, rounding constant included) at the bias address, one
@@ -52,6 +53,7 @@ module vector_engine (
   input  wire [31:0] job_tag_destination0,
   input  wire [31:0] job_tag_destination1,
   output reg         done,
+  output wire [9:0]  saturated,
   // matrix rows and bias of half 0: port 0 client 3
   output wire        rows0_request_valid,
   input  wire        rows0_request_ready,
@@ -143,6 +145,7 @@ module vector_engine (
   // ---- Halves
   wire half0_done, half0_beat, half0_active, half0_blocked;
   wire half1_done, half1_beat, half1_active, half1_blocked;
+  wire [1:0] half_saturated;
 
   vector_half half0 (
     .clk(clk), .rst(rst),
@@ -161,7 +164,8 @@ module vector_engine (
     .write_request_address(write0_request_address), .write_request_words(write0_request_words),
     .write_data_valid(write0_data_valid), .write_data_ready(write0_data_ready),
     .write_data(write0_data), .write_strobe(write0_strobe), .write_done(write0_done),
-    .beat(half0_beat), .drain_active(half0_active), .drain_blocked(half0_blocked)
+    .beat(half0_beat), .drain_active(half0_active), .drain_blocked(half0_blocked),
+    .saturated(half_saturated[0])
   );
 
   vector_half half1 (
@@ -181,7 +185,8 @@ module vector_engine (
     .write_request_address(write1_request_address), .write_request_words(write1_request_words),
     .write_data_valid(write1_data_valid), .write_data_ready(write1_data_ready),
     .write_data(write1_data), .write_strobe(write1_strobe), .write_done(write1_done),
-    .beat(half1_beat), .drain_active(half1_active), .drain_blocked(half1_blocked)
+    .beat(half1_beat), .drain_active(half1_active), .drain_blocked(half1_blocked),
+    .saturated(half_saturated[1])
   );
 
   // ---- Completion: a job is done when both halves are; either may be some jobs ahead
@@ -204,6 +209,11 @@ module vector_engine (
       done <= 1'b0;
     end
   end
+
+  vector_saturation saturation (
+    .clk(clk), .rst(rst),
+    .saturated(half_saturated), .finished({half1_done, half0_done}), .complete(complete), .count(saturated)
+  );
 
   // ---- Events, one cycle late
   wire working = half0_beat || half1_beat || half0_active || half1_active;

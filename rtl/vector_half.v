@@ -58,7 +58,8 @@ module vector_half (
   // events
   output wire        beat,          // a word of weights is used: four multiplications
   output wire        drain_active,  // an output or a mask piece moves
-  output wire        drain_blocked  // the drain waits for the write port
+  output wire        drain_blocked, // the drain waits for the write port
+  output wire        saturated      // an output was clipped; before the job's `done`
 );
 
   // ---- Jobs: what the fetch needs, and what the drain needs later
@@ -235,7 +236,7 @@ module vector_half (
     .request_valid(write_request_valid), .request_ready(write_request_ready),
     .request_address(write_request_address), .request_words(write_request_words),
     .data_valid(write_data_valid), .data_ready(write_data_ready), .data(write_data), .strobe(write_strobe),
-    .write_done(write_done), .active(drain_active), .blocked(drain_blocked)
+    .write_done(write_done), .active(drain_active), .blocked(drain_blocked), .saturated(saturated)
   );
 
   wire unused_half = &{1'b0, fetch_jobs_level, drain_jobs_level, entries_level, rows_level, drain_job_valid};

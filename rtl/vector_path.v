@@ -3,7 +3,8 @@
 // vector_path: what VECTOR and SEED jobs pass through: the vector engine and the seed unit, with their job FIFOs.
 //
 // Contract: a descriptor is offered with its kind's valid; ready says that its FIFO has room. Pulses vector_done and
-//   seed_done, one a job, in job order of each kind. Clients: see vector_engine and seed_unit.
+//   seed_done, one a job, in job order of each kind; vector_saturated, the number of the job's outputs that saturated,
+//   stands with vector_done. Clients: see vector_engine and seed_unit.
 // Numbers: as in the units.
 `default_nettype none
 
@@ -24,6 +25,7 @@ module vector_path (
     input  wire [23:0]   tiles_stored,
     input  wire [23:0]   vectors_done,
     output wire          vector_done,
+    output wire [9:0]    vector_saturated,
     output wire          seed_done,
     output wire          rows0_request_valid,
     input  wire          rows0_request_ready,
@@ -194,6 +196,7 @@ module vector_path (
       .job_tag_destination0(engine_tag_destination0),
       .job_tag_destination1(engine_tag_destination1),
       .done(vector_done),
+      .saturated(vector_saturated),
       .rows0_request_valid(rows0_request_valid),
       .rows0_request_ready(rows0_request_ready),
       .rows0_request_address(rows0_request_address),

@@ -65,6 +65,9 @@ def compare(quantised, program, executor, forward, backward):
             np.testing.assert_array_equal(tags[0], trace.mask[0], err_msg=f"mask {position}")
             if tags[1] is not None:
                 np.testing.assert_array_equal(tags[1], trace.index[0], err_msg=f"index {position}")
+    counts = [(layer.identifier, executor.loads[layer.identifier].saturated) for layer in program.layers if layer.kind != "seed"]
+    expected = [values for _, _, values, _ in golden.saturations(quantised, forward, backward)]
+    assert [count for _, count in counts] == expected, f"saturated: {counts}, expected {expected}"
     np.testing.assert_array_equal(program.read_logits(memory), forward.logits[0])
     np.testing.assert_array_equal(program.read_attribution(memory), backward.attribution[0])
     assert program.class_of(executor.class_index) == arithmetic.arg_max(forward.logits[0])

@@ -41,6 +41,7 @@ UNITS = {
     "axi_write_port": Unit({"CLIENTS": 3}),
     "conv_group": Unit({"GROUPS": 4, "GROUP": 2}, testcase="random_jobs/stalls=2/rewrite=True"),
     "fifo": Unit({"WIDTH": 64, "DEPTH": 16}, {"TOPLEVEL_NAME": "fifo"}),
+    "layer_saturation": Unit(testcase="RandomJobs"),
     "layer_timestamps": Unit(),
     "output_buffer": Unit({"GROUPS": 2}),
     # `carries` sets counters inside the unit, which have no such names in a netlist.
@@ -64,6 +65,7 @@ UNITS = {
     "skid_buffer": Unit({"WIDTH": 73}, {"TOPLEVEL_NAME": "skid_buffer", "DEPTH": 2}, bench="fifo"),
     "tile_geometry": Unit(),
     "tile_loader": Unit(),
+    "tile_saturation": Unit({"STREAMS": 2}, testcase="RandomTiles"),
     "tile_store": Unit(),
     "vector_engine": Unit(),
     "weight_loader": Unit({"GROUPS": 4, "WEIGHT_DEPTH": 1024}),

@@ -32,7 +32,7 @@ def test_every_method(simulator: str, seed: int) -> None:
     run(simulator, "EveryMethod", seed)
 
 
-@pytest.mark.parametrize("testcase", ["WrongBit", "MethodLeftOut"])
+@pytest.mark.parametrize("testcase", ["WrongBit", "WrongCount", "MethodLeftOut"])
 def test_environment_bites(testcase: str) -> None:
-    """One wrong bit, or a method that never ran, fails."""
+    """One wrong bit, a wrong count of saturated values, or a method that never ran, fails."""
     run("verilator", testcase, seed=1)

@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradcore.backends import load_network
+from gradcore.backends import load_network, open_backend
 from gradcore.benchmark import cut_pictures
+from gradcore.models.random_networks import saturating
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, quantise
-from gradcore.simulator import Simulator
+from gradcore.rtl_backend import RtlBackend
+from gradcore.simulator import PRESETS, Simulator
 from tb.support.seeds import FRESH_SEED
 from tb.system.session import METHODS, Request, Session, generated_case, make_case
 
@@ -155,6 +157,33 @@ def test_icarus() -> None:
         session = Session(simulator)
         for method in METHODS:
             session.run(case, Request(method))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_both_backends_count_the_same_saturated_values(preset: str) -> None:
+    """Every layer in both directions, all methods: packs and tiles that are partly outside the map included."""
+    layers = [
+        Layer("conv", "conv1", 3, 8, 3, pool=True),
+        Layer("conv", "conv2", 8, 20, 1),
+        Layer("conv", "conv3", 20, 5, 3, relu=False),
+        Layer("fc", "fc1", 5 * 4 * 5, 21),
+        Layer("fc", "fc2", 21, 4, relu=False),
+    ]
+    network = Network.random(layers, (3, 9, 11), name="saturating", seed=8)
+    network.metadata["quantisation"] = saturating(quantise(network).quantisation).to_metadata()
+    rng = np.random.default_rng(3)
+    pictures = [rng.choice([0, 255], (9, 11, 3)).astype(np.uint8), rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)]
+    golden = open_backend("golden", network).run(pictures, METHODS)
+    backend = open_backend("rtl", network, preset=preset)
+    assert isinstance(backend, RtlBackend)
+    simulated = backend.run(pictures, METHODS)
+    for method in METHODS:
+        for one, other in zip(golden[method], simulated[method], strict=True):
+            assert other.saturation == one.saturation and len(one.saturation) == 10
+    counts = [one.values for one in golden["saliency"][0].saturation]
+    assert sum(count > 0 for count in counts[:5]) >= 3 and sum(count > 0 for count in counts[5:]) >= 3, counts
+    inferred = backend.infer(pictures)
+    assert [one.saturation for one in inferred] == [one.saturation[:5] for one in golden["saliency"]]
 
 
 @pytest.mark.regress

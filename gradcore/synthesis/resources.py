@@ -62,7 +62,7 @@ class Resources:
 XC7Z020 = Resources(lut=53_200, ff=106_400, bram36=140, dsp=220)
 # The paper's Table II: it counts block RAMs in halves (25 of 280).
 PAPER = Resources(lut=43_787, ff=20_312, bram36=12.5, dsp=25)
-BUDGET_FULL = Resources(lut=25_000, ff=40_000, bram36=110, dsp=160)
+BUDGET_FULL = Resources(lut=29_000, ff=36_000, bram36=115, dsp=160)
 
 
 def count_types(types: Iterable[str], *, other: Iterable[str] = ()) -> Resources:

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from gradcore.models.conv_group import ConvJob, group_share, transfers
+from gradcore.models.conv_group import ConvJob, group_share, output
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import start_clock_and_reset, wait_until
@@ -55,6 +56,7 @@ def random_job(rng: np.random.Generator) -> ConvJob:
         weight_base=int(rng.integers(WEIGHT_DEPTH)),
         tap_rows=slot,
         initial_bank=int(rng.integers(2)),
+        quarters=0 if stride_x == 1 else int(rng.integers(stride_x)) * 4 // stride_x,
     )
 
 
@@ -87,6 +89,8 @@ class Bench:
         self.computed = 0
         self.checked = 0
         self.values: Counter[int] = Counter()  # results, and how often each came
+        self.saturated = [0, 0]  # of the tile in each bank
+        self.counted: Counter[str] = Counter()
 
     async def start(self) -> None:
         dut = self.dut
@@ -103,7 +107,7 @@ class Bench:
                 dut.initial_write_data.value = int(self.initial[bank, lane]) & ((1 << 48) - 1)
                 await RisingEdge(dut.clk)
         dut.initial_write.value = 0
-        for task in (self.load_tiles, self.send_jobs, self.take_transfers, self.watch_computed):
+        for task in (self.load_tiles, self.send_jobs, self.take_transfers, self.count_saturated, self.watch_computed):
             cocotb.start_soon(task())
         if self.rewrite:
             cocotb.start_soon(self.rewrite_weights())
@@ -210,6 +214,16 @@ class Bench:
         """One stream's share of a flat port; the other stream's may be X while it is not valid."""
         return int(handle.value[width * stream + width - 1 : width * stream])
 
+    async def count_saturated(self) -> None:
+        """The events of a cycle, before ``watch_computed`` looks at that cycle."""
+        dut = self.dut
+        while True:
+            await RisingEdge(dut.clk)
+            events = int(dut.event_saturated.value)
+            for stream in (0, 1):
+                if events >> stream & 1:
+                    self.saturated[self.of_stream(dut.event_saturated_bank, stream, 1)] += 1
+
     async def watch_computed(self) -> None:
         dut = self.dut
         while True:
@@ -217,9 +231,13 @@ class Bench:
             if int(dut.computed.value):
                 number = self.computed
                 job, bank = self.jobs[number], number % 2
-                expected = transfers(
-                    job, self.tiles[number], self.weights, self.initial[job.initial_bank], GROUPS, GROUP
-                )
+                made = output(job, self.tiles[number], self.weights, self.initial[job.initial_bank], GROUPS, GROUP)
+                expected = made.transfers
+                assert self.saturated[bank] == made.saturated, f"{self.saturated[bank]} saturated of job {number}: {job}"
+                self.saturated[bank] = 0
+                kind = "pooled" if job.pool else "packed" if job.stride_x > 1 else "plain"
+                self.counted[f"{kind}, {'relu' if job.relu else 'no relu'}"] += made.saturated
+                self.counted["not stored"] += made.behind
                 assert self.received[bank] == expected, f"job {number}: {job}"
                 self.checked += len(expected)
                 for (tag, _, _), word in expected.items():
@@ -247,11 +265,35 @@ async def random_jobs(dut, stalls: str, rewrite: bool) -> None:
     bench = Bench(dut, [random_job(rng) for _ in range(10)], stalls, rewrite)
     await bench.start()
     await wait_until(dut.clk, lambda: bench.computed == len(bench.jobs), 400_000, "the end of all jobs")
-    assert not bench.received[0] and not bench.received[1]
+    assert not bench.received[0] and not bench.received[1] and bench.saturated == [0, 0]
     assert bench.checked or all(group_share(job, GROUPS, GROUP) is None for job in bench.jobs)
     plain = sum(times for value, times in bench.values.items() if value not in TRIVIAL)
     total = sum(bench.values.values())
     assert total < 400 or plain > total / 50, f"{plain} of {total} results show what the sum was: most saturate"
+
+
+@cocotb.test()
+async def every_kind_saturates(dut) -> None:
+    """Jobs of each kind, chosen so that values saturate: each is counted once, and none of a pixel that is not stored."""
+    rng = test_rng()
+    jobs = []
+    for pool, relu, stride_x in itertools.product((False, True), (False, True), (1, 2, 4)):
+        if pool and stride_x > 1:
+            continue
+        quarters = range(0, 4, 4 // stride_x) if stride_x > 1 else (0,)
+        jobs += [
+            replace(random_job(rng), pool=pool, relu=relu, stride_x=stride_x, quarters=quarter, kernel_rows=3,
+                    kernel_columns=2 + stride_x, unit_rows=5, unit_columns=4, buffer_rows=8, buffer_columns=12, slot=8,
+                    tap_rows=8, blocks=1, shift=20)
+            for quarter in quarters
+        ]  # fmt: skip
+    bench = Bench(dut, [jobs[place] for place in rng.permutation(len(jobs))], "none", False)
+    bench.tiles = [rng.integers(-32768, 32768, (8, 12, 8)) for _ in jobs]
+    await bench.start()
+    await wait_until(dut.clk, lambda: bench.computed == len(jobs), 400_000, "the end of all jobs")
+    kinds = [f"{kind}, {relu}" for kind in ("plain", "packed", "pooled") for relu in ("relu", "no relu")]
+    missing = [name for name in (*kinds, "not stored") if not bench.counted[name]]
+    assert not missing, f"never saturated: {missing}"
 
 
 @cocotb.test()

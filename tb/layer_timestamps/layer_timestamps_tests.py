@@ -19,7 +19,7 @@ class Bench:
         self.dut, self.model, self.cycle = dut, LayerTimestamps(), 0
 
     async def start(self) -> None:
-        for port in ("clear", "mark_valid", "mark_layer", "cycle", "layer_index"):
+        for port in ("clear", "mark_valid", "mark_layer", "mark_saturated", "cycle", "layer_index"):
             getattr(self.dut, port).value = 0
         await start_clock_and_reset(self.dut)
 
@@ -37,18 +37,23 @@ class Bench:
         layers = [marks.get(writer, random.getrandbits(8)) for writer in (0, 1)]
         self.dut.mark_valid.value = sum(1 << writer for writer in marks)
         self.dut.mark_layer.value = layers[1] << 8 | layers[0]
+        saturated = [random.choice((0, 1, 0xFFFFFFFF, random.getrandbits(32))) for _ in (0, 1)]
+        self.dut.mark_saturated.value = saturated[1] << 32 | saturated[0]
         self.dut.cycle.value = self.cycle & 0xFFFFFFFF
         await RisingEdge(self.dut.clk)
         self.dut.mark_valid.value = 0
-        for layer in marks.values():
-            self.model.mark(layer, self.cycle)
+        for writer, layer in marks.items():
+            self.model.mark(layer, self.cycle, saturated[writer])
         self.cycle += 1
 
-    async def read(self, layer: int) -> int:
-        """What LAYER_CYCLES shows two cycles after the index."""
+    async def read(self, layer: int) -> tuple[int, int]:
+        """What LAYER_CYCLES and LAYER_SATURATED show two cycles after the index."""
         self.dut.layer_index.value = layer
         await ClockCycles(self.dut.clk, 3)
-        return int(self.dut.layer_cycles.value)
+        return self.shown()
+
+    def shown(self) -> tuple[int, int]:
+        return int(self.dut.layer_cycles.value), int(self.dut.layer_saturated.value)
 
 
 @cocotb.test()
@@ -87,7 +92,7 @@ async def random_runs(dut) -> None:
 
 @cocotb.test()
 async def read_never_shows_a_mixture(dut) -> None:
-    """While a layer is being marked its reading goes from 0 to the time stamp, with nothing else in between."""
+    """While a layer is being marked its reading goes from 0 to its words at once, with nothing else in between."""
     bench = Bench(dut)
     await bench.start()
     for run in range(3):
@@ -95,13 +100,13 @@ async def read_never_shows_a_mixture(dut) -> None:
         for layer in range(20):
             dut.layer_index.value = layer
             await ClockCycles(dut.clk, 3)
-            stamp = bench.cycle
             await bench.step({layer % 2: layer})
             seen = []
             for _ in range(8):
                 await bench.step()
-                seen.append(int(dut.layer_cycles.value))
-            assert set(seen[:4]) <= {0, stamp} and set(seen[4:]) == {stamp}, seen
+                seen.append(bench.shown())
+            words = bench.model.read(layer)
+            assert words is not None and set(seen[:4]) <= {(0, 0), words} and set(seen[4:]) == {words}, seen
 
 
 @cocotb.test()
@@ -115,8 +120,8 @@ async def clear_forgets(dut) -> None:
         await bench.step()
     for _ in range(5):
         await bench.step()
-    assert await bench.read(3) == 77 + 6
+    assert await bench.read(3) == bench.model.words[3] and bench.model.words[3][0] == 77 + 6
     await bench.clear(0)
     for layer in range(8):
-        assert await bench.read(layer) == 0
+        assert await bench.read(layer) == (0, 0)
     assert int(dut.layers_finished.value) == 0

@@ -34,6 +34,7 @@ STATUS_WIDTHS = {
     "class_value": 16,
     "layers_finished": 9,
     "layer_cycles": 32,
+    "layer_saturated": 32,
 }
 PLAIN = [name for name in hardware.ADDRESSES if not name.endswith(("_LOW", "_HIGH"))]
 WRITABLE = [*RUN_PARAMETERS, "CONTROL", "INTERRUPT", "LAYER_INDEX"]

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from gradcore.models import arithmetic
-from gradcore.models.requantise import SHIFTS, requantise
+from gradcore.models.requantise import SHIFTS, requantise, saturated
 from tb.support.seeds import test_rng
 
 ACCUMULATOR_MAX = (1 << 47) - 1
@@ -32,14 +34,14 @@ def accumulators_for(shift: int, rng: np.random.Generator) -> np.ndarray:
     return np.array([x for x in every if -ACCUMULATOR_MAX - 1 <= x <= ACCUMULATOR_MAX], dtype=np.int64)
 
 
-async def result(dut, accumulator: int, shift: int) -> int:
-    """The value for an accumulator: one cycle later, whatever the inputs have become meanwhile."""
+async def result(dut, accumulator: int, shift: int) -> tuple[int, int]:
+    """(value, saturated) for an accumulator: one cycle later, whatever the inputs have become meanwhile."""
     await FallingEdge(dut.clk)
     dut.accumulator.value, dut.shift.value, dut.enable.value = accumulator, shift, 1
     await FallingEdge(dut.clk)
     dut.accumulator.value, dut.shift.value, dut.enable.value = ~accumulator, 47 - shift, 0
     await FallingEdge(dut.clk)
-    return dut.value.value.to_signed()
+    return dut.value.value.to_signed(), int(dut.saturated.value)
 
 
 @cocotb.test()
@@ -48,14 +50,17 @@ async def every_shift(dut) -> None:
     Clock(dut.clk, 10, "ns").start(start_high=False)
     await RisingEdge(dut.clk)
     rng = test_rng()
-    checked = saturated = 0
+    checked = 0
+    seen: Counter[tuple[int, int]] = Counter()
     for shift in SHIFTS:
         for accumulator in accumulators_for(shift, rng):
-            want, got = int(requantise(accumulator, shift)), await result(dut, int(accumulator), shift)
-            assert got == want, f"{accumulator} >> {shift}: {got}, expected {want}"
+            want = int(requantise(accumulator, shift)), int(saturated(accumulator, shift))
+            got = await result(dut, int(accumulator), shift)
+            assert got == want, f"{accumulator} >> {shift}: value and saturated are {got}, expected {want}"
             checked += 1
-            saturated += want in (arithmetic.VALUE_MIN, arithmetic.VALUE_MAX)
-    assert checked > 48 * 100 and checked > saturated > 48 * 2
+            seen[want] += 1
+    ends = [seen[end, clipped] for end in (arithmetic.VALUE_MIN, arithmetic.VALUE_MAX) for clipped in (0, 1)]
+    assert checked > 48 * 100 and checked > sum(ends) and min(ends) > 40, f"{ends} values at the ends, fitting and clipped"
 
 
 @cocotb.test()
@@ -67,4 +72,5 @@ async def rounds_half_up(dut) -> None:
     for shift in SHIFTS:
         for accumulator in rng.integers(-(1 << 45), 1 << 45, 20) >> int(rng.integers(45)):
             got = await result(dut, int(accumulator) + arithmetic.rounding_constant(shift), shift)
-            assert got == int(arithmetic.requantise(accumulator, shift)), f"{accumulator}, {shift}"
+            want = int(arithmetic.requantise(accumulator, shift)), int(arithmetic.saturated(accumulator, shift))
+            assert got == want, f"{accumulator}, {shift}"

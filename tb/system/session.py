@@ -21,7 +21,7 @@ from gradcore.models import arithmetic
 from gradcore.models import network as network_model
 from gradcore.models import program as program_model
 from gradcore.models.performance_counters import broken_identities
-from gradcore.models.random_networks import random_picture, random_quantised
+from gradcore.models.random_networks import random_picture, random_quantised, saturating
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
@@ -63,21 +63,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Expectation:
-    """uint8 memory from ``window base - GUARD`` to ``window limit + GUARD``, before and after, and the class registers."""
+    """uint8 memory from ``window base - GUARD`` to ``window limit + GUARD``, before and after, the class registers, and the
+    saturated values of each layer that runs, by identifier."""
 
     before: np.ndarray
     after: np.ndarray
     class_index: int
     class_value: int
+    saturated: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave: cycles until the interrupt, counters by name, time stamps of the layers by identifier."""
+    """What a run gave: cycles until the interrupt, counters by name, and by identifier of the layers their time stamps and
+    saturated values."""
 
     cycles: int
     counters: dict[str, int]
     stamps: list[int]
+    saturated: list[int]
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,7 @@ def layered_case(
     network = Network.random(made, shape, seed=seed)
     quantisation = calibrate(network, standard_images(network.input_shape, 4), source="generated pictures")
     if saturate:
-        limits = [a + w for a, w in zip(quantisation.activations, quantisation.weights, strict=False)]
-        wanted = [quantisation.activations[0]]
-        for position, fraction in enumerate(quantisation.weights):
-            wanted.append(min(quantisation.activations[position + 1] + 3, wanted[-1] + fraction, limits[position] + 3))
-        quantisation = replace(quantisation, activations=tuple(wanted))
+        quantisation = saturating(quantisation)
     quantised = quantise(network, quantisation)
     picture = random_picture(quantised, np.random.default_rng((seed, 7)))
     return make_case(quantised, picture, preset)
@@ -156,14 +156,17 @@ def expectation(case: Case, request: Request) -> Expectation:
         tags = program.regions.get(f"tags_{position}")
         if tags is not None:
             _write_tags(tags, inside, base, trace.mask[0], None if trace.index is None else trace.index[0])
+    gradients = None
     if request.explain:
         seed = None if request.seed is None else np.asarray(request.seed)[None]
-        backward = network_model.backward(network, forward, request.method, request.target, seed)
-        for position, gradient in enumerate(backward.gradients):
+        gradients = network_model.backward(network, forward, request.method, request.target, seed)
+        for position, gradient in enumerate(gradients.gradients):
             program.regions[f"gradient_{position}"].write(inside, base, gradient[0])
     logits = forward.logits[0]
     winner = int(forward.winners[0])
-    return Expectation(before, after, program.logits.memory_index(winner), int(logits[winner]))
+    counts = [values for _, _, values, _ in network_model.saturations(network, forward, gradients)]
+    counts.insert(len(network.layers), 0)  # the seed
+    return Expectation(before, after, program.logits.memory_index(winner), int(logits[winner]), tuple(counts))
 
 
 def _write_tags(region: TagRegion, memory: np.ndarray, base: int, mask: np.ndarray, index: np.ndarray | None) -> None:
@@ -313,22 +316,26 @@ class Session:
         assert self.read("CLASS_INDEX") == want.class_index
         assert self.read("CLASS_VALUE") == want.class_value & 0xFFFF
         assert self.read("ERROR_ADDRESS") == 0
-        result = Result(cycles, self.counters(), self._stamps(case, request))
+        result = Result(cycles, self.counters(), *self._layers(case, request))
+        assert result.saturated == list(want.saturated)
         self._check_counters(case, request, result)
         if model_counters:
             self._check_loads(case, request, result)
         self.acknowledge()
         return result
 
-    def _stamps(self, case: Case, request: Request) -> list[int]:
-        """Time stamps of the layers that the run has, in the order of their numbers: they rise."""
+    def _layers(self, case: Case, request: Request) -> tuple[list[int], list[int]]:
+        """Time stamps and saturated values of the layers that the run has, in the order of their numbers; behind them all
+        is 0."""
         layers = [layer for layer in case.program.layers if request.explain or layer.direction != "backward"]
         assert self.read("LAYER_INDEX") >> 16 == len(layers)
-        stamps = []
-        for layer in layers:
-            self.core.write(hardware.LAYER_INDEX, layer.identifier)
+        stamps, saturated = [], []
+        for layer in (*(layer.identifier for layer in layers), len(layers), 255):
+            self.core.write(hardware.LAYER_INDEX, layer)
             stamps.append(self.read("LAYER_CYCLES"))
-        return stamps
+            saturated.append(self.read("LAYER_SATURATED"))
+        assert stamps[-2:] == saturated[-2:] == [0, 0]
+        return stamps[:-2], saturated[:-2]
 
     def _check_counters(self, case: Case, request: Request, result: Result) -> None:
         counters, stamps = result.counters, result.stamps
@@ -348,6 +355,8 @@ class Session:
     def _check_loads(self, case: Case, request: Request, result: Result) -> None:
         """The counters equal what the model of the program counts."""
         executor = _execute(case, request)
+        counted = [executor.loads[layer].saturated if layer in executor.loads else 0 for layer in range(len(result.saturated))]
+        assert result.saturated == counted
         entries = words = 0
         for info in case.program.layers:
             load = executor.loads.get(info.identifier)

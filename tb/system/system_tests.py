@@ -11,7 +11,7 @@ requests of every port.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cocotb
@@ -200,18 +200,23 @@ class SystemEnvironment(uvm_env):
             crosses={"kind_by_method": ("kind", "method", "direction")},
         )
         self.ports = Coverage("ports", self, points={"port": PORTS, "stalled": (False, True)}, crosses={"all": ("port", "stalled")})
+        self.saturation = Coverage("saturation", self, points={"saturates": ("forward", "backward")})
         self.port_watch = CallbackSubscriber("port_watch", self, self.saw_request)
 
     def connect_phase(self) -> None:
         self.memory.contents.connect(self.scoreboard.actual_export("memory"))
         self.memory.requests.connect(self.port_watch.analysis_export)
         self.scoreboard.add_stream("registers")
+        self.scoreboard.add_stream("saturated")
 
     def saw_request(self, fields: dict[str, int]) -> None:
         self.ports.sample(port=PORTS[fields["port"]], stalled=int(cocotb.top.stall.value) != 0)
 
     def cover(self, run: Run) -> None:
         """Count the layers of a run that has been checked."""
+        for place, values in enumerate(run.want.saturated):
+            if values:
+                self.saturation.sample(saturates="forward" if place < run.case.program.count else "backward")
         for layer in run.case.network.layers:
             kind = f"{layer.kind} {' '.join(name for name in ('relu', 'pool') if getattr(layer, name))}"
             for direction in ("forward", "backward") if run.request.explain else ("forward",):
@@ -272,6 +277,10 @@ class SystemTest(uvm_test):
         for (name, value), actual in zip(expected.items(), got, strict=True):
             scoreboard.expect("registers", {"register": name, "value": value})
             scoreboard.actual("registers", {"register": name, "value": actual})
+        for layer, values in enumerate(run.want.saturated):
+            _, got_values = await registers.access([("LAYER_INDEX", layer), ("LAYER_SATURATED", None)])
+            scoreboard.expect("saturated", {"layer": layer, "values": values})
+            scoreboard.actual("saturated", {"layer": layer, "values": got_values})
         for item in region_items(run.case, run.want.after):
             scoreboard.expect("memory", item)
         memory.publish(run.case, await memory.dump(base - GUARD, len(run.want.after)))
@@ -282,11 +291,15 @@ class SystemTest(uvm_test):
         environment.cover(run)
 
 
-def make_run(method: str, stall: int, **request: object) -> Run:
-    """A run of the network of a method, with random weights, on a random picture."""
-    case = layered_case(SHAPES[method], LAYERS[method], "small", seed=random.randrange(1, 1 << 30))
+def make_run(method: str, stall: int, saturate: bool = False, **request: object) -> Run:
+    """A run of the network of a method, with random weights, on a random picture; with ``saturate`` one in which values
+    saturate forward and backward."""
     asked = Request(method, **request)
-    return Run(case, asked, stall, expectation(case, asked))
+    while True:
+        case = layered_case(SHAPES[method], LAYERS[method], "small", seed=random.randrange(1, 1 << 30), saturate=saturate)
+        want = expectation(case, asked)
+        if not saturate or (any(want.saturated[: case.program.count]) and any(want.saturated[case.program.count :])):
+            return Run(case, asked, stall, want)
 
 
 @pyuvm.test()
@@ -295,7 +308,7 @@ class EveryMethod(SystemTest):
 
     def runs(self) -> list[Run]:
         methods = random.sample(METHODS, len(METHODS))
-        runs = [make_run(method, stall) for method, stall in zip(methods, (0, 300, 700), strict=True)]
+        runs = [make_run(method, stall, stall > 0) for method, stall in zip(methods, (0, 300, 700), strict=True)]
         inference = make_run(methods[0], 300, explain=False)
         return [*runs, inference]
 
@@ -309,6 +322,17 @@ class WrongBit(SystemTest):
         region = run.case.program.attribution
         run.want.after[region.address - run.case.program.window[0] + GUARD + random.randrange(region.size)] ^= 1
         return [run]
+
+
+@pyuvm.test(expect_fail=True)
+class WrongCount(SystemTest):
+    """The scoreboard must see that one layer saturated one value more."""
+
+    def runs(self) -> list[Run]:
+        run = make_run("guided", 0, True)
+        counts = list(run.want.saturated)
+        counts[random.randrange(len(counts))] += 1
+        return [replace(run, want=replace(run.want, saturated=tuple(counts)))]
 
 
 @pyuvm.test(expect_fail=True)

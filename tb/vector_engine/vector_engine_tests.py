@@ -30,6 +30,7 @@ FEATURES = {
     *(f"mask skip {skip}" for skip in range(4)),
     *(f"piece skip {skip}" for skip in range(4)),
     *("half 1 stores nothing", "half 0 stores nothing", "part of a piece", "fewer words than a row", "full rows", "waits"),
+    *(f"half {half} saturates, {relu}" for half in range(2) for relu in ("relu", "no relu")),
 }
 
 
@@ -114,6 +115,7 @@ class JobMaker:
             self.features[f"half {half} stores nothing"] += words == 0
             self.features["fewer words than a row"] += 0 < words < 4
             self.features["full rows"] += words == 64
+            self.features[f"half {half} saturates, {'relu' if job.relu else 'no relu'}"] += result.saturated[half] > 0
             if words and job.store_tags:
                 self.features["store tags"] += 1
                 self.features["part of a piece"] += words % 4 != 0
@@ -167,8 +169,11 @@ class Bench:
             self.events.update(states)
             self.events.update(macs=int(dut.macs.value), zeros=int(dut.zeros.value), busy=was_busy)
             if int(dut.done.value):
+                result = self.results[self.done]
                 self.done += 1
                 self.done_times.append(self.cycle)
+                saturated = int(dut.saturated.value)
+                assert saturated == sum(result.saturated), f"job {self.done - 1}: {saturated} saturated, not {result.saturated}"
                 for half in range(2):
                     needed = sum(len(result.writes[half]) for result in self.results[: self.done])
                     assert self.writers[half].responses >= needed, f"done of job {self.done - 1} before its responses"
@@ -254,10 +259,13 @@ async def all_features(dut) -> None:
         jobs.append(maker.make(vector=rng.integers(1, 9, 4), load_relu=0, blocks=32, destination_words0=64, shift=9))
         jobs.append(maker.make(vector=np.zeros(20, dtype=int), destination_words0=0, destination_words1=7, blocks=4))
         jobs.append(maker.make(100, wait_vectors=len(bench.results) + 6, wait_tiles=bench.tiles + 3))
+        for relu in (0, 1):
+            large = rng.integers(20000, 30000, 32)
+            jobs.append(maker.make(100, large, blocks=2, load_relu=0, relu=relu, shift=0, destination_words0=4, destination_words1=4))
         await bench.run(jobs, method)
     missing = FEATURES - {name for name, count in maker.features.items() if count}
     assert not missing, f"never exercised: {sorted(missing)}"
-    assert bench.done == 21
+    assert bench.done == 27
 
 
 def shifted(job: VectorJob, skip: int, **given: int) -> VectorJob:
