@@ -196,6 +196,8 @@ def _from_array(given: Any, name: str) -> Image.Image:
         values = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors of another device ...
         raise GradCoreError(f"{name}: a {type(given).__name__} is no picture ({error}): give an array, H x W x 3") from None
+    if values.ndim == 0:  # an open file, None, a number ...
+        raise GradCoreError(f"{name}: a {type(given).__name__} is no picture: give a path, the bytes of a file, an array or a Pillow image")
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))) or 0 in values.shape:

@@ -263,6 +263,12 @@ def test_views_of_bytes_that_do_not_lie_in_a_row():
     np.testing.assert_array_equal(load_picture(spread, **SIZE).pixels, np.asarray(gradient_image()))
 
 
+@pytest.mark.parametrize("source", [None, 5, io.BytesIO(b"x"), {"a": 1}, object()])
+def test_what_is_no_picture_at_all_is_named(source):
+    with pytest.raises(GradCoreError, match=f"a {type(source).__name__} is no picture: give a path"):
+        load_picture(source, **SIZE)
+
+
 @pytest.mark.parametrize("size", [(0, 32), (32, -1)])
 def test_sizes_that_are_none(size):
     with pytest.raises(GradCoreError, match="are no picture"):
