@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from copying_core import COPY_CORE, make, shared_cache
 
 from gradcore import simulator as simulation
 from gradcore import simulator_build, tools
 from gradcore.errors import GradCoreError
 from gradcore.simulator import SIMULATORS, Simulator
 
-COPY_CORE = Path(__file__).parent / "designs" / "copy_core"
 START, SOURCE, DESTINATION, WORDS, LIMIT, MISBEHAVE, ERRORS = range(0, 0x1C, 4)
 WORDS_COPIED = 500
 OTHER_PORT = 0x10000
@@ -27,19 +27,13 @@ OTHER_PORT = 0x10000
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that lives as long as the session, one for all of pytest's processes."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "simulator-cache"
+    """What the tests build in."""
+    return shared_cache(tmp_path_factory)
 
 
 @pytest.fixture(autouse=True)
 def _use_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADCORE_CACHE", str(cache))
-
-
-def make(simulator: str, **options: object) -> Simulator:
-    """A simulation of the copying core, in a small memory."""
-    return Simulator(simulator, rtl=COPY_CORE, parameters={"MEMORY_BYTES": 1 << 20}, **options)
 
 
 def copy(core: Simulator, data: bytes, words: int = WORDS_COPIED) -> int:

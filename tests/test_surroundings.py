@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from copying_core import COPY_CORE, make, shared_cache
 
 from gradcore import simulator_build, tools
 from gradcore.cache import cache_folder
@@ -23,25 +24,18 @@ from gradcore.processes import ended_by_signals
 from gradcore.simulator import SIMULATORS, Simulator
 from gradcore.simulator_files import is_whole_fst
 
-COPY_CORE = Path(__file__).parent / "designs" / "copy_core"
 STRANGE = "my $project's #1 \"é\\%,;&(x)"
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that lives as long as the session, one for all of pytest's processes and for test_simulator.py."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "simulator-cache"
+    """What the tests build in."""
+    return shared_cache(tmp_path_factory)
 
 
 @pytest.fixture(autouse=True)
 def _use_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADCORE_CACHE", str(cache))
-
-
-def make(simulator: str, **options: object) -> Simulator:
-    """A simulation of the copying core, in a small memory."""
-    return Simulator(simulator, rtl=COPY_CORE, parameters={"MEMORY_BYTES": 1 << 20}, **options)
 
 
 def end_time(path: Path) -> int:
@@ -306,10 +300,12 @@ def test_f19_variables_of_the_environment(simulator: str, tmp_path: Path, cache:
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("damage", ["empty", "missing", "mode", "other machine"])
 def test_f20_a_build_that_does_not_run_is_made_again(
-    simulator: str, damage: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    simulator: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Empty, missing, not executable, or made by another machine, whatever it is."""
-    program = make(simulator).build()
+    ready = make(simulator).build().parent
+    monkeypatch.setenv("GRADCORE_CACHE", str(tmp_path / "cache"))
+    program = Path(shutil.copytree(ready, cache_folder() / ready.name)) / "simulation"
     whole = program.read_bytes()
     made: list[str] = []
     monkeypatch.setattr(simulator_build, "_compile", lambda *arguments: made.append("made") or _whole(tmp_path, whole))
