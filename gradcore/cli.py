@@ -7,18 +7,16 @@ Standard output carries results only; progress, notes and errors go to standard 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from gradcore import __version__
+from gradcore.cli_group import Command, OneLineErrors
 from gradcore.errors import GradCoreError
-from gradcore.processes import ended_by_signals
-from gradcore.streams import abandon_output, not_finite, prepare, printable, put, put_json, standard_output, tell
+from gradcore.streams import not_finite, printable, put, put_json, standard_output, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,87 +27,6 @@ if TYPE_CHECKING:
 
 DEFAULT_OUT = Path("explanations")
 METHODS = "saliency|deconvnet|guided"
-
-
-class PlainHelp:
-    """Commands whose help shows no types: flags have none, and an argument's name says what it is."""
-
-    def get_params(self, context: Any) -> list[Any]:
-        """See the base class."""
-        params = super().get_params(context)
-        for param in params:
-            if getattr(param, "is_flag", False):
-                param.metavar = ""
-            elif param.param_type_name == "argument":
-                param.display_type_rich = lambda ctx: None  # Typer's, where it shows a type behind the name
-        return params
-
-
-    def format_help(self, context: Any, formatter: Any) -> None:
-        """See the base class; with Typer's help in colours this prints it."""
-        with standard_output():
-            super().format_help(context, formatter)
-
-
-class Command(PlainHelp, TyperCommand):
-    """A command."""
-
-
-class OneLineErrors(PlainHelp, TyperGroup):
-    """A command group that ends an error with one line on standard error, and Ctrl-C with 130."""
-
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Run; see the base class."""
-        prepare()
-        try:
-            with ended_by_signals():
-                result = super().main(*args, standalone_mode=False, **extra)
-                with standard_output():  # all of it must get there
-                    pass
-        except GradCoreError as error:
-            _fail(str(error))
-        except KeyboardInterrupt:
-            _fail("interrupted", 130)
-        except BrokenPipeError:
-            abandon_output()
-            sys.exit(1)
-        except MemoryError:
-            _fail("not enough memory: use fewer or smaller pictures, or a smaller network")
-        except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            _fail(f"{place}{error.strerror or error}: check that the place exists, is writable and has room")
-        except Exception as error:
-            if not hasattr(error, "format_message"):  # only the errors of the command line's parser have it
-                raise
-            _fail(
-                f"{error.format_message().rstrip('.')}: see {_command_path(error)} --help",
-                getattr(error, "exit_code", 2),
-            )
-        if result == 130:  # Typer's answer to Ctrl-C
-            _fail("interrupted", 130)
-        if standalone_mode:
-            sys.exit(result if isinstance(result, int) else 0)
-        return result
-
-    def invoke(self, context: typer.Context) -> Any:
-        """Run a command; at Ctrl-C also say what was saved. See the base class."""
-        try:
-            return super().invoke(context)
-        except KeyboardInterrupt as error:
-            _fail("; ".join(["interrupted", *getattr(error, "__notes__", ())]), 130)
-
-
-def _fail(message: str, status: int = 2) -> None:
-    text = " ".join(message.split())
-    tell(f"gradcore: {text}")
-    sys.exit(status)
-
-
-def _command_path(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    return context.command_path if context is not None else "gradcore"
-
-
 _STATUS = (
     "Results go to standard output, all else to standard error. Exit status: 0; 1 where nobody reads standard output any more; "
     "2 after an error, which is one line; 130 after Ctrl-C."
