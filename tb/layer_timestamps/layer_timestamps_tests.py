@@ -17,6 +17,7 @@ class Bench:
 
     def __init__(self, dut) -> None:
         self.dut, self.model, self.cycle = dut, LayerTimestamps(), 0
+        self.saturated = [0, 0]  # of each writer: what its last mark came with
 
     async def start(self) -> None:
         for port in ("clear", "mark_valid", "mark_layer", "mark_saturated", "cycle", "layer_index"):
@@ -32,18 +33,18 @@ class Bench:
         self.cycle = cycle
 
     async def step(self, marks: dict[int, int] | None = None) -> None:
-        """One cycle; ``marks``: writer -> layer."""
+        """One cycle; ``marks``: writer -> layer, whose count of saturated values stands from the next cycle on."""
         marks = marks or {}
         layers = [marks.get(writer, random.getrandbits(8)) for writer in (0, 1)]
         self.dut.mark_valid.value = sum(1 << writer for writer in marks)
         self.dut.mark_layer.value = layers[1] << 8 | layers[0]
-        saturated = [random.choice((0, 1, 0xFFFFFFFF, random.getrandbits(32))) for _ in (0, 1)]
-        self.dut.mark_saturated.value = saturated[1] << 32 | saturated[0]
+        self.dut.mark_saturated.value = self.saturated[1] << 32 | self.saturated[0]
         self.dut.cycle.value = self.cycle & 0xFFFFFFFF
         await RisingEdge(self.dut.clk)
         self.dut.mark_valid.value = 0
-        for writer, layer in marks.items():
-            self.model.mark(layer, self.cycle, saturated[writer])
+        for writer, layer in marks.items():  # the count follows its mark by a cycle, and stands until the writer's next one
+            self.saturated[writer] = random.choice((0, 1, 0xFFFFFFFF, random.getrandbits(32)))
+            self.model.mark(layer, self.cycle, self.saturated[writer])
         self.cycle += 1
 
     async def read(self, layer: int) -> tuple[int, int]:
