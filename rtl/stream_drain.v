@@ -71,7 +71,7 @@ module stream_drain #(
   reg [5:0] sum_shift;
   reg sum_relu;
   reg [1:0] sum_quarters;
-  reg sum_counts;  // as a saturated one if it is clipped; lane 0 always does, so the unit's quarters may come with it
+  reg sum_counts;  // as a saturated one if it is clipped; lane 0 always does: the unit's quarters come with it
   reg [UNIT_BITS-1:0] sum_unit;
   wire sum_unit_pool = sum_unit[UNIT_BITS-1];
 
@@ -90,7 +90,7 @@ module stream_drain #(
       sum_lane  <= lane;
       sum_pixel <= pixel;
       sum       <= accumulators[lane*48+:48];
-      sum_counts <= sum_quarters == 2'd0 || lane[3:2] < sum_quarters;
+      sum_counts <= lane[3:2] == 2'd0 || sum_quarters == 2'd0 || lane[3:2] < sum_quarters;
       if (unit_begin) begin
         sum_shift <= unit_shift;
         sum_relu  <= unit_relu;

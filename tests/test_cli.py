@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -457,7 +458,7 @@ def test_as_a_process(folder, tmp_path):
 
 def test_a_closed_pipe_is_no_error(folder, tmp_path):
     command = (
-        f"{sys.executable} -m gradcore explain a.png --network net.safetensors --backend golden --out {tmp_path} | true"
+        f"{shlex.quote(sys.executable)} -m gradcore explain a.png --network net.safetensors --backend golden --out {tmp_path} | true"
     )
     result = subprocess.run(
         ["bash", "-c", command],

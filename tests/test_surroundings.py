@@ -21,6 +21,7 @@ from gradcore import simulator_build, tools
 from gradcore.cache import cache_folder
 from gradcore.errors import GradCoreError
 from gradcore.processes import ended_by_signals
+from gradcore.scratch import is_plain
 from gradcore.simulator import SIMULATORS, Simulator
 from gradcore.simulator_files import is_whole_fst
 
@@ -288,7 +289,9 @@ def test_f19_variables_of_the_environment(simulator: str, tmp_path: Path, cache:
     monkeypatch.setenv("GRADCORE_CACHE", str(tmp_path / "cache"))
     with make(simulator, waves=path) as core:
         assert core.build() != known and core.build().parent.name == known.parent.name
-        assert simulator == "icarus" or core.build().read_bytes() == known.read_bytes()  # Icarus writes addresses in memory
+        # Icarus writes addresses in memory into its program, the compiler the names of links to what has no plain path.
+        comparable = simulator == "verilator" and is_plain(str(tools.find_tools(simulator).root))
+        assert not comparable or core.build().read_bytes() == known.read_bytes()
         core.idle(100)
     assert is_whole_fst(path)
     assert set(tools.clean_environment(tmp_path)) <= {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LC_ALL"}

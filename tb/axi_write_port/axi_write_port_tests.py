@@ -243,8 +243,8 @@ def random_request(client: int, page: int) -> tuple[int, int]:
 
 @cocotb.test()
 async def all_stalls(dut):
-    """Every stall pattern on every port; addresses around 4 KiB; data before addresses; some error responses."""
-    failed = 0
+    """Every stall pattern on every port; addresses around 4 KiB; data before addresses; some error responses, once nothing else."""
+    failed = written = 0
     for index, (one, two, three) in enumerate(product(STALLS, repeat=3)):
         bad = random.randrange(1 << 20)
         slave = make_slave(
@@ -253,17 +253,18 @@ async def all_stalls(dut):
             random.choice(STALLS),
             latency=random.choice((1, 2, 7, 32)),
             data_first=bool(index % 2),
-            error=lambda address, bad=bad: (address ^ bad) % 1009 < 20,
+            error=lambda address, bad=bad, always=index == 0: always or (address ^ bad) % 1009 < 20,
         )
         bench = await make_bench(dut, slave, random.choice(STALLS), three)
         for client in range(CLIENTS):
             for page in range(2):
                 bench.queues[client].append(random_request(client, 2 * page))
         await bench.finish(20000)
-        assert bench.slave.writes and bench.requests == bench.finished == 2 * CLIENTS
+        assert bench.requests == bench.finished == 2 * CLIENTS
+        written += bench.slave.writes  # none in a run of short requests whose strobes are all 0
         failed += bench.failed
         bench.task.cancel()
-    assert failed > 0
+    assert failed > 0 and written > 2000
 
 
 @cocotb.test()

@@ -284,7 +284,7 @@ async def every_kind_saturates(dut) -> None:
         jobs += [
             replace(random_job(rng), pool=pool, relu=relu, stride_x=stride_x, quarters=quarter, kernel_rows=3,
                     kernel_columns=2 + stride_x, unit_rows=5, unit_columns=4, buffer_rows=8, buffer_columns=12, slot=8,
-                    tap_rows=8, blocks=1, shift=20)
+                    tap_rows=8, blocks=1, shift=12)
             for quarter in quarters
         ]  # fmt: skip
     bench = Bench(dut, [jobs[place] for place in rng.permutation(len(jobs))], "none", False)
