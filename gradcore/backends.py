@@ -27,6 +27,7 @@ BACKENDS = ("rtl", "golden", "float")
 SIMULATORS = ("verilator", "icarus")
 PRESETS = ("small", "paper", "full")
 _BATCH = 16
+WEAK = 0.5  # of the softmax: on CIFAR-10's test file, answers below are right as often as wrong (docs/training.md)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,18 @@ class Run:
     saturation: tuple[LayerSaturation, ...] = ()
     headroom: int = 0
     without_headroom: tuple[LayerSaturation, ...] = ()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float64 (classes,): one share for each class; their sum is 1. Not a number where the logits are not."""
+    with np.errstate(invalid="ignore"):  # infinite logits
+        shares = np.exp(logits - np.max(logits))
+        return shares / shares.sum()
+
+
+def is_weak(logits: np.ndarray) -> bool:
+    """Whether the predicted class has less than ``WEAK`` of the softmax: such answers are often wrong."""
+    return bool(softmax(logits)[int(np.argmax(logits))] < WEAK)
 
 
 Target = int | Sequence[int] | None

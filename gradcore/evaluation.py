@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore import precision
-from gradcore.backends import METHODS, check_choice, load_network, open_backend
+from gradcore.backends import METHODS, check_choice, is_weak, load_network, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
 
@@ -46,8 +46,9 @@ def evaluate(
         progress: see ``gradcore.progress``.
 
     Returns:
-        A dictionary with ``accuracy`` (0..1), ``images``, ``network``, ``backend``, ``notes`` (on what was done to the
-        pictures, on how classes were matched, on the network and on what saturated; one sentence each) and ``methods``; for each method
+        A dictionary with ``accuracy`` (0..1), ``weak`` (answers of less than half of the softmax: how many ``pictures``, and
+        which share of the ``right`` and of the ``wrong`` answers), ``images``, ``network``, ``backend``, ``notes`` (on what was
+        done to the pictures, on how classes were matched, on the network and on what saturated) and ``methods``; for each method
         ``pearson_median``, ``pearson_min`` and ``below_0.99`` (a number of pictures): over the pictures, the correlation of
         the attribution (all channels, signed) with float autograd's, both of the class that the back end predicts. Where one
         of the two is zero everywhere, r counts as 0, where both are as 1. ``saturation`` (None with 'float') says in how many
@@ -75,6 +76,7 @@ def evaluate(
         "backend": backend,
         "images": len(pictures),
         "accuracy": hits / len(pictures),
+        "weak": _weak_shares(measured.weak, measured.targets == pictures.labels),
         "notes": [*pictures.notes, *notes, *engine.notes, *measured.notes()],
         "methods": measured.agreement(),
         "saturation": measured.saturated(),
@@ -131,14 +133,16 @@ def evaluate_patterns(
 
 @dataclass(frozen=True)
 class _Measured:
-    """Results of pictures: predicted classes (N,), by method r (N,), and of each picture the runs by method."""
+    """Results of pictures: predicted classes and whether they are weak (N,), by method r (N,), and of each picture the runs by method."""
 
     targets: np.ndarray
+    weak: np.ndarray
     correlations: dict[str, np.ndarray]
     runs: list[list[Run]]
 
     def part(self, which: slice) -> _Measured:
-        return _Measured(self.targets[which], {method: values[which] for method, values in self.correlations.items()}, self.runs[which])
+        correlations = {method: values[which] for method, values in self.correlations.items()}
+        return _Measured(self.targets[which], self.weak[which], correlations, self.runs[which])
 
     def notes(self) -> list[str]:
         first = self.saturation
@@ -169,13 +173,15 @@ class _Measured:
         which = report.pop("which")
         chosen = {method: values[which] for method, values in self.correlations.items()}
         again = sum(any(run.headroom for run in runs) for runs in self.runs)
-        return {**report, "run_again": again, "methods": _Measured(self.targets[which], chosen, []).agreement() if which else {}}
+        agreement = _Measured(self.targets[which], self.weak[which], chosen, []).agreement() if which else {}
+        return {**report, "run_again": again, "methods": agreement}
 
 
 def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Progress) -> _Measured:
     """Run pictures with every method and compare with PyTorch."""
     reference = open_backend("float", network)
     targets: list[int] = []
+    weak: list[bool] = []
     correlations: dict[str, list[float]] = {method: [] for method in METHODS}
     runs: list[list[Run]] = []
     for start in range(0, len(images), _BATCH):
@@ -185,6 +191,7 @@ def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Pr
         found = [run.target for run in results[METHODS[0]]]
         expected = reference.run(batch, METHODS, found)
         targets += found
+        weak += [is_weak(run.logits) for run in results[METHODS[0]]]
         for method in METHODS:
             correlations[method] += [
                 pearson(one.attribution, other.attribution)
@@ -194,7 +201,13 @@ def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Pr
             [replace(results[method][number], attribution=_NOTHING, logits=_NOTHING) for method in METHODS] for number in range(len(batch))
         ]
     progress("evaluating", len(images), len(images))
-    return _Measured(np.array(targets), {method: np.array(values) for method, values in correlations.items()}, runs)
+    return _Measured(np.array(targets), np.array(weak), {method: np.array(values) for method, values in correlations.items()}, runs)
+
+
+def _weak_shares(weak: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """How many answers are weak, and their shares among the right and the wrong ones; None where there are no such answers."""
+    among = {name: weak[which] for name, which in (("right", right), ("wrong", ~right))}
+    return {"pictures": int(weak.sum()), **{name: float(values.mean()) if values.size else None for name, values in among.items()}}
 
 
 def pearson(one: np.ndarray, other: np.ndarray) -> float:
@@ -228,6 +241,10 @@ def tables(report: dict[str, Any]) -> list[Table]:
     for method, values in report["methods"].items():
         least = f"{among[method]['pearson_min']:.6f}" if method in among else ""
         table.add_row(method, f"{values['pearson_median']:.6f}", f"{values['pearson_min']:.6f}", f"{values['below_0.99']}", least)
+    if "weak" in report:
+        shares = (f"{share:.1%} of the {name} ones" for name in ("right", "wrong") if (share := report["weak"][name]) is not None)
+        table.caption = f"weak answers (less than half of the softmax): {report['weak']['pictures']}; {', '.join(shares)}"
+        table.caption_justify = "left"
     return [table, *([_kinds_table(report["kinds"], Table)] if "kinds" in report else [])]
 
 

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore import heatmap, precision
-from gradcore.backends import METHODS, Backend, Cycles, LayerSaturation, Run, check_choice, load_network, open_backend
+from gradcore.backends import (
+    METHODS,
+    Backend,
+    Cycles,
+    LayerSaturation,
+    Run,
+    check_choice,
+    is_weak,
+    load_network,
+    open_backend,
+    softmax,
+)
 from gradcore.errors import GradCoreError
 from gradcore.files import check_outputs, write_atomically
 from gradcore.headroom import widen
@@ -25,7 +36,6 @@ from gradcore.timeline import check_trace, save_timeline
 if TYPE_CHECKING:
     from PIL import Image
 
-WEAK = 0.5  # of the softmax: on CIFAR-10's test file, answers below are right as often as wrong (docs/training.md)
 _PART = 16  # pictures that are run together
 EQUAL, NOT_RUN = "equal", "not run"  # what the Verilog said
 _BROKEN = "the network's weights are too large, or no numbers"
@@ -86,15 +96,13 @@ class Explanation:
 
     @property
     def softmax(self) -> np.ndarray:
-        """float64, one share for each class; their sum is 1. Not a number where the scores are not."""
-        with np.errstate(invalid="ignore"):  # infinite scores
-            shares = np.exp(self.logits - self.logits.max())
-            return shares / shares.sum()
+        """float64, one share for each class: see ``backends.softmax``."""
+        return softmax(self.logits)
 
     @property
     def weak(self) -> bool:
-        """Whether the predicted class has less than ``WEAK`` of the softmax: such answers are often wrong."""
-        return bool(self.softmax[self.predicted] < WEAK)
+        """See ``backends.is_weak``."""
+        return is_weak(self.logits)
 
     @property
     def notes(self) -> list[str]:

@@ -68,6 +68,16 @@ def test_golden(network, data):
     assert evaluation.tables(report)
 
 
+def test_weak_answers_are_counted_among_right_and_wrong_ones(network, pictures, data):
+    report = evaluation.evaluate(data, network=network)
+    weak = np.array([one.weak for one in explain(pictures, network, backend="golden")])
+    wrong = np.arange(len(pictures)) % 7 == 0  # the fixture's labels
+    assert 0 < weak.sum() < len(weak)
+    assert report["weak"] == {
+        "pictures": weak.sum(), "right": pytest.approx(weak[~wrong].mean()), "wrong": pytest.approx(weak[wrong].mean())
+    }  # fmt: skip
+
+
 def test_float_agrees_with_itself(network, data):
     report = evaluation.evaluate(data, network=network, backend="float", limit=10)
     assert report["images"] == 10
