@@ -74,6 +74,7 @@ class Child:
     def __init__(self, command: Sequence[str], polite: signal.Signals = signal.SIGTERM, **options: Any) -> None:
         self.process = subprocess.Popen(command, start_new_session=True, **options)
         self._polite = polite
+        self._asked = False
         self._watcher: subprocess.Popen[bytes] | None = None
         with contextlib.suppress(OSError):
             self._watcher = subprocess.Popen(
@@ -84,11 +85,17 @@ class Child:
                 start_new_session=True,
             )
 
+    def ask(self) -> None:
+        """Ask it to end, but once: some programs die of a second signal while they close their files."""
+        if not self._asked and self.process.poll() is None:
+            self._asked = True
+            self._signal(self._polite)
+
     def end(self, seconds: float) -> None:
         """Ask it to end unless it has; kill it, and what it has started, after ``seconds``."""
         try:
             if self.process.poll() is None:
-                self._signal(self._polite)
+                self.ask()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.process.wait(seconds)
         finally:

@@ -136,7 +136,9 @@ class Session:
             return []
         with self._stack:
             try:
-                if not failed:
+                if failed:
+                    self._child.ask()  # before its input ends: the end of that may make it close its files, and a signal then kills it
+                else:
                     self.send("E")
                 with contextlib.suppress(OSError):
                     self.process.stdin.close()

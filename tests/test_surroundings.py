@@ -414,7 +414,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, seconds: float = 20.0) -> None:
+def wait_until(condition, seconds: float = 120.0) -> None:
     """Wait for what is to come."""
     deadline = time.monotonic() + seconds
     while not condition():

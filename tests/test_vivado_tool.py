@@ -153,7 +153,7 @@ def test_vivado_f5_messages_are_raised_before_the_runs(good: Build) -> None:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"BRAM": "96"}, ("made 96 bram36", "103.5")),
+        ({"BRAM": "96"}, ("made 96 bram36", "104.0")),
         ({"DSP": "107"}, ("made 107 dsp", "139")),
         ({"DSP": "220"}, ("made 220 dsp", "139")),
         ({"BRAM": "102", "DSP": "136"}, ()),
