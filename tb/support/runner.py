@@ -123,7 +123,8 @@ def _environment(simulator: str) -> dict[str, str]:
         if shutil.which("ccache"):
             environment["OBJCACHE"] = "ccache"
             environment["CCACHE_SLOPPINESS"] = "pch_defines,time_macros"
-            environment.update(CCACHE_BASEDIR=str(ROOT), CCACHE_NOHASHDIR="1")  # what one checkout compiles serves another
+            if "$" not in str(ROOT):  # ccache would take what follows for a variable
+                environment.update(CCACHE_BASEDIR=str(ROOT), CCACHE_NOHASHDIR="1")  # what one checkout compiles serves another
     return environment
 
 
