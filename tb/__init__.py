@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Test benches of GradCore: one folder for each unit; what they share is in ``tb.support``. Never installed."""
+"""Test benches of GradCore: rooms, in them one folder for each unit; what they share is in ``tb.support``. Never installed."""

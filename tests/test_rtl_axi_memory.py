@@ -24,7 +24,7 @@ def run(simulator: str, test: str, bytes_per_1024: int = 16384) -> None:
     """Run one test of the bench."""
     run_bench(
         "axi_memory",
-        "tb.axi_memory.axi_memory_tests",
+        "tb.axi.axi_memory.axi_memory_tests",
         simulator=simulator,
         seed=1,
         sources=SOURCES,

@@ -16,7 +16,7 @@ def test_axi_read_port(simulator: str, clients: int, seed: int) -> None:
     """Bursts, data, window, errors, flush and throughput."""
     run_bench(
         "axi_read_port",
-        "tb.axi_read_port.axi_read_port_tests",
+        "tb.axi.axi_read_port.axi_read_port_tests",
         simulator=simulator,
         seed=seed,
         parameters={"CLIENTS": clients},

@@ -16,7 +16,7 @@ def test_axi_write_port(simulator: str, clients: int, seed: int) -> None:
     """Bursts, bytes, window, errors, flush and throughput."""
     run_bench(
         "axi_write_port",
-        "tb.axi_write_port.axi_write_port_tests",
+        "tb.axi.axi_write_port.axi_write_port_tests",
         simulator=simulator,
         seed=seed,
         parameters={"CLIENTS": clients},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tb.block_ram.wrapper import Config, verilog
+from tb.cells.block_ram.wrapper import Config, verilog
 from tb.support.netlist import ARGUMENTS, BLOCK_RAM
 from tb.support.runner import BenchError, run_bench
 
@@ -42,7 +42,7 @@ def run(config: Config, simulator: str, folder: Path, seed: int = 1, sources: li
     top.write_text(verilog(config))
     run_bench(
         "ram_top",
-        "tb.block_ram.block_ram_tests",
+        "tb.cells.block_ram.block_ram_tests",
         simulator=simulator,
         seed=seed,
         sources=[top, *sources],

@@ -11,7 +11,7 @@ def run(simulator: str, seed: int, groups: int, group: int, testcase: str | None
     """One bench run; the bench reads GROUPS and GROUP from the environment to know its share of the work."""
     run_bench(
         "conv_group",
-        "tb.conv_group.conv_group_tests",
+        "tb.convolution.conv_group.conv_group_tests",
         simulator=simulator,
         parameters={"GROUPS": groups, "GROUP": group},
         seed=seed,

@@ -16,7 +16,7 @@ def test_fifo(simulator: str, seed: int, width: int, depth: int) -> None:
     """Several widths and depths."""
     run_bench(
         "fifo",
-        "tb.fifo.fifo_tests",
+        "tb.cells.fifo.fifo_tests",
         simulator=simulator,
         seed=seed,
         parameters={"WIDTH": width, "DEPTH": depth},
@@ -30,7 +30,7 @@ def test_skid_buffer(simulator: str, seed: int) -> None:
     """The same bench with two places."""
     run_bench(
         "skid_buffer",
-        "tb.fifo.fifo_tests",
+        "tb.cells.fifo.fifo_tests",
         simulator=simulator,
         seed=seed,
         parameters={"WIDTH": 73},
@@ -44,5 +44,5 @@ def test_skid_buffer(simulator: str, seed: int) -> None:
 def test_round_robin(simulator: str, seed: int, width: int) -> None:
     """Grants and fairness."""
     run_bench(
-        "round_robin", "tb.round_robin.round_robin_tests", simulator=simulator, seed=seed, parameters={"WIDTH": width}
+        "round_robin", "tb.cells.round_robin.round_robin_tests", simulator=simulator, seed=seed, parameters={"WIDTH": width}
     )

@@ -11,7 +11,7 @@ from tb.support.seeds import SEEDS
 
 def run(simulator: str, seed: int, testcase: str) -> None:
     """Run one test of the bench."""
-    bench = "tb.layer_saturation.layer_saturation_tests"
+    bench = "tb.control.layer_saturation.layer_saturation_tests"
     run_bench("layer_saturation", bench, simulator=simulator, seed=seed, testcase=testcase)
 
 

@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_layer_timestamps(simulator: str, seed: int) -> None:
     """Marks, reads and starts in random order."""
-    run_bench("layer_timestamps", "tb.layer_timestamps.layer_timestamps_tests", simulator=simulator, seed=seed)
+    run_bench("layer_timestamps", "tb.control.layer_timestamps.layer_timestamps_tests", simulator=simulator, seed=seed)

@@ -16,6 +16,7 @@ import pytest
 
 from gradcore.simulator import Simulator
 from tb.support.netlist import count, flip_lut, netlist, run_netlist_bench, set_parameter
+from tb.support.places import ROOT
 from tb.support.runner import RTL, BenchError
 from tb.support.seeds import FRESH_SEED
 from tb.system.session import METHODS, Request, Session, layered_case
@@ -82,9 +83,10 @@ QUICK = {
 def run(name: str, unit: Unit, seed: int, sources: list[Path] | None = None) -> None:
     """One run of a unit's bench on its netlist."""
     bench = unit.bench or name
+    (folder,) = (ROOT / "tb").glob(f"*/{bench}")
     run_netlist_bench(
         name,
-        f"tb.{bench}.{bench}_tests",
+        f"tb.{folder.parent.name}.{bench}.{bench}_tests",
         simulator="icarus",
         parameters=unit.parameters,
         seed=seed,
@@ -123,7 +125,7 @@ def test_conv_group_verilator() -> None:
     parameters = {"GROUPS": 1, "GROUP": 0}
     run_netlist_bench(
         "conv_group",
-        "tb.conv_group.conv_group_tests",
+        "tb.convolution.conv_group.conv_group_tests",
         simulator="verilator",
         parameters=parameters,
         seed=FRESH_SEED,

@@ -13,7 +13,7 @@ from tb.support.seeds import SEEDS
 def test_output_buffer(simulator: str, seed: int, groups: int) -> None:
     run_bench(
         "output_buffer",
-        "tb.output_buffer.output_buffer_tests",
+        "tb.convolution.output_buffer.output_buffer_tests",
         simulator=simulator,
         parameters={"GROUPS": groups},
         seed=seed,

@@ -8,7 +8,7 @@ import pytest
 from tb.support.runner import SIMULATORS, BenchError, run_bench
 from tb.support.seeds import SEEDS
 
-MODULE = "tb.performance_counters.performance_counters_tests"
+MODULE = "tb.control.performance_counters.performance_counters_tests"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

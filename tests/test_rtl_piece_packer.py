@@ -10,4 +10,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_piece_packer(simulator: str, seed: int) -> None:
-    run_bench("piece_packer", "tb.piece_packer.piece_packer_tests", simulator=simulator, seed=seed)
+    run_bench("piece_packer", "tb.convolution.piece_packer.piece_packer_tests", simulator=simulator, seed=seed)

@@ -16,7 +16,7 @@ def test_piece_unpacker(simulator: str, seed: int, pieces_width: int) -> None:
     """All skips, lengths up to the counter's limit, stalls on every port."""
     run_bench(
         "piece_unpacker",
-        "tb.piece_unpacker.piece_unpacker_tests",
+        "tb.convolution.piece_unpacker.piece_unpacker_tests",
         simulator=simulator,
         seed=seed,
         parameters={"PIECES_WIDTH": pieces_width},

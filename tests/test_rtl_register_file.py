@@ -8,7 +8,7 @@ import pytest
 from tb.support.runner import SIMULATORS, BenchError, run_bench
 from tb.support.seeds import SEEDS
 
-MODULE = "tb.register_file.register_file_tests"
+MODULE = "tb.control.register_file.register_file_tests"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

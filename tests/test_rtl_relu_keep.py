@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_relu_keep(simulator: str, seed: int) -> None:
     """All methods, masks and extremes."""
-    run_bench("relu_keep", "tb.relu_keep.relu_keep_tests", simulator=simulator, seed=seed)
+    run_bench("relu_keep", "tb.cells.relu_keep.relu_keep_tests", simulator=simulator, seed=seed)

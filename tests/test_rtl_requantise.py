@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_requantise(simulator: str, seed: int) -> None:
     """All shifts, the edges of the value range, rounding half up."""
-    run_bench("requantise", "tb.requantise.requantise_tests", simulator=simulator, seed=seed)
+    run_bench("requantise", "tb.cells.requantise.requantise_tests", simulator=simulator, seed=seed)

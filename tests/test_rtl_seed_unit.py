@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_seed_unit(simulator: str, seed: int) -> None:
     """All kinds of maps and modes under stalls, tokens, latency."""
-    run_bench("seed_unit", "tb.seed_unit.seed_unit_tests", simulator=simulator, seed=seed)
+    run_bench("seed_unit", "tb.vector.seed_unit.seed_unit_tests", simulator=simulator, seed=seed)

@@ -13,7 +13,7 @@ from tb.support.seeds import SEEDS
 def test_sequencer(simulator: str, seed: int, groups: int, limit: int) -> None:
     run_bench(
         "sequencer",
-        "tb.sequencer.sequencer_tests",
+        "tb.control.sequencer.sequencer_tests",
         simulator=simulator,
         parameters={"GROUPS": groups, "PROGRAM_LIMIT": limit},
         seed=seed,

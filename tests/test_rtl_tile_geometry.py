@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_tile_geometry(simulator: str, seed: int) -> None:
     """All origins and kernel widths."""
-    run_bench("tile_geometry", "tb.tile_geometry.tile_geometry_tests", simulator=simulator, seed=seed)
+    run_bench("tile_geometry", "tb.convolution.tile_geometry.tile_geometry_tests", simulator=simulator, seed=seed)

@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_tile_loader(simulator: str, seed: int) -> None:
     """Corners, random tiles under stalls, reset in a job, throughput."""
-    run_bench("tile_loader", "tb.tile_loader.tile_loader_tests", simulator=simulator, seed=seed)
+    run_bench("tile_loader", "tb.convolution.tile_loader.tile_loader_tests", simulator=simulator, seed=seed)

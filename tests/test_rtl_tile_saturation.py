@@ -13,7 +13,7 @@ def run(simulator: str, seed: int, streams: int, testcase: str) -> None:
     """Run one test of the bench, which reads STREAMS from the environment."""
     run_bench(
         "tile_saturation",
-        "tb.tile_saturation.tile_saturation_tests",
+        "tb.convolution.tile_saturation.tile_saturation_tests",
         simulator=simulator,
         parameters={"STREAMS": streams},
         seed=seed,

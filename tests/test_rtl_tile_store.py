@@ -10,4 +10,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tile_store(simulator: str, seed: int) -> None:
-    run_bench("tile_store", "tb.tile_store.tile_store_tests", simulator=simulator, seed=seed)
+    run_bench("tile_store", "tb.convolution.tile_store.tile_store_tests", simulator=simulator, seed=seed)

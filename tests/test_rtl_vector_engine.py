@@ -13,4 +13,4 @@ from tb.support.seeds import SEEDS
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_vector_engine(simulator: str, seed: int) -> None:
     """Random jobs under stalls, every feature, extremes, tokens, throughput."""
-    run_bench("vector_engine", "tb.vector_engine.vector_engine_tests", simulator=simulator, seed=seed)
+    run_bench("vector_engine", "tb.vector.vector_engine.vector_engine_tests", simulator=simulator, seed=seed)

@@ -17,7 +17,7 @@ def test_weight_loader(simulator: str, seed: int, groups: int, depth: int) -> No
     parameters = {"GROUPS": groups, "WEIGHT_DEPTH": depth}
     run_bench(
         "weight_loader",
-        "tb.weight_loader.weight_loader_tests",
+        "tb.convolution.weight_loader.weight_loader_tests",
         simulator=simulator,
         seed=seed,
         parameters=parameters,
@@ -32,7 +32,7 @@ def test_illegal_depth(depth: int, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(BenchError):
         run_bench(
             "weight_loader",
-            "tb.weight_loader.weight_loader_tests",
+            "tb.convolution.weight_loader.weight_loader_tests",
             simulator="icarus",
             seed=1,
             parameters=parameters,

@@ -3,7 +3,7 @@
 
 ``run_netlist_bench`` is ``run_bench`` on a netlist. A netlist lies in ``build/netlists/<toplevel>-<hash>``: the hash covers the
 sources that the toplevel uses, its parameters, the script and Yosys' version; a file lock lets parallel tests share it.
-The cells are those that Yosys ships (``cells_sim.v``), but for the block RAMs, which have no memory there: ``tb/block_ram``.
+The cells are those that Yosys ships (``cells_sim.v``), but for the block RAMs, which have no memory there: ``tb/cells/block_ram``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tb.support.places import ROOT
 from tb.support.runner import RTL, BenchError, file_list, module_closure, run_bench
 
 NETLISTS = ROOT / "build" / "netlists"
-BLOCK_RAM = [ROOT / "tb" / "block_ram" / f"{name}.v" for name in ("block_ram", "RAMB18E1", "RAMB36E1")]
+BLOCK_RAM = [ROOT / "tb" / "cells" / "block_ram" / f"{name}.v" for name in ("block_ram", "RAMB18E1", "RAMB36E1")]
 # Cells have ports that stay open and parts that warn. Inlining is what makes thousands of small cells fast.
 ARGUMENTS = {
     "verilator": ["--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--no-timing",
@@ -102,7 +102,7 @@ def _check_clocks(text: str) -> None:
     """The model of the block RAM has one clock: both clocks of each block RAM must be the same net."""
     clocks = [re.findall(rf"\.{pin}\((.*?)\)", text) for pin in ("CLKARDCLK", "CLKBWRCLK")]
     if clocks[0] != clocks[1]:
-        raise BenchError("a block RAM with two clocks: tb/block_ram/block_ram.v models one")
+        raise BenchError("a block RAM with two clocks: tb/cells/block_ram/block_ram.v models one")
 
 
 def cells() -> str:

@@ -12,11 +12,11 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_test
 
 from gradcore.models import arithmetic
+from tb.convolution.tile_loader.tile_jobs import Shape, corner_shapes, make_job, random_shape
+from tb.convolution.tile_loader.tile_loader_env import JOB_FIELDS, TileLoaderEnv, tile_coverage
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
 from tb.support.streams import start_clock_and_reset
-from tb.tile_loader.tile_jobs import Shape, corner_shapes, make_job, random_shape
-from tb.tile_loader.tile_loader_env import JOB_FIELDS, TileLoaderEnv, tile_coverage
 
 LATENCY = 32
 

@@ -17,7 +17,7 @@ from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
 from tb.support.streams import StreamMonitor, StreamSource, signals, start_clock_and_reset, wait_until
-from tb.vector_engine.write_client import WriteClient
+from tb.support.write_client import WriteClient
 
 MEMORY_WORDS = 1 << 20
 JOB_FIELDS = tuple(field.name for field in fields(VectorJob))

@@ -15,7 +15,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from tb.block_ram.wrapper import Config, without_parity
+from tb.cells.block_ram.wrapper import Config, without_parity
 
 CONFIG = Config.from_json(os.environ.get("CONFIG", "{}"))
 CYCLES = 3000
