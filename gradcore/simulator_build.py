@@ -71,6 +71,11 @@ def source_files(folder: Path | None = None) -> list[Path]:
     return files
 
 
+def header_files(folder: Path | None = None) -> list[Path]:
+    """The headers that the core's Verilog includes: they lie beside ``rtl.f``."""
+    return sorted((folder or rtl_folder()).glob("*.vh"))
+
+
 def build(
     simulator: str,
     parameters: Mapping[str, int],
@@ -105,7 +110,7 @@ def build(
         repr((simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode()
     )
     copies: dict[str, bytes] = {}  # where each file goes -> what it holds
-    for kind, paths in (("rtl", [*sources, *sorted(rtl.glob("*.vh"))]), ("simulation", harness)):
+    for kind, paths in (("rtl", [*sources, *header_files(rtl)]), ("simulation", harness)):
         for path in paths:
             name = f"{kind}/{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
             copies[name] = path.read_bytes()

@@ -45,7 +45,7 @@ class Tile:
 
 
 class OutputSide:
-    """One side of the output buffer: rtl/output_arbiter.v, a transfer a cycle, round robin with a registered grant."""
+    """One side of the output buffer: rtl/convolution/output_arbiter.v, a transfer a cycle, round robin with a registered grant."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler

@@ -99,7 +99,7 @@ class Counter(Signal):
 
 
 class JobQueue(Signal):
-    """A job FIFO of ``depth`` places (rtl/fifo.v: what is pushed in cycle t can be seen in t + 1)."""
+    """A job FIFO of ``depth`` places (rtl/cells/fifo.v: what is pushed in cycle t can be seen in t + 1)."""
 
     def __init__(self, scheduler: Scheduler, depth: int = 16) -> None:
         super().__init__(scheduler)

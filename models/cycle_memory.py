@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory and the AXI ports of the cycle model, burst by burst: rtl/axi_*.v and gradcore/simulation/axi_memory.v.
+"""The memory and the AXI ports of the cycle model, burst by burst: rtl/axi/ and gradcore/simulation/axi_memory.v.
 
 Cycles are those in which a signal is up. The constants are counted in the Verilog:
 

@@ -18,7 +18,7 @@ Wait = Generator["int | Signal", None, None]
 
 @dataclass
 class Tokens:
-    """The sequencer's token counters (rtl/tokens.v)."""
+    """The sequencer's token counters (rtl/control/tokens.v)."""
 
     stored: Counter
     vectors: Counter
@@ -113,7 +113,7 @@ def unit_taps(counts: np.ndarray, fields: dict) -> list:
 
 
 class TileLoader:
-    """rtl/tile_loader.v with its two halves."""
+    """rtl/convolution/tile_loader.v with its two halves."""
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ def store_job(fields: dict, number: int) -> StoreJob:
 
 
 class TileStore:
-    """rtl/tile_store.v with its two halves."""
+    """rtl/convolution/tile_store.v with its two halves."""
 
     def __init__(self, scheduler: Scheduler, engine: ConvEngine, clients: list[WriteClient]) -> None:
         self.scheduler, self.engine, self.clients = scheduler, engine, clients
@@ -389,7 +389,7 @@ class TileStore:
 
 @dataclass
 class WeightLoader:
-    """rtl/weight_loader.v."""
+    """rtl/convolution/weight_loader.v."""
 
     scheduler: Scheduler
     engine: ConvEngine

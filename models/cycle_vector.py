@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector engine and seed unit of the cycle model: rtl/vector_*.v, rtl/seed_unit.v."""
+"""Vector engine and seed unit of the cycle model: rtl/vector/."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class VectorData:
 
 
 class VectorHalf:
-    """rtl/vector_half.v: rows are asked for, their words used, one a cycle, and the last row's sums drained."""
+    """rtl/vector/vector_half.v: rows are asked for, their words used, one a cycle, and the last row's sums drained."""
 
     def __init__(self, engine: VectorEngine, half: int, rows: ReadClient, writes: WriteClient) -> None:
         self.engine, self.half, self.client, self.writes = engine, half, rows, writes
@@ -159,7 +159,7 @@ class VectorHalf:
 
 
 class VectorEngine:
-    """rtl/vector_engine.v: acceptance, the vector loader, two halves."""
+    """rtl/vector/vector_engine.v: acceptance, the vector loader, two halves."""
 
     def __init__(
         self,
@@ -248,7 +248,7 @@ class VectorEngine:
 
 
 class SeedUnit:
-    """rtl/seed_unit.v."""
+    """rtl/vector/seed_unit.v."""
 
     def __init__(self, scheduler: Scheduler, tokens: Tokens, reads: ReadClient, writes: WriteClient) -> None:
         self.scheduler, self.tokens, self.client, self.writes = scheduler, tokens, reads, writes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/performance_counters.v and rtl/layer_timestamps.v."""
+"""Golden model of rtl/control/performance_counters.v and rtl/control/layer_timestamps.v."""
 
 from __future__ import annotations
 

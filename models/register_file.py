@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/register_file.v: what each read returns and what each write does, access by access."""
+"""Golden model of rtl/control/register_file.v: what each read returns and what each write does, access by access."""
 
 from __future__ import annotations
 

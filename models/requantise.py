@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/requantise.v: shift and saturation of accumulators that already hold the rounding constant."""
+"""Golden model of rtl/cells/requantise.v: shift and saturation of accumulators that already hold the rounding constant."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden models of rtl/tile_saturation.v and rtl/layer_saturation.v: what becomes of the saturated values."""
+"""Golden models of rtl/convolution/tile_saturation.v and rtl/control/layer_saturation.v: what becomes of the saturated values."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/seed_unit.v: the winning class of a map of logits, and the one-hot gradient."""
+"""Golden model of rtl/vector/seed_unit.v: the winning class of a map of logits, and the one-hot gradient."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/tile_loader.v: from a tile in memory to lists of non-zero entries and their counts.
+"""Golden model of rtl/convolution/tile_loader.v: from a tile in memory to lists of non-zero entries and their counts.
 
 The model works on dense arrays (decode the whole tile, apply the ReLU rule, unpool, cut, list the non-zeros), the hardware on
 one word after another; they share nothing but the layouts in docs/architecture.md.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/vector_engine.v: one job, from vector, tags, matrix planes and bias in memory to the words written."""
+"""Golden model of rtl/vector/vector_engine.v: one job, from vector, tags, matrix planes and bias in memory to the words written."""
 
 from __future__ import annotations
 

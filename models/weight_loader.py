@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/weight_loader.v: from the two planes in memory to rows of the groups' weight buffers."""
+"""Golden model of rtl/convolution/weight_loader.v: from the two planes in memory to rows of the groups' weight buffers."""
 
 from __future__ import annotations
 

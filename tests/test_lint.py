@@ -17,7 +17,10 @@ from tb.support.runner import RTL, file_list, module_closure, verilator_bin
 ROOT = RTL.parent
 TOP = "gradcore"
 # pytest needs the modules' names when it collects; an incomplete list fails in test_file_list.
-MODULES = [path.stem for path in file_list()]
+FILES = {path.stem: path for path in file_list()}
+MODULES = list(FILES)
+# The rooms of rtl/, each with the rooms whose modules it may use beside its own. The top uses what it likes.
+ROOMS = {"cells": (), "axi": ("cells",), "control": ("cells",), "convolution": ("cells",), "vector": ("cells",)}
 HEADER_LINES = 25
 COLUMNS = 140
 LEAF_LINES, LINES = 250, 500
@@ -29,7 +32,7 @@ LONG_LEAVES = {
 
 def read(module: str) -> str:
     """Text of a module's file."""
-    return (RTL / f"{module}.v").read_text()
+    return FILES[module].read_text()
 
 
 def code(text: str) -> str:
@@ -101,11 +104,21 @@ def test_waivers_have_reasons() -> None:
 
 
 def test_file_list() -> None:
-    """rtl/rtl.f names every module once, sorted, and nothing else."""
-    names = [path.name for path in file_list()]
-    assert names == sorted(set(names))
-    assert set(names) == {path.name for path in RTL.glob("*.v")}
-    assert not list(RTL.glob("*.sv"))
+    """rtl/rtl.f names every module once, room by room and sorted, the top last, and nothing else."""
+    names = [str(path.relative_to(RTL)) for path in file_list()]
+    assert names == [*sorted(set(names) - {f"{TOP}.v"}), f"{TOP}.v"]
+    assert set(names) == {str(path.relative_to(RTL)) for path in RTL.rglob("*.v")} and len(FILES) == len(names)
+    assert {path.parent.name for path in file_list()} == {*ROOMS, RTL.name}
+    assert not list(RTL.rglob("*.sv"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room(room: str) -> None:
+    """The modules of a room use those of the rooms that it may use, and each other."""
+    allowed = {room, *ROOMS[room]}
+    for module in (name for name, path in FILES.items() if path.parent.name == room):
+        for used in set(re.findall(r"^ *(\w+) (?:#\(|\w+ \()", code(read(module)), flags=re.M)) & FILES.keys() - {module}:
+            assert FILES[used].parent.name in allowed, f"{module} uses {used} of {FILES[used].parent.name}"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -95,7 +95,7 @@ def test_compiler_agrees() -> None:
 def test_verilog_cuts_at_named_fields() -> None:
     """No module cuts a descriptor at literal positions: all use the generated names."""
     users = 0
-    for path in (ROOT / "rtl").glob("*.v"):
+    for path in (ROOT / "rtl").rglob("*.v"):
         text = path.read_text()
         users += "DESCRIPTOR_" in text
         if path.name != "descriptor_fetch.v":  # a shift register of words

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/axi_write_port.v against models/axi_bursts.py."""
+"""rtl/axi/axi_write_port.v against models/axi_bursts.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/layer_saturation.v against its model in models/saturation.py, in both simulators."""
+"""rtl/control/layer_saturation.v against its model in models/saturation.py, in both simulators."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/performance_counters.v against its model on both simulators."""
+"""rtl/control/performance_counters.v against its model on both simulators."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/piece_unpacker.v: every piece of every row once, in order."""
+"""rtl/cells/piece_unpacker.v: every piece of every row once, in order."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/register_file.v against its model on both simulators."""
+"""rtl/control/register_file.v against its model on both simulators."""
 
 from __future__ import annotations
 

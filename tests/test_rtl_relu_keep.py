@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/relu_keep.v against the golden arithmetic."""
+"""rtl/cells/relu_keep.v against the golden arithmetic."""
 
 from __future__ import annotations
 

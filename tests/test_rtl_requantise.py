@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/requantise.v against the golden arithmetic."""
+"""rtl/cells/requantise.v against the golden arithmetic."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/seed_unit.v against models/seed_unit.py."""
+"""rtl/vector/seed_unit.v against models/seed_unit.py."""
 
 from __future__ import annotations
 

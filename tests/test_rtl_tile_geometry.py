@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/tile_geometry.v against models/conv_group.py."""
+"""rtl/convolution/tile_geometry.v against models/conv_group.py."""
 
 from __future__ import annotations
 

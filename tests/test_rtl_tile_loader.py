@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/tile_loader.v against models/tile_loader.py."""
+"""rtl/convolution/tile_loader.v against models/tile_loader.py."""
 
 from __future__ import annotations
 

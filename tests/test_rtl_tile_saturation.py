@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/tile_saturation.v against its model in models/saturation.py, in both simulators."""
+"""rtl/convolution/tile_saturation.v against its model in models/saturation.py, in both simulators."""
 
 from __future__ import annotations
 

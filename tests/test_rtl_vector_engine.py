@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/vector_engine.v against models/vector_engine.py."""
+"""rtl/vector/vector_engine.v against models/vector_engine.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rtl/weight_loader.v against models/weight_loader.py."""
+"""rtl/convolution/weight_loader.v against models/weight_loader.py."""
 
 from __future__ import annotations
 

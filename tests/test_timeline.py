@@ -378,11 +378,11 @@ def test_intervals() -> None:
 def test_a_name_that_has_gone_stops_the_build(simulator: str, tmp_path: Path) -> None:
     """The message names the file that holds the observed names."""
     shutil.copytree(rtl_folder(), tmp_path / "rtl")
-    top = tmp_path / "rtl" / "tile_loader.v"
+    top = tmp_path / "rtl" / "convolution" / "tile_loader.v"
     text = top.read_text()
     assert text.count("loaded") > 3
     top.write_text(re.sub(r"\bvalue1_response_ready\b", "value1_answer_ready", text))
-    path = tmp_path / "rtl" / "conv_path.v"
+    path = tmp_path / "rtl" / "convolution" / "conv_path.v"
     path.write_text(path.read_text().replace(".value1_response_ready(", ".value1_answer_ready("))
     with pytest.raises(GradCoreError, match=r"activity_trace\.v observes a signal that is not in the core.*build-failed\.log"):
         Simulator(simulator, "small", activity=tmp_path / "a.txt", rtl=tmp_path / "rtl").build()

@@ -15,6 +15,7 @@ import pytest
 from vivado_build import RESULTS, ROOT, Build, copy_checkout, run, split_tcl
 
 from gradcore.simulator import PRESETS
+from gradcore.simulator_build import header_files
 from tb.support.runner import file_list
 
 REPORTS = ("utilisation", "utilisation_hierarchical", "timing_summary", "power", "drc", "methodology")
@@ -114,7 +115,7 @@ def test_order_bites(good: Build, step: int) -> None:
 def test_files(good: Build) -> None:
     """The core has all files of rtl/rtl.f and the headers they include; the system its wrapper and the constraints."""
     core, wrapper, constraints = (call for call in good.named("add_files"))
-    expected = {str(path) for path in file_list()} | {str(path) for path in (ROOT / "rtl").glob("*.vh")}
+    expected = {str(path) for path in file_list()} | {str(path) for path in header_files()}
     assert len(split_tcl(core[-1])) == len(expected) and set(split_tcl(core[-1])) == expected
     assert wrapper[-1].endswith("gradcore_system_wrapper.v")
     assert constraints[1:3] == ["-fileset", "constrs_1"]
@@ -165,9 +166,9 @@ def test_outstanding_bursts() -> None:
     text = (ROOT / "vivado" / "package_ip.tcl").read_text()
     for direction in ("read", "write"):
         promised = re.search(rf"NUM_{direction.upper()}_OUTSTANDING (\d+)", text)
-        actual = re.search(r"parameter OUTSTANDING\s*=\s*(\d+)", (ROOT / "rtl" / f"axi_{direction}_port.v").read_text())
+        actual = re.search(r"parameter OUTSTANDING\s*=\s*(\d+)", (ROOT / "rtl" / "axi" / f"axi_{direction}_port.v").read_text())
         assert promised and actual and promised[1] == actual[1]
-    assert "OUTSTANDING" not in (ROOT / "rtl" / "axi_ports.v").read_text(), "the ports are not at their default"
+    assert "OUTSTANDING" not in (ROOT / "rtl" / "axi" / "axi_ports.v").read_text(), "the ports are not at their default"
 
 
 def test_block_design(good: Build) -> None:

@@ -77,7 +77,7 @@ MUTATIONS = {
     "port in no interface": ("rtl/gradcore.v", IRQ, IRQ + "\n    output wire led,", "port led of rtl/gradcore.v"),
     "unknown signal": ("rtl/gradcore.v", IRQ, IRQ + "\n    output wire m_axi0_arled,", "no signal ARLED"),
     "port renamed": ("rtl/gradcore.v", IRQ, "output wire interrupt,", "port interrupt"),
-    "file list": ("rtl/rtl.f", "fifo.v", "fifos.v", "fifos.v"),
+    "file list": ("rtl/rtl.f", "cells/fifo.v", "cells/fifos.v", "fifos.v"),
     "no header": ("vivado/build.tcl", "  package_ip $settings", "  dict set settings headers x.vh\n  package_ip $settings", "x.vh"),
     "parameter": ("vivado/package_ip.tcl", "get_user_parameters $name", "get_user_parameters ${name}S", "no parameter GROUPS"),
     "port mapped twice": ("vivado/package_ip.tcl", "{RST rst}", "{RST clk}", "port clk is mapped twice"),

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gradcore.errors import GradCoreError
 from gradcore.simulator import PRESETS
-from gradcore.simulator_build import source_files
+from gradcore.simulator_build import header_files, source_files
 from gradcore.streams import tell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def read_settings(root: Path, preset: str, clock: str, output: Path) -> dict[str
         "log": str(output / "vivado.log"),
         "jobs": str(min(os.cpu_count() or 1, MOST_JOBS)),
         "sources": [str(path) for path in source_files(root / "rtl")],
-        "headers": [str(path) for path in sorted((root / "rtl").glob("*.vh"))],
+        "headers": [str(path) for path in header_files(root / "rtl")],
         "constraints": str(root / "constraints" / "pynq_z2.xdc"),
         "allowed_warnings": str(root / "vivado" / "allowed_critical_warnings.txt"),
         "ports": read_ports(top),

@@ -12,7 +12,7 @@ namespace eval gradcore {
     m_axi0 {master AXI4}
     m_axi1 {master AXI4}
   }
-  # What both masters promise; see rtl/axi_read_port.v and rtl/axi_write_port.v.
+  # What both masters promise; see rtl/axi/axi_read_port.v and rtl/axi/axi_write_port.v.
   variable MASTER_PROMISES {MAX_BURST_LENGTH 16 SUPPORTS_NARROW_BURST 0 NUM_READ_OUTSTANDING 8 NUM_WRITE_OUTSTANDING 8}
   variable REGISTER_BYTES 4096
   variable FAMILIES {zynq Pre-Production artix7 Pre-Production kintex7 Pre-Production zynquplus Pre-Production}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.errors import GradCoreError
 from gradcore.progress import Progress, silent
 from gradcore.simulator import PRESETS
-from gradcore.simulator_build import source_files
+from gradcore.simulator_build import header_files, source_files
 from gradcore.synthesis import checks, ecp5, yosys
 from gradcore.synthesis.linking import linked, module_of
 from gradcore.synthesis.paths import LIMIT_DEPTH, PathAnalysis
@@ -137,8 +137,8 @@ def _modules(units: Sequence[yosys.UnitNetlist]) -> tuple[list[dict[str, Any]], 
 def sources_hash(rtl: str | Path | None = None) -> str:
     """Hash of all Verilog of the core without comments and layout: changes when the hardware may change."""
     digest = hashlib.sha256()
-    files = source_files(Path(rtl) if rtl is not None else None)
-    for path in [*files, *sorted(files[0].parent.glob("*.vh"))]:
+    folder = Path(rtl) if rtl is not None else None
+    for path in [*source_files(folder), *header_files(folder)]:
         text = re.sub(r"//.*|/\*.*?\*/", " ", path.read_text())
         digest.update(path.name.encode() + b"\0" + " ".join(text.split()).encode() + b"\0")
     return digest.hexdigest()[:20]

@@ -28,7 +28,7 @@ from gradcore.cache import build_once, keep_log
 from gradcore.errors import GradCoreError, missing_package
 from gradcore.processes import ended_by_signals, run_tool
 from gradcore.progress import Progress, silent
-from gradcore.simulator_build import source_files
+from gradcore.simulator_build import header_files, source_files
 from gradcore.tools import yowasp_command, yowasp_environment
 
 TOP = "gradcore"
@@ -240,9 +240,9 @@ def elaborate(
     top: str, parameters: Mapping[str, int] | None = None, *, rtl: str | Path | None = None, progress: Progress = silent
 ) -> Design:
     """Read the Verilog and resolve all parameters below ``top``."""
-    sources = source_files(Path(rtl) if rtl is not None else None)
-    folder = sources[0].parent
-    files = [*sources, *sorted(folder.glob("*.vh"))]
+    folder = Path(rtl) if rtl is not None else None
+    sources = source_files(folder)
+    files = [*sources, *header_files(folder)]
     settings = "".join(f" -set {name} {value}" for name, value in sorted((parameters or {}).items()))
     script = [
         f"read_verilog -I. {' '.join(path.name for path in sources)}",

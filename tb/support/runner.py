@@ -62,7 +62,7 @@ class BenchError(AssertionError):
 
 
 def file_list(path: Path = RTL / "rtl.f") -> list[Path]:
-    """The files that a file list names, one relative name a line; '#' and '//' start a comment."""
+    """The files that a file list names, one relative path a line; '#' and '//' start a comment."""
     names = (re.split(r"#|//", line)[0].strip() for line in path.read_text().splitlines())
     return [path.parent / name for name in names if name]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/relu_keep.v."""
+"""Bench of rtl/cells/relu_keep.v."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/requantise.v."""
+"""Bench of rtl/cells/requantise.v."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pyuvm bench of rtl/layer_saturation.v: jobs of both kinds and seeds finish at random, some as the last of their layer.
+"""pyuvm bench of rtl/control/layer_saturation.v: jobs of both kinds and seeds finish at random, some as the last of their layer.
 
 A sequence item is a cycle: the jobs that finish in it, and which are their layers' last. The model is fed by a monitor of the
 ports; the scoreboard compares what stands for both writers in every cycle after a mark.

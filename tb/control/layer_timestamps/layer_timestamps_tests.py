@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/layer_timestamps.v: marks of both writers, also in one cycle, reads at any time, several runs."""
+"""Bench of rtl/control/layer_timestamps.v: marks of both writers, also in one cycle, reads at any time, several runs."""
 
 from __future__ import annotations
 

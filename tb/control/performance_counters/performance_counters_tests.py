@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/performance_counters.v: random events, runs of random length, carries through all bits."""
+"""Bench of rtl/control/performance_counters.v: random events, runs of random length, carries through all bits."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/register_file.v: random accesses through pyuvm against the model, interrupts, and coherent counters."""
+"""Bench of rtl/control/register_file.v: random accesses through pyuvm against the model, interrupts, and coherent counters."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/piece_unpacker.v."""
+"""Bench of rtl/cells/piece_unpacker.v."""

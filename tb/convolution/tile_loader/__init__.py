@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/tile_loader.v."""
+"""Bench of rtl/convolution/tile_loader.v."""

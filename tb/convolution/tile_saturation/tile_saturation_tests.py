@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pyuvm bench of rtl/tile_saturation.v: tiles overlap as they do in the core, streams saturate at random.
+"""pyuvm bench of rtl/convolution/tile_saturation.v: tiles overlap as they do in the core, streams saturate at random.
 
 A sequence item is a tile: how many of its values saturate, how dense in time, and when it is released and stored. Up to two
 tiles saturate at a time and up to four wait to be stored. The model is fed by a monitor of the ports; the scoreboard

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/weight_loader.v."""
+"""Bench of rtl/convolution/weight_loader.v."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/seed_unit.v."""
+"""Bench of rtl/vector/seed_unit.v."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/vector_engine.v."""
+"""Bench of rtl/vector/vector_engine.v."""
