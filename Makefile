@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress accept-cycles accept-resources lint registers constraints try-versions bitstream clean distclean
+.PHONY: help setup explain test regress accept-cycles accept-resources lint format registers constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -62,9 +62,13 @@ accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and writ
 accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
 	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
 
-lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, and the rules of the sources
+lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff and its formatter, and the rules of the sources
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --diff .
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/test_lint.py
+
+format: $(VENV)/.ready-test  ## Write the sources as the formatter wants them
+	$(BIN)/ruff format .
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python registers/generate.py

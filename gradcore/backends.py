@@ -192,9 +192,7 @@ def open_backend(
         from gradcore.headroom import HeadroomBackend, widen
 
         def open_one(widened: Network) -> Backend:
-            return open_backend(
-                name, widened, simulator=simulator, preset=preset, waves=waves, timeline=timeline, clock_mhz=clock_mhz
-            )
+            return open_backend(name, widened, simulator=simulator, preset=preset, waves=waves, timeline=timeline, clock_mhz=clock_mhz)
 
         return HeadroomBackend(network, open_one) if headroom is None else open_one(widen(network, headroom))
     if name == "golden":

@@ -241,9 +241,7 @@ def _layer_table(method: str, values: dict[str, Any], table_class: type[Table]) 
     return table
 
 
-def _means(
-    runs: Sequence[Run], analyses: Sequence[_Analysis], macs_dense: int, macs: int, clock_mhz: float
-) -> dict[str, Any]:
+def _means(runs: Sequence[Run], analyses: Sequence[_Analysis], macs_dense: int, macs: int, clock_mhz: float) -> dict[str, Any]:
     def mean(values: Iterable[float]) -> float:
         return float(np.mean(list(values)))
 

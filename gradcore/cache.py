@@ -122,9 +122,7 @@ def discard(build: Path) -> None:
     try:
         _put_away(build)
     except OSError as error:
-        raise GradCoreError(
-            f"the build {build} does not work and cannot be removed ({error.strerror}): remove it, or {_REMEDY}"
-        ) from error
+        raise GradCoreError(f"the build {build} does not work and cannot be removed ({error.strerror}): remove it, or {_REMEDY}") from error
 
 
 def keep_log(name: str, what: str, text: str) -> str:

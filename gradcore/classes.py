@@ -44,8 +44,10 @@ def match_classes(pictures: DataSet, classes: Sequence[str], *, data: str, other
     places = _places(pictures.classes, classes) if pictures.named else {}
     unknown = [pictures.classes[label] for label in used if pictures.classes[label] not in places]
     if unknown and not (_numbers(pictures.classes) or _numbers(classes)):
-        raise GradCoreError(f"{other} does not know {listed(unknown)}, which {data} has pictures of: it knows {listed(classes)}; "
-                            "drop these pictures, or call the classes in the file as they are called there")
+        raise GradCoreError(
+            f"{other} does not know {listed(unknown)}, which {data} has pictures of: it knows {listed(classes)}; "
+            "drop these pictures, or call the classes in the file as they are called there"
+        )
     notes = []
     if unknown:
         _check_numbers(pictures, classes, data, other)
@@ -94,5 +96,7 @@ def _numbers(classes: Sequence[str]) -> bool:
 def _check_numbers(pictures: DataSet, classes: Sequence[str], data: str, other: str) -> None:
     beyond = np.flatnonzero(pictures.labels >= len(classes))
     if len(beyond):
-        raise GradCoreError(f"{data}: row {beyond[0]} has the label {pictures.labels[beyond[0]]}, but {other} has {len(classes)} classes: "
-                            "take pictures of the kind that it was trained on")
+        raise GradCoreError(
+            f"{data}: row {beyond[0]} has the label {pictures.labels[beyond[0]]}, but {other} has {len(classes)} classes: "
+            "take pictures of the kind that it was trained on"
+        )

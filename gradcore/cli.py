@@ -46,9 +46,7 @@ app = typer.Typer(
 
 NetworkOption = Annotated[
     str,
-    typer.Option(
-        "--network", metavar="FILE|cifar10", help="Network file, or the name of a network that comes with GradCore."
-    ),
+    typer.Option("--network", metavar="FILE|cifar10", help="Network file, or the name of a network that comes with GradCore."),
 ]
 SimulatorOption = Annotated[
     str,
@@ -62,9 +60,7 @@ PresetOption = Annotated[
         help="Size of the hardware: 128 MACs (full), the 64 of the paper, or small.",
     ),
 ]
-ClockOption = Annotated[
-    float, typer.Option("--clock", metavar="MHZ", help="Clock of the hardware; memory stays at 1.6 GB/s.")
-]
+ClockOption = Annotated[float, typer.Option("--clock", metavar="MHZ", help="Clock of the hardware; memory stays at 1.6 GB/s.")]
 HeadroomOption = Annotated[
     str,
     typer.Option(
@@ -99,14 +95,10 @@ def explain(
         ),
     ] = None,
     network: NetworkOption = "cifar10",
-    method: Annotated[
-        str, typer.Option("--method", metavar=METHODS, help="How the gradient passes a ReLU.")
-    ] = "saliency",
+    method: Annotated[str, typer.Option("--method", metavar=METHODS, help="How the gradient passes a ReLU.")] = "saliency",
     target: Annotated[
         str | None,
-        typer.Option(
-            "--target", metavar="CLASS", show_default="the predicted class", help="Class to explain: its name or index."
-        ),
+        typer.Option("--target", metavar="CLASS", show_default="the predicted class", help="Class to explain: its name or index."),
     ] = None,
     backend: Annotated[
         str, typer.Option("--backend", metavar="rtl|golden|float", help="The Verilog, its bit-exact model, or PyTorch.")
@@ -128,9 +120,7 @@ def explain(
         ),
     ] = None,
     clock: ClockOption = 100.0,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for the results; each picture gets one in it.")
-    ] = DEFAULT_OUT,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results; each picture gets one in it.")] = DEFAULT_OUT,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a network sees in each picture, and draw why: a heatmap of the pixels that decided."""
@@ -259,23 +249,15 @@ def bench(
 def evaluate(
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data", metavar="FILE.parquet", show_default=False, help="Pictures and labels: columns image and label."
-        ),
+        typer.Option("--data", metavar="FILE.parquet", show_default=False, help="Pictures and labels: columns image and label."),
     ] = None,
     patterns: Annotated[
         bool,
-        typer.Option(
-            "--patterns", help="Instead of --data: generated pictures of high contrast, such as print and line art."
-        ),
+        typer.Option("--patterns", help="Instead of --data: generated pictures of high contrast, such as print and line art."),
     ] = False,
     network: NetworkOption = "cifar10",
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")
-    ] = None,
-    backend: Annotated[
-        str, typer.Option("--backend", metavar="golden|float", help="The bit-exact model, or PyTorch.")
-    ] = "golden",
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")] = None,
+    backend: Annotated[str, typer.Option("--backend", metavar="golden|float", help="The bit-exact model, or PyTorch.")] = "golden",
     headroom: HeadroomOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -285,8 +267,9 @@ def evaluate(
     from gradcore.progress import ProgressDisplay
 
     if (data is None) == (not patterns):
-        raise GradCoreError("eval takes pictures from a file or generates them, either --data FILE.parquet or --patterns: see "
-                            "gradcore eval --help")
+        raise GradCoreError(
+            "eval takes pictures from a file or generates them, either --data FILE.parquet or --patterns: see gradcore eval --help"
+        )
     if patterns and limit is not None:
         raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
     with ProgressDisplay() as progress:
@@ -302,9 +285,7 @@ def evaluate(
 
 @app.command(cls=Command)
 def train(
-    data: Annotated[
-        str, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")
-    ],
+    data: Annotated[str, typer.Option("--data", metavar="FILE.parquet", help="Pictures and labels: columns image and label.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the network goes.")],
     test: Annotated[
         str | None,
@@ -319,9 +300,7 @@ def train(
         int | None,
         typer.Option("--epochs", metavar="N", min=1, show_default="the recipe's", help="Passes over the pictures."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, show_default="PyTorch's choice", help="Threads of PyTorch.")
     ] = None,
@@ -353,11 +332,7 @@ def train(
         "network": made.name,
         "notes": notes,
         "files": {"network": str(out)},
-        **{
-            name: told[name]
-            for name in ("pictures", "validation_accuracy", "test_pictures", "test_accuracy")
-            if name in told
-        },
+        **{name: told[name] for name in ("pictures", "validation_accuracy", "test_pictures", "test_accuracy") if name in told},
     }
     if as_json:
         _print_json(report)
@@ -370,12 +345,8 @@ def train(
 
 @app.command(name="compile", cls=Command)
 def compile_(
-    network: Annotated[
-        str, typer.Argument(metavar="NETWORK", help="Network file, or the name of one that comes with GradCore.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Where the memory image goes; its listing goes beside it.")
-    ],
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="Network file, or the name of one that comes with GradCore.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the memory image goes; its listing goes beside it.")],
     preset: PresetOption = "full",
     base: Annotated[
         str,
@@ -391,9 +362,7 @@ def compile_(
     from gradcore.progress import ProgressDisplay
 
     with ProgressDisplay() as progress:
-        report = compilation.compile_to_file(
-            network, out, preset=preset, base=compilation.read_address(base), headroom=headroom
-        )
+        report = compilation.compile_to_file(network, out, preset=preset, base=compilation.read_address(base), headroom=headroom)
         _tell(progress, network, report["notes"])
     if as_json:
         _print_json(report)
@@ -407,19 +376,13 @@ def synth(
     preset: PresetOption = "full",
     unit: Annotated[
         str | None,
-        typer.Option(
-            "--unit", metavar="MODULE", show_default="the whole core", help="Only this module, as the core uses it."
-        ),
+        typer.Option("--unit", metavar="MODULE", show_default="the whole core", help="Only this module, as the core uses it."),
     ] = None,
     timing: Annotated[
         bool,
-        typer.Option(
-            "--timing", help="Also place and route, for an ECP5 as a stand-in: minutes for a unit, long for the core."
-        ),
+        typer.Option("--timing", help="Also place and route, for an ECP5 as a stand-in: minutes for a unit, long for the core."),
     ] = False,
-    speed_grade: Annotated[
-        int, typer.Option("--speed-grade", metavar="6|7|8", help="The ECP5's, for --timing: 6 is the slowest.")
-    ] = 8,
+    speed_grade: Annotated[int, typer.Option("--speed-grade", metavar="6|7|8", help="The ECP5's, for --timing: 6 is the slowest.")] = 8,
     as_json: JsonOption = False,
 ) -> None:
     """Synthesise the Verilog for the XC7Z020: resources, checks of the netlist, and depth of the logic."""

@@ -61,13 +61,17 @@ class DataSet:
         generator = np.random.default_rng(seed)
         present = np.unique(self.labels)
         share, spare = divmod(number, max(1, len(present)))
-        held = [generator.permutation(np.flatnonzero(self.labels == label))[: share + (position < spare)]
-                for position, label in enumerate(present)]
+        held = [
+            generator.permutation(np.flatnonzero(self.labels == label))[: share + (position < spare)]
+            for position, label in enumerate(present)
+        ]
         chosen = np.zeros(len(self), dtype=bool)
         if held:
             chosen[np.concatenate(held)] = True
-        return (replace(self, images=self.images[~chosen], labels=self.labels[~chosen]),
-                replace(self, images=self.images[chosen], labels=self.labels[chosen]))
+        return (
+            replace(self, images=self.images[~chosen], labels=self.labels[~chosen]),
+            replace(self, images=self.images[chosen], labels=self.labels[chosen]),
+        )
 
 
 def read_data(source: str | Path, *, train: bool = False, limit: int | None = None) -> DataSet:
@@ -118,8 +122,10 @@ def read_parquet(path: str | Path, limit: int | None = None, *, shape: tuple[int
         if images is None:
             images = _room(count, pixels.shape, path)
         if pixels.shape != images.shape[1:]:
-            raise GradCoreError(f"{path}: the picture of row {row} has {pixels.shape[0]} x {pixels.shape[1]} pixels, row 0 has "
-                                f"{images.shape[1]} x {images.shape[2]}: bring all to one size")
+            raise GradCoreError(
+                f"{path}: the picture of row {row} has {pixels.shape[0]} x {pixels.shape[1]} pixels, row 0 has "
+                f"{images.shape[1]} x {images.shape[2]}: bring all to one size"
+            )
         images[row] = pixels
     assert images is not None  # there is at least one row
     classes = rows.names or [str(label) for label in range(int(rows.labels.max()) + 1)]
@@ -139,8 +145,9 @@ class _Notes:
 
     def told(self, pictures: int) -> tuple[str, ...]:
         """The lines."""
-        return tuple(f"{number} of {pictures} pictures, the first of them in row {row}: {note}"
-                     for number, row, note in self._seen.values())
+        return tuple(
+            f"{number} of {pictures} pictures, the first of them in row {row}: {note}" for number, row, note in self._seen.values()
+        )
 
 
 def _checked(limit: int | None) -> int | None:
@@ -161,8 +168,9 @@ def _room(count: int, shape: tuple[int, ...], path: str | Path) -> np.ndarray:
             raise MemoryError
         return np.empty((count, *shape), dtype=np.uint8)
     except MemoryError:
-        raise GradCoreError(f"{path}: {count} pictures of {shape[0]} x {shape[1]} need {needed / 1e9:.1f} GB of memory: take fewer, or "
-                            "make them smaller") from None
+        raise GradCoreError(
+            f"{path}: {count} pictures of {shape[0]} x {shape[1]} need {needed / 1e9:.1f} GB of memory: take fewer, or make them smaller"
+        ) from None
 
 
 def _read_torchvision(folder: str, train: bool, limit: int | None) -> DataSet:
@@ -175,6 +183,8 @@ def _read_torchvision(folder: str, train: bool, limit: int | None) -> DataSet:
     try:
         data = CIFAR10(folder, train=train, download=True)
     except Exception as error:  # urllib, OSError, RuntimeError: whatever the download meets
-        raise GradCoreError(f"torchvision cannot get CIFAR-10 ({' '.join(str(error).split())}): check the network, or put "
-                            f"cifar-10-python.tar.gz in {folder}") from None
+        raise GradCoreError(
+            f"torchvision cannot get CIFAR-10 ({' '.join(str(error).split())}): check the network, or put "
+            f"cifar-10-python.tar.gz in {folder}"
+        ) from None
     return DataSet(data.data[:limit], np.asarray(data.targets[:limit], dtype=np.int64), list(data.classes))

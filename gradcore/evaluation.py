@@ -194,8 +194,7 @@ def _measure(engine: Backend, network: Network, images: np.ndarray, progress: Pr
         weak += [is_weak(run.logits) for run in results[METHODS[0]]]
         for method in METHODS:
             correlations[method] += [
-                pearson(one.attribution, other.attribution)
-                for one, other in zip(results[method], expected[method], strict=True)
+                pearson(one.attribution, other.attribution) for one, other in zip(results[method], expected[method], strict=True)
             ]
         runs += [
             [replace(results[method][number], attribution=_NOTHING, logits=_NOTHING) for method in METHODS] for number in range(len(batch))

@@ -129,8 +129,9 @@ class FloatBackend:
         self._network = network
         self._trace = _Trace(network)
 
-    def run(self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None,
-            progress: Progress = silent) -> dict[str, list[Run]]:
+    def run(
+        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+    ) -> dict[str, list[Run]]:
         """See ``Backend.run``."""
         runs: dict[str, list[Run]] = {method: [] for method in methods}
         classes = class_indexes(target, len(self._network.classes), len(pictures))
@@ -141,8 +142,10 @@ class FloatBackend:
             targets = scores.argmax(axis=1) if classes is None else classes[part]
             for method in methods:
                 gradients = self._trace.backward(method, _one_hot(targets, scores.shape[1]))
-                runs[method] += [Run(score.astype(np.float64), int(index), gradient)
-                                 for score, index, gradient in zip(scores, targets, gradients, strict=True)]
+                runs[method] += [
+                    Run(score.astype(np.float64), int(index), gradient)
+                    for score, index, gradient in zip(scores, targets, gradients, strict=True)
+                ]
         progress("running PyTorch", len(pictures), len(pictures))
         return runs
 
@@ -168,8 +171,9 @@ def _seed(scores: np.ndarray, target: int | np.ndarray | None) -> np.ndarray:
         return _one_hot(np.full(count, target), classes)
     vector = np.asarray(target, dtype=np.float32)
     if vector.shape not in ((classes,), scores.shape) or not np.all(np.isfinite(vector)):
-        raise GradCoreError(f"a target of the shape {vector.shape} for {classes} classes: give a class's index, or one finite number for "
-                            "each class")
+        raise GradCoreError(
+            f"a target of the shape {vector.shape} for {classes} classes: give a class's index, or one finite number for each class"
+        )
     return np.broadcast_to(vector, scores.shape).copy()
 
 

@@ -495,6 +495,7 @@ DESCRIPTOR_LOCATIONS = frozenset(
     )
 )
 
+
 def register_field(value: int, name: str) -> int:
     """The field ``name`` ("REGISTER.field") of a register's value; signed fields come out signed."""
     low, width, signed = REGISTER_FIELDS[name]

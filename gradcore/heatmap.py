@@ -71,9 +71,7 @@ def outlier_threshold(values: np.ndarray, outlier: float = 2.0) -> float:
     """Captum's scale: the smallest value such that it and all below sum up to (100 - outlier) percent of the total."""
     ordered = np.sort(np.asarray(values, dtype=np.float64).reshape(-1))
     sums = np.cumsum(ordered)
-    return float(
-        ordered[np.searchsorted(sums, sums[-1] * (0.01 * (100.0 - outlier)), side="left").clip(max=ordered.size - 1)]
-    )
+    return float(ordered[np.searchsorted(sums, sums[-1] * (0.01 * (100.0 - outlier)), side="left").clip(max=ordered.size - 1)])
 
 
 def normalise(attribution: np.ndarray, *, sign: str = "absolute", outlier: float = 2.0) -> np.ndarray:
@@ -99,9 +97,7 @@ def not_numbers(attribution: np.ndarray) -> int:
     return int(np.isnan(reduce_channels(attribution)).sum())
 
 
-def draw_heatmap(
-    attribution: np.ndarray, path: str | Path, *, title: str = "", sign: str = "absolute", outlier: float = 2.0
-) -> None:
+def draw_heatmap(attribution: np.ndarray, path: str | Path, *, title: str = "", sign: str = "absolute", outlier: float = 2.0) -> None:
     """Draw the heatmap of a signed C x H x W gradient, each pixel a square, with a colour bar.
 
     Args:

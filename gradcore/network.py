@@ -156,8 +156,9 @@ class Network:
                 weights[f"{layer.name}.bias"] = (generator.standard_normal(layer.out_channels) * 0.1).astype(np.float32)
         outputs = math.prod(_chain(list(layers), input_shape)[-1].output)
         channels = input_shape[0]
-        return cls(name, list(layers), weights, [f"class {index}" for index in range(outputs)], input_shape,
-                   (0.5,) * channels, (0.25,) * channels)
+        return cls(
+            name, list(layers), weights, [f"class {index}" for index in range(outputs)], input_shape, (0.5,) * channels, (0.25,) * channels
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -168,8 +169,9 @@ class Network:
         """
         file = SHIPPED / f"{path}.safetensors"
         if os.path.isfile(path) or not os.path.isfile(file):  # a folder of that name does not hide the network that comes with GradCore
-            file = input_path(path, what="a network file", folder=_REMEDY,
-                              missing="check the path, or use cifar10, the network that comes with GradCore")
+            file = input_path(
+                path, what="a network file", folder=_REMEDY, missing="check the path, or use cifar10, the network that comes with GradCore"
+            )
         try:
             return _read(file)
         except GradCoreError as error:
@@ -193,8 +195,9 @@ class Network:
         try:
             metadata = {key: json.dumps(value, allow_nan=False) for key, value in described.items()}
         except (TypeError, ValueError) as error:
-            raise GradCoreError(f"the network's metadata cannot be written as JSON ({error}): give strings, numbers, lists, "
-                                "dictionaries") from None
+            raise GradCoreError(
+                f"the network's metadata cannot be written as JSON ({error}): give strings, numbers, lists, dictionaries"
+            ) from None
         metadata |= {"format": FORMAT, "version": VERSION, "name": self.name}
         try:
             data = save({name: np.ascontiguousarray(tensor) for name, tensor in self.weights.items()}, metadata)
@@ -207,8 +210,10 @@ class Network:
             raise GradCoreError(f"the input shape {self.input_shape} is not (channels, height, width): give three positive integers")
         channels = self.input_shape[0]
         if len(self.mean) != channels or len(self.std) != channels:
-            raise GradCoreError(f"the input has {channels} channels but {len(self.mean)} means and {len(self.std)} standard deviations: "
-                                "give one of each for each channel")
+            raise GradCoreError(
+                f"the input has {channels} channels but {len(self.mean)} means and {len(self.std)} standard deviations: "
+                "give one of each for each channel"
+            )
         if not np.all(np.isfinite([*self.mean, *self.std])) or min(self.std) <= 0:
             raise GradCoreError("a mean or a standard deviation is not finite, or a standard deviation is not positive: correct them")
         largest = [max(abs(mean), abs(1 - mean)) for mean in self.mean]
@@ -305,8 +310,10 @@ def _chain(layers: list[Layer], input_shape: tuple[int, int, int]) -> list[Layer
         computed = (layer.out_channels, *entering[1:])
         leaving = (layer.out_channels, *(size // 2 for size in entering[1:])) if layer.pool else computed
         if 0 in leaving:
-            raise GradCoreError(f"layer {layer.name}: a map of {entering[1]} x {entering[2]} is too small for a 2 x 2 pool: "
-                                "remove the pool, or take a larger input")
+            raise GradCoreError(
+                f"layer {layer.name}: a map of {entering[1]} x {entering[2]} is too small for a 2 x 2 pool: "
+                "remove the pool, or take a larger input"
+            )
         shapes.append(LayerShape(entering, computed, leaving, math.prod(layer.weight_shape) * entering[1] * entering[2]))
         shape = leaving
     return shapes
@@ -323,8 +330,9 @@ def _check_layer(layer: Layer) -> None:
     if any(type(flag) is not bool for flag in (layer.relu, layer.pool, layer.bias)):
         raise GradCoreError(f"layer {layer.name}: relu, pool and bias must be true or false: correct them")
     if layer.kind == "conv" and layer.kernel not in KERNELS:
-        raise GradCoreError(f"layer {layer.name}: a kernel of {layer.kernel} x {layer.kernel} cannot be run: "
-                            f"use one of {', '.join(map(str, KERNELS))}")
+        raise GradCoreError(
+            f"layer {layer.name}: a kernel of {layer.kernel} x {layer.kernel} cannot be run: use one of {', '.join(map(str, KERNELS))}"
+        )
     if layer.kind == "fc" and (layer.kernel != 1 or layer.pool):
         raise GradCoreError(f"layer {layer.name}: a fully connected layer has kernel 1 and no pool: correct it")
 
@@ -336,8 +344,10 @@ def _read(file: Path) -> Network:
             if metadata.get("format") != FORMAT:
                 raise GradCoreError(f"a safetensors file, but not of a GradCore network: {_REMEDY}")
             if metadata.get("version") != VERSION:
-                raise GradCoreError(f"version {metadata.get('version')} of the format is unknown, this GradCore reads {VERSION}: "
-                                    "update GradCore, or train the network again")
+                raise GradCoreError(
+                    f"version {metadata.get('version')} of the format is unknown, this GradCore reads {VERSION}: "
+                    "update GradCore, or train the network again"
+                )
             weights = {name: _tensor(opened, name) for name in opened.keys()}  # noqa: SIM118 (not a dictionary)
     except OSError as error:
         raise GradCoreError(f"the file cannot be read ({error.strerror or error}): check its permissions") from None
@@ -360,7 +370,15 @@ def _from_metadata(metadata: dict[str, str], weights: dict[str, np.ndarray]) -> 
         known = {one.name for one in fields(Layer)}
         layers = [Layer(**{key: value for key, value in layer.items() if key in known}) for layer in described.pop("layers")]
         given = described.pop("input")
-        return Network(metadata.get("name", "network"), layers, weights, described.pop("classes"), tuple(given["shape"]),
-                       tuple(given["mean"]), tuple(given["std"]), described)
+        return Network(
+            metadata.get("name", "network"),
+            layers,
+            weights,
+            described.pop("classes"),
+            tuple(given["shape"]),
+            tuple(given["mean"]),
+            tuple(given["std"]),
+            described,
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GradCoreError(f"the description in the file is damaged ({type(error).__name__}: {error}): train the network again") from None

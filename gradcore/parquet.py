@@ -102,8 +102,9 @@ def _check_columns(schema: pa.Schema, path: str | Path) -> None:
     missing = [name for name in _COLUMNS if name not in schema.names]
     if missing:
         there = ", ".join(schema.names[:10]) + (", ..." if len(schema.names) > 10 else "")
-        raise GradCoreError(f"{path} has no column {' and no column '.join(missing)}, but {there or 'none'}: rename them to image and "
-                            f"label, or {_REMEDY}")
+        raise GradCoreError(
+            f"{path} has no column {' and no column '.join(missing)}, but {there or 'none'}: rename them to image and label, or {_REMEDY}"
+        )
     for name in _COLUMNS:
         if schema.names.count(name) > 1:
             raise GradCoreError(f"{path} has {schema.names.count(name)} columns that are called {name}: keep one of them")
@@ -158,8 +159,10 @@ def _labels(column: pa.ChunkedArray, names: list[str], path: str | Path) -> np.n
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
         column = column.cast(kind)
     if not pa.types.is_integer(kind):
-        raise GradCoreError(f"{path}: the column label holds {column.type}: store integers, 0 for the first class, and the names of the "
-                            "classes, separated by commas, under the metadata key classes")
+        raise GradCoreError(
+            f"{path}: the column label holds {column.type}: store integers, 0 for the first class, and the names of the "
+            "classes, separated by commas, under the metadata key classes"
+        )
     if not len(column):
         raise GradCoreError(f"{path} has no rows: {_REMEDY}")
     if column.null_count:

@@ -115,9 +115,7 @@ _DRAWINGS: dict[str, Callable[[_Canvas], np.ndarray]] = {
 KINDS = tuple(_DRAWINGS)
 
 
-def patterns(
-    input_shape: tuple[int, int, int], count: int = 20, *, seed: int = MEASURING_SEED
-) -> dict[tuple[str, str], np.ndarray]:
+def patterns(input_shape: tuple[int, int, int], count: int = 20, *, seed: int = MEASURING_SEED) -> dict[tuple[str, str], np.ndarray]:
     """Pictures of high contrast, by kind and ink: ``count`` of each of the 9 kinds in each of the 3 inks.
 
     Args:

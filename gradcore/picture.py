@@ -135,9 +135,7 @@ def skimage_folder() -> Path:
     """
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
-        raise missing_package(
-            "scikit-image", "samples", needed_by="the sample pictures", otherwise="name pictures of your own"
-        )
+        raise missing_package("scikit-image", "samples", needed_by="the sample pictures", otherwise="name pictures of your own")
     return Path(found.origin).parent / "data"
 
 
@@ -201,9 +199,7 @@ def _from_array(given: Any, name: str) -> Image.Image:
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))) or 0 in values.shape:
-        raise GradCoreError(
-            f"{name}: an array of shape {values.shape} is no picture: give H x W, H x W x 3 or H x W x 4"
-        )
+        raise GradCoreError(f"{name}: an array of shape {values.shape} is no picture: give H x W, H x W x 3 or H x W x 4")
     if np.issubdtype(values.dtype, np.floating):
         if not np.all(np.isfinite(values)) or values.min() < 0 or values.max() > 1:
             raise GradCoreError(f"{name}: the values of a float array must lie in 0..1: scale it, or give uint8")
@@ -345,8 +341,7 @@ def _from_deep(image: Image.Image, notes: list[str], name: str, grey: _Grey) -> 
         note += f", which made {share:.1%} of its pixels one grey: if more should be seen, scale it first"
     notes.append(note)
     if not finite.all():
-        notes.append(f"{np.sum(~finite)} of its {finite.size} pixels are NaN or infinite: NaN became black, infinity an end of "
-                     "the range")
+        notes.append(f"{np.sum(~finite)} of its {finite.size} pixels are NaN or infinite: NaN became black, infinity an end of the range")
     transparent = image.info.get("transparency")
     if isinstance(transparent, int) and np.any(stored == transparent):
         eight[stored == transparent] = 255
@@ -378,8 +373,5 @@ def _fit(image: Image.Image, height: int, width: int, notes: list[str]) -> tuple
     if (cut_width, cut_height) == image.size:
         notes.append(f"it was resized from {full_width} x {full_height} to {width} x {height}")
     else:
-        notes.append(
-            f"of its {full_width} x {full_height} pixels the middle {cut_width} x {cut_height} were resized to "
-            f"{width} x {height}"
-        )
+        notes.append(f"of its {full_width} x {full_height} pixels the middle {cut_width} x {cut_height} were resized to {width} x {height}")
     return fitted, True

@@ -166,9 +166,7 @@ def saturation_dict(saturation: Sequence[LayerSaturation]) -> dict[str, Any] | N
     None where nothing is counted (``float``)."""
     if not saturation:
         return None
-    layers = [
-        {"layer": one.layer, "pass": one.direction, "values": one.values, "outputs": one.outputs} for one in saturation if one.values
-    ]
+    layers = [{"layer": one.layer, "pass": one.direction, "values": one.values, "outputs": one.outputs} for one in saturation if one.values]
     return {"values": sum(layer["values"] for layer in layers), "layers": layers}
 
 

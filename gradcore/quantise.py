@@ -77,9 +77,7 @@ class Quantisation:
         except (KeyError, TypeError, ValueError):
             fractions = [(), (), ()]
         if [len(part) for part in fractions] != [layers, layers + 1, layers + 1] or max(map(abs, sum(fractions, ()))) > MAX_MAGNITUDE:
-            raise GradCoreError(
-                f"the network file's quantisation does not fit its {layers} layers: remove it and calibrate again"
-            )
+            raise GradCoreError(f"the network file's quantisation does not fit its {layers} layers: remove it and calibrate again")
         return cls(*fractions, source=str(data.get("source", "")))
 
 
@@ -159,8 +157,7 @@ class QuantisedNetwork:
         channels, height, width = self.input_shape
         if np.asarray(pixels).shape[-3:] != (height, width, channels):
             raise GradCoreError(
-                f"the network takes pictures of {height} x {width} x {channels}, not {np.asarray(pixels).shape}: "
-                "resize or convert them"
+                f"the network takes pictures of {height} x {width} x {channels}, not {np.asarray(pixels).shape}: resize or convert them"
             )
         return quantise_image(pixels, self.mean, self.std, self.picture_fraction)
 
@@ -251,9 +248,7 @@ def calibrate(network: Network, images: np.ndarray, *, source: str = "", contras
     weight_fractions = [fraction_for(float(np.abs(network.weights[f"{layer.name}.weight"]).max(initial=0))) for layer in layers]
     activation_max, gradient_max = np.zeros(len(layers) + 1), np.zeros(len(layers) + 1)
     for start in range(0, len(images), _BATCH):
-        maps = quantise_image(images[start : start + _BATCH], network.mean, network.std, picture) * np.float32(
-            2.0**-picture
-        )
+        maps = quantise_image(images[start : start + _BATCH], network.mean, network.std, picture) * np.float32(2.0**-picture)
         traces = float_numpy.forward(network, maps.astype(np.float32))
         activation_max = np.maximum(activation_max, [0.0, *(np.abs(trace.full).max() for trace in traces)])
         for method in arithmetic.METHODS:
@@ -305,8 +300,7 @@ def _quantise(network: Network, quantisation: Quantisation, fresh: bool) -> Quan
     notes += precision.picture_notes(network, quantisation.activations[0])
     if not 0 <= quantisation.gradients[-1] <= SEED_FRACTION:
         raise GradCoreError(
-            f"the seed gradient has {quantisation.gradients[-1]} fraction bits, allowed are 0..{SEED_FRACTION}: "
-            "calibrate the network again"
+            f"the seed gradient has {quantisation.gradients[-1]} fraction bits, allowed are 0..{SEED_FRACTION}: calibrate the network again"
         )
     layers, saturated = [], {}
     for position, layer in enumerate(network.layers):
@@ -389,9 +383,7 @@ def _check(layer: QuantisedLayer, fresh: bool) -> None:
     """Shifts in 0..47, and no sum that could leave the 48-bit accumulator."""
     for what, shift in (("forward", layer.shift), ("backward", layer.backward_shift)):
         if not 0 <= shift <= MAX_SHIFT:
-            raise GradCoreError(
-                f"layer {layer.name}: the {what} pass would shift by {shift}, allowed are 0..{MAX_SHIFT}: {_remedy(fresh)}"
-            )
+            raise GradCoreError(f"layer {layer.name}: the {what} pass would shift by {shift}, allowed are 0..{MAX_SHIFT}: {_remedy(fresh)}")
     magnitude = np.abs(layer.weights).reshape(layer.out_channels, -1)
     rounding = arithmetic.rounding_constant(max(layer.shift, layer.backward_shift))
     forward = magnitude.sum(axis=1) * 32768 + np.abs(layer.bias) + rounding
@@ -400,6 +392,4 @@ def _check(layer: QuantisedLayer, fresh: bool) -> None:
     else:
         backward = magnitude.sum(axis=0) * 32768 + rounding
     if max(int(forward.max()), int(backward.max())) >= 1 << (arithmetic.ACCUMULATOR_BITS - 1):
-        raise GradCoreError(
-            f"layer {layer.name}: its sums could overflow the 48-bit accumulator: use fewer inputs or fewer weight bits"
-        )
+        raise GradCoreError(f"layer {layer.name}: its sums could overflow the 48-bit accumulator: use fewer inputs or fewer weight bits")

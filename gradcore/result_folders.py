@@ -28,9 +28,7 @@ def result_folders(out: str | Path, pictures: Sequence[Picture | str]) -> list[P
     folders = []
     for stem, picture in zip(stems, pictures, strict=True):
         name, number = stem, 1
-        while (
-            folded(name) in used or (number > 1 and folded(name) in wanted) or _is_taken(Path(out) / name, picture)
-        ):
+        while folded(name) in used or (number > 1 and folded(name) in wanted) or _is_taken(Path(out) / name, picture):
             number += 1
             name = f"{stem}-{number}"
         used.add(folded(name))

@@ -163,9 +163,7 @@ class RtlBackend:
 
     def _read(self, region: MapRegion) -> np.ndarray:
         """int64 (H, W, C) of a map in the simulated memory."""
-        return region.read(
-            np.frombuffer(self._simulator.dump(region.address, region.size), dtype=np.uint8), region.address
-        )
+        return region.read(np.frombuffer(self._simulator.dump(region.address, region.size), dtype=np.uint8), region.address)
 
     def _check_status(self) -> None:
         """Refuse a run that ended with an error."""
@@ -206,8 +204,7 @@ class RtlBackend:
                 counts.append(self._simulator.read(hardware.LAYER_SATURATED))
         passes = golden.passes(self.quantised)
         return tuple(
-            LayerSaturation(name, direction, values, outputs)
-            for (name, direction, outputs), values in zip(passes, counts, strict=False)
+            LayerSaturation(name, direction, values, outputs) for (name, direction, outputs), values in zip(passes, counts, strict=False)
         )
 
     def _counters(self) -> dict[str, int]:

@@ -165,8 +165,7 @@ class Simulator:
 
     def _run(self, program: Path) -> Session:
         arguments = [
-            f"+{name}={value:x}" if name.endswith(("_base", "_limit")) else f"+{name}={value}"
-            for name, value in self._plusargs.items()
+            f"+{name}={value:x}" if name.endswith(("_base", "_limit")) else f"+{name}={value}" for name, value in self._plusargs.items()
         ]
         self.log.clear()
         self._build = program.parent
@@ -191,9 +190,7 @@ class Simulator:
         self._signals.enter_context(ended_by_signals())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if error is None:
                 self.close()
@@ -234,8 +231,7 @@ class Simulator:
             waited += step
             progress(text, waited, 0)
         raise GradCoreError(
-            f"the core gave no interrupt within {limit} cycles: this is a bug of GradCore or of its program; look at "
-            "it with --waves"
+            f"the core gave no interrupt within {limit} cycles: this is a bug of GradCore or of its program; look at it with --waves"
         )
 
     def idle(self, cycles: int) -> None:
@@ -290,12 +286,9 @@ class Simulator:
         try:
             data = bytes.fromhex(digits.tobytes().decode())
         except ValueError:
-            word = next(
-                row for row in range(words) if any(digit not in b"0123456789abcdef" for digit in digits[row].tobytes())
-            )
+            word = next(row for row in range(words) if any(digit not in b"0123456789abcdef" for digit in digits[row].tobytes()))
             raise GradCoreError(
-                f"the memory at {address + 8 * word:#x} was never written: load it first, or find out why the core did "
-                "not write it"
+                f"the memory at {address + 8 * word:#x} was never written: load it first, or find out why the core did not write it"
             ) from None
         return np.frombuffer(data, dtype=">u8").astype("<u8").tobytes()[:size]
 
@@ -344,9 +337,7 @@ class Simulator:
     def _respond(self, response: str, address: int) -> None:
         """Turn an AXI-Lite error response into an error."""
         if int(response, 16):
-            raise GradCoreError(
-                f"the core refused the access to register {address:#x}: this is a bug of GradCore, report it"
-            )
+            raise GradCoreError(f"the core refused the access to register {address:#x}: this is a bug of GradCore, report it")
 
     def _ask(self, command: str) -> list[str]:
         """Send a command; return the words of its answer after the letter."""
@@ -378,9 +369,7 @@ class Simulator:
                     "this is a bug of GradCore; run with --waves and report it"
                 )
             if line.startswith("HANG"):
-                self._fail(
-                    f"the core does not answer ({line}): this is a bug of GradCore; run with --waves and report it"
-                )
+                self._fail(f"the core does not answer ({line}): this is a bug of GradCore; run with --waves and report it")
 
     def _start_again(self) -> None:
         """The build does not run on this machine: make it anew, and start at the first command."""

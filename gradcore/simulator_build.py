@@ -106,9 +106,7 @@ def build(
         harness.append(_HARNESS / _ACTIVITY_FILE)
         options.append("-DACTIVITY")
     traced = simulator == "verilator" and waves
-    digest = hashlib.sha256(
-        repr((simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode()
-    )
+    digest = hashlib.sha256(repr((simulator, options, traced, tools.version, _BUILD_OPTIONS, _MAKE_VARIABLES)).encode())
     copies: dict[str, bytes] = {}  # where each file goes -> what it holds
     for kind, paths in (("rtl", [*sources, *header_files(rtl)]), ("simulation", harness)):
         for path in paths:
@@ -183,16 +181,12 @@ def _icarus_command(tools: Tools, sources: Sequence[str], options: Sequence[str]
     return [tools.compiler, "-g2005", "-s", "icarus_top", "-Irtl", *parameters, "-o", program.name, *sources]
 
 
-def _verilator_commands(
-    tools: Tools, work: Path, sources: Sequence[str], options: Sequence[str], traced: bool
-) -> list[list[str]]:
+def _verilator_commands(tools: Tools, work: Path, sources: Sequence[str], options: Sequence[str], traced: bool) -> list[list[str]]:
     parameters = [option.replace("-P", "-G") for option in options]
     trace = ["--trace-fst"] if traced else []
     places = ["--top-module", "harness", "--Mdir", "objects", "-Irtl"]
     verilate = [tools.compiler, "--cc", "--exe", *_BUILD_OPTIONS, *trace, *parameters, *places]
-    cxx, python, ccache = (
-        plain_link(getattr(tools, name), work / name) for name in ("cxx", "python", "ccache")
-    )
+    cxx, python, ccache = (plain_link(getattr(tools, name), work / name) for name in ("cxx", "python", "ccache"))
     compilers = [f"CXX={cxx}", f"LINK={cxx}", f"PYTHON3={python}", f"OBJCACHE={ccache}"]
     make = [tools.make, "-C", "objects", "-f", "Vharness.mk", f"-j{os.cpu_count() or 1}"]
     # Relative names make the same C++ everywhere; what make is to find, from another folder, is absolute.
@@ -245,6 +239,4 @@ def _failure(simulator: str, status: int, log: Path, work: Path, traced: bool, n
 def _no_room(work: Path, reason: str = "No space left on device") -> GradCoreError:
     cache = cache_folder()
     place, variable = (cache, "GRADCORE_CACHE") if work.is_relative_to(cache.resolve()) else (work.parent, "TMPDIR")
-    return GradCoreError(
-        f"compiling the simulator failed: {reason} in {place}: make room there, or set {variable} to a folder elsewhere"
-    )
+    return GradCoreError(f"compiling the simulator failed: {reason} in {place}: make room there, or set {variable} to a folder elsewhere")

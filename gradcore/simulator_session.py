@@ -52,8 +52,7 @@ class Gone(Exception):
             return f"{what} ({said}): it had too little memory; end other programs, or use a smaller network"
         if self.status < 0 and -self.status not in _CRASHES:
             return (
-                f"{what}: something outside GradCore ended it, most often a system that is out of memory; end other "
-                "programs and run again"
+                f"{what}: something outside GradCore ended it, most often a system that is out of memory; end other programs and run again"
             )
         return f"{what} ({said or 'it said nothing'}): remove {build} and try again; if it comes again, report it"
 
@@ -162,8 +161,7 @@ class Session:
 def told(outputs: Sequence[OutputFile], problems: Sequence[str]) -> str:
     """What to say of the files of a simulation that went wrong; '' if it wrote none."""
     return "; ".join(
-        problem or f"the {output.kind} up to there: {output.target}"
-        for output, problem in zip(outputs, problems, strict=False)
+        problem or f"the {output.kind} up to there: {output.target}" for output, problem in zip(outputs, problems, strict=False)
     )
 
 

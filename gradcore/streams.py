@@ -106,9 +106,7 @@ def printable(text: str) -> str:
     """A text in one line that a terminal shows as it is: control characters, and what turns text around, are escaped."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        _escape(one) if unicodedata.category(one) in _ESCAPED or one in _DIRECTIONS else one for one in text
-    )
+    return "".join(_escape(one) if unicodedata.category(one) in _ESCAPED or one in _DIRECTIONS else one for one in text)
 
 
 def strict_json(value: Any, indent: int | None = 2) -> str:

@@ -88,13 +88,9 @@ def check_trace(path: str | Path, pictures: int) -> None:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise GradCoreError(
-            f"a trace is JSON or a picture: call it {path.parent / (path.stem or 'run')}.json or .png, not {path.name!r}"
-        )
+        raise GradCoreError(f"a trace is JSON or a picture: call it {path.parent / (path.stem or 'run')}.json or .png, not {path.name!r}")
     if pictures != 1:
-        raise GradCoreError(
-            f"a trace is of one run and there are {pictures} pictures: name one picture, or leave it out"
-        )
+        raise GradCoreError(f"a trace is of one run and there are {pictures} pictures: name one picture, or leave it out")
     check_writable(path)
 
 

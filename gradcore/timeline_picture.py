@@ -52,9 +52,7 @@ def _figure(timeline: Timeline, clock_mhz: float, title: str) -> Figure:
         axes[0].set_title(text, loc="left", fontsize=11)
         _draw_tracks(axes[0], timeline, tracks, end)
         _draw_counters(axes[1], timeline, "multipliers", "multipliers in use", ("tab:blue", "tab:orange"))
-        _draw_counters(
-            axes[2], timeline, "port", "bytes a cycle", ("tab:green", "tab:red", "yellowgreen", "lightcoral")
-        )
+        _draw_counters(axes[2], timeline, "port", "bytes a cycle", ("tab:green", "tab:red", "yellowgreen", "lightcoral"))
         axes[2].set_xlim(0, end)
         axes[2].set_xlabel("clock cycles (light grey: a job waits)" if part is upper else "clock cycles")
         axes[2].xaxis.set_major_formatter("{x:,.0f}")
@@ -68,10 +66,7 @@ def layer_colours(timeline: Timeline) -> dict[str, tuple[float, ...]]:
     pairs = colormaps["tab20"].colors
     layers = [layer.name for layer in timeline.tracks[0].slices]
     hues = list(dict.fromkeys(_name(layer) for layer in layers))
-    return {
-        layer: pairs[(2 * hues.index(_name(layer)) + layer.endswith(" backward")) % len(pairs)]
-        for layer in layers
-    }
+    return {layer: pairs[(2 * hues.index(_name(layer)) + layer.endswith(" backward")) % len(pairs)] for layer in layers}
 
 
 def _draw_tracks(axes: Axes, timeline: Timeline, tracks: list[Track], end: int) -> None:

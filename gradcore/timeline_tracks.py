@@ -98,9 +98,7 @@ class _Builder:
             tracks.append(Track("vector", f"vector engine, half {half}", self._half(half)))
             tracks.append(Track("vector", f"vector engine, drain {half}", self._half_drain(half)))
         tracks.append(Track("vector", "seed unit", self._seed()))
-        return Timeline(
-            self._cycles, tuple(tracks), tuple(self._counters()), stream_cycles(self._activity, tracks[0].slices)
-        )
+        return Timeline(self._cycles, tuple(tracks), tuple(self._counters()), stream_cycles(self._activity, tracks[0].slices))
 
     # Program -----------------------------------------------------------------------------------------------------------
 
@@ -245,9 +243,7 @@ class _Builder:
         for port in range(2):
             for name in ("read", "write"):
                 beats = activity.values(f"{name}_beat", port)
-                yield Counter(
-                    "memory and multipliers", f"port {port}, {name}", "bytes a cycle", _means(WORD_BYTES * beats)
-                )
+                yield Counter("memory and multipliers", f"port {port}, {name}", "bytes a cycle", _means(WORD_BYTES * beats))
 
 
 def layer_label(layer: LayerInfo) -> str:
@@ -397,9 +393,7 @@ def stream_cycles(activity: Activity, layers: Sequence[Slice]) -> dict[str, dict
                 "issues": issue,
                 "waits for output": state & 2 != 0,
                 "has no job": dispatcher.codes == 0,
-                **{
-                    f"waits for a tile, the loader {what}": no_tile & loader.is_state(what) for what in loader.names[1:]
-                },
+                **{f"waits for a tile, the loader {what}": no_tile & loader.is_state(what) for what in loader.names[1:]},
                 "waits for a tile, which is on its way": no_tile,
                 "waits for weights": dispatcher.is_state("waits for weights"),
                 "waits for an output bank": dispatcher.is_state("waits for an output bank"),

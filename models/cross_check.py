@@ -48,8 +48,6 @@ def accumulate(values: Fxp, weights: Fxp, bias: Fxp) -> Fxp:
 def requantise(accumulator: Fxp, fraction: int) -> Fxp:
     """The accumulator as 16-bit values with ``fraction`` fraction bits: round half up, saturate."""
     if fraction < accumulator.n_frac:
-        half = raw_value(
-            np.array(1 << (accumulator.n_frac - fraction - 1)), accumulator.n_frac, arithmetic.ACCUMULATOR_BITS
-        )
+        half = raw_value(np.array(1 << (accumulator.n_frac - fraction - 1)), accumulator.n_frac, arithmetic.ACCUMULATOR_BITS)
         accumulator = resize(accumulator + half, accumulator.n_frac, arithmetic.ACCUMULATOR_BITS + 1)
     return resize(accumulator, fraction, arithmetic.VALUE_BITS)

@@ -109,8 +109,7 @@ def zeros_of(
             indexes.append(trace.index)
         for number, zeros in enumerate(result):
             zeros[method] = [PassZeros(maps[position][number] != 0) for position in range(count)] + [
-                PassZeros(source[number], None if index is None else index[number])
-                for source, index in zip(sources, indexes, strict=True)
+                PassZeros(source[number], None if index is None else index[number]) for source, index in zip(sources, indexes, strict=True)
             ]
     return result
 
@@ -142,9 +141,7 @@ def predict(
 class _Core:
     """All units of the core, wired."""
 
-    def __init__(
-        self, program: Program, zeros: Sequence[PassZeros], method: str, clock_mhz: float, explain: bool
-    ) -> None:
+    def __init__(self, program: Program, zeros: Sequence[PassZeros], method: str, clock_mhz: float, explain: bool) -> None:
         self.program, self.zeros, self.method, self.explain = program, zeros, method, explain
         scheduler = self.scheduler = Scheduler()
         memory = self.memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)

@@ -104,9 +104,7 @@ def unit_taps(counts: np.ndarray, fields: dict) -> list:
         return np.where((made >= 0) & (made < size), made, size)
 
     rows = places(fields["origin_row"], fields["unit_rows"] * shrink, 1, fields["kernel_h"], height)
-    columns = places(
-        fields["origin_column"], fields["unit_columns"] * shrink, fields["stride_x"], fields["kernel_w"], width
-    )
+    columns = places(fields["origin_column"], fields["unit_columns"] * shrink, fields["stride_x"], fields["kernel_w"], width)
     seen = outside[rows[:, None, :, None], columns[None, :, None, :]]
     seen = seen.reshape(fields["unit_rows"], shrink, fields["unit_columns"], shrink, -1).transpose(0, 2, 1, 3, 4)
     return seen.reshape(fields["unit_rows"], fields["unit_columns"], shrink * shrink, -1).tolist()
@@ -326,9 +324,7 @@ def store_job(fields: dict, number: int) -> StoreJob:
         for first, run in runs:
             job.tags[half].append((first, (first + 2 * run + 7) // 8 - first // 8))
             places = range(first % 8 // 2, first % 8 // 2 + run)
-            job.pieces[half] += [
-                len([place for place in places if place // 4 == word]) for word in range(places[-1] // 4 + 1)
-            ]
+            job.pieces[half] += [len([place for place in places if place // 4 == word]) for word in range(places[-1] // 4 + 1)]
     return job
 
 

@@ -95,9 +95,7 @@ def exact_product(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     largest = float(np.abs(values).max(initial=0)) * float(np.abs(matrix).sum(axis=0).max(initial=0))
     assert largest < 2**EXACT_BITS, f"sums up to {largest:g} are not exact in float64"
     rows = int(np.prod(values.shape[:-1]))
-    return (
-        (values.reshape(rows, matrix.shape[0]) @ matrix).astype(np.int64).reshape(*values.shape[:-1], matrix.shape[1])
-    )
+    return (values.reshape(rows, matrix.shape[0]) @ matrix).astype(np.int64).reshape(*values.shape[:-1], matrix.shape[1])
 
 
 def windows(maps: np.ndarray, kernel: int) -> np.ndarray:
@@ -108,9 +106,7 @@ def windows(maps: np.ndarray, kernel: int) -> np.ndarray:
     pad = kernel // 2
     padded = np.pad(maps, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     height, width = maps.shape[1:3]
-    return np.concatenate(
-        [padded[:, y : y + height, x : x + width] for y in range(kernel) for x in range(kernel)], axis=-1
-    )
+    return np.concatenate([padded[:, y : y + height, x : x + width] for y in range(kernel) for x in range(kernel)], axis=-1)
 
 
 def convolution(maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -142,9 +138,7 @@ def layer_forward(layer: QuantisedLayer, maps: np.ndarray) -> LayerForward:
     if layer.kind == "conv":
         accumulators = convolution(maps, layer.weights)
     else:
-        accumulators = exact_product(flatten(maps).astype(np.float64), layer.weights.T.astype(np.float64))[
-            :, None, None, :
-        ]
+        accumulators = exact_product(flatten(maps).astype(np.float64), layer.weights.T.astype(np.float64))[:, None, None, :]
     accumulators += layer.bias
     full = arithmetic.requantise(accumulators, layer.shift)
     if layer.relu:
@@ -253,7 +247,4 @@ def saturations(
     counts = [trace.saturated[image] for trace in result.layers]
     if gradients is not None:
         counts += [saturated[image] for saturated in reversed(gradients.saturated)]
-    return [
-        (name, direction, int(count), outputs)
-        for (name, direction, outputs), count in zip(passes(network), counts, strict=False)
-    ]
+    return [(name, direction, int(count), outputs) for (name, direction, outputs), count in zip(passes(network), counts, strict=False)]

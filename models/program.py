@@ -2,10 +2,8 @@
 """An executor of compiled programs: what the descriptors mean, job by job, on a memory image.
 
 It computes what the hardware computes from the same bytes: entries of the tile buffer, tap walking, pixel packing,
-copies of the weights in the groups, output buffer addresses, tags. Jobs run one after the other in program order;
-instead of timing it checks
-tokens in the worst case: a job may read only what jobs that its waits cover have written, and a WEIGHTS job may
-    overwrite only
+copies of the weights in the groups, output buffer addresses, tags. Jobs run one after the other in program order; instead of timing it
+checks tokens in the worst case: a job may read only what jobs that its waits cover have written, and a WEIGHTS job may overwrite only
 rows whose tiles its wait covers. A ``ProgramError`` says what a program does wrong.
 """
 
@@ -123,13 +121,9 @@ class Executor:
     def _write(self, address: int, data: np.ndarray, kind: int) -> None:
         low, high = self.program.window
         data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-        _require(
-            low <= address and address + len(data) <= high, f"{self.where} writes {address:#x}: outside the window"
-        )
+        _require(low <= address and address + len(data) <= high, f"{self.where} writes {address:#x}: outside the window")
         start = (address - low) // 2
-        _require(
-            not self.writer[start : start + len(data) // 2].any(), f"{self.where} writes {address:#x}: written before"
-        )
+        _require(not self.writer[start : start + len(data) // 2].any(), f"{self.where} writes {address:#x}: written before")
         self._mark(address, len(data), kind, self.counts["TILE" if kind == _TILE else "VECTOR"])
         self.memory[address - low : address - low + len(data)] = data
 
@@ -159,9 +153,7 @@ class Executor:
         values = (
             np.stack(
                 [
-                    self._read(job["source_address"] + row * job["source_row_pitch"], 2 * columns * channels).view(
-                        "<i2"
-                    )
+                    self._read(job["source_address"] + row * job["source_row_pitch"], 2 * columns * channels).view("<i2")
                     for row in range(rows)
                 ]
             )
@@ -173,9 +165,7 @@ class Executor:
             blocks, pieces = -(-job["words_per_pixel"] // 4), 3 if job["unpool"] else 1
             raw = np.stack(
                 [
-                    self._read(job["tag_address"] + row * job["tag_row_pitch"], 2 * columns * blocks * pieces).view(
-                        "<u2"
-                    )
+                    self._read(job["tag_address"] + row * job["tag_row_pitch"], 2 * columns * blocks * pieces).view("<u2")
                     for row in range(rows)
                 ]
             ).reshape(rows, columns, blocks, pieces)
@@ -186,21 +176,16 @@ class Executor:
         self.load.zeros += int(np.count_nonzero(values == 0))
         height, width = job["buffer_rows"], job["buffer_columns"]
         if job["unpool"]:
-            spread = arithmetic.max_unpool(values, index[..., :channels], 2 * rows, 2 * columns)[
-                job["crop_row"] :, job["crop_column"] :
-            ]
+            spread = arithmetic.max_unpool(values, index[..., :channels], 2 * rows, 2 * columns)[job["crop_row"] :, job["crop_column"] :]
         else:
             spread = values
-        _require(
-            spread.shape[0] >= height and spread.shape[1] >= width, f"{self.where}: not every buffer pixel gets a count"
-        )
+        _require(spread.shape[0] >= height and spread.shape[1] >= width, f"{self.where}: not every buffer pixel gets a count")
         spread = spread[:height, :width]
         counts = np.count_nonzero(spread, axis=2)
         _require(int(counts.max()) <= job["slot"], f"{self.where}: a pixel has more entries than its slot")
         _require(height * width <= hardware.tile_pixels, f"{self.where}: too many pixels for the tile bank")
         _require(
-            (height - 1) * job["row_entries"] + width * job["slot"] <= hardware.tile_depth
-            and job["row_entries"] >= width * job["slot"],
+            (height - 1) * job["row_entries"] + width * job["slot"] <= hardware.tile_depth and job["row_entries"] >= width * job["slot"],
             f"{self.where}: the entries do not fit the tile bank",
         )
         _require(not spread[..., job["tap_rows"] :].any(), f"{self.where}: an entry's channel has no weights")
@@ -234,9 +219,7 @@ class Executor:
             entries = nonzero[unit_rows, unit_columns]
             self.load.entries += int(entries.sum())
             busiest = max(busiest, -(-int(np.maximum(entries, DRAIN).sum()) // 2))
-            accumulators = exact_product(
-                pixels[unit_rows, unit_columns].astype(np.float64), self.weights[group, rows].astype(np.float64)
-            )
+            accumulators = exact_product(pixels[unit_rows, unit_columns].astype(np.float64), self.weights[group, rows].astype(np.float64))
             accumulators = accumulators + self.initial[group, job["bias_bank"]]
             _require(int(np.abs(accumulators).max()) < 1 << 47, f"{self.where}: an accumulator overflows 48 bits")
             results = arithmetic.saturate(accumulators >> job["shift"])
@@ -256,9 +239,7 @@ class Executor:
             if job["store_tags"]:
                 made = join_pieces(results > 0, index)[:, 0]
                 first = unit_rows // 2 * shape[1] * blocks * tag_pieces + (unit_columns * blocks + block) * tag_pieces
-                _require(
-                    int(first.max()) + tag_pieces <= hardware.output_pieces, f"{self.where}: the tag buffer overflows"
-                )
+                _require(int(first.max()) + tag_pieces <= hardware.output_pieces, f"{self.where}: the tag buffer overflows")
                 pieces[parity[:, None], first[:, None] + np.arange(tag_pieces)] = made
         self.load.cycles += busiest
         return words, pieces
@@ -267,9 +248,7 @@ class Executor:
         wait, bank = self.job["wait_weights"], self.job["bias_bank"]
         jobs = self.weight_job[group, rows]
         _require(int(jobs.min()) >= 0 and int(jobs.max()) < wait, f"{self.where}: weights that need not be loaded yet")
-        _require(
-            0 <= self.bank_job[group, bank] < wait, f"{self.where}: initial accumulators that need not be loaded yet"
-        )
+        _require(0 <= self.bank_job[group, bank] < wait, f"{self.where}: initial accumulators that need not be loaded yet")
         self.weight_user[group, rows] = self.bank_user[group, bank] = self.counts["TILE"]
 
     def _store_tile(self, words: np.ndarray, pieces: np.ndarray) -> None:
@@ -284,19 +263,11 @@ class Executor:
             first = row // 2 * job["buffer_row_words"]
             for column in range(columns):
                 start = first + column * job["buffer_pixel_words"]
-                address = (
-                    job["destination_address"]
-                    + row * job["destination_row_pitch"]
-                    + column * job["destination_pixel_pitch"]
-                )
+                address = job["destination_address"] + row * job["destination_row_pitch"] + column * job["destination_pixel_pitch"]
                 self._write(address, words[row % 2, start : start + stored].astype("<i2"), _TILE)
                 if job["store_tags"]:
                     start_piece = row // 2 * job["buffer_row_pieces"] + column * job["pieces_per_pixel"]
-                    address = (
-                        job["tag_destination"]
-                        + row * job["tag_destination_row_pitch"]
-                        + column * job["tag_destination_pixel_pitch"]
-                    )
+                    address = job["tag_destination"] + row * job["tag_destination_row_pitch"] + column * job["tag_destination_pixel_pitch"]
                     self._write(address, pieces[row % 2, start_piece : start_piece + job["pieces_per_pixel"]], _TILE)
 
     # ---- weights -------------------------------------------------------------------------------------------
@@ -331,17 +302,13 @@ class Executor:
         used = np.flatnonzero(values)
         lanes = 8 * job["blocks"]
         _require(
-            job["blocks"] % 2 == 0
-            and 2 <= job["blocks"] <= self.program.hardware.vector_blocks
-            and 2 * lanes <= 1 << job["pitch_log2"],
+            job["blocks"] % 2 == 0 and 2 <= job["blocks"] <= self.program.hardware.vector_blocks and 2 * lanes <= 1 << job["pitch_log2"],
             f"{self.where}: {job['blocks']} blocks in rows of {1 << job['pitch_log2']} bytes",
         )
         for half in (0, 1):
             matrix = np.zeros((len(used), lanes))
             for place, index in enumerate(used):
-                matrix[place] = self._read(
-                    job[f"matrix_address{half}"] + (int(index) << job["pitch_log2"]), 2 * lanes
-                ).view("<i2")
+                matrix[place] = self._read(job[f"matrix_address{half}"] + (int(index) << job["pitch_log2"]), 2 * lanes).view("<i2")
             if job["has_bias"]:
                 initial = self._read(job[f"bias_address{half}"], 8 * lanes).view("<i8")
             else:
@@ -368,12 +335,7 @@ class Executor:
     def _seed(self) -> None:
         job = self.job
         pixels, words = job["pixels"], job["words_per_pixel"]
-        logits = (
-            self._read(job["logits_address"], 8 * pixels * words)
-            .view("<i2")
-            .astype(np.int64)
-            .reshape(pixels, 4 * words)
-        )
+        logits = self._read(job["logits_address"], 8 * pixels * words).view("<i2").astype(np.int64).reshape(pixels, 4 * words)
         _require(job["channels"] <= 4 * words, f"{self.where}: more channels than words")
         logits[:, job["channels"] :] = arithmetic.VALUE_MIN - 1
         self.class_index = arithmetic.arg_max(logits)
@@ -458,11 +420,7 @@ def simulate(jobs: list[dict], rng: np.random.Generator, depth: int = 2) -> int:
 
     def may_run(unit: str, number: int, job: dict) -> bool:
         if unit == "load":
-            return (
-                done["store"] >= job["wait_tiles"]
-                and done["vectors"] >= job["wait_vectors"]
-                and done["compute"] >= number - 1
-            )
+            return done["store"] >= job["wait_tiles"] and done["vectors"] >= job["wait_vectors"] and done["compute"] >= number - 1
         if unit == "compute":
             return done["load"] > number and done["weights"] >= job["wait_weights"] and done["store"] >= number - 1
         if unit == "store":

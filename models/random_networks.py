@@ -77,15 +77,9 @@ def random_network(
     values = channels * height * width
     for number in range(0 if layers and kind == "conv" else max(1, count - len(layers))):
         most = max(1, min(700, budget // values))
-        out = (
-            int(rng.integers(1, most + 1))
-            if rng.random() < 0.5
-            else min(most, int(rng.choice((1, 10, 16, 33, 128, 520))))
-        )
+        out = int(rng.integers(1, most + 1)) if rng.random() < 0.5 else min(most, int(rng.choice((1, 10, 16, 33, 128, 520))))
         budget -= values * out
-        layers.append(
-            Layer("fc", f"fc{number + 1}", values, out, 1, relu=bool(rng.random() < 0.6), bias=bool(rng.random() < 0.7))
-        )
+        layers.append(Layer("fc", f"fc{number + 1}", values, out, 1, relu=bool(rng.random() < 0.6), bias=bool(rng.random() < 0.7)))
         values = out
         if budget <= 0:
             break

@@ -256,7 +256,7 @@ def python(description: Description) -> str:
         locations += [item.name for _, item in items if item.location]
     out += ["}", f"DESCRIPTOR_SIGNED = frozenset({tuple(signed)!r})".replace("'", '"')]
     out += ["# Fields that hold an address in memory, 0 where it is not used.", "DESCRIPTOR_LOCATIONS = frozenset(", "    ("]
-    out += [f'        "{name}",' for name in dict.fromkeys(locations)] + ["    )", ")", "", ""]
+    out += [f'        "{name}",' for name in dict.fromkeys(locations)] + ["    )", ")", "", "", ""]
     template = (ROOT / "registers" / "hardware.py.in").read_text()
     return "\n".join(out) + template[template.index("def register_field") :]
 

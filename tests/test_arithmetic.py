@@ -21,9 +21,7 @@ def test_requantisation_is_that_of_fxpmath(seed):
         raw[:6] = [0, -1, (1 << shift) >> 1, -((1 << shift) >> 1), (1 << 46) - 1, -(1 << 46)]
         accumulator = cross_check.raw_value(raw, shift, arithmetic.ACCUMULATOR_BITS)
         expected = cross_check.requantise(accumulator, 0).val
-        np.testing.assert_array_equal(
-            arithmetic.requantise(raw, shift), expected.astype(np.int64), err_msg=f"shift {shift}"
-        )
+        np.testing.assert_array_equal(arithmetic.requantise(raw, shift), expected.astype(np.int64), err_msg=f"shift {shift}")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -40,9 +38,7 @@ def test_products_and_sums_are_those_of_fxpmath(seed):
     )
     exact = (values * weights).sum(axis=1) + bias
     np.testing.assert_array_equal(accumulator.val.astype(np.int64), exact)
-    np.testing.assert_array_equal(
-        arithmetic.requantise(exact, 26 - 9), cross_check.requantise(accumulator, 9).val.astype(np.int64)
-    )
+    np.testing.assert_array_equal(arithmetic.requantise(exact, 26 - 9), cross_check.requantise(accumulator, 9).val.astype(np.int64))
 
 
 @pytest.mark.parametrize("fraction", [0, 3, 9, 15, 20])
@@ -56,9 +52,7 @@ def test_floats_are_quantised_as_by_fxpmath(fraction):
 
 
 def test_half_is_rounded_up():
-    np.testing.assert_array_equal(
-        arithmetic.requantise([-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5], 1), [-2, -2, -1, -1, 0, 0, 1, 1, 2, 2, 3]
-    )
+    np.testing.assert_array_equal(arithmetic.requantise([-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5], 1), [-2, -2, -1, -1, 0, 0, 1, 1, 2, 2, 3])
     np.testing.assert_array_equal(arithmetic.requantise([127, 128, -128, -129], 8), [0, 1, 0, -1])
 
 
@@ -80,9 +74,7 @@ def test_saturated_is_what_would_be_another_number_in_more_bits(shift, seed):
     clipped = arithmetic.requantise(accumulators, shift)
     plain, relu = arithmetic.saturated(accumulators, shift), arithmetic.saturated(accumulators, shift, relu=True)
     np.testing.assert_array_equal(plain, [one != value for one, value in zip(exact, clipped, strict=True)])
-    np.testing.assert_array_equal(
-        relu, [max(one, 0) != max(value, 0) for one, value in zip(exact, clipped, strict=True)]
-    )
+    np.testing.assert_array_equal(relu, [max(one, 0) != max(value, 0) for one, value in zip(exact, clipped, strict=True)])
     assert 0 < relu.sum() < plain.sum() < len(plain)
     assert np.any((clipped == 32767) & ~plain) and np.any((clipped == -32768) & ~plain)  # at the end, but not clipped
 
@@ -93,13 +85,9 @@ def test_relu_mask_is_one_exactly_above_zero():
     np.testing.assert_array_equal(mask, [False, False, True])
 
 
-@pytest.mark.parametrize(
-    ("method", "expected"), [("saliency", [-3, 0, 5, 0]), ("deconvnet", [0, 0, 5, 7]), ("guided", [0, 0, 5, 0])]
-)
+@pytest.mark.parametrize(("method", "expected"), [("saliency", [-3, 0, 5, 0]), ("deconvnet", [0, 0, 5, 7]), ("guided", [0, 0, 5, 0])])
 def test_relu_backward_rules(method, expected):
-    np.testing.assert_array_equal(
-        arithmetic.relu_backward([-3, -3, 5, 7], np.array([True, False, True, False]), method), expected
-    )
+    np.testing.assert_array_equal(arithmetic.relu_backward([-3, -3, 5, 7], np.array([True, False, True, False]), method), expected)
 
 
 def test_relu_backward_refuses_an_unknown_method():
@@ -128,9 +116,7 @@ def test_pool_and_unpool_are_those_of_pytorch(shape):
     gradients = rng.integers(-9, 10, values.shape)
     pooled.backward(torch.tensor(gradients.transpose(0, 3, 1, 2), dtype=torch.float64))
     np.testing.assert_array_equal(values.transpose(0, 3, 1, 2), pooled.detach().numpy())
-    np.testing.assert_array_equal(
-        arithmetic.max_unpool(gradients, index, *shape).transpose(0, 3, 1, 2), tensor.grad.numpy()
-    )
+    np.testing.assert_array_equal(arithmetic.max_unpool(gradients, index, *shape).transpose(0, 3, 1, 2), tensor.grad.numpy())
 
 
 def test_the_first_of_equal_logits_wins():

@@ -56,9 +56,7 @@ def one_line(result: Outcome, *words: str) -> str:
     assert result.returncode == 2, result.stderr
     assert result.stdout == "" and "Traceback" not in result.stderr
     lines = result.stderr.splitlines()
-    assert lines and lines[-1].startswith("gradcore: ") and sum(line.startswith("gradcore: ") for line in lines) == 1, (
-        result.stderr
-    )
+    assert lines and lines[-1].startswith("gradcore: ") and sum(line.startswith("gradcore: ") for line in lines) == 1, result.stderr
     for word in words:
         assert word in lines[-1], result.stderr
     return lines[-1]
@@ -87,9 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def explain(folder: Path, *arguments: str | Path, **environment: str) -> Outcome:
-    return gradcore(
-        "explain", *arguments, "--network", folder / "net.safetensors", "--backend", "golden", cwd=folder, **environment
-    )
+    return gradcore("explain", *arguments, "--network", folder / "net.safetensors", "--backend", "golden", cwd=folder, **environment)
 
 
 def test_version_and_help(tmp_path):
@@ -261,9 +257,7 @@ def test_bad_data_files(folder, tmp_path, command):
 
 def test_training_refuses_a_place_that_cannot_be_written(folder):
     pytest.importorskip("torch")
-    one_line(
-        gradcore("train", "--data", "d.parquet", "--out", "a.png/net", cwd=folder), "a.png/net", "cannot be written"
-    )
+    one_line(gradcore("train", "--data", "d.parquet", "--out", "a.png/net", cwd=folder), "a.png/net", "cannot be written")
 
 
 @pytest.mark.parametrize("below", ["", "below"])
@@ -361,9 +355,7 @@ def test_the_verilog_agrees_with_its_model_in_every_bit(folder, tiny, tmp_path, 
         )
         np.testing.assert_array_equal(attribution, np.load(other["files"]["attribution"]))
         cycles = item["cycles"]
-        assert (
-            cycles["total"] == cycles["forward"] + cycles["backward"] == sum(one["cycles"] for one in cycles["layers"])
-        )
+        assert cycles["total"] == cycles["forward"] + cycles["backward"] == sum(one["cycles"] for one in cycles["layers"])
         assert [(one["layer"], one["pass"]) for one in cycles["layers"]] == [
             ("conv1", "forward"),
             ("fc1", "forward"),
@@ -410,11 +402,7 @@ def test_compile_writes_a_program_and_a_listing(folder, tmp_path):
     program = Program.load(tmp_path / "new" / "tiny.bin")
     assert program.classes == ["ant", "bee", "cat", "cow", "dog"] and program.hardware.groups == 4
     assert (tmp_path / "new" / "tiny.bin.txt").read_text() == program.listing()
-    small = json.loads(
-        gradcore(
-            "compile", "net.safetensors", "--preset", "small", "--json", "--out", tmp_path / "s", cwd=folder
-        ).stdout
-    )
+    small = json.loads(gradcore("compile", "net.safetensors", "--preset", "small", "--json", "--out", tmp_path / "s", cwd=folder).stdout)
     assert Program.load(small["files"]["program"]).hardware.groups == 1
 
 
@@ -450,16 +438,12 @@ def test_as_a_process(folder, tmp_path):
         "--out",
         str(tmp_path),
     ]
-    result = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
     one_line(Outcome(result.returncode, result.stdout, result.stderr), "text.png", "not a picture")
 
 
 def test_a_closed_pipe_is_no_error(folder, tmp_path):
-    command = (
-        f"{shlex.quote(sys.executable)} -m gradcore explain a.png --network net.safetensors --backend golden --out {tmp_path} | true"
-    )
+    command = f"{shlex.quote(sys.executable)} -m gradcore explain a.png --network net.safetensors --backend golden --out {tmp_path} | true"
     result = subprocess.run(
         ["bash", "-c", command],
         capture_output=True,

@@ -55,9 +55,7 @@ def compare(quantised, program, executor, forward, backward):
         np.testing.assert_array_equal(stored[..., :channels], expected[0], err_msg=f"activation {position}")
         assert not stored[..., channels:].any()
         stored = program.read_gradient(memory, position, padding=True)
-        np.testing.assert_array_equal(
-            stored[..., :channels], backward.gradients[position][0], err_msg=f"gradient {position}"
-        )
+        np.testing.assert_array_equal(stored[..., :channels], backward.gradients[position][0], err_msg=f"gradient {position}")
         assert not stored[..., channels:].any()
     for position, trace in enumerate(forward.layers):
         tags = program.read_tags(memory, position)
@@ -232,9 +230,7 @@ def test_program_survives_a_file(table_i, program, tmp_path):
     _, picture, _ = table_i
     program.save(tmp_path / "program.npz")
     loaded = Program.load(tmp_path / "program.npz")
-    assert (
-        loaded.listing() == program.listing() and loaded.regions == program.regions and loaded.layers == program.layers
-    )
+    assert loaded.listing() == program.listing() and loaded.regions == program.regions and loaded.layers == program.layers
     np.testing.assert_array_equal(loaded.image, program.image)
     assert loaded.hardware == program.hardware and loaded.window == program.window
     np.testing.assert_array_equal(loaded.picture_bytes(picture)[1], program.picture_bytes(picture)[1])
@@ -431,11 +427,7 @@ def test_tiles_fit_the_buffers_and_cover_the_output(conv, groups):
         covered = [pixel for span in spans for pixel in range(span.start, span.start + span.size)]
         assert covered == list(range(conv.output_size[axis]))
         for span in spans:
-            assert (
-                0 <= span.buffer_start
-                and 1 <= span.buffer_size
-                and span.buffer_start + span.buffer_size <= conv.covered[axis]
-            )
+            assert 0 <= span.buffer_start and 1 <= span.buffer_size and span.buffer_start + span.buffer_size <= conv.covered[axis]
     for row in conv.rows:
         for column in conv.columns:
             pixels = row.buffer_size * column.buffer_size

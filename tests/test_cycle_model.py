@@ -40,9 +40,7 @@ def wrong(predictions: list[cycle_model.Prediction], runs: list[Run]) -> list[st
 class Measured:
     """Pictures run by the Verilog with all methods and, the first one, without; and what the model needs of them."""
 
-    def __init__(
-        self, network: Network, pictures: list[np.ndarray], preset: str = "full", clock: float = 100.0
-    ) -> None:
+    def __init__(self, network: Network, pictures: list[np.ndarray], preset: str = "full", clock: float = 100.0) -> None:
         backend = RtlBackend(network, preset=preset, clock_mhz=clock)
         self.clock, self.program, quantised = clock, backend.program, backend.quantised
         self.runs, self.inference = backend.run(pictures, METHODS), backend.infer(pictures[:1])
@@ -50,10 +48,7 @@ class Measured:
         self.zeros = cycle_model.zeros_of(quantised, quantised_pictures, METHODS)
 
     def predict(self, method: str, count: int | None = None, explain: bool = True) -> list[cycle_model.Prediction]:
-        return [
-            cycle_model.predict(self.program, one[method], method, clock_mhz=self.clock, explain=explain)
-            for one in self.zeros[:count]
-        ]
+        return [cycle_model.predict(self.program, one[method], method, clock_mhz=self.clock, explain=explain) for one in self.zeros[:count]]
 
     def wrong(self, count: int | None = None) -> list[str]:
         """Everything that the model predicts wrongly, in the mean over all pictures or over the first ``count``."""
@@ -96,9 +91,7 @@ def test_other_networks(seed: int) -> None:
     ("module", "constant", "value"),
     [("cycle_memory", "LATENCY", 64), ("cycle_memory", "CLIENT_WORDS", 32), ("cycle_conv", "LANES", 32)],
 )
-def test_a_wrong_constant_is_noticed(
-    table_1: Measured, module: str, constant: str, value: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_constant_is_noticed(table_1: Measured, module: str, constant: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison fails for a model of another machine: slower memory, a smaller FIFO, longer pixels."""
     monkeypatch.setattr(f"gradcore.models.{module}.{constant}", value)
     assert wrong(table_1.predict("guided", 1), table_1.runs["guided"][:1])

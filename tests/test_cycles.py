@@ -41,8 +41,7 @@ def slower(expected: dict[str, float], measured: dict[str, float]) -> list[str]:
     lines = [f"{name}: only in one of the two" for name in sorted(expected.keys() ^ measured.keys())]
     for name in expected.keys() & measured.keys():
         if measured[name] > expected[name] * WORSE:
-            lines.append(f"{name}: {measured[name]:,.0f} cycles, {measured[name] / expected[name] - 1:.1%} more than "
-                         f"{expected[name]:,.0f}")
+            lines.append(f"{name}: {measured[name]:,.0f} cycles, {measured[name] / expected[name] - 1:.1%} more than {expected[name]:,.0f}")
     return sorted(lines)
 
 

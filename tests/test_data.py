@@ -121,8 +121,10 @@ def test_tables_that_cannot_be_used_are_refused(file):
     refused("row 0 has the label -1", read_parquet, write(file, [encoded] * 2, [-1, 0]))
 
 
-@pytest.mark.parametrize(("bad", "words"), [(b"", "is empty"), (b"not a picture", "is not a picture"), (picture(0)[1][:60], "is damaged"),
-                                            (Image, "has too many pixels")])
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [(b"", "is empty"), (b"not a picture", "is not a picture"), (picture(0)[1][:60], "is damaged"), (Image, "has too many pixels")],
+)
 def test_f26_a_picture_that_cannot_be_decoded_is_named(file, bad, words):
     if bad is Image:  # a file that claims more pixels than anybody has
         header = struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
@@ -138,8 +140,16 @@ def test_f31_a_row_without_a_picture_is_named(file):
 
 
 VIEWS = [pa.binary_view()] if hasattr(pa, "binary_view") else []  # old versions have none
-TYPES = [pa.binary(), pa.large_binary(), *VIEWS, pa.binary(len(picture(1)[1])), pa.list_(pa.uint8()), pa.large_list(pa.uint8()),
-         pa.list_(pa.uint8(), len(picture(1)[1])), pa.dictionary(pa.int8(), pa.binary())]
+TYPES = [
+    pa.binary(),
+    pa.large_binary(),
+    *VIEWS,
+    pa.binary(len(picture(1)[1])),
+    pa.list_(pa.uint8()),
+    pa.large_list(pa.uint8()),
+    pa.list_(pa.uint8(), len(picture(1)[1])),
+    pa.dictionary(pa.int8(), pa.binary()),
+]
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=str)
@@ -147,11 +157,17 @@ TYPES = [pa.binary(), pa.large_binary(), *VIEWS, pa.binary(len(picture(1)[1])), 
 def test_f26_every_type_that_can_hold_pictures(file, kind, struct_of):
     pixels, encoded = picture(1)
     values = pa.chunked_array([[encoded], [encoded, encoded]], pa.binary())
-    values = values.dictionary_encode() if pa.types.is_dictionary(kind) else pa.chunked_array(
-        [pa.array([list(one) if "list" in str(kind) else one for one in chunk.to_pylist()], kind) for chunk in values.chunks])
+    values = (
+        values.dictionary_encode()
+        if pa.types.is_dictionary(kind)
+        else pa.chunked_array(
+            [pa.array([list(one) if "list" in str(kind) else one for one in chunk.to_pylist()], kind) for chunk in values.chunks]
+        )
+    )
     if struct_of:
-        values = pa.chunked_array([pa.StructArray.from_arrays([chunk, pa.array(["p"] * len(chunk))], ["bytes", "path"])
-                                   for chunk in values.chunks])
+        values = pa.chunked_array(
+            [pa.StructArray.from_arrays([chunk, pa.array(["p"] * len(chunk))], ["bytes", "path"]) for chunk in values.chunks]
+        )
     write(file, values, [0, 1, 1])
     stored = pq.read_schema(file).field("image").type
     assert str(kind).split("[")[0].split("<")[0] in str(stored)  # the type comes back from the file
@@ -184,8 +200,20 @@ def test_f26_extension_types_are_what_they_store(file):
     assert data.labels.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.list_(pa.string()), pa.list_(pa.list_(pa.uint8())), pa.null(), pa.float32(),
-                                  pa.dictionary(pa.int8(), pa.string()), pa.struct([("data", pa.binary())])], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.int64(),
+        pa.list_(pa.string()),
+        pa.list_(pa.list_(pa.uint8())),
+        pa.null(),
+        pa.float32(),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.struct([("data", pa.binary())]),
+    ],
+    ids=str,
+)
 def test_f26_columns_that_hold_no_encoded_pictures(file, kind):
     images = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), ["a"]) if pa.types.is_dictionary(kind) else pa.nulls(1, kind)
     refused("the column image holds .*, not encoded pictures", read_parquet, write(file, images, [0]))
@@ -198,8 +226,15 @@ def test_f26_labels_of_every_type_of_integers(file, kind):
         assert read_parquet(write(file, [picture(0)[1]] * 3, column)).labels.tolist() == [2, 0, 1]
 
 
-NO_INTEGERS = [pa.array([0.0, 1.0]), pa.array([True, False]), pa.array(["a", "b"]), pa.array(["a", "b"]).dictionary_encode(), pa.nulls(2),
-               pa.array([[0], [1]]), pa.array([0, 1], pa.date32())]
+NO_INTEGERS = [
+    pa.array([0.0, 1.0]),
+    pa.array([True, False]),
+    pa.array(["a", "b"]),
+    pa.array(["a", "b"]).dictionary_encode(),
+    pa.nulls(2),
+    pa.array([[0], [1]]),
+    pa.array([0, 1], pa.date32()),
+]
 
 
 @pytest.mark.parametrize("labels", NO_INTEGERS, ids=lambda labels: str(labels.type).split("<")[0])
@@ -224,8 +259,15 @@ def test_f16_labels_with_gaps_are_numbers(file):
     assert len(data.classes) == 1000 and not data.named
 
 
-@pytest.mark.parametrize(("names", "words"), [("a,b,a", "both called 'a'"), ("a,,b", "class 1 has no name"), ("", "has no name"),
-                                              (",".join(map(str, range(70000))), "names 70000 classes, 65536 may be")])
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("a,b,a", "both called 'a'"),
+        ("a,,b", "class 1 has no name"),
+        ("", "has no name"),
+        (",".join(map(str, range(70000))), "names 70000 classes, 65536 may be"),
+    ],
+)
 def test_f16_class_names_that_cannot_be(file, names, words):
     refused(words, read_parquet, write(file, [picture(0)[1]], [0], {"classes": names}))
     described = {"info": {"features": {"label": {"names": names.split(",")}}}}

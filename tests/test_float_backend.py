@@ -100,10 +100,17 @@ def test_targets_a_class_and_vectors(network, images):
     np.testing.assert_allclose(twice[1], attribution(network, images[1], "guided", 0), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(("target", "match"), [
-    (5, "no class 5"), (-1, "no class"), (1.5, "no class"), (np.ones(4), r"shape \(4,\)"), (np.full(5, np.nan), "finite"),
-    (np.ones((3, 5)), "3 vectors for 2 pictures"),
-])
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        (5, "no class 5"),
+        (-1, "no class"),
+        (1.5, "no class"),
+        (np.ones(4), r"shape \(4,\)"),
+        (np.full(5, np.nan), "finite"),
+        (np.ones((3, 5)), "3 vectors for 2 pictures"),
+    ],
+)
 def test_targets_that_do_not_exist_are_refused(network, images, target, match):
     with pytest.raises(GradCoreError, match=match):
         attribution(network, images[:2], "saliency", target)
@@ -124,8 +131,9 @@ def test_the_backend_runs_all_methods(network, images):
     for method in METHODS:
         assert [run.target for run in runs[method]] == expected.argmax(1).tolist()
         np.testing.assert_allclose(np.stack([run.logits for run in runs[method]]), expected, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(np.stack([run.attribution for run in runs[method]]), attribution(network, images, method),
-                                   rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            np.stack([run.attribution for run in runs[method]]), attribution(network, images, method), rtol=1e-4, atol=1e-6
+        )
     chosen = FloatBackend(network).run(list(images[:3]), ["saliency"], [4, 0, 1])["saliency"]
     assert [run.target for run in chosen] == [4, 0, 1]
     np.testing.assert_allclose(chosen[1].attribution, attribution(network, images[1], "saliency", 0), rtol=1e-4, atol=1e-6)
@@ -139,16 +147,29 @@ def test_modules_can_be_hooked(network):
 
 @pytest.mark.parametrize("module", ["gradcore.float_backend", "gradcore.training"])
 def test_without_pytorch_it_says_what_to_install(module):
-    code = ("import sys; sys.modules['torch'] = None\n"
-            f"from gradcore.errors import GradCoreError\ntry:\n    import {module}\nexcept GradCoreError as error:\n    print(error)")
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from gradcore.errors import GradCoreError\ntry:\n    import {module}\nexcept GradCoreError as error:\n    print(error)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "gradcore[torch]"' in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("names", [
-    ("a.b", "a_b"), ("flatten", "fc"), ("a", "a_relu"), ("a_pool", "a"), ("forward", "training"), ("a.b.c", "a.b_c"), ("0", "1"),
-    ("_modules", "type"), ("x_", "x"), ("weight", "bias"),
-])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.b", "a_b"),
+        ("flatten", "fc"),
+        ("a", "a_relu"),
+        ("a_pool", "a"),
+        ("forward", "training"),
+        ("a.b.c", "a.b_c"),
+        ("0", "1"),
+        ("_modules", "type"),
+        ("x_", "x"),
+        ("weight", "bias"),
+    ],
+)
 def test_f31_layers_may_be_called_anything(names):
     from dataclasses import replace
 
@@ -156,8 +177,11 @@ def test_f31_layers_may_be_called_anything(names):
 
     layers = [Layer("conv", "one", 3, 4, 3, pool=True), Layer("fc", "two", 4 * 4 * 4, 3, relu=False)]
     plain = Network.random(layers, (3, 8, 8), seed=1)
-    weights = {f"{new}.{what}": plain.weights[f"{old}.{what}"] for old, new in zip(("one", "two"), names, strict=True)
-               for what in ("weight", "bias")}
+    weights = {
+        f"{new}.{what}": plain.weights[f"{old}.{what}"]
+        for old, new in zip(("one", "two"), names, strict=True)
+        for what in ("weight", "bias")
+    }
     named = replace(plain, layers=[replace(layer, name=name) for layer, name in zip(layers, names, strict=True)], weights=weights)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     np.testing.assert_array_equal(logits(named, pictures), logits(plain, pictures))

@@ -61,9 +61,7 @@ def test_an_extreme_pixel_does_not_blacken_the_rest():
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_only_the_shape_counts_not_the_scale(attribution, scale):
-    np.testing.assert_allclose(
-        heatmap.normalise(attribution.astype(np.float64) * scale), heatmap.normalise(attribution), rtol=1e-9
-    )
+    np.testing.assert_allclose(heatmap.normalise(attribution.astype(np.float64) * scale), heatmap.normalise(attribution), rtol=1e-9)
 
 
 def test_a_gradient_of_zeros_is_black():

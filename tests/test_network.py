@@ -37,8 +37,14 @@ def refused(match, action, *arguments):
 
 
 def remade(network, **changes):
-    told = {"layers": network.layers, "weights": network.weights, "classes": network.classes, "input_shape": network.input_shape,
-            "mean": network.mean, "std": network.std} | changes
+    told = {
+        "layers": network.layers,
+        "weights": network.weights,
+        "classes": network.classes,
+        "input_shape": network.input_shape,
+        "mean": network.mean,
+        "std": network.std,
+    } | changes
     return Network("changed", **told)
 
 
@@ -91,21 +97,24 @@ def test_needs_no_pytorch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("position", "changes", "match"), [
-    (0, {"kind": "pool"}, "kind 'pool' is unknown"),
-    (0, {"kernel": 7}, "kernel of 7 x 7"),
-    (0, {"kernel": 2}, "kernel of 2 x 2"),
-    (0, {"in_channels": 4}, "3 arrive"),
-    (1, {"name": "conv1"}, "two layers are called 'conv1'"),
-    (1, {"name": ""}, "a name"),
-    (1, {"out_channels": 0}, "positive integers"),
-    (1, {"relu": 1}, "true or false"),
-    (2, {"in_channels": 71}, "72 arrive"),
-    (2, {"kernel": 3}, "kernel 1 and no pool"),
-    (2, {"pool": True}, "kernel 1 and no pool"),
-    (3, {"kind": "conv"}, "cannot follow a fully connected layer"),
-    (3, {"out_channels": 6}, "6 outputs but 5 class names"),
-])
+@pytest.mark.parametrize(
+    ("position", "changes", "match"),
+    [
+        (0, {"kind": "pool"}, "kind 'pool' is unknown"),
+        (0, {"kernel": 7}, "kernel of 7 x 7"),
+        (0, {"kernel": 2}, "kernel of 2 x 2"),
+        (0, {"in_channels": 4}, "3 arrive"),
+        (1, {"name": "conv1"}, "two layers are called 'conv1'"),
+        (1, {"name": ""}, "a name"),
+        (1, {"out_channels": 0}, "positive integers"),
+        (1, {"relu": 1}, "true or false"),
+        (2, {"in_channels": 71}, "72 arrive"),
+        (2, {"kernel": 3}, "kernel 1 and no pool"),
+        (2, {"pool": True}, "kernel 1 and no pool"),
+        (3, {"kind": "conv"}, "cannot follow a fully connected layer"),
+        (3, {"out_channels": 6}, "6 outputs but 5 class names"),
+    ],
+)
 def test_layers_that_cannot_be_run_are_refused(network, position, changes, match):
     layers = list(LAYERS)
     layers[position] = replace(layers[position], **changes)
@@ -116,34 +125,40 @@ def test_a_map_too_small_for_its_pool_is_refused():
     refused("too small for a 2 x 2 pool", Network.random, [Layer("conv", "a", 1, 1, 3, pool=True)], (1, 1, 8))
 
 
-@pytest.mark.parametrize(("changes", "match"), [
-    ({"layers": []}, "no layers"),
-    ({"input_shape": (3, 9)}, "three positive integers"),
-    ({"mean": (0.5,)}, "1 means"),
-    ({"std": (1.0, 0.0, 1.0)}, "not positive"),
-    ({"std": (1.0, float("inf"), 1.0)}, "not finite"),
-    ({"std": (1.0, 1.0, 1e-320)}, "beyond float32"),
-    ({"mean": (0.5, 0.5, 1e300), "std": (1.0, 1.0, 1e-100)}, "beyond float32"),
-    ({"mean": (float("nan"), 0.0, 0.0)}, "not finite"),
-    ({"mean": ("grey", 0.0, 0.0)}, "not numbers"),
-    ({"std": None}, "not numbers"),
-    ({"classes": ["a"]}, "5 outputs but 1 class names"),
-    ({"classes": ["ant", "bee", "cat", "bee", "elk"]}, "classes 1 and 3 are both called 'bee'"),
-    ({"classes": ["ant", "bee", "", "dog", "elk"]}, "class 2 has no name"),
-    ({"classes": ["ant", "bee", "cat", " ", "elk"]}, "class 3 has no name"),
-])
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"layers": []}, "no layers"),
+        ({"input_shape": (3, 9)}, "three positive integers"),
+        ({"mean": (0.5,)}, "1 means"),
+        ({"std": (1.0, 0.0, 1.0)}, "not positive"),
+        ({"std": (1.0, float("inf"), 1.0)}, "not finite"),
+        ({"std": (1.0, 1.0, 1e-320)}, "beyond float32"),
+        ({"mean": (0.5, 0.5, 1e300), "std": (1.0, 1.0, 1e-100)}, "beyond float32"),
+        ({"mean": (float("nan"), 0.0, 0.0)}, "not finite"),
+        ({"mean": ("grey", 0.0, 0.0)}, "not numbers"),
+        ({"std": None}, "not numbers"),
+        ({"classes": ["a"]}, "5 outputs but 1 class names"),
+        ({"classes": ["ant", "bee", "cat", "bee", "elk"]}, "classes 1 and 3 are both called 'bee'"),
+        ({"classes": ["ant", "bee", "", "dog", "elk"]}, "class 2 has no name"),
+        ({"classes": ["ant", "bee", "cat", " ", "elk"]}, "class 3 has no name"),
+    ],
+)
 def test_contradictions_are_refused(network, changes, match):
     refused(match, lambda: remade(network, **changes))
 
 
-@pytest.mark.parametrize(("name", "tensor", "match"), [
-    ("conv1.weight", None, "conv1.weight is missing"),
-    ("fc2.bias", None, "fc2.bias is missing"),
-    ("conv2.bias", np.zeros(6, np.float32), "conv2.bias belongs to no layer"),
-    ("fc1.weight", np.zeros((72, 8), np.float32), r"shape \(72, 8\)"),
-    ("fc1.bias", np.zeros(8, np.float64), "float64, not float32"),
-    ("fc1.bias", np.full(8, np.inf, np.float32), "not finite"),
-])
+@pytest.mark.parametrize(
+    ("name", "tensor", "match"),
+    [
+        ("conv1.weight", None, "conv1.weight is missing"),
+        ("fc2.bias", None, "fc2.bias is missing"),
+        ("conv2.bias", np.zeros(6, np.float32), "conv2.bias belongs to no layer"),
+        ("fc1.weight", np.zeros((72, 8), np.float32), r"shape \(72, 8\)"),
+        ("fc1.bias", np.zeros(8, np.float64), "float64, not float32"),
+        ("fc1.bias", np.full(8, np.inf, np.float32), "not finite"),
+    ],
+)
 def test_wrong_tensors_are_refused(network, name, tensor, match):
     weights = dict(network.weights)
     if tensor is None:
@@ -156,8 +171,13 @@ def test_wrong_tensors_are_refused(network, name, tensor, match):
 def test_files_that_are_no_networks_are_refused(network, tmp_path):
     file = tmp_path / "n.safetensors"
     refused("no such file: check the path, or use cifar10", Network.load, tmp_path / "none")
-    for name, words in (("", "the name of a network file is empty"), ("https://host/n.safetensors", "is an address"), ("a\0b", "null byte"),
-                        ("x" * 5000, "cannot be read .*too long"), (str(tmp_path), "is a folder: give a network")):
+    for name, words in (
+        ("", "the name of a network file is empty"),
+        ("https://host/n.safetensors", "is an address"),
+        ("a\0b", "null byte"),
+        ("x" * 5000, "cannot be read .*too long"),
+        (str(tmp_path), "is a folder: give a network"),
+    ):
         refused(words, Network.load, name)
     refused("a folder", Network.load, tmp_path)
     for junk in (b"", b"PK\x03\x04 something else", bytes(4096)):
@@ -172,26 +192,34 @@ def test_files_that_are_no_networks_are_refused(network, tmp_path):
 
 def rewritten(file, network, **changes):
     """The network's file with some of its string metadata replaced; None removes an entry."""
-    described = {"format": "gradcore-network", "version": "1", "name": "n",
-                 "layers": json.dumps([vars(layer) for layer in network.layers]), "classes": json.dumps(network.classes),
-                 "input": json.dumps({"shape": INPUT, "mean": network.mean, "std": network.std})} | changes
+    described = {
+        "format": "gradcore-network",
+        "version": "1",
+        "name": "n",
+        "layers": json.dumps([vars(layer) for layer in network.layers]),
+        "classes": json.dumps(network.classes),
+        "input": json.dumps({"shape": INPUT, "mean": network.mean, "std": network.std}),
+    } | changes
     save_file(network.weights, file, {key: value for key, value in described.items() if value is not None})
     return file
 
 
-@pytest.mark.parametrize(("changes", "match"), [
-    ({"format": None}, "not of a GradCore network"),
-    ({"format": "pt"}, "not of a GradCore network"),
-    ({"version": "2"}, "version 2 of the format is unknown"),
-    ({"version": None}, "version None"),
-    ({"layers": "[{"}, "description in the file is damaged"),
-    ({"layers": None}, "description in the file is damaged"),
-    ({"layers": '[{"kind": "conv"}]'}, "description in the file is damaged"),
-    ({"layers": '"conv"'}, "description in the file is damaged"),
-    ({"input": '{"shape": [3, 9, 7]}'}, "description in the file is damaged"),
-    ({"classes": "5"}, "description in the file is damaged"),
-    ({"classes": '["a", "b"]'}, "5 outputs but 2 class names"),
-])
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"format": None}, "not of a GradCore network"),
+        ({"format": "pt"}, "not of a GradCore network"),
+        ({"version": "2"}, "version 2 of the format is unknown"),
+        ({"version": None}, "version None"),
+        ({"layers": "[{"}, "description in the file is damaged"),
+        ({"layers": None}, "description in the file is damaged"),
+        ({"layers": '[{"kind": "conv"}]'}, "description in the file is damaged"),
+        ({"layers": '"conv"'}, "description in the file is damaged"),
+        ({"input": '{"shape": [3, 9, 7]}'}, "description in the file is damaged"),
+        ({"classes": "5"}, "description in the file is damaged"),
+        ({"classes": '["a", "b"]'}, "5 outputs but 2 class names"),
+    ],
+)
 def test_damaged_descriptions_are_refused(network, tmp_path, changes, match):
     Network.load(rewritten(tmp_path / "whole", network))
     refused(match, Network.load, rewritten(tmp_path / "changed", network, **changes))

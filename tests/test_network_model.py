@@ -103,9 +103,7 @@ def test_a_batch_is_its_images():
     for number, one in enumerate(pictures):
         alone = golden.forward(quantised, one)
         np.testing.assert_array_equal(together.logits[number], alone.logits[0])
-        np.testing.assert_array_equal(
-            gradients.attribution[number], golden.backward(quantised, alone, "guided").attribution[0]
-        )
+        np.testing.assert_array_equal(gradients.attribution[number], golden.backward(quantised, alone, "guided").attribution[0])
 
 
 def counted_with_torch(quantised, picture, method):
@@ -136,8 +134,7 @@ def counted_with_torch(quantised, picture, method):
         else:
             sums = torch.nn.functional.conv2d(values, weight, bias, padding=layer.kernel // 2)
             if layer.pool:
-                winners = torch.nn.functional.max_pool2d(torch.tensor(trace.full.transpose(0, 3, 1, 2)).double(), 2,
-                                                         return_indices=True)[1]
+                winners = torch.nn.functional.max_pool2d(torch.tensor(trace.full.transpose(0, 3, 1, 2)).double(), 2, return_indices=True)[1]
                 spread = torch.zeros(sums.shape, dtype=torch.float64)
                 gradient = spread.flatten(2).scatter(2, winners.flatten(2), gradient.flatten(2)).reshape(sums.shape)
                 sums = sums[:, :, : sums.shape[2] // 2 * 2, : sums.shape[3] // 2 * 2]

@@ -24,9 +24,7 @@ SIZE = {"height": 32, "width": 32}
 def gradient_image(width: int = 32, height: int = 32) -> Image.Image:
     """Red grows to the right, green downwards, blue is constant."""
     rows, columns = np.mgrid[0:height, 0:width]
-    return Image.fromarray(
-        np.stack([columns * 255 // width, rows * 255 // height, np.full_like(rows, 40)], axis=-1).astype(np.uint8)
-    )
+    return Image.fromarray(np.stack([columns * 255 // width, rows * 255 // height, np.full_like(rows, 40)], axis=-1).astype(np.uint8))
 
 
 @pytest.fixture
@@ -106,9 +104,7 @@ def test_transparent_parts_are_put_on_white(save, mode):
 
 
 def test_half_transparent_pixels_are_mixed_with_white(save):
-    assert np.all(
-        np.abs(load_picture(save(Image.new("RGBA", (32, 32), (0, 0, 0, 128))), **SIZE).pixels.astype(int) - 127) <= 1
-    )
+    assert np.all(np.abs(load_picture(save(Image.new("RGBA", (32, 32), (0, 0, 0, 128))), **SIZE).pixels.astype(int) - 127) <= 1)
 
 
 def test_an_opaque_alpha_channel_changes_nothing(save):
@@ -139,9 +135,7 @@ def test_sixteen_bits_that_are_dark_stay_dark(save):
     assert load_picture(save(Image.fromarray(np.full((32, 32), 200, np.uint16))), **SIZE).pixels.max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"), [(np.full((32, 32), 0.5, np.float32), 128), (np.full((32, 32), 128, np.float32), 128)]
-)
+@pytest.mark.parametrize(("values", "expected"), [(np.full((32, 32), 0.5, np.float32), 128), (np.full((32, 32), 128, np.float32), 128)])
 def test_floats(save, values, expected):
     assert np.all(load_picture(save(Image.fromarray(values), "a.tiff"), **SIZE).pixels == expected)
 
@@ -331,15 +325,23 @@ def raw_png(values: np.ndarray, colour: int, *chunks: tuple[bytes, bytes]) -> by
     )
 
 
-def raw_tiff(
-    values: np.ndarray, kind: str, *, bits: int = 0, photometric: int = 1, order: str = "<", data: bytes = b""
-) -> bytes:
+def raw_tiff(values: np.ndarray, kind: str, *, bits: int = 0, photometric: int = 1, order: str = "<", data: bytes = b"") -> bytes:
     """A TIFF with values of a NumPy type (u2, i2, f4 ...) in this byte order, one strip, not compressed."""
     height, width = values.shape[:2]
     data = data or values.astype(order + kind).tobytes()
     sample = {"u": 1, "i": 2, "f": 3}[kind[0]]
-    tags = [(256, width), (257, height), (258, bits or 8 * int(kind[1])), (259, 1), (262, photometric), (273, 0), (277, 1), (278, height),
-            (279, len(data)), (339, sample)]
+    tags = [
+        (256, width),
+        (257, height),
+        (258, bits or 8 * int(kind[1])),
+        (259, 1),
+        (262, photometric),
+        (273, 0),
+        (277, 1),
+        (278, height),
+        (279, len(data)),
+        (339, sample),
+    ]
     start = 8 + 2 + 12 * len(tags) + 4
     entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, start if tag == 273 else value) for tag, value in tags)
     head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(tags))
@@ -511,8 +513,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.parametrize("kind", ["RGB", "I;16"])
 def test_f17_memory_does_not_grow_with_the_number_of_photographs(save, kind):
     image = Image.new(kind, (3000, 2000), "navy" if kind == "RGB" else 4000)
-    done = subprocess.run([sys.executable, "-c", PHOTOGRAPHS, save(image, compress_level=1)], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    done = subprocess.run(
+        [sys.executable, "-c", PHOTOGRAPHS, save(image, compress_level=1)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
     assert int(done.stdout) < 40  # MB; each holds 18 MB as RGB
 
 
@@ -561,8 +568,13 @@ for name in sys.argv[1:]:
     except gradcore.GradCoreError:
         print("no", file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "many.tiff", tmp_path / "zip.tiff"], capture_output=True, text=True,
-                          check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "many.tiff", tmp_path / "zip.tiff"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
     assert (done.stdout, done.stderr) == ("", "no\nno\n")
 
 

@@ -98,7 +98,7 @@ def test_f04_pictures_that_saturate_are_run_again_with_headroom(narrow):
         for backend, bits in (("golden", 0), ("golden", None), ("float", None))
     )
     assert results[0].headroom == 0 and not any("saturated" in note for note in results[0].notes) and results[0].without_headroom == ()
-    assert {one.headroom for one in results}  >= {0} and any(one.headroom for one in results)
+    assert {one.headroom for one in results} >= {0} and any(one.headroom for one in results)
     for number, (first, one, other) in enumerate(zip(plain, results, floats, strict=True)):
         saturated = sum(count.values for count in first.saturation)
         assert (one.headroom > 0) == (saturated > 0)
@@ -202,17 +202,25 @@ def test_f22_the_shipped_network_gives_no_note():
     assert quantise(gradcore.load_network("cifar10")).notes == ()
 
 
-@pytest.mark.parametrize("changes, match", [
-    ({"conv2__weight": outlier(1e4)}, r"\d+ of 576 weights of conv2 vanish .* the largest, in channel 0, is 1e\+04: train"),
-    ({"fc1__weight": outlier(-3e4)}, r"weights of fc1 vanish in 16 bits \(15 of 16 output channels altogether\).* is 3e\+04"),
-    ({"conv1__weight": lambda tensor: tensor * 1e-12}, r"216 of 216 weights of conv1 vanish .*too small; multiply"),
-    ({"fc2__weight": lambda tensor: tensor * 1e-30}, r"weights of fc2 vanish .*too small; multiply"),
-    ({"conv1__bias": outlier(1e5)}, r"outputs of conv1 keep few bits: .* because channel 5 reaches 1e\+05 \(its bias is 1e\+05\)"),
-    ({"fc1__bias": outlier(1e5)}, r"outputs of fc1 keep few bits: .*channel 5"),
-    ({"conv1__weight": lambda tensor: np.concatenate([tensor[:4] * 1e-4, tensor[4:]]),
-      "conv1__bias": lambda tensor: np.concatenate([tensor[:4] * 1e-4, tensor[4:]]),
-      "conv2__weight": lambda tensor: np.concatenate([tensor[:, :4] * 1e4, tensor[:, 4:]], axis=1)}, "weights of conv1 vanish"),
-])
+@pytest.mark.parametrize(
+    "changes, match",
+    [
+        ({"conv2__weight": outlier(1e4)}, r"\d+ of 576 weights of conv2 vanish .* the largest, in channel 0, is 1e\+04: train"),
+        ({"fc1__weight": outlier(-3e4)}, r"weights of fc1 vanish in 16 bits \(15 of 16 output channels altogether\).* is 3e\+04"),
+        ({"conv1__weight": lambda tensor: tensor * 1e-12}, r"216 of 216 weights of conv1 vanish .*too small; multiply"),
+        ({"fc2__weight": lambda tensor: tensor * 1e-30}, r"weights of fc2 vanish .*too small; multiply"),
+        ({"conv1__bias": outlier(1e5)}, r"outputs of conv1 keep few bits: .* because channel 5 reaches 1e\+05 \(its bias is 1e\+05\)"),
+        ({"fc1__bias": outlier(1e5)}, r"outputs of fc1 keep few bits: .*channel 5"),
+        (
+            {
+                "conv1__weight": lambda tensor: np.concatenate([tensor[:4] * 1e-4, tensor[4:]]),
+                "conv1__bias": lambda tensor: np.concatenate([tensor[:4] * 1e-4, tensor[4:]]),
+                "conv2__weight": lambda tensor: np.concatenate([tensor[:, :4] * 1e4, tensor[:, 4:]], axis=1),
+            },
+            "weights of conv1 vanish",
+        ),
+    ],
+)
 def test_f22_weights_and_biases_that_vanish_or_dwarf_the_rest_are_told(changes, match):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -239,8 +247,12 @@ def test_f22_a_channel_that_does_not_matter_gives_no_note():
 def test_f22_formats_that_are_too_coarse_are_told():
     network = made()
     formats = calibrate(network, standard_images(SHAPE, 16))
-    weights = quantise(network, replace(formats, weights=(formats.weights[0] - 10, *formats.weights[1:]),
-                                        gradients=(formats.gradients[0] - 10, *formats.gradients[1:]))).notes
+    weights = quantise(
+        network,
+        replace(
+            formats, weights=(formats.weights[0] - 10, *formats.weights[1:]), gradients=(formats.gradients[0] - 10, *formats.gradients[1:])
+        ),
+    ).notes
     assert any("weights of conv1 vanish" in note and "number format is too coarse; calibrate" in note for note in weights)
     activations = (*formats.activations[:1], formats.activations[1] - 10, *formats.activations[2:])
     outputs = quantise(network, replace(formats, activations=activations)).notes
@@ -270,8 +282,10 @@ def test_f24_an_exploding_network_is_one_line_that_names_the_layer(factor, backe
 
 def test_f24_gradients_beyond_float32_are_refused():
     network = Network.random([Layer("fc", "a", 12, 4), Layer("fc", "b", 4, 3, relu=False)], (3, 2, 2), seed=1)
-    weights = {name: tensor * np.float32(3e37 if name == "b.weight" else 1e-3 if name == "a.bias" else 1) for name, tensor in
-               network.weights.items()}
+    weights = {
+        name: tensor * np.float32(3e37 if name == "b.weight" else 1e-3 if name == "a.bias" else 1)
+        for name, tensor in network.weights.items()
+    }
     weights["a.weight"] = weights["a.weight"] * np.float32(100)
     network = replace(network, weights=weights, mean=(0.5,) * 3, std=(1e5,) * 3)
     for backend in ("golden", "float"):

@@ -88,15 +88,11 @@ def test_agrees_with_float(network, quantisation):
     forward = golden.forward(quantised, pictures)
     real = (images / 255.0 - np.asarray(network.mean)) / np.asarray(network.std)
     traces = float_numpy.forward(network, real.astype(np.float32))
-    np.testing.assert_allclose(
-        quantised.dequantise_logits(forward.logits), traces[-1].output.reshape(len(images), -1), atol=0.01
-    )
+    np.testing.assert_allclose(quantised.dequantise_logits(forward.logits), traces[-1].output.reshape(len(images), -1), atol=0.01)
     for method in arithmetic.METHODS:
         attribution = golden.backward(quantised, forward, method).attribution
         expected = float_numpy.backward(network, real.shape, traces, method)[0].transpose(0, 3, 1, 2)
-        correlations = [
-            np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(attribution, expected, strict=True)
-        ]
+        correlations = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(attribution, expected, strict=True)]
         assert np.median(correlations) >= 0.999 and min(correlations) >= 0.98, (method, min(correlations))
         scale = np.abs(expected).max()
         assert np.median(np.abs(quantised.dequantise_attribution(attribution) - expected)) < 0.001 * scale
@@ -134,9 +130,7 @@ def test_pictures_never_saturate(network, quantisation):
     assert np.abs(table.astype(int)).max() < 32767
 
 
-@pytest.mark.parametrize(
-    "change", [{"weights": [1]}, {"activations": []}, {"gradients": None}, {"weights": ["a", 1, 1, 1]}]
-)
+@pytest.mark.parametrize("change", [{"weights": [1]}, {"activations": []}, {"gradients": None}, {"weights": ["a", 1, 1, 1]}])
 def test_formats_that_do_not_fit_are_refused(network, quantisation, change):
     with pytest.raises(GradCoreError, match="calibrate"):
         Quantisation.from_metadata({**quantisation.to_metadata(), **change}, len(LAYERS))
@@ -147,16 +141,12 @@ def test_impossible_shifts_are_refused(network, quantisation):
         with pytest.raises(GradCoreError, match="shift"):
             quantise(network, Quantisation(quantisation.weights, activations, quantisation.gradients))
     with pytest.raises(GradCoreError, match="seed"):
-        quantise(
-            network, Quantisation(quantisation.weights, quantisation.activations, (*quantisation.gradients[:-1], 15))
-        )
+        quantise(network, Quantisation(quantisation.weights, quantisation.activations, (*quantisation.gradients[:-1], 15)))
 
 
 def test_a_bias_beyond_the_accumulator_is_refused(network, quantisation):
     weights = {**network.weights, "conv1.bias": np.full(8, 1e9, dtype=np.float32)}
-    large = Network(
-        network.name, network.layers, weights, network.classes, network.input_shape, network.mean, network.std
-    )
+    large = Network(network.name, network.layers, weights, network.classes, network.input_shape, network.mean, network.std)
     with pytest.raises(GradCoreError, match="conv1.*accumulator"):
         quantise(large, quantisation)
 

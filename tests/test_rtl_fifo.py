@@ -43,6 +43,4 @@ def test_skid_buffer(simulator: str, seed: int) -> None:
 @pytest.mark.parametrize("width", [1, 3, 8])
 def test_round_robin(simulator: str, seed: int, width: int) -> None:
     """Grants and fairness."""
-    run_bench(
-        "round_robin", "tb.cells.round_robin.round_robin_tests", simulator=simulator, seed=seed, parameters={"WIDTH": width}
-    )
+    run_bench("round_robin", "tb.cells.round_robin.round_robin_tests", simulator=simulator, seed=seed, parameters={"WIDTH": width})

@@ -109,7 +109,7 @@ def test_environment_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_f06_checkout_in_a_folder_with_special_characters(simulator: str, tmp_path: Path) -> None:
     """A bench of a checkout whose path make and shells do not take, with variables that compilers and cocotb would take."""
-    folder = tmp_path / "my $project's #1, \"é\""
+    folder = tmp_path / 'my $project\'s #1, "é"'
     for name in ("tb", "rtl", "gradcore", "tests/designs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "networks"))
     call = f"run_bench('stream_register', {MODULE!r}, simulator={simulator!r}, testcase='RegisterTest', sources=['{SOURCE.name}'])"
@@ -140,7 +140,7 @@ def test_results_file(tmp_path: Path) -> None:
     results.write_text('<s><testcase name="a"/><testcase name="b"><skipped/></testcase></s>')
     assert check_results(results) == 1
     for body in ('<testcase name="a"><failure/></testcase>', '<testcase name="a"><error/></testcase>', ""):
-        results.write_text(f'<s>{body}</s>')
+        results.write_text(f"<s>{body}</s>")
         with pytest.raises(BenchError):
             check_results(results)
     with pytest.raises(BenchError, match="without a results file"):

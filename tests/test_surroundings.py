@@ -206,6 +206,7 @@ def test_f15_fst_is_whole(tmp_path: Path) -> None:
 
 # Places and variables ------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def strange_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All that a user can choose lies in folders of a strange name: cache, home, temporary folder, Verilog, tools, waves."""
@@ -245,9 +246,7 @@ def test_f06_strange_paths(simulator: str, strange_world: Path, cache: Path, mon
     builds = strange_world / "home" / ".cache" / "gradcore" / "gradcore-builds"
     builds.mkdir(parents=True)
     (builds / "ccache").symlink_to(cache / "gradcore-builds" / "ccache")
-    core = Simulator(
-        simulator, rtl=strange_world / "rtl", parameters={"MEMORY_BYTES": 1 << 20}, waves="run.fst", activity="activity.txt"
-    )
+    core = Simulator(simulator, rtl=strange_world / "rtl", parameters={"MEMORY_BYTES": 1 << 20}, waves="run.fst", activity="activity.txt")
     core._outputs.pop()  # the copying core has no engines
     with core:
         core.load(0, bytes(range(16)))
@@ -302,9 +301,7 @@ def test_f19_variables_of_the_environment(simulator: str, tmp_path: Path, cache:
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("damage", ["empty", "missing", "mode", "other machine"])
-def test_f20_a_build_that_does_not_run_is_made_again(
-    simulator: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_f20_a_build_that_does_not_run_is_made_again(simulator: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty, missing, not executable, or made by another machine, whatever it is."""
     ready = make(simulator).build().parent
     monkeypatch.setenv("GRADCORE_CACHE", str(tmp_path / "cache"))
@@ -319,7 +316,7 @@ def test_f20_a_build_that_does_not_run_is_made_again(
     elif damage == "mode":
         program.chmod(0o644)
     else:  # the hash is right, the program is not
-        program.write_bytes(b"#!/bin/sh\nexit 127\n" if simulator == "verilator" else b":ivl_version \"99\";\n:file_names 1;\n")
+        program.write_bytes(b"#!/bin/sh\nexit 127\n" if simulator == "verilator" else b':ivl_version "99";\n:file_names 1;\n')
         marker = program.with_name("gradcore-build.json")
         told = json.loads(marker.read_text())
         told["files"]["simulation"][:2] = [program.stat().st_size, hashlib.sha256(program.read_bytes()).hexdigest()]

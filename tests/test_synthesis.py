@@ -249,9 +249,7 @@ def test_distributed_ram_is_passed_from_address_to_data() -> None:
     maker = Maker()
     address, data = maker.lut(maker.register("0")), maker.luts(maker.register("0"), 3)
     out = maker.bits(2)
-    maker.cell(
-        "RAM32M", {"ADDRA": [address] * 5, "ADDRD": ["0"] * 5, "DIA": [data, "0"], "WE": ["1"], "WCLK": ["1"]}, {"DOA": out}
-    )
+    maker.cell("RAM32M", {"ADDRA": [address] * 5, "ADDRD": ["0"] * 5, "DIA": [data, "0"], "WE": ["1"], "WCLK": ["1"]}, {"DOA": out})
     maker.register(maker.lut(out[0]))
     assert PathAnalysis(maker.netlist).histogram() == {3: 2}
 

@@ -54,9 +54,13 @@ PICKED = {
     "kernel-5": ((17, 12, 9), ["conv5:5 relu bias", "conv5:33 pool", "conv3:3 relu"]),
     "eight-layers": (
         (3, 28, 28),
-        [f"conv{kernel}:{out} {flags}" for kernel, out, flags in zip(
-            (3, 1, 3, 5, 1, 3), (16, 3, 17, 4, 33, 8), ("relu pool", "bias", "relu bias", "relu", "pool", "relu pool bias"),
-            strict=True)] + ["fc:20 relu", "fc:2 bias"],
+        [
+            f"conv{kernel}:{out} {flags}"
+            for kernel, out, flags in zip(
+                (3, 1, 3, 5, 1, 3), (16, 3, 17, 4, 33, 8), ("relu pool", "bias", "relu bias", "relu", "pool", "relu pool bias"), strict=True
+            )
+        ]
+        + ["fc:20 relu", "fc:2 bias"],
     ),
 }
 

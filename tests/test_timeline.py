@@ -205,9 +205,9 @@ def check_overlap(trace: Trace, run: Run, program: Program) -> None:
     computed = [(event["name"], *span(event)) for event in of_track(trace, r"group 0, stream \d") if event["cat"] == "work"]
     for track in (r"tile loader, half \d", "tile store"):
         others = [(event["name"], *span(event)) for event in of_track(trace, track) if event["cat"] == "work"]
-        assert any(
-            one != name and start < last and first < end for one, start, end in computed for name, first, last in others
-        ), f"{track} never overlaps computing"
+        assert any(one != name and start < last and first < end for one, start, end in computed for name, first, last in others), (
+            f"{track} never overlaps computing"
+        )
 
 
 CHECKS: list[Callable[[Trace, Run, Program], None]] = [check_form, check_totals, check_layers, check_jobs, check_overlap]

@@ -26,7 +26,7 @@ from gradcore.network import Layer, Network  # noqa: E402
 from gradcore.quantise import picture_table, quantise  # noqa: E402
 from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file  # noqa: E402
 from gradcore.training import recipe as recipes  # noqa: E402
-from gradcore.training.coherence import Coherence, CoherenceLoss, cohere, first_hidden, rule  # noqa: E402
+from gradcore.training.coherence import Coherence, CoherenceLoss, cohere, first_hidden  # noqa: E402
 from gradcore.training.formats import (  # noqa: E402
     choose_formats,
     exact_normalisation,
@@ -40,10 +40,23 @@ from gradcore.training.recipe import _Density  # noqa: E402
 from gradcore.training.student import Student  # noqa: E402
 from gradcore.training.views import Views, ask_teacher  # noqa: E402
 
-SMALL = (Layer("conv", "conv1", 3, 8, 3, pool=True), Layer("conv", "conv2", 8, 8, 3, pool=True),
-         Layer("fc", "fc1", 8 * 8 * 8, 16), Layer("fc", "fc2", 16, 3, relu=False))
-QUICK = Recipe(epochs=3, batch=20, validation=30, views=2, density=(), teacher_epochs=2, teacher_batch=20,
-               teacher_widths=(8, 8, 8), coherence=Coherence(epochs=1, batch=20, density=None))
+SMALL = (
+    Layer("conv", "conv1", 3, 8, 3, pool=True),
+    Layer("conv", "conv2", 8, 8, 3, pool=True),
+    Layer("fc", "fc1", 8 * 8 * 8, 16),
+    Layer("fc", "fc2", 16, 3, relu=False),
+)
+QUICK = Recipe(
+    epochs=3,
+    batch=20,
+    validation=30,
+    views=2,
+    density=(),
+    teacher_epochs=2,
+    teacher_batch=20,
+    teacher_widths=(8, 8, 8),
+    coherence=Coherence(epochs=1, batch=20, density=None),
+)
 CLASSES = ["across", "down", "plain"]
 
 
@@ -111,8 +124,13 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(tensor, resumed.weights[name])
     refused("other settings or data", train, data, replace(QUICK, seed=9), layers=SMALL, work=tmp_path)
     again = []
-    train(data, replace(QUICK, coherence=Coherence(epochs=2, batch=20)), layers=SMALL, work=tmp_path,
-          progress=lambda text, done, total: again.append((text, done, total)))
+    train(
+        data,
+        replace(QUICK, coherence=Coherence(epochs=2, batch=20)),
+        layers=SMALL,
+        work=tmp_path,
+        progress=lambda text, done, total: again.append((text, done, total)),
+    )
     assert {text.split(" (")[0] for text, _, _ in again} == {"the fully connected layers learn to agree"} and again[-1][1:] == (6, 6)
 
 
@@ -252,6 +270,7 @@ def test_what_cannot_work_is_refused_before_the_work(tmp_path):
 @pytest.fixture
 def begins(monkeypatch):
     """Training that only says that it would begin."""
+
     def begin(self, teacher):
         raise AssertionError("the training began")
 
@@ -261,6 +280,7 @@ def begins(monkeypatch):
 @pytest.fixture
 def trained(monkeypatch):
     """Training that takes no time: a random network that says "down" to everything."""
+
     def train(pictures, recipe, *, work, progress):
         made = Network.random(TABLE_ONE, (3, 32, 32))
         made.weights[f"{TABLE_ONE[-1].name}.bias"][1] = 1000
@@ -283,12 +303,15 @@ def small(data):
     return replace(data, images=data.images[:, :24])
 
 
-@pytest.mark.parametrize(("change", "classes", "words"), [
-    (small, TEN, "test.parquet have 24 x 32 pixels .*train.parquet 32 x 32"),
-    (beyond, None, "test.parquet: row 3 has the label 12, but .*train.parquet has 10 classes"),
-    (beyond, TEN, "row 3 has the label 12, but there are 10 classes"),
-    (lambda data: data, ["across", "up", "flat"], "train.parquet does not know up, flat, which .*test.parquet has pictures of"),
-])
+@pytest.mark.parametrize(
+    ("change", "classes", "words"),
+    [
+        (small, TEN, "test.parquet have 24 x 32 pixels .*train.parquet 32 x 32"),
+        (beyond, None, "test.parquet: row 3 has the label 12, but .*train.parquet has 10 classes"),
+        (beyond, TEN, "row 3 has the label 12, but there are 10 classes"),
+        (lambda data: data, ["across", "up", "flat"], "train.parquet does not know up, flat, which .*test.parquet has pictures of"),
+    ],
+)
 def test_f03_the_test_file_is_checked_before_the_training(tmp_path, begins, change, classes, words):
     data = write(tmp_path / "train.parquet", stripes(120))
     test = write(tmp_path / "test.parquet", change(stripes(15)), classes)
@@ -361,8 +384,13 @@ def test_f03_a_network_that_finds_no_place_is_written_elsewhere(tmp_path, monkey
     monkeypatch.setattr(training, "train", train_while_the_folder_goes)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     data = write(tmp_path / "train.parquet", stripes(120))
-    refused("cannot be written .* the trained network is in .*/network.safetensors: move it", train_file, data,
-            tmp_path / "made" / "n.safetensors", recipe=FEW)
+    refused(
+        "cannot be written .* the trained network is in .*/network.safetensors: move it",
+        train_file,
+        data,
+        tmp_path / "made" / "n.safetensors",
+        recipe=FEW,
+    )
     (spare,) = tmp_path.glob("gradcore-*/network.safetensors")
     assert Network.load(spare).macs == 25_003_264
 
@@ -475,84 +503,6 @@ def test_a_kept_norm():
     assert weight.norm().item() == pytest.approx(norm, rel=1e-5) and not torch.equal(weight, before)
 
 
-def chain(rectified, pictures=5):
-    """Three fully connected layers with random weights, what enters them, and their pre-activations."""
-    torch.manual_seed(3)
-    linears = [torch.nn.Linear(*size) for size in ((60, 24), (24, 16), (16, 4))]
-    entering = torch.randn(pictures, 60)
-    before = [entering.relu() if rectified else entering]
-    for linear in linears:
-        before.append(linear(before[-1].relu() if len(before) > 1 else before[0]))
-    return linears, before[0], before[1:]
-
-
-def gradients(linears, entering, masks, target, method, rectified):
-    """The gradient that passes at the inputs of each layer, from the top, with these masks of the hidden layers."""
-    gradient, passing = linears[-1].weight[target], []
-    for position in (1, 0):
-        gradient = rule(gradient, masks[position], method) @ linears[position].weight
-        below = masks[0] if position else (entering > 0).float()
-        passing.insert(0, rule(gradient, below, method) if position or rectified else gradient)
-    return passing
-
-
-@pytest.mark.parametrize("rectified", [True, False])
-@pytest.mark.parametrize("method", ["saliency", "guided"])
-def test_a_turned_unit_turns_the_gradient_by_its_share(method, rectified):
-    """Each unit is switched by hand: the part of the change that lies across the gradient is the share that is computed."""
-    linears, entering, before = chain(rectified)
-    turns, _ = CoherenceLoss(linears, Coherence(), rectified).shares(entering, before, method)
-    masks, checked = [(values > 0).float() for values in before[:2]], 0
-    for picture in range(len(entering)):
-        one, target = entering[picture], int(before[-1][picture].argmax())
-        own = [mask[picture] for mask in masks]
-        plain = gradients(linears, one, own, target, method, rectified)
-        for position in (0, 1):
-            here = plain[position]
-            for unit in range(len(own[position])):
-                other = [mask.clone() for mask in own]
-                other[position][unit] = 1 - other[position][unit]
-                change = gradients(linears, one, other, target, method, rectified)[position] - here
-                if method == "guided" and (position or rectified):
-                    change = change * (here > 0)  # the formula is linear: what the clamp opens or closes is not in it
-                    if bool(((here + change)[here > 0] <= 0).any()):
-                        continue
-                across = change.square().sum() - (change @ here).square() / here.square().sum()
-                share = float((across / here.square().sum()).detach())
-                assert float(turns[position][picture, unit].detach()) == pytest.approx(share, abs=1e-5)
-                checked += 1
-    assert checked > 60
-
-
-@pytest.mark.parametrize("method", ["saliency", "deconvnet", "guided"])
-def test_peaks_are_shares_of_the_gradient(method):
-    linears, entering, before = chain(rectified=True)
-    _, peaks = CoherenceLoss(linears, Coherence(), rectified=True).shares(entering, before, method)
-    passed = peaks if method == "deconvnet" else peaks * (entering > 0)
-    np.testing.assert_allclose(passed.sum(1).detach(), np.ones(5), atol=1e-5)
-    assert CoherenceLoss(linears, Coherence(), rectified=False).shares(entering, before, method)[1] is None
-
-
-def test_only_what_is_near_zero_and_above_its_share_is_lost():
-    linears, entering, before = chain(rectified=True, pictures=50)
-
-    def loss(**settings):
-        return float(CoherenceLoss(linears, Coherence(density=None, **settings), rectified=True)(entering, before).detach())
-
-    assert loss(turn=1e3, spread=1e3) == 0 < loss(turn=0.01, spread=1e3) < loss(turn=0.001, spread=1e3)
-    assert loss(turn=0.01, spread=1e3, reach=1e-6) == 0 < loss(turn=1e3, spread=0.01)
-
-
-def test_units_are_kept_on_and_off():
-    linears, entering, before = chain(rectified=True)
-    for density, sign in ((0.0, 1), (1.0, -1)):
-        CoherenceLoss(linears, Coherence(turn_weight=0, spread_weight=0, density=density), rectified=True)(entering, before).backward(
-            retain_graph=True)
-        for linear in linears[:-1]:
-            assert bool((linear.bias.grad * sign >= 0).all() and linear.bias.grad.any())
-            linear.bias.grad = None
-
-
 def test_the_last_stage_keeps_the_function_and_makes_contributions_agree():
     def loss(scores, taught, labels):
         return (scores - taught).square().mean()
@@ -565,8 +515,11 @@ def test_the_last_stage_keeps_the_function_and_makes_contributions_agree():
     front = build_module(start)[:6]
     entering = front(torch.from_numpy(start.normalise(data.images))).flatten(1)
     left = {}
-    for name, settings in (("before", replace(common, epochs=0)), ("task alone", replace(common, turn_weight=0, spread_weight=0)),
-                           ("all", common)):
+    for name, settings in (
+        ("before", replace(common, epochs=0)),
+        ("task alone", replace(common, turn_weight=0, spread_weight=0)),
+        ("all", common),
+    ):
         network = Network(start.name, start.layers, dict(start.weights), start.classes, start.input_shape, start.mean, start.std)
         cohere(network, views, lessons, data.labels, settings, loss=loss)
         for tensor in (name for name in start.weights if name.startswith("conv")):

@@ -101,7 +101,7 @@ def test_vivado_f3_the_last_line_names_the_cause_whatever_fails(tmp_path: Path, 
 
 def test_vivado_f3_a_reason_that_is_nowhere(tmp_path: Path) -> None:
     """A command that fails without a word."""
-    checkout = broken(tmp_path, "vivado/build.tcl", ("  open_run impl_1\n", '  error "ERROR: \\[Common 17-39\\] \'x\' failed"\n'))
+    checkout = broken(tmp_path, "vivado/build.tcl", ("  open_run impl_1\n", "  error \"ERROR: \\[Common 17-39\\] 'x' failed\"\n"))
     fails(run(tmp_path / "run", root=checkout), "[Common 17-39] 'x' failed", "vivado.log")
 
 
@@ -134,7 +134,7 @@ def test_vivado_f4_the_clock_is_known_by_name(tmp_path: Path, clocks: str, statu
 @pytest.mark.parametrize("name", ["Synth 8-6849", "Synth 8-7186"])
 def test_vivado_f5_a_block_ram_that_was_not_inferred_ends_the_build(tmp_path: Path, name: str, severity: str) -> None:
     """The tool takes it for a warning, in the log of the run; whether it hands the raised severity to runs is not known."""
-    build = run(tmp_path, LOG_synth_1=f"{severity}: [{name}] Infeasible attribute ram_style = \"block\" set for RAM")
+    build = run(tmp_path, LOG_synth_1=f'{severity}: [{name}] Infeasible attribute ram_style = "block" set for RAM')
     fails(build, f"[{name}]", "ram_style")
     assert not any("impl_1" in call for call in build.named("launch_runs"))
 

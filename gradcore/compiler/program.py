@@ -150,9 +150,7 @@ class Program:
     def descriptor_words(self) -> np.ndarray:
         """uint32 (descriptors, 32)."""
         start = self.program_address - self.base
-        return (
-            self.image[start : start + descriptors.BYTES * self.descriptors].view("<u4").reshape(-1, descriptors.WORDS)
-        )
+        return self.image[start : start + descriptors.BYTES * self.descriptors].view("<u4").reshape(-1, descriptors.WORDS)
 
     def jobs(self) -> list[dict[str, int | str]]:
         """Every descriptor, decoded."""
@@ -258,10 +256,7 @@ class Program:
             image=image,
             program_address=self.program_address + distance,
             regions={name: replace(one, address=one.address + distance) for name, one in self.regions.items()},
-            layers=[
-                replace(one, addresses=[tuple(address + distance for address in row) for row in one.addresses])
-                for one in self.layers
-            ],
+            layers=[replace(one, addresses=[tuple(address + distance for address in row) for row in one.addresses]) for one in self.layers],
         )
 
     def listing(self) -> str:

@@ -59,9 +59,7 @@ class _Step:
     chunks: tuple[MatrixChunk, ...] = ()
 
 
-def compile_network(
-    network: QuantisedNetwork, hardware: HardwareConfig | None = None, *, base: int = DEFAULT_BASE
-) -> Program:
+def compile_network(network: QuantisedNetwork, hardware: HardwareConfig | None = None, *, base: int = DEFAULT_BASE) -> Program:
     """Compile a network for a build of the core.
 
     Args:
@@ -91,9 +89,7 @@ class _Compiler:
     def run(self) -> Program:
         network = self.network
         if len(network.layers) > MAX_LAYERS:
-            raise GradCoreError(
-                f"the network has {len(network.layers)} layers, a program holds at most {MAX_LAYERS}: use fewer"
-            )
+            raise GradCoreError(f"the network has {len(network.layers)} layers, a program holds at most {MAX_LAYERS}: use fewer")
         self.steps = self._steps()
         first_tile, sets = 0, []
         for step in self.steps:
@@ -182,9 +178,7 @@ class _Compiler:
             inputs = height * width * padded(channels)
             info.macs_dense = height * width * channels * layer.out_channels
             if max(inputs, padded(layer.out_channels)) > 1 << 20:
-                raise GradCoreError(
-                    f"layer {layer.name}: {inputs} inputs, the vector engine numbers at most {1 << 20}: use fewer"
-                )
+                raise GradCoreError(f"layer {layer.name}: {inputs} inputs, the vector engine numbers at most {1 << 20}: use fewer")
             step.chunks = tuple(weights.chunks(inputs if backward else padded(layer.out_channels), self.hardware))
         return step
 
@@ -200,9 +194,7 @@ class _Compiler:
         self.activations, self.gradients, self.tags = [], [], []
         for position, shape in enumerate(network.shapes):
             purpose = "picture" if position == 0 else f"output of {network.layers[position - 1].name}"
-            self.activations.append(
-                memory.map(f"activation_{position}", shape, purpose if position < last else f"logits, {purpose}")
-            )
+            self.activations.append(memory.map(f"activation_{position}", shape, purpose if position < last else f"logits, {purpose}"))
         for position, layer in enumerate(network.layers):
             self.tags.append(None)
             if layer.relu or layer.pool:
@@ -227,9 +219,7 @@ class _Compiler:
                 for index, part in enumerate(one.parts):
                     name = f"{step.info.name} weights, set {number}, part {index}"
                     made = weights.planes(one, part, kernels, bias, shift)
-                    one.addresses.append(
-                        tuple(self._constant(f"{name}, plane {half}", made[half]).address for half in (0, 1))
-                    )
+                    one.addresses.append(tuple(self._constant(f"{name}, plane {half}", made[half]).address for half in (0, 1)))
         elif step.chunks:
             matrix = weights.matrix_in_memory_order(layer.weights, self.network.shapes[step.position])
             bias = np.zeros(padded(layer.out_channels), dtype=np.int64)
@@ -319,17 +309,9 @@ class _Compiler:
                     values["shift"] = layer.backward_shift if backward else layer.shift
                     read_rows = range(rows.source_start, rows.source_start + rows.source_size)
                     read_columns = range(columns.source_start, columns.source_start + columns.source_size)
-                    waits = [
-                        self._waits(region.name, read_rows, read_columns)
-                        for region in (source, source_tags)
-                        if region is not None
-                    ]
-                    values["wait_tiles"], values["wait_vectors"] = (
-                        max(wait[kind] for wait in waits) for kind in (0, 1)
-                    )
-                    self._emit(
-                        "TILE", step.info, last_of_layer=count == step.conv.tiles, wait_weights=one.loaded, **values
-                    )
+                    waits = [self._waits(region.name, read_rows, read_columns) for region in (source, source_tags) if region is not None]
+                    values["wait_tiles"], values["wait_vectors"] = (max(wait[kind] for wait in waits) for kind in (0, 1))
+                    self._emit("TILE", step.info, last_of_layer=count == step.conv.tiles, wait_weights=one.loaded, **values)
                     shrink = 2 if step.conv.pool else 1
                     made = _TileStored(
                         self.tiles,
@@ -369,9 +351,7 @@ class _Compiler:
             for half in (0, 1):
                 values[f"matrix_address{half}"] = addresses[half]
                 values[f"bias_address{half}"] = 0 if backward else addresses[2 + half]
-                values[f"destination_address{half}"] = (
-                    target.address + 2 * halves[half] if chunk.words[half] else target.address
-                )
+                values[f"destination_address{half}"] = target.address + 2 * halves[half] if chunk.words[half] else target.address
                 values[f"destination_words{half}"] = chunk.words[half]
                 if target_tags is not None:
                     values[f"tag_destination{half}"] = target_tags.address + 2 * (halves[half] // BLOCK)

@@ -117,15 +117,13 @@ def plan(conv: ConvPass, hardware: HardwareConfig) -> None:
     """Choose packing and tiles of a pass. Raises GradCoreError naming the limit when there is no way to run it."""
     if conv.in_channels > MAX_CHANNELS:
         raise GradCoreError(
-            f"layer {conv.name}: {conv.in_channels} input channels, the tile loader takes at most {MAX_CHANNELS}: "
-            "use fewer channels"
+            f"layer {conv.name}: {conv.in_channels} input channels, the tile loader takes at most {MAX_CHANNELS}: use fewer channels"
         )
     conv.stride = 1
     if conv.weight_rows > hardware.weight_depth:
         raise GradCoreError(
             f"layer {conv.name}: a block of weights takes {conv.kernel} x {conv.kernel} x {conv.in_channels} = "
-            f"{conv.weight_rows} rows, the weight buffer has {hardware.weight_depth}: use fewer channels or a "
-            f"smaller kernel"
+            f"{conv.weight_rows} rows, the weight buffer has {hardware.weight_depth}: use fewer channels or a smaller kernel"
         )
     if not (conv.store_tags or conv.pool) and padded(conv.out_channels) in (4, 8):
         conv.stride = BLOCK // padded(conv.out_channels)
@@ -158,9 +156,7 @@ def _span(conv: ConvPass, start: int, size: int, covered: int) -> Span:
     source_start, source_end, crop = first, end, 0
     if conv.unpool:
         source_start, source_end, crop = first // 2, (end + 1) // 2, first % 2
-    return Span(
-        start, size, first, end - first, source_start, source_end - source_start, crop, start - conv.pad - first
-    )
+    return Span(start, size, first, end - first, source_start, source_end - source_start, crop, start - conv.pad - first)
 
 
 def _candidates(conv: ConvPass) -> list[tuple[int, int]]:
@@ -170,12 +166,7 @@ def _candidates(conv: ConvPass) -> list[tuple[int, int]]:
     preferred = 8 if conv.pool else 4
     widths = {value for value in range(preferred, min(width, 64) + 1, preferred)} | {width}
     tight = {value for value in (2, 4) if value <= width and value % step == 0} | ({1} if step == 1 else set())
-    return [
-        (rows, columns)
-        for rows in sorted(heights)
-        for columns in sorted(widths | tight)
-        if rows <= MAX_SIDE and columns <= MAX_SIDE
-    ]
+    return [(rows, columns) for rows in sorted(heights) for columns in sorted(widths | tight) if rows <= MAX_SIDE and columns <= MAX_SIDE]
 
 
 def _cost(conv: ConvPass, hardware: HardwareConfig, height: int, width: int) -> float | None:

@@ -121,9 +121,7 @@ def initial_accumulators(conv: ConvPass, bias: np.ndarray | None, shift: int, bl
     return values
 
 
-def planes(
-    weights: WeightSet, part: WeightPart, kernels: np.ndarray, bias: np.ndarray | None, shift: int
-) -> list[np.ndarray]:
+def planes(weights: WeightSet, part: WeightPart, kernels: np.ndarray, bias: np.ndarray | None, shift: int) -> list[np.ndarray]:
     """The two planes of a part, uint8: for each block its rows of 8 lanes, then 8 initial accumulators of 64 bits."""
     result: list[list[np.ndarray]] = [[], []]
     for block in weights.blocks:

@@ -27,8 +27,7 @@ def figures(report: Mapping[str, Any]) -> dict[str, Any]:
         **{kind: report[kind]["used"] for kind in KINDS},
         "levels": report["timing"]["levels"],
         "modules": [
-            {"module": row["module"], "instances": row["instances"], **{kind: row[kind] for kind in KINDS}}
-            for row in report["modules"]
+            {"module": row["module"], "instances": row["instances"], **{kind: row[kind] for kind in KINDS}} for row in report["modules"]
         ],
     }
 

@@ -48,9 +48,7 @@ class Check:
         return {"rule": self.rule, "holds": self.holds, "measured": self.measured, "violations": self.violations}
 
 
-def check_all(
-    netlist: Netlist, analysis: PathAnalysis, memories: Iterable[Memory], warnings: Iterable[str], macs: int
-) -> dict[str, Check]:
+def check_all(netlist: Netlist, analysis: PathAnalysis, memories: Iterable[Memory], warnings: Iterable[str], macs: int) -> dict[str, Check]:
     """All checks of a netlist, by name.
 
     Args:
@@ -109,8 +107,7 @@ def check_multipliers(netlist: Netlist) -> Check:
     """No multiplier whose inputs and output have no register, neither inside nor right beside it."""
     check = Check(
         "multipliers",
-        "every multiplier has a register before its inputs and one behind its product, inside the DSP48E1 or with no "
-        "LUT between",
+        "every multiplier has a register before its inputs and one behind its product, inside the DSP48E1 or with no LUT between",
     )
     readers = _readers(netlist)
     total = 0
@@ -236,9 +233,7 @@ def check_warnings(warnings: Iterable[str]) -> Check:
 
 def memories_of(design: Design, top: str, prefix: str = "") -> list[Memory]:
     """All memories below a module of an elaborated design, one for each instance."""
-    found = [
-        Memory(f"{prefix}{name}", style, width, depth) for name, style, width, depth in design.memories(top)
-    ]
+    found = [Memory(f"{prefix}{name}", style, width, depth) for name, style, width, depth in design.memories(top)]
     for instance, child in design.instances(top):
         found += memories_of(design, child, f"{prefix}{instance}.")
     return found

@@ -117,9 +117,7 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
         "mhz": round(min(clock["achieved"] for clock in clocks), 1),
         "nanoseconds": round(sum(step["delay"] for step in steps), 2),
         "routing": round(sum(step["delay"] for step in steps if step["type"] == "routing"), 2),
-        "path": [
-            {"cell": step["to"]["cell"], "kind": step["type"], "nanoseconds": round(step["delay"], 2)} for step in steps
-        ],
+        "path": [{"cell": step["to"]["cell"], "kind": step["type"], "nanoseconds": round(step["delay"], 2)} for step in steps],
     }
 
 

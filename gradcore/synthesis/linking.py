@@ -85,9 +85,7 @@ def flatten(modules: Mapping[str, Any], top: str) -> dict[str, Any]:
         entry["bits"] = [resolve(bit) for bit in entry["bits"]]
     for cell in flat["cells"].values():
         cell["connections"] = {pin: [resolve(bit) for bit in bits] for pin, bits in cell["connections"].items()}
-    flat["ports"] = {
-        name: {**entry, "bits": [resolve(bit) for bit in entry["bits"]]} for name, entry in flat["ports"].items()
-    }
+    flat["ports"] = {name: {**entry, "bits": [resolve(bit) for bit in entry["bits"]]} for name, entry in flat["ports"].items()}
     return flat
 
 

@@ -84,9 +84,7 @@ class Netlist:
             if entry["type"].startswith("$"):
                 if entry["type"] == "$scopeinfo":
                     continue
-                raise GradCoreError(
-                    f"the netlist of {name} holds a cell {entry['type']} that Yosys did not map: report it"
-                )
+                raise GradCoreError(f"the netlist of {name} holds a cell {entry['type']} that Yosys did not map: report it")
             directions = entry["port_directions"]
             pins = {pin: _bits(bits) for pin, bits in entry["connections"].items()}
             cell = Cell(

@@ -139,10 +139,7 @@ class PathAnalysis:
             for address, outputs in cells.DISTRIBUTED_RAMS[kind]:
                 if any(bit in cell.outputs.get(pin, ()) for pin in outputs):
                     return 1, [
-                        (source, 1, 0, 0)
-                        for pin, sources in pins.items()
-                        if re.fullmatch(rf"{address}\d*", pin)
-                        for source in sources
+                        (source, 1, 0, 0) for pin, sources in pins.items() if re.fullmatch(rf"{address}\d*", pin) for source in sources
                     ]
         if kind in cells.SHIFT_REGISTERS:
             return 1, [(source, 1, 0, 0) for pin, sources in pins.items() if pin.startswith("A") for source in sources]
@@ -269,9 +266,7 @@ class PathAnalysis:
             count: number of paths at most.
             at: only paths that end at cells of these types.
         """
-        found = [
-            end for end in self._lengths(between) if end[0] > 0 and (not at or (end[1] and end[1].type in at))
-        ]
+        found = [end for end in self._lengths(between) if end[0] > 0 and (not at or (end[1] and end[1].type in at))]
         found.sort(key=lambda end: -end[0])
         paths: dict[tuple[str, str], Path] = {}
         for _, cell, pin, bit, state in found:
@@ -291,11 +286,7 @@ class PathAnalysis:
 
 def unregistered_pins(cell: Cell) -> tuple[str, ...]:
     """Pins of a DSP48E1 from which a path runs to its output, or to its output register, through no register."""
-    return tuple(
-        pin
-        for pin, registers in _DSP_REGISTERS.items()
-        if not any(cell.number(name) for name in registers)
-    )
+    return tuple(pin for pin, registers in _DSP_REGISTERS.items() if not any(cell.number(name) for name in registers))
 
 
 def longest_chain(netlist: Netlist) -> tuple[int, str]:
@@ -360,8 +351,7 @@ def _end_pins(cell: Cell) -> Iterable[str]:
         return [
             pin
             for pin in cell.inputs
-            if pin not in ("WCLK", "CLK")
-            and (pin.rstrip("0123456789") not in reads or pin.rstrip("0123456789") == written)
+            if pin not in ("WCLK", "CLK") and (pin.rstrip("0123456789") not in reads or pin.rstrip("0123456789") == written)
         ]
     if kind in cells.SHIFT_REGISTERS:
         return [pin for pin in cell.inputs if pin in ("D", "CE")]

@@ -201,8 +201,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
     routed = timing["place_and_route"]
     if routed:
         table = Table(
-            title=f"{routed['mhz']:g} MHz by {routed['tool']}: {routed['nanoseconds']} ns, of it routing "
-            f"{routed['routing']} ns",
+            title=f"{routed['mhz']:g} MHz by {routed['tool']}: {routed['nanoseconds']} ns, of it routing {routed['routing']} ns",
             title_justify="left",
         )
         table.add_column("cell")

@@ -90,9 +90,7 @@ class UnitNetlist:
         return self.folder / "yosys.log"
 
 
-def synthesise(
-    design: Design, top: str = TOP, *, variant: Sequence[str] = (), progress: Progress = silent
-) -> list[UnitNetlist]:
+def synthesise(design: Design, top: str = TOP, *, variant: Sequence[str] = (), progress: Progress = silent) -> list[UnitNetlist]:
     """Synthesise a module of an elaborated design and all units in it; the module itself is last.
 
     Args:
@@ -201,11 +199,7 @@ class Design:
     def instances(self, name: str) -> list[tuple[str, str]]:
         """The instances in a module: (name, module)."""
         found = re.findall(r"^  cell (\S+) (\S+)$", self.text[name], re.MULTILINE)
-        return [
-            (instance.removeprefix("\\"), kind.removeprefix("\\"))
-            for kind, instance in found
-            if kind.removeprefix("\\") in self.text
-        ]
+        return [(instance.removeprefix("\\"), kind.removeprefix("\\")) for kind, instance in found if kind.removeprefix("\\") in self.text]
 
     def memories(self, name: str) -> list[tuple[str, str, int, int]]:
         """The memories in a module: (name, ram_style or an empty text, bits of a word, words)."""
@@ -225,9 +219,7 @@ class Design:
 
     def ports(self, name: str) -> dict[str, tuple[str, int]]:
         """The ports of a module: name -> (input or output, number of bits)."""
-        wires = re.findall(
-            r"^  wire (?:width (\d+) )?.*?(input|output) \d+.* \\(\S+)$", self.text[name], re.MULTILINE
-        )
+        wires = re.findall(r"^  wire (?:width (\d+) )?.*?(input|output) \d+.* \\(\S+)$", self.text[name], re.MULTILINE)
         return {port: (direction, int(width or 1)) for width, direction, port in wires}
 
     def black_box(self, name: str) -> str:
@@ -336,9 +328,7 @@ def run(
 def renumbered(text: str) -> str:
     """RTLIL with Yosys's running numbers counted anew, so that they do not depend on the rest of the design."""
     numbers: dict[str, str] = {}
-    return re.sub(
-        r"(?<=\$)\d+(?=[\s_])", lambda match: numbers.setdefault(match[0], str(len(numbers) + 1)), text
-    )
+    return re.sub(r"(?<=\$)\d+(?=[\s_])", lambda match: numbers.setdefault(match[0], str(len(numbers) + 1)), text)
 
 
 def _escaped(name: str) -> str:

@@ -31,9 +31,18 @@ _THREADS = 1024
 __all__ = ["TABLE_ONE", "Recipe", "measure_accuracy", "train", "train_file"]
 
 
-def train_file(data: str | Path, out: str | Path, *, recipe: Recipe | None = None, threads: int | None = None,
-               work: str | Path | None = None, limit: int | None = None, test: str | Path | None = None,
-               progress: Progress | None = None, note: Callable[[str], None] | None = None) -> Network:
+def train_file(
+    data: str | Path,
+    out: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    threads: int | None = None,
+    work: str | Path | None = None,
+    limit: int | None = None,
+    test: str | Path | None = None,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Network:
     """Train the network of Table I on labelled pictures and write its file: what ``gradcore train`` does.
 
     Everything that is given is checked before the training begins, and the network is written before it is measured.
@@ -84,8 +93,10 @@ def train_file(data: str | Path, out: str | Path, *, recipe: Recipe | None = Non
             network.save(out)
         except Exception as error:
             training.pop("test_accuracy", None)
-            raise GradCoreError(f"the network is trained and written to {out}, but it was not measured ({error or type(error).__name__}): "
-                                f"try gradcore eval --data {test} --network {out}") from None
+            raise GradCoreError(
+                f"the network is trained and written to {out}, but it was not measured ({error or type(error).__name__}): "
+                f"try gradcore eval --data {test} --network {out}"
+            ) from None
     return network
 
 
@@ -99,8 +110,9 @@ def _read_test(test: str | Path, data: str | Path, pictures: DataSet, note: Call
     tested = read_data(test)
     if tested.images.shape[1:] != pictures.images.shape[1:]:
         sizes = [" x ".join(map(str, images.shape[1:3])) for images in (tested.images, pictures.images)]
-        raise GradCoreError(f"the pictures of {test} have {sizes[0]} pixels (height x width), those of {data} {sizes[1]}: bring them to "
-                            "one size")
+        raise GradCoreError(
+            f"the pictures of {test} have {sizes[0]} pixels (height x width), those of {data} {sizes[1]}: bring them to one size"
+        )
     tested, notes = match_classes(tested, pictures.classes, data=str(test), other=str(data))
     for said in tested.notes:
         note(f"{test}: {said}")

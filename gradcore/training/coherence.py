@@ -118,8 +118,7 @@ class CoherenceLoss:
             total = total + settings.spread_weight * (peaks - settings.spread).clamp(min=0).sum(1).mean()
         return total
 
-    def shares(self, entering: torch.Tensor, before: Sequence[torch.Tensor],
-               method: str) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    def shares(self, entering: torch.Tensor, before: Sequence[torch.Tensor], method: str) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """What the losses are of, as shares of the gradient's energy.
 
         Returns:
@@ -156,8 +155,17 @@ class CoherenceLoss:
         return total
 
 
-def cohere(network: Network, views: Views, lessons: tuple[np.ndarray, np.ndarray], labels: np.ndarray, settings: Coherence, *,
-           loss: Loss, seed: int = 0, tick: Callable[[int, int], None] = lambda done, total: None) -> None:
+def cohere(
+    network: Network,
+    views: Views,
+    lessons: tuple[np.ndarray, np.ndarray],
+    labels: np.ndarray,
+    settings: Coherence,
+    *,
+    loss: Loss,
+    seed: int = 0,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Train a folded network's fully connected layers on, in place, on a teacher's lessons and with ``CoherenceLoss``.
 
     Args:
@@ -177,11 +185,18 @@ def cohere(network: Network, views: Views, lessons: tuple[np.ndarray, np.ndarray
     front = nn.Sequential(*parts[:split]).to(memory_format=torch.channels_last)
     linears = [part for part in parts[split:] if isinstance(part, nn.Linear)]
     hidden = linears[:-1]
-    sgd = torch.optim.SGD([{"params": [linear.bias for linear in hidden]}, {"params": linears[-1].parameters(), "weight_decay": 5e-4}],
-                          lr=settings.other_rate, momentum=0.9, nesterov=True)
+    sgd = torch.optim.SGD(
+        [{"params": [linear.bias for linear in hidden]}, {"params": linears[-1].parameters(), "weight_decay": 5e-4}],
+        lr=settings.other_rate,
+        momentum=0.9,
+        nesterov=True,
+    )
     steps = len(views) // settings.batch
-    schedule = Schedule([KeptMuon([linear.weight for linear in hidden], settings.matrix_rate), sgd], settings.epochs * steps,
-                        min(_WARMUP, settings.epochs * steps // 10))
+    schedule = Schedule(
+        [KeptMuon([linear.weight for linear in hidden], settings.matrix_rate), sgd],
+        settings.epochs * steps,
+        min(_WARMUP, settings.epochs * steps // 10),
+    )
     measured = CoherenceLoss(linears, settings, rectified=first > 0 and network.layers[first - 1].relu)
     asked, said = lessons
     generator = np.random.default_rng([seed, 1])

@@ -88,38 +88,57 @@ class Recipe:
         if min(self.epochs, self.teacher_epochs, self.views, self.validation) < 1 or min(self.batch, self.teacher_batch) < 2:
             raise GradCoreError("epochs, views and pictures for validation must be 1 or more, batches 2 or more: correct the recipe")
         if len(data.classes) != outputs:
-            raise GradCoreError(f"the network has {outputs} outputs but the pictures have {len(data.classes)} classes: "
-                                f"train on pictures of {outputs} classes")
+            raise GradCoreError(
+                f"the network has {outputs} outputs but the pictures have {len(data.classes)} classes: "
+                f"train on pictures of {outputs} classes"
+            )
         if self.views > 2 * (2 * self.shift + 1) ** 2:
-            raise GradCoreError(f"with shifts up to {self.shift} a picture has {2 * (2 * self.shift + 1) ** 2} views, not {self.views}: "
-                                "ask for fewer views")
+            raise GradCoreError(
+                f"with shifts up to {self.shift} a picture has {2 * (2 * self.shift + 1) ** 2} views, not {self.views}: ask for fewer views"
+            )
         if self.density and len(self.density) != len(layers) - 1:
             raise GradCoreError(f"{len(self.density)} density targets for {len(layers) - 1} hidden layers: give one for each, or none")
         largest = max(self.batch, self.teacher_batch)
         if pictures - self.validation < largest:
-            raise GradCoreError(f"{pictures} pictures less {self.validation} for validation do not fill one batch of {largest}: "
-                                f"give {self.validation + largest} or more, {remedy} a smaller batch, teacher_batch or validation")
+            raise GradCoreError(
+                f"{pictures} pictures less {self.validation} for validation do not fill one batch of {largest}: "
+                f"give {self.validation + largest} or more, {remedy} a smaller batch, teacher_batch or validation"
+            )
         if self.coherence.epochs and not 2 <= self.coherence.batch <= pictures - self.validation:
-            raise GradCoreError(f"the last stage takes {self.coherence.batch} pictures a step, there are {pictures - self.validation}: "
-                                f"give more pictures, {remedy} a coherence whose batch is from 2 to all of them, or whose epochs are 0")
+            raise GradCoreError(
+                f"the last stage takes {self.coherence.batch} pictures a step, there are {pictures - self.validation}: "
+                f"give more pictures, {remedy} a coherence whose batch is from 2 to all of them, or whose epochs are 0"
+            )
         wrong = np.flatnonzero((data.labels < 0) | (data.labels >= outputs))
         if len(wrong):
             raise GradCoreError(f"picture {wrong[0]} has the label {data.labels[wrong[0]]}, but there are {outputs} classes: correct it")
         counts = np.bincount(data.labels, minlength=outputs)
         share = -(-self.validation // int(np.count_nonzero(counts)))
         for label in np.flatnonzero((counts > 0) & (counts <= share)):
-            raise GradCoreError(f"there are {counts[label]} pictures of the class {data.classes[label]}, and {share} of each class are "
-                                f"held out for validation: give more of it, {remedy} a smaller validation")
+            raise GradCoreError(
+                f"there are {counts[label]} pictures of the class {data.classes[label]}, and {share} of each class are "
+                f"held out for validation: give more of it, {remedy} a smaller validation"
+            )
         try:
             Network.random(layers, (data.images.shape[3], *data.images.shape[1:3]))
         except GradCoreError as error:
             height, width = data.images.shape[1:3]
-            raise GradCoreError(f"the pictures have {height} x {width} pixels (height x width), which the network does not take ({error}): "
-                                "bring them to the size that it does") from None
+            raise GradCoreError(
+                f"the pictures have {height} x {width} pixels (height x width), which the network does not take ({error}): "
+                "bring them to the size that it does"
+            ) from None
 
 
-def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, ...] = TABLE_ONE, name: str = "cifar10",
-          teacher: nn.Module | None = None, work: str | Path | None = None, progress: Progress = silent) -> Network:
+def train(
+    data: DataSet,
+    recipe: Recipe | None = None,
+    *,
+    layers: tuple[Layer, ...] = TABLE_ONE,
+    name: str = "cifar10",
+    teacher: nn.Module | None = None,
+    work: str | Path | None = None,
+    progress: Progress = silent,
+) -> Network:
     """Train a network, fold its batch normalisation away, and choose its number formats.
 
     Args:
@@ -163,8 +182,12 @@ def train(data: DataSet, recipe: Recipe | None = None, *, layers: tuple[Layer, .
         "validation_accuracy": measure_accuracy(network, held_out),
         "teacher_validation_accuracy": lessons.accuracy,
         "threads": torch.get_num_threads(),
-        "versions": {"gradcore": gradcore.__version__, "torch": torch.__version__, "numpy": np.__version__,
-                     "python": platform.python_version()},
+        "versions": {
+            "gradcore": gradcore.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
     }
     return network
 
@@ -283,8 +306,14 @@ class _Run:
         teacher.set_whitening(views.batch(first, np.full(len(first), views.plain)))
         steps = len(views) // recipe.teacher_batch
         decay = 2e-6 * recipe.teacher_batch
-        sgd = torch.optim.SGD([{"params": parameters, "lr": rate, "weight_decay": decay / rate} for parameters, rate in (
-            ([teacher.whiten.bias], 0.02), (teacher.biases(), 0.02), ([teacher.head.weight], 0.3))], momentum=0.85, nesterov=True)
+        sgd = torch.optim.SGD(
+            [
+                {"params": parameters, "lr": rate, "weight_decay": decay / rate}
+                for parameters, rate in (([teacher.whiten.bias], 0.02), (teacher.biases(), 0.02), ([teacher.head.weight], 0.3))
+            ],
+            momentum=0.85,
+            nesterov=True,
+        )
         schedule = Schedule([Muon(teacher.kernels(), 0.12), sgd], recipe.teacher_epochs * steps)
         labels, mirrored = torch.from_numpy(self.labels), generator.random(len(views)) < 0.5
         for epoch in range(recipe.teacher_epochs):
@@ -342,8 +371,16 @@ class _Run:
         """The last stage: make contributions of fully connected units agree, if there are hidden ones."""
         recipe = self.recipe
         if recipe.coherence.epochs and first_hidden(network.layers) is not None:
-            cohere(network, self.views, (lessons.views, lessons.logits), self.labels, recipe.coherence, loss=self._loss, seed=recipe.seed,
-                   tick=lambda done, total: self.progress("the fully connected layers learn to agree", done, total))
+            cohere(
+                network,
+                self.views,
+                (lessons.views, lessons.logits),
+                self.labels,
+                recipe.coherence,
+                loss=self._loss,
+                seed=recipe.seed,
+                tick=lambda done, total: self.progress("the fully connected layers learn to agree", done, total),
+            )
 
     def _student_schedule(self, student: Student) -> Schedule:
         recipe = self.recipe
@@ -357,8 +394,9 @@ class _Run:
     def _loss(self, scores: torch.Tensor, taught: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Divergence from the teacher at the temperature, and cross-entropy with the labels."""
         heat, share = self.recipe.temperature, self.recipe.label_share
-        divergence = functional.kl_div(functional.log_softmax(scores / heat, 1), functional.log_softmax(taught / heat, 1),
-                                       reduction="batchmean", log_target=True)
+        divergence = functional.kl_div(
+            functional.log_softmax(scores / heat, 1), functional.log_softmax(taught / heat, 1), reduction="batchmean", log_target=True
+        )
         return (1 - share) * heat**2 * divergence + share * functional.cross_entropy(scores, labels)
 
 

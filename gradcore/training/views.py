@@ -56,8 +56,9 @@ def predict(model: nn.Module, views: Views, chosen: np.ndarray, tick: Callable[[
     return torch.cat(logits).clone()
 
 
-def ask_teacher(teacher: nn.Module, views: Views, number: int, generator: np.random.Generator,
-                tick: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
+def ask_teacher(
+    teacher: nn.Module, views: Views, number: int, generator: np.random.Generator, tick: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
     """``number`` different views of every picture, drawn at random, (N, number), and the teacher's logits for them, float16
     (N, number, classes)."""
     chosen = generator.permuted(np.tile(np.arange(views.count), (len(views), 1)), axis=1)[:, :number].astype(np.int16)

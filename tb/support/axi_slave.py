@@ -125,9 +125,7 @@ class WriteSlave:
         """Nothing accepted that is not completed."""
         return self._open == 0 and not self._data
 
-    def step(
-        self, address: tuple[int, int, int, int] | None, data: tuple[int, int, int] | None
-    ) -> tuple[bool, bool, int | None]:
+    def step(self, address: tuple[int, int, int, int] | None, data: tuple[int, int, int] | None) -> tuple[bool, bool, int | None]:
         """One rising edge; ``data``: (data, strobe, last) while wvalid. BREADY must be 1 always.
 
         Returns (awready, wready, response or None) to drive for the next cycle.

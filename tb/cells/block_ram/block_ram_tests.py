@@ -179,5 +179,3 @@ async def enables_that_differ(dut) -> None:
     reader = "a" if CONFIG.read_a else "b"
     await FallingEdge(dut.clk)
     assert outputs(dut, reader)[0] is None
-
-

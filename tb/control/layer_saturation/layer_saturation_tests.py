@@ -44,9 +44,7 @@ class CycleSequence(uvm_sequence):
                 fields[kind] = int(done)
                 fields[f"{kind}_count"] = 0 if quiet else random.choice((0, 1, most, random.randrange(most)))
                 fields[f"{kind}_last"] = int(done and since[kind] > 1 and random.random() < 0.2)
-            fields["seed_last"] = int(
-                "seed" in self.kinds and not fields["vector"] and since["vector"] > 1 and random.random() < 0.05
-            )
+            fields["seed_last"] = int("seed" in self.kinds and not fields["vector"] and since["vector"] > 1 and random.random() < 0.05)
             since["tile"] = 1 if fields["tile_last"] else since["tile"] + 1
             since["vector"] = 1 if fields["vector_last"] or fields["seed_last"] else since["vector"] + 1
             item = StreamItem(**fields)

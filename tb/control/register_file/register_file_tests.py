@@ -67,9 +67,7 @@ def create_master(dut, stalls: str) -> AxiLiteMaster:
 
 def fresh_model() -> RegisterFile:
     """The model after reset, with quiet inputs."""
-    return RegisterFile(
-        groups=GROUPS, status=dict.fromkeys(STATUS_WIDTHS, 0), counters=dict.fromkeys(hardware.COUNTERS, 0)
-    )
+    return RegisterFile(groups=GROUPS, status=dict.fromkeys(STATUS_WIDTHS, 0), counters=dict.fromkeys(hardware.COUNTERS, 0))
 
 
 async def read_word(master: AxiLiteMaster, address: int) -> tuple[int, int]:
@@ -193,9 +191,7 @@ class Environment(uvm_env):
         dut = cocotb.top
         drive_inputs(dut, self.model)
         dut.interrupt_event.value = 0
-        self.pulses = {
-            name: StreamMonitor(dut.clk, getattr(dut, name), None, {}, rst=dut.rst) for name in ("start", "soft_reset")
-        }
+        self.pulses = {name: StreamMonitor(dut.clk, getattr(dut, name), None, {}, rst=dut.rst) for name in ("start", "soft_reset")}
 
     async def change_inputs(self) -> None:
         """New random values from the core, and sometimes an interrupt event."""
