@@ -14,6 +14,8 @@ if str(ROOT) not in sys.path:
 
 from tb.support.seeds import FRESH_SEED  # noqa: E402  (needs the path above)
 
+pytest_plugins = ["verification.skips"]
+
 
 def pytest_report_header() -> str:
     """Print the seed, so that every run can be replayed."""

@@ -6,14 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcore.models import arithmetic
+from gradcore.models import arithmetic, cross_check
 from gradcore.quantise import to_fixed
 from tb.support.seeds import SEEDS
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_requantisation_is_that_of_fxpmath(seed):
-    cross_check = pytest.importorskip("gradcore.models.cross_check", reason="fxpmath is not installed")
     rng = np.random.default_rng(seed)
     for shift in (0, 1, 7, 16, 31, 47):
         bits = int(rng.integers(2, 47))
@@ -26,7 +25,6 @@ def test_requantisation_is_that_of_fxpmath(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_products_and_sums_are_those_of_fxpmath(seed):
-    cross_check = pytest.importorskip("gradcore.models.cross_check", reason="fxpmath is not installed")
     rng = np.random.default_rng(seed)
     values, weights = rng.integers(-32768, 32768, (2, 20, 6))
     values[0], weights[0] = -32768, -32768
@@ -43,7 +41,6 @@ def test_products_and_sums_are_those_of_fxpmath(seed):
 
 @pytest.mark.parametrize("fraction", [0, 3, 9, 15, 20])
 def test_floats_are_quantised_as_by_fxpmath(fraction):
-    cross_check = pytest.importorskip("gradcore.models.cross_check", reason="fxpmath is not installed")
     rng = np.random.default_rng(fraction)
     real = np.concatenate([rng.normal(0, 32768 * 2.0**-fraction, 500), (np.arange(-4, 5) + 0.5) * 2.0**-fraction])
     raw, saturated = to_fixed(real, fraction)
@@ -107,7 +104,8 @@ def test_the_first_of_equal_values_wins_the_pool():
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 5), (8, 6), (7, 7)])
 def test_pool_and_unpool_are_those_of_pytorch(shape):
-    torch = pytest.importorskip("torch")
+    import torch
+
     rng = np.random.default_rng(sum(shape))
     maps = rng.integers(-2, 3, (2, *shape, 3))  # few different values: many ties
     values, index = arithmetic.max_pool(maps)

@@ -249,14 +249,12 @@ def test_a_network_whose_layer_cannot_run(folder, tmp_path):
 
 @pytest.mark.parametrize("command", ["eval", "train", "bench"])
 def test_bad_data_files(folder, tmp_path, command):
-    pytest.importorskip("torch")
     out = ["--out", tmp_path / "net"] if command == "train" else []
     for data, words in (("none.parquet", "no such file"), ("a.png", "not a Parquet file"), ("other", "is a folder")):
         one_line(gradcore(command, "--data", data, *out, cwd=folder), data, words)
 
 
 def test_training_refuses_a_place_that_cannot_be_written(folder):
-    pytest.importorskip("torch")
     one_line(gradcore("train", "--data", "d.parquet", "--out", "a.png/net", cwd=folder), "a.png/net", "cannot be written")
 
 

@@ -16,8 +16,6 @@ from gradcore import GradCoreError, Layer, Network, evaluation
 from gradcore.explanation import explain
 from gradcore.quantise import calibrate, standard_images
 
-pytest.importorskip("torch")
-
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),
     Layer("conv", "conv2", 8, 12, 3),

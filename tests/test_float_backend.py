@@ -8,12 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from gradcore.errors import GradCoreError  # noqa: E402 (PyTorch may be missing)
-from gradcore.float_backend import FloatBackend, attribution, build_module, logits  # noqa: E402
-from gradcore.network import Layer, Network  # noqa: E402
+from gradcore.errors import GradCoreError
+from gradcore.float_backend import FloatBackend, attribution, build_module, logits
+from gradcore.network import Layer, Network
 
 METHODS = ("saliency", "deconvnet", "guided")
 LAYERS = [
@@ -37,7 +36,8 @@ def images():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_attributions_are_those_of_captum(network, images, method):
-    captum = pytest.importorskip("captum.attr")
+    from captum import attr as captum
+
     algorithm = {"saliency": captum.Saliency, "deconvnet": captum.Deconvolution, "guided": captum.GuidedBackprop}[method]
     module = build_module(network)
     values = torch.from_numpy(network.normalise(images)).requires_grad_(True)

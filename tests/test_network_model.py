@@ -49,7 +49,7 @@ def integer_network(name: str, seed: int):
 
 def torch_run(network, pictures, method):
     """(logits, gradient) by PyTorch in float64, with the method's rule at every ReLU."""
-    torch = pytest.importorskip("torch")
+    import torch
 
     class Relu(torch.autograd.Function):
         @staticmethod
@@ -108,7 +108,8 @@ def test_a_batch_is_its_images():
 
 def counted_with_torch(quantised, picture, method):
     """Saturated outputs and outputs of each pass, in order of execution: sums by PyTorch, counted one tensor at a time."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     forward = golden.forward(quantised, picture)
     backward = golden.backward(quantised, forward, method)
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from dataclasses import replace
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+from PIL import Image
 
 import gradcore
 from gradcore import GradCoreError, Layer, Network, precision
@@ -80,7 +84,6 @@ def test_f04_what_saturated_is_said(narrow, tmp_path):
 
 
 def test_f04_the_float_backend_counts_nothing(narrow):
-    pytest.importorskip("torch")
     (result,) = explain(np.zeros((12, 12, 3), np.uint8), narrow, backend="float")
     assert result.as_dict()["saturation"] is None and not any("saturated" in note for note in result.notes)
 
@@ -90,7 +93,6 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_f04_pictures_that_saturate_are_run_again_with_headroom(narrow):
-    pytest.importorskip("torch")
     drawn = patterns(SHAPE, 1)
     pictures = [np.full((12, 12, 3), 128, np.uint8), *(images[0] for images in drawn.values())]
     plain, results, floats = (
@@ -149,8 +151,6 @@ def test_f04_headroom_moves_formats_alone(narrow):
 @pytest.mark.parametrize("kind", KINDS)
 def test_f04_formats_hold_pictures_of_high_contrast(kind):
     """Formats that are chosen on smooth pictures and on some patterns hold other patterns of every kind and ink."""
-    torch = pytest.importorskip("torch")
-    assert torch
     network = made(3)
     drawn = patterns(SHAPE, 6)
     pictures = np.concatenate([drawn[kind, ink] for ink in INKS])
@@ -271,8 +271,6 @@ def test_f22_pixels_that_become_equal_are_told(mean, std):
 @pytest.mark.parametrize("factor", [1e12, 1e30])
 @pytest.mark.parametrize("backend", ["golden", "float"])
 def test_f24_an_exploding_network_is_one_line_that_names_the_layer(factor, backend):
-    if backend == "float":
-        pytest.importorskip("torch")
     network = made(**{f"{layer.name}__weight": lambda tensor: tensor * factor for layer in LAYERS})
     with warnings.catch_warnings(), pytest.raises(GradCoreError, match=r"layer (conv2|fc1|fc2): its outputs are beyond float32") as told:
         warnings.simplefilter("error")
@@ -289,8 +287,6 @@ def test_f24_gradients_beyond_float32_are_refused():
     weights["a.weight"] = weights["a.weight"] * np.float32(100)
     network = replace(network, weights=weights, mean=(0.5,) * 3, std=(1e5,) * 3)
     for backend in ("golden", "float"):
-        if backend == "float":
-            pytest.importorskip("torch")
         with warnings.catch_warnings(), pytest.raises(GradCoreError, match="beyond float32"):
             warnings.simplefilter("error")
             explain(np.full((2, 2, 3), 200, np.uint8), network, backend=backend)
@@ -337,17 +333,11 @@ def clipped() -> Network:
 
 
 def test_f21_eval_tells_what_explain_tells_of_a_network(clipped, tmp_path):
-    pytest.importorskip("torch")
-    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
-    import io
-
-    from PIL import Image
-
     from gradcore import evaluation
 
     stream = io.BytesIO()
     Image.fromarray(patterns(SHAPE, 1)["print", "white on black"][0]).save(stream, "PNG")
-    parquet.write_table(arrow.table({"image": [stream.getvalue()] * 2, "label": [0, 1]}), tmp_path / "d.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"image": [stream.getvalue()] * 2, "label": [0, 1]}), tmp_path / "d.parquet")
     expected = list(quantise(clipped).notes)
     assert any("weights of conv2 saturated" in note for note in expected)
     report = evaluation.evaluate(tmp_path / "d.parquet", network=clipped)
@@ -374,7 +364,6 @@ def test_f21_compile_tells_on_standard_error_and_in_json(clipped, tmp_path, caps
 
 
 def test_f21_train_tells_of_the_network_that_it_made(clipped, tmp_path, capsys, monkeypatch):
-    pytest.importorskip("torch")
     from gradcore import training
     from gradcore.cli import app
 

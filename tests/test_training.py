@@ -13,21 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
-torch = pytest.importorskip("torch")
-
-from gradcore import training  # noqa: E402 (PyTorch may be missing)
-from gradcore.data import DataSet  # noqa: E402
-from gradcore.errors import GradCoreError  # noqa: E402
-from gradcore.float_backend import build_module, logits  # noqa: E402
-from gradcore.models import network as golden  # noqa: E402
-from gradcore.network import Layer, Network  # noqa: E402
-from gradcore.quantise import picture_table, quantise  # noqa: E402
-from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file  # noqa: E402
-from gradcore.training import recipe as recipes  # noqa: E402
-from gradcore.training.coherence import Coherence, CoherenceLoss, cohere, first_hidden  # noqa: E402
-from gradcore.training.formats import (  # noqa: E402
+from gradcore import training
+from gradcore.data import DataSet
+from gradcore.errors import GradCoreError
+from gradcore.float_backend import build_module, logits
+from gradcore.models import network as golden
+from gradcore.network import Layer, Network
+from gradcore.quantise import picture_table, quantise
+from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file
+from gradcore.training import recipe as recipes
+from gradcore.training.coherence import Coherence, CoherenceLoss, cohere, first_hidden
+from gradcore.training.formats import (
     choose_formats,
     exact_normalisation,
     renormalise,
@@ -35,10 +34,10 @@ from gradcore.training.formats import (  # noqa: E402
     scale_channels,
     spans,
 )
-from gradcore.training.optimiser import KeptMuon, Muon, Schedule, orthogonalise  # noqa: E402
-from gradcore.training.recipe import _Density  # noqa: E402
-from gradcore.training.student import Student  # noqa: E402
-from gradcore.training.views import Views, ask_teacher  # noqa: E402
+from gradcore.training.optimiser import KeptMuon, Muon, Schedule, orthogonalise
+from gradcore.training.recipe import _Density
+from gradcore.training.student import Student
+from gradcore.training.views import Views, ask_teacher
 
 SMALL = (
     Layer("conv", "conv1", 3, 8, 3, pool=True),

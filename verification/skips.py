@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest plugin: a test, or a file of tests, that skips fails, unless it stands on the list below with its reason.
+
+A check that is left out in silence is no check: what a test needs is installed by ``make setup``, so that nothing need skip.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Test (file::function, or file) -> why it may skip.
+ALLOWED = {
+    "tests/test_simulator.py::test_cache_that_cannot_be_written": "root may write everywhere, so a run as root sees no refusal",
+}
+
+
+def allowed(nodeid: str) -> bool:
+    """Whether the test with this id, whatever its parameters, may skip."""
+    return nodeid.partition("[")[0] in ALLOWED
+
+
+def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip that is not on the list into a failure that says why, and what to do."""
+    if not report.skipped or hasattr(report, "wasxfail") or allowed(report.nodeid):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = f"{report.nodeid} skipped ({reason}): install what it needs (make setup), or list it in verification/skips.py"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    _refuse(report)
+    return report
