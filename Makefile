@@ -71,7 +71,7 @@ format: $(VENV)/.ready-test  ## Write the sources as the formatter wants them
 	$(BIN)/ruff format .
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
-	$(BIN)/python registers/generate.py
+	$(BIN)/python -m registers.generate
 
 constraints: $(VENV)/.ready-test  ## Write the versions installed in .venv to requirements/constraints.txt, after an upgrade
 	$(BIN)/python requirements/write_constraints.py

@@ -3,51 +3,47 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from gradcore import hardware
 from gradcore.compiler import descriptors as compiler_descriptors
+from gradcore.models.jobs import JOBS, Job
+from registers.description import SOURCE, UNITS, read_description
+from registers.generate import generate
 from tb.support.seeds import SEEDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load_generator() -> ModuleType:
-    """registers/generate.py as a module."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "registers" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = load_generator()
-DESCRIPTION = GENERATOR.read_description()
+DESCRIPTION = read_description()
 
 
 def test_generated_files_are_up_to_date() -> None:
     """`make registers` would change nothing."""
-    for path, text in GENERATOR.generate().items():
+    for path, text in generate().items():
         assert (ROOT / path).read_text() == text, f"{path} differs from registers/gradcore.rdl: run `make registers`"
 
 
 def test_check_notices_a_change(tmp_path: Path) -> None:
     """A changed description changes every generated file that depends on it."""
     changed = tmp_path / "changed.rdl"
-    text = GENERATOR.SOURCE.read_text()
+    text = SOURCE.read_text()
     assert "WATCHDOG @ 0x040" in text and "shift[21:16]" in text
     changed.write_text(text.replace("WATCHDOG @ 0x040", "WATCHDOG @ 0x080").replace("shift[21:16]", "shift[22:17]"))
-    before, after = GENERATOR.generate(), GENERATOR.generate(changed)
-    assert all(before[path] != after[path] for path in before)
-    result = subprocess.run([sys.executable, "registers/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    before, after = generate(), generate(changed)
+    # Where a unit's fields lie in its job depends on their widths alone, not on their places in the descriptor.
+    same = {Path(f"rtl/{unit}_job.vh") for unit in UNITS} | {Path("models/jobs.py")}
+    assert {path for path in before if before[path] == after[path]} == same
+    changed.write_text(text.replace('Rows between two taps."; conv_group; } tap_rows[26:16]', 'Rows."; conv_group; } tap_rows[27:16]'))
+    after = generate(changed)
+    assert {path.name for path in same if before[path] != after[path]} == {"conv_group_job.vh", "jobs.py"}
+    result = subprocess.run([sys.executable, "-m", "registers.generate", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
@@ -256,3 +252,52 @@ def test_arm_compiler_is_installed() -> None:
     """`make test` installs the compiler that these tests need: 9 MB."""
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^PACKAGES_TEST := .*\bcpp-arm-linux-gnueabihf=arm-linux-gnueabihf-cpp\b", makefile, flags=re.M)
+
+
+# Jobs ----------------------------------------------------------------------------------------------------------------
+
+
+def evaluated(unit: str, words: list[int]) -> int:
+    """What the macro of rtl/gradcore_jobs.vh picks out of a descriptor, by reading its text."""
+    text = (ROOT / "rtl" / "gradcore_jobs.vh").read_text().replace("\\\n", "")
+    picked = re.search(rf"`define {unit.upper()}_JOB\(descriptor\) \{{(.*?)\}}", text)
+    descriptor = sum(word << 32 * place for place, word in enumerate(words))
+    value = 0
+    for high, low in re.findall(r"descriptor\[(\d+)(?::(\d+))?\]", picked[1]):
+        width = int(high) - int(low or high) + 1
+        value = value << width | descriptor >> int(low or high) & ((1 << width) - 1)
+    return value
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("unit", UNITS)
+def test_jobs(unit: str, seed: int) -> None:
+    """A job is the same from a descriptor's fields, from the Verilog macro that cuts its words, and from the wires of the unit's header."""
+    rng = random.Random(seed)
+    job_type = JOBS[unit]
+    fields = hardware.descriptor_fields(job_type.OPCODE)
+    values = {name: rng.getrandbits(high - low + 1) for name, (_, high, low) in fields.items() if name not in ("opcode", "version")}
+    for name in values.keys() & hardware.DESCRIPTOR_SIGNED:
+        values[name] -= 1 << (fields[name][1] - fields[name][2])
+    words = hardware.pack_descriptor(job_type.OPCODE, {name: value for name, value in values.items() if name != "checksum"})
+    job = job_type.from_descriptor(values)
+    assert job.pack() == evaluated(unit, words) and job_type.unpack(job.pack()) == job
+    header = (ROOT / "rtl" / f"{unit}_job.vh").read_text()
+    wires = re.findall(r"^wire (?:\[(\d+):0\] )?(\w+) = job\[(?:\d+:)?(\d+)\];", header, flags=re.M)
+    assert {name: (int(low), int(high or 0) + 1) for high, name, low in wires} == {n: place[:2] for n, place in job_type.PLACES.items()}
+    for high, name, low in wires:
+        assert job.pack() >> int(low) & ((2 << int(high or 0)) - 1) == getattr(job, name) & ((2 << int(high or 0)) - 1)
+
+
+def test_jobs_refuse_what_does_not_fit() -> None:
+    """A field that is too large, too small or missing is named."""
+    job = JOBS["conv_group"]
+    assert issubclass(job, Job)
+    for wrong in ({"shift": 64}, {"shift": -1}, {"origin_row": 128}, {"origin_row": -129}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"conv_group job: {name} = "):
+            job(**wrong).pack()
+    with pytest.raises(KeyError, match="wait_weights"):
+        job.from_descriptor({})
+    with pytest.raises(TypeError, match="quarters"):
+        job(quarters=1)

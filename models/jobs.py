@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jobs of the units: what each takes of a descriptor.
+
+Generated from registers/gradcore.rdl by `make registers`: do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Base of the jobs: fields by the names of docs/registers.md, as Python ints; addresses and pitches are bytes.
+
+    Attributes:
+        UNIT: the Verilog module that takes it.
+        OPCODE: the kind of descriptor that it is taken from.
+        BITS: width of the module's port ``job``.
+        PLACES: field -> (lowest bit in ``job``, width, whether it is signed).
+    """
+
+    UNIT: ClassVar[str] = ""
+    OPCODE: ClassVar[str] = ""
+    BITS: ClassVar[int] = 0
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {}
+
+    @classmethod
+    def from_descriptor(cls, values: Mapping[str, int]) -> Self:
+        """The job in a descriptor's field values (see ``unpack_descriptor``). Raises KeyError when a field is missing."""
+        return cls(**{name: int(values[name]) for name in cls.PLACES})
+
+    @classmethod
+    def unpack(cls, bits: int) -> Self:
+        """The job on a port ``job``."""
+        values = {}
+        for name, (low, width, signed) in cls.PLACES.items():
+            value = bits >> low & ((1 << width) - 1)
+            values[name] = value - (1 << width) if signed and value >> (width - 1) else value
+        return cls(**values)
+
+    def pack(self) -> int:
+        """What the port ``job`` carries. Raises ValueError for a field that does not fit."""
+        bits = 0
+        for name, (low, width, signed) in self.PLACES.items():
+            value = int(getattr(self, name))
+            least, most = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
+            if not least <= value <= most:
+                raise ValueError(f"{self.UNIT} job: {name} = {value}, from {least} to {most}")
+            bits |= (value & ((1 << width) - 1)) << low
+        return bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileLoaderJob(Job):
+    """A job of the tile loader: what it takes of a TILE descriptor.
+
+    Attributes:
+        wait_tiles: The job waits until so many TILE jobs are stored.
+        wait_vectors: The job waits until so many VECTOR and SEED jobs are done.
+        source_address: First source pixel; a multiple of 8.
+        source_row_pitch: Between source rows; a multiple of 8.
+        source_rows: Source rows to read, at least 1.
+        source_columns: Source pixels of a row, at least 1.
+        words_per_pixel: Words (4 values) of a source pixel, 1..512.
+        tag_address: First tag piece of the first source pixel; even.
+        tag_row_pitch: Between tag rows; even.
+        load_relu: Apply the method's ReLU rule to the values.
+        unpool: Unpool: each source pixel goes to the winners among 2 x 2 buffer pixels. Needs TAGS.
+        tags: Read tags.
+        crop_row: Unpool: drop the first unpooled row.
+        crop_column: Unpool: drop the first unpooled column.
+        buffer_rows: Rows of the tile buffer.
+        buffer_columns: Columns of the tile buffer; rows x columns are at most the pixels of a bank.
+        slot: Entries reserved for each pixel.
+        row_entries: BUFFER_COLUMNS x SLOT; times BUFFER_ROWS at most the entries of a bank.
+    """
+
+    UNIT: ClassVar[str] = "tile_loader"
+    OPCODE: ClassVar[str] = "TILE"
+    BITS: ClassVar[int] = 247
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
+        "wait_tiles": (0, 24, False),
+        "wait_vectors": (24, 24, False),
+        "source_address": (48, 32, False),
+        "source_row_pitch": (80, 32, False),
+        "source_rows": (112, 8, False),
+        "source_columns": (120, 8, False),
+        "words_per_pixel": (128, 10, False),
+        "tag_address": (138, 32, False),
+        "tag_row_pitch": (170, 32, False),
+        "load_relu": (202, 1, False),
+        "unpool": (203, 1, False),
+        "tags": (204, 1, False),
+        "crop_row": (205, 1, False),
+        "crop_column": (206, 1, False),
+        "buffer_rows": (207, 8, False),
+        "buffer_columns": (215, 8, False),
+        "slot": (223, 11, False),
+        "row_entries": (234, 13, False),
+    }
+
+    wait_tiles: int = 0
+    wait_vectors: int = 0
+    source_address: int = 0
+    source_row_pitch: int = 0
+    source_rows: int = 0
+    source_columns: int = 0
+    words_per_pixel: int = 0
+    tag_address: int = 0
+    tag_row_pitch: int = 0
+    load_relu: int = 0
+    unpool: int = 0
+    tags: int = 0
+    crop_row: int = 0
+    crop_column: int = 0
+    buffer_rows: int = 0
+    buffer_columns: int = 0
+    slot: int = 0
+    row_entries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvGroupJob(Job):
+    """A job of the conv group: what it takes of a TILE descriptor.
+
+    Attributes:
+        wait_weights: The groups wait until so many WEIGHTS jobs are loaded.
+        buffer_rows: Rows of the tile buffer.
+        buffer_columns: Columns of the tile buffer; rows x columns are at most the pixels of a bank.
+        slot: Entries reserved for each pixel.
+        row_entries: BUFFER_COLUMNS x SLOT; times BUFFER_ROWS at most the entries of a bank.
+        unit_rows: Output units: rows.
+        unit_columns: Output units: columns.
+        kernel_h: Kernel height, 1..8.
+        kernel_w: Kernel width, 1..8 (longer than the layer's own with packed pixels).
+        stride_x: Columns between two units' pixels, 1..4: the pixels of a pack.
+        blocks: Blocks of 16 output channels, 1..groups.
+        origin_row: Buffer row under the kernel's first row at unit row 0; signed.
+        origin_column: Buffer column under the kernel's first column at unit column 0; signed.
+        shift: Requantisation: right shift, 0..47.
+        relu: ReLU after requantisation.
+        pool: 2 x 2 max-pool after the ReLU.
+        store_tags: Make and store tags.
+        weight_base: Row of the weight buffer of tap 0, channel 0; rows wrap.
+        tap_rows: Rows between two taps.
+        bias_bank: Which of the two initial accumulator values of a lane is used.
+        buffer_row_words: Words between two rows of the same parity in the output buffer.
+        buffer_row_pieces: Pieces between two rows of the same parity in the output buffer.
+    """
+
+    UNIT: ClassVar[str] = "conv_group"
+    OPCODE: ClassVar[str] = "TILE"
+    BITS: ClassVar[int] = 160
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
+        "wait_weights": (0, 24, False),
+        "buffer_rows": (24, 8, False),
+        "buffer_columns": (32, 8, False),
+        "slot": (40, 11, False),
+        "row_entries": (51, 13, False),
+        "unit_rows": (64, 8, False),
+        "unit_columns": (72, 8, False),
+        "kernel_h": (80, 4, False),
+        "kernel_w": (84, 4, False),
+        "stride_x": (88, 4, False),
+        "blocks": (92, 3, False),
+        "origin_row": (95, 8, True),
+        "origin_column": (103, 8, True),
+        "shift": (111, 6, False),
+        "relu": (117, 1, False),
+        "pool": (118, 1, False),
+        "store_tags": (119, 1, False),
+        "weight_base": (120, 10, False),
+        "tap_rows": (130, 11, False),
+        "bias_bank": (141, 1, False),
+        "buffer_row_words": (142, 9, False),
+        "buffer_row_pieces": (151, 9, False),
+    }
+
+    wait_weights: int = 0
+    buffer_rows: int = 0
+    buffer_columns: int = 0
+    slot: int = 0
+    row_entries: int = 0
+    unit_rows: int = 0
+    unit_columns: int = 0
+    kernel_h: int = 0
+    kernel_w: int = 0
+    stride_x: int = 0
+    blocks: int = 0
+    origin_row: int = 0
+    origin_column: int = 0
+    shift: int = 0
+    relu: int = 0
+    pool: int = 0
+    store_tags: int = 0
+    weight_base: int = 0
+    tap_rows: int = 0
+    bias_bank: int = 0
+    buffer_row_words: int = 0
+    buffer_row_pieces: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileStoreJob(Job):
+    """A job of the tile store: what it takes of a TILE descriptor.
+
+    Attributes:
+        unit_rows: Output units: rows.
+        store_tags: Make and store tags.
+        destination_address: First stored pixel; a multiple of 8.
+        destination_row_pitch: Between stored rows; a multiple of 8.
+        destination_pixel_pitch: Between stored pixels; a multiple of 8.
+        words_per_pixel_stored: Words of a pixel that are stored.
+        contiguous: A row is one run: the pixel pitch is 8 x WORDS_PER_PIXEL_STORED.
+        columns_stored: Pixels of a row that are stored.
+        buffer_pixel_words: Words between pixels in the output buffer.
+        buffer_row_words: Words between two rows of the same parity in the output buffer.
+        tag_destination: First stored tag piece; even.
+        tag_destination_row_pitch: Between stored tag rows; even.
+        tag_destination_pixel_pitch: Between the tags of two pixels; even.
+        pieces_per_pixel: Tag pieces of a pixel that are stored.
+        buffer_row_pieces: Pieces between two rows of the same parity in the output buffer.
+    """
+
+    UNIT: ClassVar[str] = "tile_store"
+    OPCODE: ClassVar[str] = "TILE"
+    BITS: ClassVar[int] = 222
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
+        "unit_rows": (0, 8, False),
+        "store_tags": (8, 1, False),
+        "destination_address": (9, 32, False),
+        "destination_row_pitch": (41, 32, False),
+        "destination_pixel_pitch": (73, 16, False),
+        "words_per_pixel_stored": (89, 10, False),
+        "contiguous": (99, 1, False),
+        "columns_stored": (100, 8, False),
+        "buffer_pixel_words": (108, 8, False),
+        "buffer_row_words": (116, 9, False),
+        "tag_destination": (125, 32, False),
+        "tag_destination_row_pitch": (157, 32, False),
+        "tag_destination_pixel_pitch": (189, 16, False),
+        "pieces_per_pixel": (205, 8, False),
+        "buffer_row_pieces": (213, 9, False),
+    }
+
+    unit_rows: int = 0
+    store_tags: int = 0
+    destination_address: int = 0
+    destination_row_pitch: int = 0
+    destination_pixel_pitch: int = 0
+    words_per_pixel_stored: int = 0
+    contiguous: int = 0
+    columns_stored: int = 0
+    buffer_pixel_words: int = 0
+    buffer_row_words: int = 0
+    tag_destination: int = 0
+    tag_destination_row_pitch: int = 0
+    tag_destination_pixel_pitch: int = 0
+    pieces_per_pixel: int = 0
+    buffer_row_pieces: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightLoaderJob(Job):
+    """A job of the weight loader: what it takes of a WEIGHTS descriptor.
+
+    Attributes:
+        wait_computed: The job waits until so many TILE jobs are computed.
+        address0: Plane 0 (lanes 0..7), read by port 0; a multiple of 8.
+        address1: Plane 1 (lanes 8..15), read by port 1; a multiple of 8.
+        rows: Rows of each block, at least 1, at most the rows of the weight buffer.
+        blocks: Blocks of 16 output channels, 1..groups.
+        weight_base: First row of the weight buffer; rows wrap.
+        bias_bank: Where the initial accumulator values go.
+    """
+
+    UNIT: ClassVar[str] = "weight_loader"
+    OPCODE: ClassVar[str] = "WEIGHTS"
+    BITS: ClassVar[int] = 113
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
+        "wait_computed": (0, 24, False),
+        "address0": (24, 32, False),
+        "address1": (56, 32, False),
+        "rows": (88, 11, False),
+        "blocks": (99, 3, False),
+        "weight_base": (102, 10, False),
+        "bias_bank": (112, 1, False),
+    }
+
+    wait_computed: int = 0
+    address0: int = 0
+    address1: int = 0
+    rows: int = 0
+    blocks: int = 0
+    weight_base: int = 0
+    bias_bank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorEngineJob(Job):
+    """A job of the vector engine: what it takes of a VECTOR descriptor.
+
+    Attributes:
+        wait_tiles: The job waits until so many TILE jobs are stored.
+        wait_vectors: The job waits until so many VECTOR and SEED jobs are done.
+        vector_address: Input vector; a multiple of 8.
+        vector_words: Words of the input vector, at least 1.
+        tag_address: Tags of the input vector; even.
+        load_relu: Apply the method's ReLU rule to the input.
+        tags: Read tags.
+        has_bias: Read initial accumulator values; else the rounding constant.
+        relu: ReLU after requantisation.
+        store_tags: Make and store tags.
+        pitch_log2: Logarithm of the bytes between matrix rows; a row is 16 x BLOCKS bytes.
+        shift: Requantisation: right shift, 0..47.
+        matrix_address0: Matrix plane of half 0, read by port 0; a multiple of 8.
+        matrix_address1: Matrix plane of half 1, read by port 1; a multiple of 8.
+        bias_address0: Initial accumulator values of half 0; a multiple of 8.
+        bias_address1: Initial accumulator values of half 1; a multiple of 8.
+        destination_address0: Where half 0 writes; a multiple of 8.
+        destination_address1: Where half 1 writes; a multiple of 8.
+        destination_words0: Words that half 0 stores, 0..2 x BLOCKS.
+        destination_words1: Words that half 1 stores, 0..2 x BLOCKS.
+        tag_destination0: Where half 0 writes tags; even.
+        tag_destination1: Where half 1 writes tags; even.
+    """
+
+    UNIT: ClassVar[str] = "vector_engine"
+    OPCODE: ClassVar[str] = "VECTOR"
+    BITS: ClassVar[int] = 419
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
+        "wait_tiles": (0, 24, False),
+        "wait_vectors": (24, 24, False),
+        "vector_address": (48, 32, False),
+        "vector_words": (80, 20, False),
+        "tag_address": (100, 32, False),
+        "load_relu": (132, 1, False),
+        "tags": (133, 1, False),
+        "has_bias": (134, 1, False),
+        "relu": (135, 1, False),
+        "store_tags": (136, 1, False),
+        "pitch_log2": (137, 4, False),
+        "shift": (141, 6, False),
+        "matrix_address0": (147, 32, False),
+        "matrix_address1": (179, 32, False),
+        "bias_address0": (211, 32, False),
+        "bias_address1": (243, 32, False),
+        "destination_address0": (275, 32, False),
+        "destination_address1": (307, 32, False),
+        "destination_words0": (339, 8, False),
+        "destination_words1": (347, 8, False),
+        "tag_destination0": (355, 32, False),
+        "tag_destination1": (387, 32, False),
+    }
+
+    wait_tiles: int = 0
+    wait_vectors: int = 0
+    vector_address: int = 0
+    vector_words: int = 0
+    tag_address: int = 0
+    load_relu: int = 0
+    tags: int = 0
+    has_bias: int = 0
+    relu: int = 0
+    store_tags: int = 0
+    pitch_log2: int = 0
+    shift: int = 0
+    matrix_address0: int = 0
+    matrix_address1: int = 0
+    bias_address0: int = 0
+    bias_address1: int = 0
+    destination_address0: int = 0
+    destination_address1: int = 0
+    destination_words0: int = 0
+    destination_words1: int = 0
+    tag_destination0: int = 0
+    tag_destination1: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedUnitJob(Job):
+    """A job of the seed unit: what it takes of a SEED descriptor.
+
+    Attributes:
+        wait_tiles: The job waits until so many TILE jobs are stored.
+        wait_vectors: The job waits until so many VECTOR and SEED jobs are done.
+        logits_address: Logits; a multiple of 8.
+        words_per_pixel: Words of a pixel, at least 1.
+        pixels: Pixels, at least 1.
+        channels: Channels that count, at most 4 x WORDS_PER_PIXEL; the rest is padding.
+        seed_address: Seed gradient; a multiple of 8.
+        seed_value: Value of the seed at its index.
+    """
+
+    UNIT: ClassVar[str] = "seed_unit"
+    OPCODE: ClassVar[str] = "SEED"
+    BITS: ClassVar[int] = 166
+    PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
+        "wait_tiles": (0, 24, False),
+        "wait_vectors": (24, 24, False),
+        "logits_address": (48, 32, False),
+        "words_per_pixel": (80, 10, False),
+        "pixels": (90, 16, False),
+        "channels": (106, 12, False),
+        "seed_address": (118, 32, False),
+        "seed_value": (150, 16, False),
+    }
+
+    wait_tiles: int = 0
+    wait_vectors: int = 0
+    logits_address: int = 0
+    words_per_pixel: int = 0
+    pixels: int = 0
+    channels: int = 0
+    seed_address: int = 0
+    seed_value: int = 0
+
+
+# Unit -> the type of its jobs.
+JOBS: dict[str, type[Job]] = {
+    "tile_loader": TileLoaderJob,
+    "conv_group": ConvGroupJob,
+    "tile_store": TileStoreJob,
+    "weight_loader": WeightLoaderJob,
+    "vector_engine": VectorEngineJob,
+    "seed_unit": SeedUnitJob,
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated from registers/gradcore.rdl by `make registers`: do not edit.
+// The fields of a job of the tile loader, by the names of the TILE descriptor. Include it in a module with
+// input [`TILE_LOADER_JOB_BITS-1:0] job.
+wire [23:0] wait_tiles = job[23:0];
+wire [23:0] wait_vectors = job[47:24];
+wire [31:0] source_address = job[79:48];
+wire [31:0] source_row_pitch = job[111:80];
+wire [7:0] source_rows = job[119:112];
+wire [7:0] source_columns = job[127:120];
+wire [9:0] words_per_pixel = job[137:128];
+wire [31:0] tag_address = job[169:138];
+wire [31:0] tag_row_pitch = job[201:170];
+wire load_relu = job[202];
+wire unpool = job[203];
+wire tags = job[204];
+wire crop_row = job[205];
+wire crop_column = job[206];
+wire [7:0] buffer_rows = job[214:207];
+wire [7:0] buffer_columns = job[222:215];
+wire [10:0] slot = job[233:223];
+wire [12:0] row_entries = job[246:234];
