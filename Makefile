@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress accept-cycles accept-resources lint format registers constraints try-versions bitstream clean distclean
+.PHONY: help setup explain test regress regress-merge accept-cycles accept-resources lint format registers constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -50,11 +50,11 @@ explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IM
 test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
-regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one)
-	@seed="$(SEED)"; [[ -n "$$seed" ]] || seed="$$(( (RANDOM << 15 | RANDOM) % 1073741823 + 1 ))"; runs="$(or $(RUNS),8)"; \
-	echo "regression with seed $$seed: replay with make regress SEED=$$seed RUNS=$$runs"; \
-	GRADCORE_SEED="$$seed" GRADCORE_RUNS="$$runs" $(BIN)/python -m pytest -n $(JOBS) -m "regress or not regress" -k "rtl or system or synthesis" $(PYTEST) || { \
-	  echo "failed: replay with make regress SEED=$$seed RUNS=$$runs" >&2; exit 1; }
+regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one); SHARD=i/n runs a part
+	@$(BIN)/python -m verification.regress run --seed "$(SEED)" --runs "$(RUNS)" --shard "$(SHARD)" --jobs "$(JOBS)" $(PYTEST)
+
+regress-merge: $(VENV)/.ready-test  ## One report of all shards of SEED and RUNS=8, in build/regress/
+	@$(BIN)/python -m verification.regress merge --seed "$(SEED)" --runs "$(RUNS)"
 
 accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit
 	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests add to pytest: a skip fails unless it is listed."""
+"""What a run is held to: a skip fails unless it is listed; shards of a regression cover all of it once, and make one report."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from junitparser import JUnitXml
 
-from verification import skips
+from verification import regress, skips
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,3 +54,69 @@ def test_the_list_names_tests_that_exist_and_skip() -> None:
         file, _, function = nodeid.partition("::")
         text = (ROOT / file).read_text()
         assert f"def {function}(" in text and "skip" in text and len(reason.split()) > 3, nodeid
+
+
+def shard(folder: Path, index: int, count: int, names: list[str], failed: bool = False, revision: str = "abc") -> None:
+    """Write the report of a shard."""
+    body = "<failure/>" if failed else ""
+    cases = "".join(f'<testcase classname="tests.test_a" name="{name}">{body}</testcase>' for name in names)
+    properties = f'<properties><property name="revision" value="{revision}"/></properties>'
+    (folder / f"shard-{index}-of-{count}.xml").write_text(
+        f'<testsuites><testsuite name="pytest" tests="{len(names)}" failures="{failed * len(names)}" errors="0" skipped="0">'
+        f"{cases}{properties}</testsuite></testsuites>"
+    )
+
+
+def test_shards_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One report holds the tests of all; a failure in one shard fails the whole; a missing or foreign shard is refused."""
+    monkeypatch.setattr(regress, "ROOT", tmp_path)
+    shard(tmp_path, 1, 2, ["a", "b"])
+    with pytest.raises(regress.Refused, match="lacks the shards 2/2"):
+        regress.merge(tmp_path)
+    shard(tmp_path, 2, 2, ["c"])
+    assert regress.merge(tmp_path) == 0
+    names = [case.name for suite in JUnitXml.fromfile(str(tmp_path / "report.xml")) for case in suite]
+    assert names == ["a", "b", "c"]
+    shard(tmp_path, 2, 2, ["c"], failed=True)
+    assert regress.merge(tmp_path) == 1
+    shard(tmp_path, 2, 2, ["b"])
+    with pytest.raises(regress.Refused, match="repeats tests"):
+        regress.merge(tmp_path)
+    shard(tmp_path, 2, 2, ["c"], revision="def")
+    with pytest.raises(regress.Refused, match="different sources"):
+        regress.merge(tmp_path)
+    shard(tmp_path, 1, 3, ["d"])
+    with pytest.raises(regress.Refused, match="of 2 and of 3"):
+        regress.merge(tmp_path)
+
+
+def test_shards_cover_everything_once() -> None:
+    """Whatever the number of shards: each test is in exactly one, and the same ones each time."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/test_support_runner.py"]
+    environment = {**os.environ, "GRADCORE_SEED": "5"}
+
+    def collected(*options: str) -> list[str]:
+        said = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        return [line for line in said.splitlines() if "::" in line]
+
+    every, parts = collected(), [collected("--splits", "3", "--group", str(index)) for index in (1, 2, 3)]
+    assert len(every) > 10 and sorted(sum(parts, [])) == sorted(every)
+    assert parts[1] == collected("--splits", "3", "--group", "2") and all(parts)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/2/3", "-1/2"])
+def test_bad_shards_are_refused(text: str) -> None:
+    """In one line that says how it is written."""
+    with pytest.raises(regress.Refused, match=r"give i/n, with i from 1 to n"):
+        regress.shard_of(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["run", "--shard", "1/2"], "SHARD needs SEED"), (["merge"], "give the SEED"), (["run", "--seed", "x"], "give a number")],
+)
+def test_the_command_refuses_in_one_line(arguments: list[str], said: str, monkeypatch, capsys) -> None:
+    """No traceback, status 2."""
+    monkeypatch.setattr(sys, "argv", ["regress", *arguments])
+    assert regress.main() == 2
+    assert said in (error := capsys.readouterr().err) and error.count("\n") == 1
