@@ -32,7 +32,9 @@ from xml.etree import ElementTree
 
 from cocotb_test import simulator as cocotb_simulator
 
+from tb.support.ledger import record
 from tb.support.places import ROOT, plain, workshop
+from tb.support.replay import REPLAY, replay_command
 from tb.support.seeds import FRESH_SEED
 
 RTL = ROOT / "rtl"
@@ -339,6 +341,7 @@ def run_bench(
     environment.update({key: str(value) for key, value in (extra_env or {}).items()})
     environment["COCOTB_RESULTS_FILE"] = str(results)
     environment["COCOTB_RANDOM_SEED"] = str(seed)
+    environment[REPLAY] = replay_command()
     if testcase is not None:
         environment["COCOTB_TEST_FILTER"] = rf"(^|\.){testcase}$"
     plus_args: list[str] = []
@@ -372,12 +375,13 @@ def run_bench(
         check_results(results)
         if failure:
             raise BenchError(failure)
+        record(work, results, toplevel=toplevel, module=module, simulator=simulator, seed=seed, parameters=parameters or {})
     except BenchError as problem:
         error = f"{problem} ({failure})" if failure and failure not in str(problem) else str(problem)
         filter_text = f" test {testcase}" if testcase else ""
         raise BenchError(
             f"{module}{filter_text} on {toplevel} ({simulator}, parameters {parameters or {}}, seed {seed}): {error}\n"
-            f"replay: GRADCORE_SEED={seed}; work directory {work}"
+            f"replay with waves: {replay_command() or f'GRADCORE_SEED={seed}'}\nwork directory: {work}"
         ) from None
     finally:
         for dump in work.glob("*.fst"):

@@ -28,6 +28,7 @@ from pyuvm import (
     uvm_subscriber,
 )
 
+from tb.support import ledger
 from tb.support.streams import Item, StreamMonitor, StreamSink, StreamSource
 
 
@@ -250,19 +251,20 @@ class Coverage(uvm_component):
         """Count the bins that the values of the points hit."""
         self._sampler(values)
 
+    def hits(self) -> dict[str, dict[str, int]]:
+        """How often each bin of each point and cross was hit."""
+        names = (*self.points, *self.crosses)
+        return {name: {str(one): count for one, count in coverage_db[f"{self._top}.{name}"].detailed_coverage.items()} for name in names}
+
     def holes(self) -> list[str]:
         """Names of the bins that were never hit."""
-        missing = []
-        for name in (*self.points, *self.crosses):
-            for bin_name, hits in coverage_db[f"{self._top}.{name}"].detailed_coverage.items():
-                if not hits:
-                    missing.append(f"{name}={bin_name}")
-        return missing
+        return [f"{name}={one}" for name, bins in self.hits().items() for one, count in bins.items() if not count]
 
     def check_phase(self) -> None:
         missing = self.holes()
         if missing:
             raise AssertionError(f"coverage holes in {self.get_name()}: {', '.join(missing)}")
+        ledger.covered(self.get_full_name().removeprefix("uvm_test_top."), self.hits())
         cocotb.log.info("%s: all bins of %s hit", self.get_name(), ", ".join((*self.points, *self.crosses)))
 
 
