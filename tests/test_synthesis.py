@@ -24,6 +24,8 @@ from gradcore.synthesis.paths import LIMIT_DEPTH, PathAnalysis, longest_chain
 from gradcore.synthesis.resources import BUDGET_FULL, KINDS, LUTS_OF_RAM, XC7Z020, Resources, count_types
 from gradcore.synthesis.wrapper import wrap
 
+pytestmark = pytest.mark.hardware
+
 BAD = """
 module bad (input wire clk, input wire rst, input wire open, input wire [15:0] a, input wire [15:0] b,
             input wire [8:0] c, output reg latched, output reg [31:0] product, output reg [15:0] word);

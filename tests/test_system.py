@@ -19,6 +19,8 @@ from gradcore.simulator import PRESETS, Simulator
 from tb.support.seeds import FRESH_SEED
 from tb.system.session import METHODS, Request, Session, generated_case, make_case
 
+pytestmark = pytest.mark.hardware
+
 SALIENCY_CYCLES = 400_000
 FRESH_NETWORKS = 8
 

@@ -24,6 +24,8 @@ from tb.system.session import (
     make_case,
 )
 
+pytestmark = pytest.mark.hardware
+
 PRESET = "small"
 BAD_MEMORY = 0x0080_0000  # reads and writes of the BAD_BYTES from here on are answered with an error
 BAD_BYTES = 4096

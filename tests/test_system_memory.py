@@ -35,6 +35,8 @@ from tb.system.session import (
     layered_case,
 )
 
+pytestmark = pytest.mark.hardware
+
 SALIENCY_CYCLES = 400_000  # the project's target for Table I
 PICTURES = 2
 SMALL_MEMORY = {"MEMORY_BYTES": 1 << 20}  # Icarus is slow with 64 MiB

@@ -20,6 +20,8 @@ from gradcore.simulator import Simulator
 from tb.support.seeds import FRESH_SEED
 from tb.system.session import BASE, GUARD, METHODS, Request, Session, compare, expectation, layered_case
 
+pytestmark = pytest.mark.hardware
+
 CASE = layered_case((3, 10, 9), ["conv3:20 relu pool bias", "conv3:6 relu", "fc:40 relu bias", "fc:7"], "small", seed=11)
 FAILING = 0x0080_0000  # reads and writes of GUARD bytes from here on answer SLVERR
 LIMIT = 200_000

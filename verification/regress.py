@@ -23,7 +23,7 @@ from tb.support.seeds import SEED_LIMIT
 
 RESULTS = ROOT / "build" / "regress"
 # Every bench and system run, the long ones, too; tests of Python alone stay with `make test`.
-SELECTION = ["-m", "regress or not regress", "-k", "rtl or system or synthesis"]
+SELECTION = ["-m", "hardware"]
 SHARD_FILE = re.compile(r"shard-(\d+)-of-(\d+)\.xml")
 
 

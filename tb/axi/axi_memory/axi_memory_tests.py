@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 
@@ -11,13 +10,14 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from gradcore.models.axi_bursts import bursts
+from tb.support.declaration import parameter
 from tb.support.streams import start_clock_and_reset
 
 LATENCY = 32
 OUTSTANDING = 8
 WINDOW = 1024
-BYTES = int(os.environ["BYTES"])
-BYTES_PER_1024 = int(os.environ["BYTES_PER_1024"])
+BYTES = parameter("BYTES")
+BYTES_PER_1024 = parameter("BYTES_PER_1024")
 INPUTS = (
     "araddr",
     "arlen",

@@ -6,7 +6,6 @@ The memory is a pure function of the address. Stalls on every port, windows, err
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -17,10 +16,11 @@ from cocotb.triggers import RisingEdge
 
 from gradcore.models.axi_bursts import bursts, in_window
 from tb.support.axi_slave import ReadSlave
+from tb.support.declaration import parameter
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import start_clock_and_reset
 
-CLIENTS = int(os.environ["CLIENTS"])
+CLIENTS = parameter("CLIENTS")
 OUTSTANDING = 8
 ALL = 0xFFFF_FFFF
 

@@ -6,7 +6,6 @@ Stalls on every port, windows, errors, flushes, throughput.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from itertools import product
@@ -16,10 +15,11 @@ from cocotb.triggers import RisingEdge
 
 from gradcore.models.axi_bursts import bursts, in_window
 from tb.support.axi_slave import WriteSlave
+from tb.support.declaration import parameter
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import start_clock_and_reset
 
-CLIENTS = int(os.environ["CLIENTS"])
+CLIENTS = parameter("CLIENTS")
 OUTSTANDING = 8
 ALL = 0xFFFF_FFFF
 

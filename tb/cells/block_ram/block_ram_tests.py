@@ -7,7 +7,6 @@ write enables, reset of the output, and what is undefined when both ports meet o
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass
 
@@ -16,8 +15,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from tb.cells.block_ram.wrapper import Config, without_parity
+from tb.support.declaration import setting
 
-CONFIG = Config.from_json(os.environ.get("CONFIG", "{}"))
+CONFIG = Config.from_json(setting("config"))
 CYCLES = 3000
 LANES = CONFIG.lanes
 SDP = CONFIG.ram_mode == "SDP"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from itertools import product
@@ -11,11 +10,12 @@ from itertools import product
 import cocotb
 from cocotb.triggers import RisingEdge
 
+from tb.support.declaration import parameter, running
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import StreamSink, StreamSource, start_clock_and_reset, wait_until
 
-DEPTH = int(os.environ["DEPTH"])  # words that the module holds
-HAS_LEVEL = os.environ["TOPLEVEL_NAME"] == "fifo"
+HAS_LEVEL = running()["toplevel"] == "fifo"
+DEPTH = parameter("DEPTH") if HAS_LEVEL else 2  # words that the module holds
 
 
 def set_inputs(dut) -> None:

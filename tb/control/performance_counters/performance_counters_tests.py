@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import cocotb
@@ -11,11 +10,12 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from gradcore import hardware
 from gradcore.models.performance_counters import PerformanceCounters, broken_identities
+from tb.support.declaration import parameter
 from tb.support.streams import start_clock_and_reset
 
-GROUPS = int(os.environ.get("GROUPS", "4"))
-ZERO_WIDTH = int(os.environ.get("ZERO_WIDTH", "5"))
-BITS = int(os.environ.get("BITS", "40"))
+GROUPS = parameter("GROUPS")
+ZERO_WIDTH = parameter("ZERO_WIDTH")
+BITS = parameter("BITS")
 WIDTHS = {f"{port}_{kind}": 2 for port in ("loader", "vector", "store") for kind in ("active", "blocked")}
 WIDTHS |= {"conv_active": 2 * GROUPS, "conv_blocked": 2 * GROUPS, "zeros_skipped": ZERO_WIDTH, "read_beat": 2, "write_beat": 2}
 

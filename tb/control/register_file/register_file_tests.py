@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 
@@ -15,12 +14,13 @@ from pyuvm import uvm_agent, uvm_analysis_port, uvm_driver, uvm_env, uvm_sequenc
 
 from gradcore import hardware
 from gradcore.models.register_file import OKAY, RUN_PARAMETERS, SLVERR, RegisterFile
+from tb.support.declaration import parameter, setting
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import StreamMonitor, StreamSink, StreamSource, start_clock_and_reset
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, StreamItem
 
-GROUPS = int(os.environ.get("GROUPS", "4"))
-ACCESSES = int(os.environ.get("ACCESSES", "500"))
+GROUPS = parameter("GROUPS")
+ACCESSES = setting("accesses", 400)
 STATUS_WIDTHS = {
     "busy": 1,
     "done": 1,

@@ -7,7 +7,6 @@ What must happen is said by the program and by models/descriptor_check.py.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,11 +16,12 @@ from cocotb.triggers import RisingEdge
 
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS, descriptor_checksum, pack_descriptor
 from gradcore.models.descriptor_check import Limits, problems
+from tb.support.declaration import parameter
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import start_clock_and_reset, wait_until
 
-GROUPS = int(os.environ.get("GROUPS", "4"))
-PROGRAM_LIMIT = int(os.environ.get("PROGRAM_LIMIT", "65536"))
+GROUPS = parameter("GROUPS")
+PROGRAM_LIMIT = parameter("PROGRAM_LIMIT")
 LIMITS = Limits(groups=GROUPS)
 KINDS = ("tile", "weights", "vector", "seed")
 PULSES = ("tile_stored", "vector_done", "seed_done", "weight_loaded", "tile_computed")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 from collections import Counter
 from dataclasses import fields, replace
@@ -14,12 +13,13 @@ import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from gradcore.models.conv_group import ConvJob, group_share, output
+from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import start_clock_and_reset, wait_until
 
-GROUPS = int(os.environ["GROUPS"])
-GROUP = int(os.environ["GROUP"])
+GROUPS = parameter("GROUPS")
+GROUP = parameter("GROUP")
 WEIGHT_DEPTH = 1024
 LANES = 16
 GEOMETRY = ("origin_entry", "origin_pixel", "line_entries", "line_pixels")  # what tile_geometry makes

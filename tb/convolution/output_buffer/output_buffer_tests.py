@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import cocotb
@@ -11,11 +10,12 @@ import pyuvm
 from cocotb.triggers import RisingEdge
 from pyuvm import uvm_component, uvm_env, uvm_test
 
+from tb.support.declaration import parameter
 from tb.support.stalls import stall_pattern
 from tb.support.streams import start_clock_and_reset
 from tb.support.uvm import Coverage, Scoreboard
 
-GROUPS = int(os.environ.get("GROUPS", "4"))
+GROUPS = parameter("GROUPS")
 SOURCES = 2 * GROUPS
 
 

@@ -8,7 +8,6 @@ compares the count in each cycle of ``stored``.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 
@@ -18,10 +17,11 @@ from cocotb.triggers import RisingEdge
 from pyuvm import uvm_analysis_port, uvm_driver, uvm_env, uvm_monitor, uvm_sequence, uvm_sequencer, uvm_test
 
 from gradcore.models.saturation import TILE_VALUES, TileSaturation
+from tb.support.declaration import parameter
 from tb.support.streams import start_clock_and_reset, wait_until
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, StreamItem
 
-STREAMS = int(os.environ["STREAMS"])
+STREAMS = parameter("STREAMS")
 SIZES = ("none", "one", "some", "full")
 TILES = 40
 RATES = (0.05, 0.4, 1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import random
 
 import cocotb
@@ -15,14 +14,15 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_analysis_port, uvm_env, uvm_monitor, uvm_test
 
 from gradcore.models.weight_loader import LANES, WeightJob, load_weights, requests
+from tb.support.declaration import parameter
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import Item, signals, start_clock_and_reset, wait_until
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, SourceAgent, StreamItem, StreamPort
 
-GROUPS = int(os.environ["GROUPS"])
-DEPTH = int(os.environ["WEIGHT_DEPTH"])
+GROUPS = parameter("GROUPS")
+DEPTH = parameter("WEIGHT_DEPTH")
 JOB_FIELDS = tuple(field.name for field in dataclasses.fields(WeightJob))
 LATENCY = 32
 MEMORY_WORDS = 1 << 16

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on fifo and on skid_buffer, which keep the same contract."""
+
+from tb.support.declaration import Bench, Run
+
+BENCHES = (
+    Bench(
+        "fifo",
+        runs=(Run({"WIDTH": 64, "DEPTH": 16}), Run({"WIDTH": 5, "DEPTH": 2}), Run({"WIDTH": 12, "DEPTH": 64})),
+        netlist=(Run({"WIDTH": 64, "DEPTH": 16}, regress=True),),
+    ),
+    Bench("skid_buffer", runs=(Run({"WIDTH": 73}),), netlist=(Run({"WIDTH": 73}, regress=True),)),
+)

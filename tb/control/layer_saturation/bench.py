@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on layer_saturation."""
+
+from tb.support.declaration import Bench, Run
+
+BENCH = Bench(
+    "layer_saturation",
+    runs=(Run(tests="RandomJobs"), Run(simulators=("verilator",), tests="WrongSum|WithoutSeeds", one_seed=True, name="bites")),
+    netlist=(Run(tests="RandomJobs", regress=True),),
+)

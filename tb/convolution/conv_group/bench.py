@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on conv_group, for groups that share their work in different ways."""
+
+from tb.support.declaration import Bench, Run
+
+
+def of(groups: int, group: int, **options: object) -> Run:
+    """A run of group ``group`` of ``groups``."""
+    return Run({"GROUPS": groups, "GROUP": group}, **options)
+
+
+QUICK = "random_jobs/stalls=2/rewrite=True"  # random stalls only, where a simulator is slow
+
+BENCH = Bench(
+    "conv_group",
+    runs=(
+        *(of(*share, simulators=("verilator",)) for share in ((1, 0), (2, 1), (4, 2), (4, 3))),
+        *(of(*share, simulators=("icarus",), tests=QUICK) for share in ((1, 0), (4, 2))),
+    ),
+    netlist=(
+        of(1, 0, tests=QUICK),
+        of(4, 2, tests=QUICK, regress=True),
+        of(1, 0, simulators=("verilator",), regress=True),  # every test, in the faster simulator
+    ),
+)

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on piece_unpacker."""
+
+from tb.support.declaration import Bench, Run
+
+BENCH = Bench(
+    "piece_unpacker",
+    runs=(Run({"PIECES_WIDTH": 5}), Run({"PIECES_WIDTH": 16})),
+    netlist=(Run({"PIECES_WIDTH": 5}, regress=True),),
+)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on tile_loader."""
+
+from tb.support.declaration import Bench, Run
+
+BENCH = Bench("tile_loader", netlist=(Run(tests="Corners"), Run(regress=True)))

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on the whole core with the memory model: one group, 1 MiB."""
+
+from pathlib import Path
+
+from tb.support.declaration import Bench, Run
+from tb.support.places import ROOT
+from tb.support.runner import file_list, module_closure
+
+MODELS = [ROOT / "gradcore" / "simulation" / name for name in ("core_with_memory.v", "axi_memory.v", "axi_checker.v")]
+PARAMETERS = {"GROUPS": 1, "MEMORY_BYTES": 1 << 20}
+
+
+def sources(folder: Path, run: Run) -> list[Path]:
+    """The core, the memory model, and the toplevel round both."""
+    return [*module_closure("gradcore", file_list()), *MODELS, ROOT / "tb" / "system" / "system.v"]
+
+
+BENCH = Bench(
+    "system",
+    runs=(
+        Run(PARAMETERS, tests="EveryMethod"),
+        Run(PARAMETERS, ("verilator",), tests="WrongBit|WrongCount|MethodLeftOut", one_seed=True, name="bites"),
+    ),
+    sources=sources,
+    public=False,
+)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on vector_engine."""
+
+from tb.support.declaration import Bench, Run
+
+BENCH = Bench("vector_engine", netlist=(Run(tests="random_jobs/stalls=2"), Run(regress=True)))
