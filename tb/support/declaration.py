@@ -104,9 +104,7 @@ def benches_in(folder: Path) -> tuple[Bench, ...]:
     declared = importlib.import_module(f"{package}.bench")
     benches = declared.BENCHES if hasattr(declared, "BENCHES") else (declared.BENCH,)
     module = f"{folder.name}_tests"
-    return tuple(
-        replace(bench, module=f"{package}.{bench.module or module}", folder=relative.as_posix()) for bench in benches
-    )
+    return tuple(replace(bench, module=f"{package}.{bench.module or module}", folder=relative.as_posix()) for bench in benches)
 
 
 @cache

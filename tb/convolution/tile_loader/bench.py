@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("tile_loader", netlist=(Run(tests="Corners"), Run(regress=True)))
+BENCH = Bench("tile_loader", netlist=(Run(tests="Corners", name="quick"), Run(regress=True)))
