@@ -28,6 +28,7 @@ from gradcore import float_numpy, precision
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
+from gradcore.models.numbers import PassFormats
 from gradcore.network import Network, beyond_float, check_pictures
 from gradcore.patterns import CALIBRATION_SEED, patterns
 
@@ -111,14 +112,24 @@ class QuantisedLayer:
     output_gradient_fraction: int
 
     @property
+    def formats(self) -> PassFormats:
+        """Of the forward pass: input, weights, output."""
+        return PassFormats.of_fractions(self.input_fraction, self.weight_fraction, self.output_fraction)
+
+    @property
+    def backward_formats(self) -> PassFormats:
+        """Of the backward pass: the output's gradient, weights, the input's gradient."""
+        return PassFormats.of_fractions(self.output_gradient_fraction, self.weight_fraction, self.input_gradient_fraction)
+
+    @property
     def shift(self) -> int:
         """Right shift of the forward pass's requantisation."""
-        return self.input_fraction + self.weight_fraction - self.output_fraction
+        return self.formats.shift
 
     @property
     def backward_shift(self) -> int:
         """Right shift of the backward pass's requantisation."""
-        return self.output_gradient_fraction + self.weight_fraction - self.input_gradient_fraction
+        return self.backward_formats.shift
 
 
 @dataclass(frozen=True)
@@ -172,9 +183,8 @@ class QuantisedNetwork:
 
 def to_fixed(values: np.ndarray, fraction: int) -> tuple[np.ndarray, int]:
     """Round half up to ``fraction`` bits and saturate to 16 bits: (int64 array, number of values that saturated)."""
-    raw = np.floor(np.asarray(values, dtype=np.float64) * 2.0**fraction + 0.5)
-    saturated = int(np.count_nonzero((raw < arithmetic.VALUE_MIN) | (raw > arithmetic.VALUE_MAX)))
-    return np.clip(raw, arithmetic.VALUE_MIN, arithmetic.VALUE_MAX).astype(np.int64), saturated
+    raw, clipped = arithmetic.quantise(values, fraction)
+    return raw, int(np.count_nonzero(clipped))
 
 
 def picture_table(mean: tuple[float, ...], std: tuple[float, ...], fraction: int) -> np.ndarray:

@@ -3,6 +3,10 @@
 
 Values are raw signed integers of 16 bits with a power-of-two scale (``raw = real * 2**fraction``); accumulators are exact
 signed integers of at most 48 bits. All functions take and return NumPy int64 arrays (or what converts to them).
+
+``models/specification.py`` states the same rules in fxpmath, by formats instead of shifts; tests hold the two together. Models
+of units take the rules as an argument, ``rules``: this module, or ``gradcore.models.expectation.Checked``, whose methods have the
+names of the functions here and compute everything both ways.
 """
 
 from __future__ import annotations
@@ -13,7 +17,33 @@ VALUE_BITS = 16
 ACCUMULATOR_BITS = 48
 VALUE_MIN = -(1 << (VALUE_BITS - 1))
 VALUE_MAX = (1 << (VALUE_BITS - 1)) - 1
+EXACT_BITS = 53  # of a float64: BLAS adds integers below 2**53 exactly, in any order
 METHODS = ("saliency", "deconvnet", "guided")
+
+
+def quantise(real: np.ndarray, fraction: int) -> tuple[np.ndarray, np.ndarray]:
+    """Real numbers as 16-bit values of ``fraction`` fraction bits: (int64 raw, bool where the value was clipped).
+
+    Rounded half up, saturated. (``floor(x + 0.5)`` would round once more when it adds: 0.5 - 2**-54 would become 1.)
+    """
+    scaled = np.asarray(real, dtype=np.float64) * 2.0**fraction
+    floor = np.floor(scaled)
+    rounded = floor + (scaled - floor >= 0.5)
+    clipped = (rounded < VALUE_MIN) | (rounded > VALUE_MAX)
+    return np.clip(rounded, VALUE_MIN, VALUE_MAX).astype(np.int64), clipped
+
+
+def exact_sum(values: np.ndarray, weights: np.ndarray, initial: np.ndarray | int = 0) -> np.ndarray:
+    """Accumulators int64 (..., m): ``initial`` + values (..., n) @ weights (n, m), all integers, exactly.
+
+    The products are added by BLAS in float64. That is exact, not approximate: every product and every partial sum is an
+    integer below 2**53 in magnitude, whatever the order of summation. Raises AssertionError where that is not certain.
+    """
+    values, weights = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    largest = float(np.abs(values).max(initial=0)) * float(np.abs(weights).sum(axis=0).max(initial=0))
+    assert largest < 2**EXACT_BITS, f"sums up to {largest:g} are not exact in float64"
+    sums = (values.reshape(int(np.prod(values.shape[:-1])), weights.shape[0]) @ weights).astype(np.int64)
+    return sums.reshape(*values.shape[:-1], weights.shape[1]) + initial
 
 
 def rounding_constant(shift: int) -> int:
@@ -50,6 +80,16 @@ def clips(values: np.ndarray, relu: bool = False) -> np.ndarray:
     return above if relu else above | (values < VALUE_MIN)
 
 
+def requantise_rounded(accumulators: np.ndarray, shift: int) -> np.ndarray:
+    """``requantise`` of accumulators that hold the rounding constant already, as those of the hardware do."""
+    return saturate(np.asarray(accumulators, dtype=np.int64) >> shift)
+
+
+def saturated_rounded(accumulators: np.ndarray, shift: int, relu: bool = False) -> np.ndarray:
+    """``saturated`` of accumulators that hold the rounding constant already."""
+    return clips(np.asarray(accumulators, dtype=np.int64) >> shift, relu)
+
+
 def _shifted(accumulators: np.ndarray, shift: int) -> np.ndarray:
     """Rounded half up and shifted, not yet saturated."""
     return (np.asarray(accumulators, dtype=np.int64) + rounding_constant(shift)) >> shift
@@ -74,6 +114,12 @@ def relu_backward(gradients: np.ndarray, mask: np.ndarray, method: str) -> np.nd
     raise ValueError(f"unknown method {method!r}: use one of {', '.join(METHODS)}")
 
 
+def winners(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(maxima, index) of windows (..., places, C), each (..., C): the first place wins a tie."""
+    windows = np.asarray(windows, dtype=np.int64)
+    return windows.max(axis=-2), windows.argmax(axis=-2)
+
+
 def max_pool(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """2 x 2 max-pool, stride 2, of an (..., H, W, C) map; odd last rows and columns are dropped.
 
@@ -82,8 +128,7 @@ def max_pool(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(values, dtype=np.int64)
     height, width = values.shape[-3] // 2 * 2, values.shape[-2] // 2 * 2
     values = values[..., :height, :width, :]
-    windows = np.stack([values[..., row::2, column::2, :] for row in (0, 1) for column in (0, 1)])
-    return windows.max(axis=0), windows.argmax(axis=0)
+    return winners(np.stack([values[..., row::2, column::2, :] for row in (0, 1) for column in (0, 1)], axis=-2))
 
 
 def max_unpool(gradients: np.ndarray, index: np.ndarray, height: int, width: int) -> np.ndarray:

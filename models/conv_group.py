@@ -81,21 +81,32 @@ class ConvJob:
         return self.unit_columns * self.blocks * self.pieces
 
 
-def pixel_sums(job: ConvJob, tile: np.ndarray, weights: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Exact sums (LANES,) of the pixel whose tap (0, 0) lies at (row, column) of the tile (rows, columns, channels).
+def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
+    """int64 (unit rows, unit columns, pixels of a unit, taps, channels): what the taps of each pixel see of the tile.
 
-    ``weights`` is the group's weight buffer (depth, LANES); rows are taken modulo its depth.
+    ``tile`` is (rows, columns, channels), int; taps outside the job's buffer see zeros. Pixels of a pooling window are in
+    row-major order; without pooling a unit is one pixel.
     """
-    sums = np.zeros(LANES, dtype=np.int64)
-    for kernel_row in range(job.kernel_rows):
-        for kernel_column in range(job.kernel_columns):
-            y, x = row + kernel_row, column + kernel_column
-            if not (0 <= y < job.buffer_rows and 0 <= x < job.buffer_columns):
-                continue
-            first = job.weight_base + (kernel_row * job.kernel_columns + kernel_column) * job.tap_rows
-            rows = (first + np.arange(tile.shape[2])) % len(weights)
-            sums += tile[y, x].astype(np.int64) @ weights[rows].astype(np.int64)
-    return sums
+    height, width, channels = job.buffer_rows, job.buffer_columns, tile.shape[2]
+    framed = np.zeros((height + 1, width + 1, channels), dtype=np.int64)
+    framed[:height, :width] = tile[:height, :width]
+    shrink = 2 if job.pool else 1
+
+    def places(origin: int, units: int, stride: int, taps: int, size: int) -> np.ndarray:
+        seen = origin + stride * np.arange(units * shrink)[:, None] + np.arange(taps)
+        return np.where((seen >= 0) & (seen < size), seen, size)
+
+    rows = places(job.origin_row, job.unit_rows, 1, job.kernel_rows, height)
+    columns = places(job.origin_column, job.unit_columns, job.stride_x, job.kernel_columns, width)
+    seen = framed[rows[:, None, :, None], columns[None, :, None, :]]
+    seen = seen.reshape(job.unit_rows, shrink, job.unit_columns, shrink, -1, channels)
+    return seen.transpose(0, 2, 1, 3, 4, 5).reshape(job.unit_rows, job.unit_columns, shrink * shrink, -1, channels)
+
+
+def weight_rows(job: ConvJob, channels: int, depth: int) -> np.ndarray:
+    """int (taps * channels,): the rows of a weight buffer of ``depth`` rows that belong to the taps' channels."""
+    taps = np.arange(job.kernel_rows * job.kernel_columns) * job.tap_rows
+    return ((job.weight_base + taps[:, None] + np.arange(channels)) % depth).reshape(-1)
 
 
 def pack_word(values: np.ndarray) -> int:
@@ -122,57 +133,75 @@ def group_share(job: ConvJob, groups: int, group: int) -> tuple[int, int, int] |
 
 @dataclass(frozen=True)
 class Output:
-    """What one group makes of one job.
+    """What one group makes of one job, a unit of the output a row, in the order of rows and columns.
 
     Attributes:
-        transfers: {(is tag, parity of the unit row, address): data}.
+        parity, words, pieces: int (units,): parity of the unit's row, and where its first word and its first tag piece go.
+        values: int64 (units, LANES). tags: uint16 (units, pieces of a unit) or None when no tags are stored.
+        entries: int (units, pixels of a unit): non-zero values that the taps of each pixel see.
         saturated: values, before pooling, that were clipped and count: see ``gradcore.models.arithmetic.saturated``.
         behind: likewise, but of pixels of a pack that are not stored: they do not count.
     """
 
-    transfers: dict[tuple[int, int, int], int]
+    parity: np.ndarray
+    words: np.ndarray
+    pieces: np.ndarray
+    values: np.ndarray
+    tags: np.ndarray | None
+    entries: np.ndarray
     saturated: int
     behind: int
 
+    @property
+    def transfers(self) -> dict[tuple[int, int, int], int]:
+        """{(is tag, parity of the unit row, address): data} of the words, then the pieces, of each unit."""
+        result: dict[tuple[int, int, int], int] = {}
+        for unit, (parity, word, piece) in enumerate(zip(self.parity.tolist(), self.words.tolist(), self.pieces.tolist(), strict=True)):
+            for position in range(LANES // WORD_VALUES):
+                result[0, parity, word + position] = pack_word(self.values[unit, position * 4 : position * 4 + 4])
+            if self.tags is not None:
+                result |= {(1, parity, piece + position): int(one) for position, one in enumerate(self.tags[unit])}
+        return result
 
-def output(job: ConvJob, tile: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int) -> Output:
+
+def compute(
+    job: ConvJob, seen: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int, *, rules=arithmetic
+) -> Output:
+    """Everything that a group makes of a job, given what its taps see (``windows``); the other arguments as for ``output``."""
+    share = group_share(job, groups, group)
+    owner = np.add.outer(np.arange(job.unit_rows), np.arange(job.unit_columns))
+    block, own_set, copies = share or (0, 0, 1)
+    rows, columns = np.nonzero(owner % copies == own_set) if share else (np.zeros(0, dtype=np.int64),) * 2
+    pixels, taps, channels = seen.shape[2:]
+    seen = seen[rows, columns].reshape(len(rows), pixels, taps * channels)
+    accumulators = rules.exact_sum(seen, weights[weight_rows(job, channels, len(weights))], initial)
+    values = rules.requantise_rounded(accumulators, job.shift)
+    clipped = rules.saturated_rounded(accumulators, job.shift, bool(job.relu))
+    in_quarters = np.arange(LANES) < LANES // 4 * (job.quarters or 4)
+    stored = (columns < job.unit_columns - 1)[:, None, None] | in_quarters
+    if job.relu:
+        values, _ = rules.relu(values)
+    best, index = rules.winners(values) if job.pool else (values[:, 0], None)
+    tags = np.array([tag_pieces(mask, None if index is None else index[unit]) for unit, mask in enumerate(best > 0)], dtype=np.uint16)
+    unit = (rows // 2 * job.unit_columns + columns) * job.blocks + block
+    return Output(
+        parity=rows % 2,
+        words=unit * WORD_VALUES,
+        pieces=unit * job.pieces,
+        values=best,
+        tags=tags if job.tags else None,
+        entries=np.count_nonzero(seen, axis=2),
+        saturated=int(np.count_nonzero(clipped & stored)),
+        behind=int(np.count_nonzero(clipped & ~stored)),
+    )
+
+
+def output(
+    job: ConvJob, tile: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int, *, rules=arithmetic
+) -> Output:
     """Everything that a group makes of a job.
 
     ``tile`` (buffer_rows, buffer_columns, channels) int16 values, ``weights`` (depth, LANES) of this group, ``initial`` (LANES,)
-    accumulator start values (rounding constant included).
+    accumulator start values (rounding constant included). ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
     """
-    share = group_share(job, groups, group)
-    result: dict[tuple[int, int, int], int] = {}
-    counts = [0, 0]  # values that saturated: of all lanes, of those that are stored
-    if share is None:
-        return Output(result, 0, 0)
-    block, own_set, copies = share
-    for row in range(job.unit_rows):
-        for column in range(job.unit_columns):
-            if (row + column) % copies != own_set:
-                continue
-            pixels = [(2 * row + y, 2 * column + x) for y in (0, 1) for x in (0, 1)]
-            if not job.pool:
-                pixels = [(row, column * job.stride_x)]
-            last = column == job.unit_columns - 1
-            stored = LANES // 4 * job.quarters if last and job.quarters else LANES
-            values = []
-            for y, x in pixels:
-                sums = pixel_sums(job, tile, weights, y + job.origin_row, x + job.origin_column) + initial
-                value = arithmetic.saturate(sums >> job.shift)
-                values.append(arithmetic.relu(value)[0] if job.relu else value)
-                clipped = arithmetic.clips(sums >> job.shift, job.relu)
-                counts[0] += int(clipped.sum())
-                counts[1] += int(clipped[:stored].sum())
-            best = np.max(values, axis=0)
-            index = np.argmax(values, axis=0) if job.pool else None
-            parity = row % 2
-            unit = row // 2 * job.unit_columns + column
-            word = (unit * job.blocks + block) * WORD_VALUES
-            for position in range(LANES // WORD_VALUES):
-                result[0, parity, word + position] = pack_word(best[position * 4 : position * 4 + 4])
-            if job.tags:
-                tag = (unit * job.blocks + block) * job.pieces
-                for position, piece in enumerate(tag_pieces(best > 0, index)):
-                    result[1, parity, tag + position] = piece
-    return Output(result, counts[1], counts[0] - counts[1])
+    return compute(job, windows(job, tile), weights, initial, groups, group, rules=rules)

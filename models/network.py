@@ -5,8 +5,7 @@ Feature maps are int64 arrays of shape (images, height, width, channels); a vect
 1 x 1 pixels. Layer i takes activation i and makes activation i+1, so activation 0 is the picture and the last one the
 logits; gradient i belongs to activation i.
 
-Sums of products are computed by BLAS in float64. That is exact, not approximate: every product and every partial sum
-is an integer below 2**53 in magnitude, whatever the order of summation. ``exact_product`` asserts the bound.
+Sums of products are computed by BLAS in float64, exactly: see ``arithmetic.exact_sum``.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ from gradcore.models import arithmetic
 
 if TYPE_CHECKING:
     from gradcore.quantise import QuantisedLayer, QuantisedNetwork
-
-EXACT_BITS = 53
 
 
 @dataclass(frozen=True)
@@ -89,15 +86,6 @@ class Backward:
         return self.gradients[0].transpose(0, 3, 1, 2)
 
 
-def exact_product(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """values (..., n) @ matrix (n, m) of integers, exactly; float64 in, int64 out. Asserts that all partial sums are
-    exact."""
-    largest = float(np.abs(values).max(initial=0)) * float(np.abs(matrix).sum(axis=0).max(initial=0))
-    assert largest < 2**EXACT_BITS, f"sums up to {largest:g} are not exact in float64"
-    rows = int(np.prod(values.shape[:-1]))
-    return (values.reshape(rows, matrix.shape[0]) @ matrix).astype(np.int64).reshape(*values.shape[:-1], matrix.shape[1])
-
-
 def windows(maps: np.ndarray, kernel: int) -> np.ndarray:
     """im2col with zero padding of kernel // 2: (N, H, W, C) -> (N, H, W, kernel * kernel * C), taps in row-major
     order."""
@@ -113,7 +101,7 @@ def convolution(maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Exact accumulators (N, H, W, O) of a convolution of (N, H, W, I) maps with OIHW weights, stride 1, same size."""
     out_channels, _, kernel, _ = weights.shape
     matrix = weights.transpose(2, 3, 1, 0).reshape(-1, out_channels).astype(np.float64)
-    return exact_product(windows(maps.astype(np.float64), kernel), matrix)
+    return arithmetic.exact_sum(windows(maps.astype(np.float64), kernel), matrix)
 
 
 def convolution_backward(gradients: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -138,7 +126,7 @@ def layer_forward(layer: QuantisedLayer, maps: np.ndarray) -> LayerForward:
     if layer.kind == "conv":
         accumulators = convolution(maps, layer.weights)
     else:
-        accumulators = exact_product(flatten(maps).astype(np.float64), layer.weights.T.astype(np.float64))[:, None, None, :]
+        accumulators = arithmetic.exact_sum(flatten(maps).astype(np.float64), layer.weights.T.astype(np.float64))[:, None, None, :]
     accumulators += layer.bias
     full = arithmetic.requantise(accumulators, layer.shift)
     if layer.relu:
@@ -163,7 +151,7 @@ def layer_backward(
         accumulators = convolution_backward(gradients, layer.weights)
     else:
         vectors = gradients.reshape(gradients.shape[0], -1).astype(np.float64)
-        accumulators = unflatten(exact_product(vectors, layer.weights.astype(np.float64)), shape)
+        accumulators = unflatten(arithmetic.exact_sum(vectors, layer.weights.astype(np.float64)), shape)
     saturated = arithmetic.saturated(accumulators, layer.backward_shift)
     return arithmetic.requantise(accumulators, layer.backward_shift), _for_each_image(saturated)
 

@@ -16,7 +16,6 @@ import numpy as np
 from gradcore.compiler.layout import BLOCK, join_pieces, split_pieces
 from gradcore.compiler.program import Program
 from gradcore.models import arithmetic
-from gradcore.models.network import exact_product
 
 SEED_ARG_MAX, SEED_GIVEN, SEED_SUPPLIED = 0, 1, 2
 DRAIN = 16  # cycles between two finished pixels of a stream
@@ -219,7 +218,9 @@ class Executor:
             entries = nonzero[unit_rows, unit_columns]
             self.load.entries += int(entries.sum())
             busiest = max(busiest, -(-int(np.maximum(entries, DRAIN).sum()) // 2))
-            accumulators = exact_product(pixels[unit_rows, unit_columns].astype(np.float64), self.weights[group, rows].astype(np.float64))
+            accumulators = arithmetic.exact_sum(
+                pixels[unit_rows, unit_columns].astype(np.float64), self.weights[group, rows].astype(np.float64)
+            )
             accumulators = accumulators + self.initial[group, job["bias_bank"]]
             _require(int(np.abs(accumulators).max()) < 1 << 47, f"{self.where}: an accumulator overflows 48 bits")
             results = arithmetic.saturate(accumulators >> job["shift"])
@@ -313,7 +314,7 @@ class Executor:
                 initial = self._read(job[f"bias_address{half}"], 8 * lanes).view("<i8")
             else:
                 initial = arithmetic.rounding_constant(job["shift"])
-            accumulators = exact_product(values[used].astype(np.float64)[None], matrix)[0] + initial
+            accumulators = arithmetic.exact_sum(values[used].astype(np.float64)[None], matrix)[0] + initial
             results = arithmetic.saturate(accumulators >> job["shift"])
             if job["relu"]:
                 results, _ = arithmetic.relu(results)

@@ -41,13 +41,15 @@ class SeedResult:
     seed: np.ndarray | None
 
 
-def seed_unit(job: SeedJob, seed_mode: int, seed_index: int, explain: bool, read: ReadWords) -> SeedResult:
-    """All that ``job`` does: arg-max over the valid channels, then zeros with the seed value at the winner or the given index."""
+def seed_unit(job: SeedJob, seed_mode: int, seed_index: int, explain: bool, read: ReadWords, *, rules=arithmetic) -> SeedResult:
+    """All that ``job`` does: arg-max over the valid channels, then zeros with the seed value at the winner or the given index.
+
+    ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
+    """
     words = job.pixels * job.words_per_pixel
     logits = read(job.logits_address, words).view("<i2").astype(np.int64)
-    candidates = logits.reshape(job.pixels, -1).copy()
-    candidates[:, job.channels :] = arithmetic.VALUE_MIN - 1
-    class_index = arithmetic.arg_max(candidates)
+    pixel, channel = divmod(rules.arg_max(logits.reshape(job.pixels, -1)[:, : job.channels]), job.channels)
+    class_index = pixel * 4 * job.words_per_pixel + channel
     seed = None
     if explain and seed_mode != SUPPLIED:
         target = seed_index if seed_mode == GIVEN else class_index

@@ -125,25 +125,33 @@ def read_tags(job: TileJob, method: str, read_words: ReadWords) -> tuple[np.ndar
     return mask, index
 
 
-def load_tile(job: TileJob, method: str, read_words: ReadWords) -> LoadedTile:
-    """Everything that the job writes in the tile bank.
+def tile_values(job: TileJob, method: str, read_words: ReadWords, *, rules=arithmetic) -> np.ndarray:
+    """int64 (buffer_rows or fewer, buffer_columns or fewer, channels): the values that the tile bank holds, zeros among them.
 
-    ``method``: one of arithmetic.METHODS. ``read_words``: the memory. Raises ValueError when the job exceeds a bank.
+    Fewer where the source, unpooled and cut, has no more. ``method``: one of arithmetic.METHODS. ``read_words``: the memory.
+    ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
     """
-    if job.buffer_rows * job.buffer_columns > BANK_PIXELS or job.buffer_rows * job.row_entries > BANK_ENTRIES:
-        raise ValueError(f"tile of {job.buffer_rows} x {job.buffer_columns} pixels does not fit a bank: {job}")
     values = read_values(job, read_words)
     mask, index = read_tags(job, method, read_words)
     if job.relu:
-        values = arithmetic.relu_backward(values, mask, method)
-    scale, crop_row, crop_column = 1, 0, 0
+        values = rules.relu_backward(values, mask, method)
     if job.unpool:
-        scale, crop_row, crop_column = 2, job.crop_row, job.crop_column
-        values = arithmetic.max_unpool(values, index, 2 * job.source_rows, 2 * job.source_columns)
+        values = rules.max_unpool(values, index, 2 * job.source_rows, 2 * job.source_columns)[job.crop_row :, job.crop_column :]
+    return values[: job.buffer_rows, : job.buffer_columns]
+
+
+def load_tile(job: TileJob, method: str, read_words: ReadWords, *, rules=arithmetic) -> LoadedTile:
+    """Everything that the job writes in the tile bank; arguments as for ``tile_values``.
+
+    Raises ValueError when the job exceeds a bank.
+    """
+    if job.buffer_rows * job.buffer_columns > BANK_PIXELS or job.buffer_rows * job.row_entries > BANK_ENTRIES:
+        raise ValueError(f"tile of {job.buffer_rows} x {job.buffer_columns} pixels does not fit a bank: {job}")
+    scale, crop_row = (2, job.crop_row) if job.unpool else (1, 0)
     tile = LoadedTile(dropped=4 * job.source_rows * job.source_columns * job.words_per_pixel)
-    for buffer_row, row in enumerate(values[crop_row:][: job.buffer_rows]):
+    for buffer_row, row in enumerate(tile_values(job, method, read_words, rules=rules)):
         half = (buffer_row + crop_row) // scale % 2
-        for buffer_column, pixel in enumerate(row[crop_column:][: job.buffer_columns]):
+        for buffer_column, pixel in enumerate(row):
             channels = np.flatnonzero(pixel)
             start = buffer_row * job.row_entries + buffer_column * job.slot
             for place, channel in enumerate(channels):

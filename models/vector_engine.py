@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcore.models import arithmetic
-from gradcore.models.requantise import requantise
 
 LEAST_ROW_WORDS = 4
 ReadWords = Callable[[int, int], np.ndarray]
@@ -82,7 +81,7 @@ def byte_write(address: int, content: np.ndarray) -> Write:
     return Write(address - skip, tuple(map(int, buffer.view("<u8"))), tuple(map(int, strobes)))
 
 
-def loaded_vector(job: VectorJob, method: str, read: ReadWords) -> np.ndarray:
+def loaded_vector(job: VectorJob, method: str, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
     """The job's input values, int64 (4 * vector_words,), after the method's ReLU rule."""
     values = read(job.vector_address, job.vector_words).view("<i2").astype(np.int64)
     if not job.load_relu:
@@ -92,32 +91,33 @@ def loaded_vector(job: VectorJob, method: str, read: ReadWords) -> np.ndarray:
         skip = job.tag_address % 8
         raw = read(job.tag_address - skip, -(-(8 * skip + len(values)) // 64))
         mask = np.unpackbits(raw.view(np.uint8), bitorder="little")[8 * skip :][: len(values)].astype(bool)
-    return arithmetic.relu_backward(values, mask, method)
+    return rules.relu_backward(values, mask, method)
 
 
-def half_sums(job: VectorJob, half: int, values: np.ndarray, read: ReadWords) -> np.ndarray:
+def half_sums(job: VectorJob, half: int, values: np.ndarray, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
     """int64 (4 * words,): the accumulators of one half, given the job's input values after the ReLU rule."""
     words = int(getattr(job, f"destination_words{half}"))
     if not words:
         return np.zeros(0, dtype=np.int64)
+    used = np.flatnonzero(values)
     matrix_address = getattr(job, f"matrix_address{half}")
-    accumulators = np.zeros(4 * words, dtype=np.int64)
-    for index in np.flatnonzero(values):
-        row = read(matrix_address + (int(index) << job.pitch_log2), words).view("<i2").astype(np.int64)
-        accumulators += values[index] * row
+    rows = np.zeros((len(used), 4 * words), dtype=np.int64)
+    for place, index in enumerate(used):
+        rows[place] = read(matrix_address + (int(index) << job.pitch_log2), words).view("<i2")
     if job.has_bias:
-        bias = read(getattr(job, f"bias_address{half}"), 4 * words)
-        return accumulators + ((bias << np.uint64(16)).view("<i8") >> 16)
-    return accumulators + arithmetic.rounding_constant(job.shift)
+        initial = (read(getattr(job, f"bias_address{half}"), 4 * words) << np.uint64(16)).view("<i8") >> 16
+    else:
+        initial = rules.rounding_constant(job.shift)
+    return rules.exact_sum(values[used][None], rows, initial)[0]
 
 
-def half_writes(job: VectorJob, half: int, accumulators: np.ndarray) -> tuple[Write, ...]:
+def half_writes(job: VectorJob, half: int, accumulators: np.ndarray, *, rules=arithmetic) -> tuple[Write, ...]:
     """The writes of one half, given its accumulators."""
     words = len(accumulators) // 4
     if not words:
         return ()
-    outputs = requantise(accumulators, job.shift)
-    passed, mask = arithmetic.relu(outputs)
+    outputs = rules.requantise_rounded(accumulators, job.shift)
+    passed, mask = rules.relu(outputs)
     writes = [byte_write(getattr(job, f"destination_address{half}"), (passed if job.relu else outputs).astype("<i2"))]
     if job.store_tags:
         bits = np.zeros(-(-words // 4) * 16, dtype=bool)
@@ -127,18 +127,21 @@ def half_writes(job: VectorJob, half: int, accumulators: np.ndarray) -> tuple[Wr
     return tuple(writes)
 
 
-def vector_engine(job: VectorJob, method: str, read: ReadWords) -> VectorResult:
-    """All that ``job`` does under ``method`` ("saliency", "deconvnet" or "guided")."""
-    values = loaded_vector(job, method, read)
+def vector_engine(job: VectorJob, method: str, read: ReadWords, *, rules=arithmetic) -> VectorResult:
+    """All that ``job`` does under ``method`` ("saliency", "deconvnet" or "guided").
+
+    ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
+    """
+    values = loaded_vector(job, method, read, rules=rules)
     used = int(np.count_nonzero(values))
     stored = (job.destination_words0, job.destination_words1)
     rows = [max(LEAST_ROW_WORDS, words) if words else 0 for words in stored]
     masked = job.load_relu and job.tags and method != "deconvnet"
     tag_words = -(-(job.tag_address % 8 * 8 + len(values)) // 64) if masked else 0
-    sums = [half_sums(job, half, values, read) for half in (0, 1)]
-    saturated = [int(arithmetic.clips(one >> job.shift, bool(job.relu)).sum()) for one in sums]
+    sums = [half_sums(job, half, values, read, rules=rules) for half in (0, 1)]
+    saturated = [int(rules.saturated_rounded(one, job.shift, bool(job.relu)).sum()) for one in sums]
     return VectorResult(
-        writes=(half_writes(job, 0, sums[0]), half_writes(job, 1, sums[1])),
+        writes=(half_writes(job, 0, sums[0], rules=rules), half_writes(job, 1, sums[1], rules=rules)),
         vector_reads=job.vector_words + tag_words,
         row_reads=(
             used * rows[0] + 4 * stored[0] * bool(job.has_bias),

@@ -17,7 +17,18 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("data", "samples", "synth", "torch")
-DEVELOPMENT = ("cycle", "lint", "packaging", "registers", "rtl", "support", "synthesis", "system", "vivado")  # tests of the house itself
+DEVELOPMENT = (
+    "cycle",
+    "lint",
+    "packaging",
+    "registers",
+    "rtl",
+    "specification",
+    "support",
+    "synthesis",
+    "system",
+    "vivado",
+)  # tests of the house itself
 
 
 def direct_requirements() -> list[Requirement]:

@@ -198,7 +198,7 @@ def test_seed_at_a_class_and_any_seed():
 
 def test_sums_that_float64_cannot_hold_are_noticed():
     with pytest.raises(AssertionError, match="not exact"):
-        golden.exact_product(np.full((1, 2), 2.0**30), np.full((2, 1), 2.0**30))
+        arithmetic.exact_sum(np.full((1, 2), 2.0**30), np.full((2, 1), 2.0**30))
 
 
 def test_products_stay_exact_at_the_ends_of_the_range():
