@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gradcore import GradCoreError, Layer, Network, benchmark, performance_plot
+from gradcore import GradCoreError, Layer, Network
 from gradcore.backends import Cycles, LayerCycles, Run
 from gradcore.compiler import compile_network
 from gradcore.quantise import quantise
+from gradcore.speed import benchmark, performance_plot
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),

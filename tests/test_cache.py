@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gradcore.cache and gradcore.scratch: what is kept, what is removed, and what is never touched."""
+"""gradcore.host.cache and gradcore.host.scratch: what is kept, what is removed, and what is never touched."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from gradcore import cache
-from gradcore.cache import build_once, cache_folder
 from gradcore.errors import GradCoreError
-from gradcore.scratch import is_plain, scratch_folder, scratch_folder_in
+from gradcore.host import cache
+from gradcore.host.cache import build_once, cache_folder
+from gradcore.host.scratch import is_plain, scratch_folder, scratch_folder_in
 
 NAME = "thing-0123456789abcdef0123"
 OTHER = "thing-ffff456789abcdef0123"
@@ -268,7 +268,7 @@ def test_f19_relative_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.
 KILLED = """
 import os, sys
 from pathlib import Path
-from gradcore.scratch import scratch_folder_in
+from gradcore.host.scratch import scratch_folder_in
 with scratch_folder_in(Path(sys.argv[1])) as folder:
     (folder / "half-made").write_text("x")
     print(folder, flush=True)
@@ -301,7 +301,7 @@ def test_f06_plain_folder_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them full, or with special characters: one line with each reason."""
-    monkeypatch.setattr("gradcore.scratch._PLACES", (str(tmp_path / "missing"),))
+    monkeypatch.setattr("gradcore.host.scratch._PLACES", (str(tmp_path / "missing"),))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a b"))
     (tmp_path / "a b").mkdir()
     with pytest.raises(GradCoreError, match="a b: special characters.*missing: No such file.*set TMPDIR"):

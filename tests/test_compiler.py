@@ -15,9 +15,9 @@ from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
 from gradcore.models.program import Executor, ProgramError, check_tokens, execute, simulate
-from gradcore.models.random_networks import random_quantised
 from gradcore.network import Layer, Network
 from gradcore.quantise import quantise, standard_images
+from tb.support.random_networks import random_quantised
 from tb.support.seeds import FRESH_SEED
 
 TABLE_I = [

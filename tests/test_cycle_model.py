@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from gradcore.backends import METHODS, Run, load_network
-from gradcore.benchmark import cut_pictures
-from gradcore.models import cycle_memory, cycle_model
-from gradcore.models.bounds import layer_bounds, sparse_bound
-from gradcore.models.cycle_kernel import Counter, JobQueue, Scheduler
-from gradcore.models.cycle_memory import Memory, ReadPort, WritePort
-from gradcore.models.random_networks import random_network
+from gradcore.backends.rtl import RtlBackend
 from gradcore.network import Layer, Network
 from gradcore.quantise import quantise, standard_images
-from gradcore.rtl_backend import RtlBackend
+from gradcore.speed import cycle_memory, cycle_model
+from gradcore.speed.benchmark import cut_pictures
+from gradcore.speed.bounds import layer_bounds, sparse_bound
+from gradcore.speed.cycle_kernel import Counter, JobQueue, Scheduler
+from gradcore.speed.cycle_memory import Memory, ReadPort, WritePort
+from tb.support.random_networks import random_network
 
 SHARE = 0.05  # of a layer's cycles that the prediction may be wrong by
 LEAST = 100  # cycles that it may be wrong by in any case: a hundred cycles are two latencies of the memory
@@ -93,7 +93,7 @@ def test_other_networks(seed: int) -> None:
 )
 def test_a_wrong_constant_is_noticed(table_1: Measured, module: str, constant: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison fails for a model of another machine: slower memory, a smaller FIFO, longer pixels."""
-    monkeypatch.setattr(f"gradcore.models.{module}.{constant}", value)
+    monkeypatch.setattr(f"gradcore.speed.{module}.{constant}", value)
     assert wrong(table_1.predict("guided", 1), table_1.runs["guided"][:1])
 
 

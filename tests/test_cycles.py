@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gradcore import benchmark
+from gradcore.speed import benchmark
 
 EXPECTED = Path(__file__).parent / "expected" / "cycles.json"
 ACCEPT = os.environ.get("GRADCORE_ACCEPT") == "1"

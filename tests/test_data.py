@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gradcore.benchmark import dataset_pictures
-from gradcore.data import DataSet, read_data, read_parquet
 from gradcore.errors import GradCoreError
-from gradcore.picture import load_picture
+from gradcore.pictures.data import DataSet, read_data, read_parquet
+from gradcore.pictures.picture import load_picture
+from gradcore.speed.benchmark import dataset_pictures
 
 
 def picture(seed, size=(8, 6), form="PNG"):
@@ -402,7 +402,7 @@ def test_f02_pictures_are_cut_and_resized_as_explain_does(tmp_path, channels):
 def test_a_parquet_file_without_pyarrow_is_one_line():
     code = """
 import sys
-import gradcore, gradcore.data, gradcore.explanation, gradcore.evaluation, gradcore.benchmark, gradcore.cli
+import gradcore, gradcore.pictures.data, gradcore.explanation, gradcore.explanation.evaluation, gradcore.speed.benchmark, gradcore.cli
 assert "pyarrow" not in sys.modules
 sys.modules["pyarrow"] = None
 try:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gradcore import GradCoreError, Layer, Network, evaluation
-from gradcore.explanation import explain
+from gradcore import GradCoreError, Layer, Network
+from gradcore.explanation import evaluation, explain
 from gradcore.quantise import calibrate, standard_images
 
 LAYERS = [

@@ -14,10 +14,10 @@ import gradcore
 from gradcore import GradCoreError, Layer, Network
 from gradcore.backends import open_backend
 from gradcore.explanation import Explanation, explain, find_class
-from gradcore.files import check_folder
+from gradcore.explanation.result_folders import result_folders
+from gradcore.host.files import check_folder
 from gradcore.models import network as golden
 from gradcore.quantise import calibrate, quantise
-from gradcore.result_folders import result_folders
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),
@@ -134,7 +134,7 @@ MAP_LAYERS = [Layer("conv", "c1", 3, 8, 3, pool=True), Layer("conv", "c2", 8, 5,
 def test_f09_a_network_that_ends_with_a_convolution_numbers_its_classes_as_pytorch_does(backend):
     import torch
 
-    from gradcore.float_backend import build_module
+    from gradcore.backends.pytorch import build_module
 
     network = Network.random(MAP_LAYERS, (3, 8, 12), seed=2)
     pictures = list(np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), dtype=np.uint8))
@@ -325,7 +325,7 @@ def test_a_failure_later_on_costs_the_answers_before_it_nothing(network, picture
 
 
 def test_what_was_computed_is_written_before_it_is_drawn(network, picture, tmp_path, monkeypatch):
-    from gradcore import heatmap
+    from gradcore.drawing import heatmap
 
     monkeypatch.setattr(heatmap, "draw_overlay", lambda *_, **__: (_ for _ in ()).throw(GradCoreError("full: make room")))
     (result,) = explain(picture, network, backend="golden")
@@ -336,7 +336,7 @@ def test_what_was_computed_is_written_before_it_is_drawn(network, picture, tmp_p
 
 
 def test_f28_names_of_folders():
-    from gradcore.files import folder_name
+    from gradcore.host.files import folder_name
 
     names = {"...png": "picture", ".png": "png", "..": "picture", "a/..": "picture", "": "picture", "a. .png": "a", " a .png": "a",
              "a/b.c.png": "b.c", "CON.png": "CON_", "con.x.png": "con_.x", "a\nb.png": "a_b", "a\\b.png": "a_b", "\udcff.png": "_",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gradcore import GradCoreError
-from gradcore.files import check_folder, check_outputs, check_writable, move_into_place, replacing, write_atomically
+from gradcore.host.files import check_folder, check_outputs, check_writable, move_into_place, replacing, write_atomically
 
 
 @contextlib.contextmanager
@@ -112,7 +112,7 @@ def test_devices_and_pipes_are_written_to_as_they_are(tmp_path):
     write_atomically(fifo, b"through")
     reader.join()
     assert got == [b"through"] and os.listdir(tmp_path) == ["fifo"]
-    program = "from gradcore.files import *; check_outputs([('it', '/dev/stdout')]); write_atomically('/dev/stdout', 'said')"
+    program = "from gradcore.host.files import *; check_outputs([('it', '/dev/stdout')]); write_atomically('/dev/stdout', 'said')"
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True).stdout == b"said"
     with open(tmp_path / "out", "wb") as out:
         subprocess.run([sys.executable, "-c", program], stdout=out, check=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from gradcore.backends.pytorch import FloatBackend, attribution, build_module, logits
 from gradcore.errors import GradCoreError
-from gradcore.float_backend import FloatBackend, attribution, build_module, logits
 from gradcore.network import Layer, Network
 
 METHODS = ("saliency", "deconvnet", "guided")
@@ -145,7 +145,7 @@ def test_modules_can_be_hooked(network):
     assert not module.training
 
 
-@pytest.mark.parametrize("module", ["gradcore.float_backend", "gradcore.training"])
+@pytest.mark.parametrize("module", ["gradcore.backends.pytorch", "gradcore.training"])
 def test_without_pytorch_it_says_what_to_install(module):
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcore import GradCoreError, drawing, heatmap, performance_plot
-from gradcore.heatmap import draw_heatmap, draw_overlay
+from gradcore import GradCoreError
+from gradcore.drawing import figures as drawing
+from gradcore.drawing import heatmap
+from gradcore.drawing.heatmap import draw_heatmap, draw_overlay
+from gradcore.speed import performance_plot
 from gradcore.timeline import Counter, Slice, Timeline, Track
-from gradcore.timeline_picture import draw_timeline
+from gradcore.timeline.picture import draw_timeline
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -313,7 +316,7 @@ def test_f23_long_names_and_control_characters(monkeypatch):
 
 def test_f23_a_timeline_of_layers_with_any_names(tmp_path):
     """Names with commas and blanks, one the beginning of another: each layer keeps its colours."""
-    from gradcore import timeline_picture
+    from gradcore.timeline import picture as timeline_picture
 
     names = ["a, b forward", "a forward", "a $x^$ 猫 forward", "a $x^$ 猫 backward", "a backward", "a, b backward"]
     layers = tuple(Slice(name, 100 * number, 100 * number + 100) for number, name in enumerate(names))

@@ -115,7 +115,7 @@ def core_folder(folder: Path) -> Path:
 @pytest.mark.regress
 def test_system_netlist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The core of the small preset: every kind of layer, forward and backward by each method, every byte of memory."""
-    monkeypatch.setattr("gradcore.simulator._ANSWER_SECONDS", TIMEOUT)  # 1,000 cycles take half a minute and more
+    monkeypatch.setattr("gradcore.simulator.simulator._ANSWER_SECONDS", TIMEOUT)  # 1,000 cycles take half a minute and more
     case = layered_case(SHAPE, LAYERS, "small", seed=random.Random(FRESH_SEED).randrange(1 << 30))
     settings = {"parameters": {"MEMORY_BYTES": SMALL_MEMORY}, "stalls": 0.2, "seed": FRESH_SEED}
     cycles = []

@@ -8,9 +8,9 @@ import pytest
 
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
-from gradcore.models.random_networks import random_quantised
 from gradcore.network import Layer, Network
 from gradcore.quantise import Quantisation, quantise
+from tb.support.random_networks import random_quantised
 from tb.support.seeds import SEEDS
 
 TOPOLOGIES = {

@@ -63,8 +63,8 @@ def test_every_file_is_in_the_wheel(wheel: Path) -> None:
         ("gradcore", "gradcore", ("*.py",)),
         ("models", "gradcore/models", ("*.py",)),
         ("rtl", "gradcore/rtl", ("*.v", "*.vh", "*.f", "*.vlt")),
-        ("gradcore/simulation", "gradcore/simulation", ("*.*",)),
-        ("gradcore/networks", "gradcore/networks", ("*.safetensors",)),
+        ("gradcore/simulator/harness", "gradcore/simulator/harness", ("*.v", "*.cpp")),
+        ("gradcore/network/trained", "gradcore/network/trained", ("*.safetensors",)),
     ):
         for pattern in patterns:
             for path in (ROOT / folder).rglob(pattern):
@@ -86,10 +86,10 @@ def test_installed_package_works(installed: Path, tmp_path: Path) -> None:
     program = """
 import gradcore, gradcore.models.arithmetic
 from pathlib import Path
-from gradcore.simulator_build import rtl_folder, source_files
+from gradcore.simulator.build import rtl_folder, source_files
 folder = Path(rtl_folder())
 assert all(Path(path).is_file() for path in source_files(folder))
-assert list((Path(gradcore.__file__).parent / "networks").glob("*.safetensors"))
+assert list((Path(gradcore.__file__).parent / "network" / "trained").glob("*.safetensors"))
 print(gradcore.__file__, gradcore.models.arithmetic.__file__, folder, sep="\\n")
 """
     for line in run_installed(installed, program, tmp_path).splitlines():
@@ -152,7 +152,7 @@ import numpy as np
 for name in ("torch", "pyarrow", "skimage", "scipy", "fxpmath"):
     sys.modules[name] = None  # importing it raises ImportError
 import gradcore
-from gradcore.picture import sample_picture
+from gradcore.pictures.picture import sample_picture
 picture = np.zeros((32, 32, 3), np.uint8)
 picture[8:24, 8:24] = 200
 (result,) = gradcore.explain(picture, backend="golden")

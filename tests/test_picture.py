@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gradcore.errors import GradCoreError
-from gradcore.picture import load_picture, read_picture, sample_picture
+from gradcore.pictures.picture import load_picture, read_picture, sample_picture
 
 SIZE = {"height": 32, "width": 32}
 
@@ -502,7 +502,7 @@ def test_the_frame_that_was_used_is_said(save):
 
 PHOTOGRAPHS = """
 import resource, sys
-from gradcore.picture import load_picture
+from gradcore.pictures.picture import load_picture
 load_picture(sys.argv[1], height=32, width=32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 pictures = [load_picture(sys.argv[1], height=32, width=32) for _ in range(12)]

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 import gradcore
-from gradcore import GradCoreError, Layer, Network, precision
+from gradcore import GradCoreError, Layer, Network
 from gradcore.backends import LayerSaturation
+from gradcore.backends.headroom import widen
 from gradcore.explanation import explain
-from gradcore.headroom import widen
-from gradcore.patterns import INKS, KINDS, patterns
-from gradcore.quantise import calibrate, quantise, standard_images
+from gradcore.pictures.patterns import INKS, KINDS, patterns
+from gradcore.quantise import calibrate, precision, quantise, standard_images
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3),
@@ -333,7 +333,7 @@ def clipped() -> Network:
 
 
 def test_f21_eval_tells_what_explain_tells_of_a_network(clipped, tmp_path):
-    from gradcore import evaluation
+    from gradcore.explanation import evaluation
 
     stream = io.BytesIO()
     Image.fromarray(patterns(SHAPE, 1)["print", "white on black"][0]).save(stream, "PNG")

@@ -80,7 +80,7 @@ def test_formats_that_are_too_narrow_saturate(network, quantisation):
 
 def test_agrees_with_float(network, quantisation):
     """Attributions of the integers and of the float network point the same way, for every method."""
-    from gradcore import float_numpy
+    from gradcore.quantise import float_numpy
 
     quantised = quantise(network, quantisation)
     images = standard_images((3, 12, 12), 40)[16:]

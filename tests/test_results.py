@@ -34,7 +34,8 @@ def test_f27_bench_prints_what_it_measured_when_it_cannot_draw(folder, tiny, ica
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_f27_a_heatmap_that_cannot_be_drawn_costs_nothing_else(folder, tmp_path, monkeypatch, options):
-    from gradcore import GradCoreError, heatmap
+    from gradcore import GradCoreError
+    from gradcore.drawing import heatmap
 
     right = heatmap.draw_heatmap
 
@@ -150,7 +151,7 @@ def test_then_the_verilog_confirms_it_and_json_names_the_waves(folder, tiny, tmp
                                              ("target", "class 9 was explained")])  # fmt: skip
 def test_a_difference_of_one_bit_is_an_error(folder, tiny, tmp_path, icarus, monkeypatch, what, words):
     from gradcore.backends import GoldenBackend
-    from gradcore.rtl_backend import RtlBackend
+    from gradcore.backends.rtl import RtlBackend
 
     def simulate(self, pictures, methods, target=None, progress=None):
         runs = GoldenBackend(Network.load(tiny)).run(pictures, methods, target)

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from copying_core import COPY_CORE, make, shared_cache
 
-from gradcore import simulator as simulation
-from gradcore import simulator_build, tools
 from gradcore.errors import GradCoreError
+from gradcore.host import tools
 from gradcore.simulator import SIMULATORS, Simulator
+from gradcore.simulator import build as simulator_build
+from gradcore.simulator import simulator as simulation
 
 START, SOURCE, DESTINATION, WORDS, LIMIT, MISBEHAVE, ERRORS = range(0, 0x1C, 4)
 WORDS_COPIED = 500

@@ -116,7 +116,7 @@ def test_results_do_not_pass_through_a_progress_bar(monkeypatch, capsys):
     """On a terminal the bar is on standard error; what is printed meanwhile stays on standard output."""
     import sys as system
 
-    from gradcore.progress import ProgressDisplay
+    from gradcore.host.progress import ProgressDisplay
 
     monkeypatch.setattr(system.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -160,7 +160,7 @@ def test_f24_json_has_no_nan_and_says_so(folder, tmp_path, monkeypatch):
 
 
 def test_f24_a_report_with_nan_is_strict_json_too(capsys):
-    from gradcore.cli import _print_json
+    from gradcore.cli.commands import _print_json
 
     _print_json({"a": [1.5, float("nan")], "b": {"c": np.float32("inf"), "d": np.int64(3), "e": np.arange(2)}})
     out, err = capsys.readouterr()
@@ -171,7 +171,7 @@ def test_f24_a_report_with_nan_is_strict_json_too(capsys):
 def test_tables_take_names_literally(capsys):
     from rich.table import Table
 
-    from gradcore.cli import _print_tables
+    from gradcore.cli.commands import _print_tables
 
     table = Table("[red]", title="[/x]:cat:")
     table.add_row("[bold]")

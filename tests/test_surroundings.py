@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 from copying_core import COPY_CORE, make, shared_cache
 
-from gradcore import simulator_build, tools
-from gradcore.cache import cache_folder
 from gradcore.errors import GradCoreError
-from gradcore.processes import ended_by_signals
-from gradcore.scratch import is_plain
+from gradcore.host import tools
+from gradcore.host.cache import cache_folder
+from gradcore.host.processes import ended_by_signals
+from gradcore.host.scratch import is_plain
 from gradcore.simulator import SIMULATORS, Simulator
-from gradcore.simulator_files import is_whole_fst
+from gradcore.simulator import build as simulator_build
+from gradcore.simulator.output_files import is_whole_fst
 
 STRANGE = "my $project's #1 \"é\\%,;&(x)"
 
@@ -82,7 +83,7 @@ def _mistake(core: Simulator) -> None:
 def _too_slow(core: Simulator) -> None:
     core.idle(2000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gradcore.simulator._ANSWER_SECONDS", 0.3)
+        patch.setattr("gradcore.simulator.simulator._ANSWER_SECONDS", 0.3)
         core._ask("I ffffffff")
 
 
@@ -444,7 +445,7 @@ def test_f08_signals_while_simulating(simulator: str, number: signal.Signals, tm
 BUILDING = """
 import sys
 from pathlib import Path
-from gradcore.simulator_build import build
+from gradcore.simulator.build import build
 build(sys.argv[1], {"MEMORY_BYTES": 1 << 20}, rtl=Path(sys.argv[2]))
 """
 SLOW = """#!/bin/sh

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gradcore import cli
-from gradcore.cli import app
+from gradcore.cli import app, commands
 from gradcore.errors import GradCoreError
 from gradcore.simulator import PRESETS
 from gradcore.synthesis import accept, checks, ecp5, known_warnings, report, yosys
@@ -526,7 +525,7 @@ def test_an_unknown_speed_grade_is_refused() -> None:
     """Before any work, with the grades that there are; the command's default is the fastest."""
     with pytest.raises(GradCoreError, match="no speed grade 5: use 6, 7 or 8"):
         report.synth("small", "relu_keep", speed_grade=5)
-    assert inspect.signature(cli.synth).parameters["speed_grade"].default == ecp5.FASTEST
+    assert inspect.signature(commands.synth).parameters["speed_grade"].default == ecp5.FASTEST
 
 
 # No way back ---------------------------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from gradcore.backends import load_network, open_backend
-from gradcore.benchmark import cut_pictures
-from gradcore.models.random_networks import saturating
+from gradcore.backends.rtl import RtlBackend
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, quantise
-from gradcore.rtl_backend import RtlBackend
 from gradcore.simulator import PRESETS, Simulator
+from gradcore.speed.benchmark import cut_pictures
+from tb.support.random_networks import saturating
 from tb.support.seeds import FRESH_SEED
 from tb.system.session import METHODS, Request, Session, generated_case, make_case
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from gradcore.backends import load_network
-from gradcore.benchmark import cut_pictures
 from gradcore.compiler import compile_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
+from gradcore.speed.benchmark import cut_pictures
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
 from tb.system.session import (
     BASE,

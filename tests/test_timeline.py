@@ -17,16 +17,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gradcore import GradCoreError, Layer, Network
-from gradcore.activity import Activity, intervals
 from gradcore.backends import Run
+from gradcore.backends.rtl import RtlBackend
 from gradcore.cli import app
 from gradcore.compiler import Program
 from gradcore.explanation import explain
-from gradcore.rtl_backend import RtlBackend
 from gradcore.simulator import SIMULATORS, Simulator
-from gradcore.simulator_build import rtl_folder
+from gradcore.simulator.build import rtl_folder
 from gradcore.timeline import save_timeline, trace_events
-from gradcore.timeline_tracks import job_labels
+from gradcore.timeline.activity import Activity, intervals
+from gradcore.timeline.tracks import job_labels
 
 CLOCK = 50.0  # a cycle is 0.02 µs
 LAYERS = [
@@ -317,7 +317,7 @@ def test_an_overview_is_drawn(run: Run, tmp_path: Path) -> None:
     save_timeline(run.timeline, tmp_path / "run.png", CLOCK, {"network": "net $1$", "method": "guided"})
     image = Image.open(tmp_path / "run.png")
     assert image.format == "PNG" and image.size[0] >= 1000
-    from gradcore.timeline_picture import layer_colours
+    from gradcore.timeline.picture import layer_colours
 
     colours = {tuple(round(255 * part) for part in colour) for colour in layer_colours(run.timeline).values()}
     assert len(colours) == len(run.cycles.layers)

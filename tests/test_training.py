@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from gradcore import training
-from gradcore.data import DataSet
+from gradcore.backends.pytorch import build_module, logits
 from gradcore.errors import GradCoreError
-from gradcore.float_backend import build_module, logits
 from gradcore.models import network as golden
 from gradcore.network import Layer, Network
+from gradcore.pictures.data import DataSet
 from gradcore.quantise import picture_table, quantise
 from gradcore.training import TABLE_ONE, Recipe, measure_accuracy, train, train_file
 from gradcore.training import recipe as recipes

@@ -15,7 +15,7 @@ import pytest
 from vivado_build import RESULTS, ROOT, Build, copy_checkout, run, split_tcl
 
 from gradcore.simulator import PRESETS
-from gradcore.simulator_build import header_files
+from gradcore.simulator.build import header_files
 from tb.support.runner import file_list
 
 REPORTS = ("utilisation", "utilisation_hierarchical", "timing_summary", "power", "drc", "methodology")

@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
+from gradcore.host.streams import tell
 from gradcore.simulator import PRESETS
-from gradcore.simulator_build import header_files, source_files
-from gradcore.streams import tell
+from gradcore.simulator.build import header_files, source_files
 
 ROOT = Path(__file__).resolve().parents[1]
 CLOCKS = ("100", "150")  # MHz; each has its PLL in ps7_pynq_z2.tcl

@@ -16,7 +16,7 @@ from gradcore.compiler import descriptors
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import MapRegion, Region, TagRegion, region_from_json, round_up
 from gradcore.errors import GradCoreError
-from gradcore.files import write_atomically
+from gradcore.host.files import write_atomically
 from gradcore.models.network import flatten
 from gradcore.quantise import quantise_image
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradcore.files import check_writable, write_atomically
-from gradcore.progress import Progress, ProgressDisplay
+from gradcore.host.files import check_writable, write_atomically
+from gradcore.host.progress import Progress, ProgressDisplay
 from gradcore.simulator import PRESETS
 from gradcore.synthesis.report import sources_hash, synth
 from gradcore.synthesis.resources import KINDS

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradcore.cache import build_once
 from gradcore.errors import GradCoreError, missing_package
-from gradcore.processes import run_tool
-from gradcore.progress import Progress, silent
+from gradcore.host.cache import build_once
+from gradcore.host.processes import run_tool
+from gradcore.host.progress import Progress, silent
+from gradcore.host.tools import yowasp_command, yowasp_environment
 from gradcore.synthesis import yosys
 from gradcore.synthesis.wrapper import TOP, wrap
-from gradcore.tools import yowasp_command, yowasp_environment
 
 DEVICE = ("--85k", "--package", "CABGA756")
 TARGET_MHZ = 100
@@ -58,7 +58,7 @@ def place_and_route(design: yosys.Design, module: str, progress: Progress = sile
 
     Args:
         design, module: what to route.
-        progress: see ``gradcore.progress``.
+        progress: see ``gradcore.host.progress``.
         grade: the ECP5's speed grade, of ``SPEED_GRADES``.
 
     Returns:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcore.errors import GradCoreError
-from gradcore.progress import Progress, silent
+from gradcore.host.progress import Progress, silent
 from gradcore.simulator import PRESETS
-from gradcore.simulator_build import header_files, source_files
+from gradcore.simulator.build import header_files, source_files
 from gradcore.synthesis import checks, ecp5, yosys
 from gradcore.synthesis.linking import linked, module_of
 from gradcore.synthesis.paths import LIMIT_DEPTH, PathAnalysis
@@ -43,7 +43,7 @@ def synth(
         timing: also place and route for an ECP5 with nextpnr (minutes to an hour).
         speed_grade: of the ECP5, see ``ecp5.SPEED_GRADES``.
         rtl: folder of other Verilog sources.
-        progress: see ``gradcore.progress``.
+        progress: see ``gradcore.host.progress``.
 
     Returns:
         A dictionary with ``preset``, ``unit``, ``parameters``, ``device``, ``tool``; for each of ``lut``, ``ff``,

@@ -24,12 +24,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradcore.cache import build_once, keep_log
 from gradcore.errors import GradCoreError, missing_package
-from gradcore.processes import ended_by_signals, run_tool
-from gradcore.progress import Progress, silent
-from gradcore.simulator_build import header_files, source_files
-from gradcore.tools import yowasp_command, yowasp_environment
+from gradcore.host.cache import build_once, keep_log
+from gradcore.host.processes import ended_by_signals, run_tool
+from gradcore.host.progress import Progress, silent
+from gradcore.host.tools import yowasp_command, yowasp_environment
+from gradcore.simulator.build import header_files, source_files
 
 TOP = "gradcore"
 # Modules that are synthesised alone. They must not contain one another.

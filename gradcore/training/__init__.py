@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gradcore.classes import listed, match_classes
-from gradcore.data import DataSet, read_data
 from gradcore.errors import GradCoreError, missing_package
-from gradcore.files import check_outputs
+from gradcore.host.files import check_outputs
+from gradcore.host.progress import Progress, silent
 from gradcore.network import Network
-from gradcore.progress import Progress, silent
+from gradcore.pictures.classes import listed, match_classes
+from gradcore.pictures.data import DataSet, read_data
 
 try:
     import torch
@@ -55,8 +55,8 @@ def train_file(
         work: folder for intermediate results; a run that was stopped goes on from there.
         limit: take only so many of the first pictures.
         test: pictures to measure the accuracy on once, when all is done; nothing is chosen by them. Of the same size and classes
-            as ``data``'s, the classes in any order: see ``gradcore.classes``.
-        progress: see ``gradcore.progress``.
+            as ``data``'s, the classes in any order: see ``gradcore.pictures.classes``.
+        progress: see ``gradcore.host.progress``.
         note: called with what a user should know of the pictures and of the run, one sentence each.
 
     Returns:

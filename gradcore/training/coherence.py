@@ -25,7 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gradcore.float_backend import build_module
+from gradcore.backends.pytorch import build_module
 from gradcore.models.arithmetic import METHODS
 from gradcore.network import Layer, Network
 from gradcore.training.optimiser import KeptMuon, Schedule

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gradcore.float_backend import build_module, child_names
+from gradcore.backends.pytorch import build_module, child_names
 from gradcore.network import Network
 from gradcore.quantise import calibrate, fraction_for, to_fixed
 
@@ -106,7 +106,7 @@ def choose_formats(network: Network, images: np.ndarray) -> None:
 
     Highest values are taken over all ``images`` uint8 (N, H, W, C), gradients' formats over the first of them. With the weights on
     the hardware's grid the float network and the fixed-point one differ in their activations alone. Pictures of higher contrast than
-    these saturate, and are run again with headroom (``gradcore.headroom``): formats for both would cost photographs a bit.
+    these saturate, and are run again with headroom (``gradcore.backends.headroom``): formats for both would cost photographs a bit.
     """
     equalise(network, spans(network, images))
     round_first(network)

@@ -17,13 +17,13 @@ from torch import nn
 from torch.nn import functional
 
 import gradcore
-from gradcore.data import DataSet
+from gradcore.backends.pytorch import logits
 from gradcore.errors import GradCoreError
-from gradcore.files import write_atomically
-from gradcore.float_backend import logits
-from gradcore.inputs import unreadable
+from gradcore.host.files import write_atomically
+from gradcore.host.inputs import unreadable
+from gradcore.host.progress import Progress, silent
 from gradcore.network import Layer, Network
-from gradcore.progress import Progress, silent
+from gradcore.pictures.data import DataSet
 from gradcore.training.coherence import Coherence, cohere, first_hidden
 from gradcore.training.formats import choose_formats, exact_normalisation
 from gradcore.training.optimiser import Muon, Schedule

@@ -19,8 +19,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from gradcore.host.tools import yowasp_command, yowasp_environment
 from gradcore.synthesis.yosys import SETTINGS, SYNTHESIS
-from gradcore.tools import yowasp_command, yowasp_environment
 from tb.support.places import ROOT
 from tb.support.runner import RTL, BenchError, file_list, module_closure, run_bench
 

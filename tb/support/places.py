@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cocotb
 
-from gradcore.scratch import is_plain, plain_place
+from gradcore.host.scratch import is_plain, plain_place
 
 ROOT = Path(__file__).resolve().parents[2]
 _BUILD = ROOT / "build"

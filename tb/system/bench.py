@@ -7,7 +7,7 @@ from tb.support.declaration import Bench, Run
 from tb.support.places import ROOT
 from tb.support.runner import file_list, module_closure
 
-MODELS = [ROOT / "gradcore" / "simulation" / name for name in ("core_with_memory.v", "axi_memory.v", "axi_checker.v")]
+MODELS = [ROOT / "gradcore" / "simulator" / "harness" / name for name in ("core_with_memory.v", "axi_memory.v", "axi_checker.v")]
 PARAMETERS = {"GROUPS": 1, "MEMORY_BYTES": 1 << 20}
 
 

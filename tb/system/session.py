@@ -21,10 +21,10 @@ from gradcore.models import arithmetic
 from gradcore.models import network as network_model
 from gradcore.models import program as program_model
 from gradcore.models.performance_counters import broken_identities
-from gradcore.models.random_networks import random_picture, random_quantised, saturating
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
+from tb.support.random_networks import random_picture, random_quantised, saturating
 
 METHODS = arithmetic.METHODS
 BASE = 0x20000
@@ -107,7 +107,7 @@ def make_case(network: QuantisedNetwork, picture: np.ndarray, preset: str = "ful
 
 
 def generated_case(seed: int, preset: str = "full", **options: object) -> Case:
-    """A random network (see ``models.random_networks``) with a picture for it."""
+    """A random network (see ``tb.support.random_networks``) with a picture for it."""
     return make_case(*random_quantised(seed, **options), preset)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of gradcore/simulation/axi_memory.v: it keeps what docs/units/axi/axi_memory.md promises, its checker bites."""
+"""Bench of gradcore/simulator/harness/axi_memory.v: it keeps what docs/units/axi/axi_memory.md promises, its checker bites."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs on the memory model and its checker of the protocol, gradcore/simulation/axi_memory.v and axi_checker.v."""
+"""What runs on the memory model and its checker of the protocol, gradcore/simulator/harness/axi_memory.v and axi_checker.v."""
 
 from tb.support.declaration import Bench, Run
 from tb.support.places import ROOT
@@ -29,5 +29,5 @@ BENCH = Bench(
         # One simulation each: a violation that was noticed stays.
         *(of(f"violation_{name}", simulators=("verilator",), name=name) for name in VIOLATIONS),
     ),
-    sources=tuple(ROOT / "gradcore" / "simulation" / name for name in ("axi_memory.v", "axi_checker.v")),
+    sources=tuple(ROOT / "gradcore" / "simulator" / "harness" / name for name in ("axi_memory.v", "axi_checker.v")),
 )

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network file to a program file: quantise, compile, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradcore.backends import load_network
+from gradcore.errors import GradCoreError
+from gradcore.host.files import check_outputs, check_writable, is_special, write_atomically
+from gradcore.network import Network
+
+if TYPE_CHECKING:
+    from gradcore.compiler import Program
+
+_LISTING_START = b"Program "  # what a listing begins with
+
+
+def compile_network(
+    network: str | Path | Network = "cifar10", *, preset: str = "full", base: int | None = None, headroom: int = 0
+) -> Program:
+    """Quantise and compile a network.
+
+    Args:
+        network: 'cifar10', the path of a network file, or a ``Network``.
+        preset: the hardware to compile for: 'full' (128 MACs), 'paper' (64) or 'small' (32).
+        base: address that the memory image starts at, a multiple of 4096; None is 0x10000000, for simulations and for
+            software without an operating system. Under Linux the address is that of the memory that was allocated: see
+            ``Program.at``, which moves a compiled program there.
+        headroom: bits by which number formats are wider than the network's: see ``gradcore.backends.headroom.widen``.
+
+    Returns:
+        A ``gradcore.compiler.Program``: ``image`` and ``base`` say what memory must hold, ``listing()`` is for people.
+
+    Raises:
+        GradCoreError: no such network, a layer that cannot be run (the message names the layer and the limit), or a base
+            that the program does not fit at.
+    """
+    from gradcore.backends.headroom import widen
+    from gradcore.compiler import DEFAULT_BASE
+    from gradcore.compiler import compile_network as compile_quantised
+    from gradcore.quantise import quantise
+
+    hardware = preset_hardware(preset)
+    return compile_quantised(quantise(widen(load_network(network), headroom)), hardware, base=DEFAULT_BASE if base is None else base)
+
+
+def read_address(text: str) -> int:
+    """An address as people write it: decimal, or 0x and hexadecimal digits.
+
+    Raises:
+        GradCoreError: it is no number.
+    """
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise GradCoreError(f"{text!r} is no address: write a number such as 0x10000000") from None
+
+
+def preset_hardware(preset: str) -> Any:
+    """The compiler's description of a preset of the hardware.
+
+    Raises:
+        GradCoreError: there is no such preset.
+    """
+    from gradcore.backends import check_choice
+    from gradcore.compiler import HardwareConfig
+    from gradcore.simulator import PRESETS
+
+    check_choice("preset", preset, tuple(PRESETS))
+    return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
+
+
+def compile_to_file(
+    network: str | Path | Network, out: str | Path, *, preset: str = "full", base: int | None = None, headroom: int = 0
+) -> dict[str, Any]:
+    """Compile a network and write its program with the memory image to ``out``, and its listing beside it.
+
+    Returns:
+        A dictionary: ``network``, ``preset``, ``base``, ``descriptors``, ``image_bytes``, ``memory_bytes``, ``tag_bytes``,
+        ``macs`` (dense, forward and backward), ``notes`` and ``files``: ``program`` and ``listing``.
+
+    Raises:
+        GradCoreError: see ``compile_network``; or a file cannot be written, or would overwrite the network, or the listing a
+            file that is none.
+    """
+    if is_special(out):
+        raise GradCoreError(f"{out} is a device or pipe, and the listing goes beside it: name a file with --out")
+    check_writable(out, option="--out")
+    out = Path(out)
+    listing = out.with_name(out.name + ".txt")
+    source = None if isinstance(network, Network) else network
+    check_outputs([("the program", out), ("its listing", listing)], [("the network", source)], option="--out")
+    _check_listing(listing)
+    program = compile_network(network, preset=preset, base=base, headroom=headroom)
+    program.save(out)
+    write_atomically(listing, program.listing(), option="--out")
+    return {
+        "network": program.name,
+        "preset": preset,
+        "base": program.base,
+        "descriptors": program.descriptors,
+        "image_bytes": len(program.image),
+        "memory_bytes": program.memory_size,
+        "tag_bytes": program.tag_bytes,
+        "macs": sum(layer.macs_dense for layer in program.layers),
+        "notes": list(program.notes),
+        "files": {"program": str(out), "listing": str(listing)},
+    }
+
+
+def _check_listing(listing: Path) -> None:
+    """The listing's name is derived, not given: so it must not overwrite what is no listing."""
+    if listing.is_file():
+        with listing.open("rb") as stream:
+            start = stream.read(len(_LISTING_START))
+        if start not in (_LISTING_START, b""):
+            raise GradCoreError(f"{listing}, where the listing would go, is there and is none: choose another name with --out")

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantisation: from a float network to integers, which number formats hold it, and what that costs."""
+
+from gradcore.quantise.conversion import (
+    Quantisation,
+    QuantisedLayer,
+    QuantisedNetwork,
+    calibrate,
+    fraction_for,
+    picture_table,
+    quantise,
+    quantise_image,
+    standard_images,
+    to_fixed,
+)
+
+__all__ = [
+    "Quantisation",
+    "QuantisedLayer",
+    "QuantisedNetwork",
+    "calibrate",
+    "fraction_for",
+    "picture_table",
+    "quantise",
+    "quantise_image",
+    "standard_images",
+    "to_fixed",
+]

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cycle model: how many clock cycles each layer of a compiled program takes, without running the Verilog.
+
+It follows the jobs of a program through the units of the core, event by event: what the loader reads, which taps hold
+something, when a pixel leaves a stream, when the store's writes are answered. The values themselves are not computed: it
+takes which of them are zero, from ``models.network`` (``zeros_of``). docs/cycle_model.md says what is modelled, and how
+well it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcore.models import arithmetic
+from gradcore.models import network as golden
+from gradcore.speed.cycle_conv import ConvEngine
+from gradcore.speed.cycle_kernel import Counter, Scheduler, Signal
+from gradcore.speed.cycle_memory import Memory, ReadPort, WritePort
+from gradcore.speed.cycle_tiles import TileLoader, TileStore, Tokens, WeightLoader, load_job, store_job
+from gradcore.speed.cycle_vector import SeedUnit, VectorEngine, VectorJob
+
+if TYPE_CHECKING:
+    from gradcore.compiler import Program
+    from gradcore.quantise import QuantisedNetwork
+
+MEMORY_BYTES_PER_SECOND = 1.6e9
+WINDOW_CYCLES = 1024
+START = 8  # cycles from the write to START to the first descriptor's request: the registers, and run_control's clear
+CHECK = {"TILE": 11, "WEIGHTS": 4, "VECTOR": 4, "SEED": 4, "END": 4}  # descriptor_check: 8 products of a TILE
+FINISH = 5  # from the last token to the interrupt as the bench sees it: quiet, finished, done, irq
+
+
+@dataclass(frozen=True)
+class PassZeros:
+    """What one layer loads in one direction.
+
+    Attributes:
+        source: bool (H, W, C): values that are not zero after the method's ReLU rule; with pooling in the backward
+            pass (pooled H, pooled W, C).
+        index: int (H, W, C): winners, 2 * row + column, where the loader unpools; else None.
+    """
+
+    source: np.ndarray
+    index: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class LayerPrediction:
+    """Predicted cycles of one layer in one direction.
+
+    Attributes:
+        cycles: from the end of the layer before to its own end, as ``gradcore.backends.LayerCycles`` counts.
+        span: from the start of its first job to its own end. Layers overlap, so spans add up to more than the total.
+    """
+
+    layer: str
+    direction: str
+    cycles: int
+    span: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted cycles of a run: total, and each layer's in the order of the program; and the bytes on the buses."""
+
+    total: int
+    layers: tuple[LayerPrediction, ...]
+    bytes_read: int
+    bytes_written: int
+
+    @property
+    def forward(self) -> int:
+        return sum(one.cycles for one in self.layers if one.direction == "forward")
+
+    @property
+    def backward(self) -> int:
+        return self.total - self.forward
+
+
+def zeros_of(
+    network: QuantisedNetwork,
+    pictures: np.ndarray,
+    methods: Sequence[str],
+    targets: np.ndarray | None = None,
+) -> list[dict[str, list[PassZeros]]]:
+    """The zeros of each picture and method: for each layer forward, then for each backward, the last layer first.
+
+    Args:
+        network: the quantised network. pictures: quantised, int (N, H, W, C).
+        methods: attribution methods. targets: classes (N,); None is each picture's predicted one.
+    """
+    forward = golden.forward(network, pictures)
+    maps = [forward.picture, *(trace.output for trace in forward.layers)]
+    count = len(network.layers)
+    result: list[dict[str, list[PassZeros]]] = [{} for _ in range(len(forward.picture))]
+    for method in methods:
+        backward = golden.backward(network, forward, method, targets)
+        sources, indexes = [], []
+        for position in reversed(range(count)):
+            layer, trace = network.layers[position], forward.layers[position]
+            gradients = backward.gradients[position + 1]
+            if layer.relu:
+                gradients = arithmetic.relu_backward(gradients, trace.mask, method)
+            sources.append(gradients != 0)
+            indexes.append(trace.index)
+        for number, zeros in enumerate(result):
+            zeros[method] = [PassZeros(maps[position][number] != 0) for position in range(count)] + [
+                PassZeros(source[number], None if index is None else index[number]) for source, index in zip(sources, indexes, strict=True)
+            ]
+    return result
+
+
+def bytes_per_1024(clock_mhz: float) -> int:
+    """What the memory gives in 1,024 cycles, as ``gradcore.simulator`` sets it."""
+    return int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6))
+
+
+def predict(
+    program: Program,
+    zeros: Sequence[PassZeros],
+    method: str = "saliency",
+    *,
+    clock_mhz: float = 100.0,
+    explain: bool = True,
+) -> Prediction:
+    """Predict the cycles of a run.
+
+    Args:
+        program: the compiled network; its ``hardware`` says for which preset.
+        zeros: of this picture and method, see ``zeros_of``.
+        method: saliency, deconvnet or guided. clock_mhz: it sets how many bytes a cycle the memory gives.
+        explain: False for inference alone: the run ends with the seed job.
+    """
+    return _Core(program, zeros, method, clock_mhz, explain).run()
+
+
+class _Core:
+    """All units of the core, wired."""
+
+    def __init__(self, program: Program, zeros: Sequence[PassZeros], method: str, clock_mhz: float, explain: bool) -> None:
+        self.program, self.zeros, self.method, self.explain = program, zeros, method, explain
+        scheduler = self.scheduler = Scheduler()
+        memory = self.memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)
+        read = [ReadPort(scheduler, memory), ReadPort(scheduler, memory)]
+        write = [WritePort(scheduler, memory), WritePort(scheduler, memory)]
+        values, tags, weights, rows = ([port.client() for port in read] for _ in range(4))
+        self.fetch = read[0].client()
+        vector, seed = read[1].client(), read[1].client()
+        stores, outputs = ([port.client() for port in write] for _ in range(2))
+        self.tokens = Tokens(Counter(scheduler), Counter(scheduler), Counter(scheduler))
+        self.engine = ConvEngine(scheduler, program.hardware.groups)
+        self.loader = TileLoader(scheduler, self.engine, self.tokens, values, tags)
+        self.store = TileStore(scheduler, self.engine, stores)
+        self.weights = WeightLoader(scheduler, self.engine, self.tokens, weights)
+        self.vectors = VectorEngine(scheduler, self.tokens, vector, rows, outputs)
+        self.seed = SeedUnit(scheduler, self.tokens, seed, write[0].client())
+        self.store.stored = self._tile_stored
+        self.vectors.done = self.seed.done = self._vector_done
+        self.loader.began = self.vectors.began = self.seed.began = self._began
+        self.starts: dict[int, int] = {}
+        self.stamps: dict[int, int] = {}
+        self._tile_layers: list[tuple[int, bool]] = []
+        self._pushed = {"TILE": 0, "VECTOR": 0, "WEIGHTS": 0}
+        self._end: int | None = None
+
+    def run(self) -> Prediction:
+        self.scheduler.resume(START, self._sequencer())
+        self.scheduler.run()
+        assert self._end is not None, "the model came to a standstill: a unit waits for what never comes"
+        layers, before = [], 0
+        finished = [info for info in self.program.layers if self.explain or info.direction != "backward"]
+        for info in finished:
+            stamp = self._end if info is finished[-1] else self.stamps[info.identifier]
+            name = info.name.removesuffix("_backward") if info.direction == "backward" else info.name
+            direction = "forward" if info.direction == "forward" else "backward"
+            span = stamp - self.starts[info.identifier]
+            layers.append(LayerPrediction(name, direction, stamp - before, span))
+            before = stamp
+        read, written = (8 * sum(port.beats for port in ports) for ports in (self.memory.reads, self.memory.writes))
+        return Prediction(self._end, tuple(layers), read, written)
+
+    # ---- sequencer -----------------------------------------------------------------------------------------
+
+    def _sequencer(self) -> Generator[int | Signal, None, None]:
+        """Fetch, check, push; the next descriptor is fetched while this one is offered."""
+        scheduler, address = self.scheduler, self.program.program_address
+        scheduler.resume(scheduler.now, self.fetch.request(scheduler.now, address, 16))
+        for number, job in enumerate(self.program.jobs()):
+            yield from self.fetch.take(16, scheduler.now, 16)
+            yield scheduler.now + 2 + CHECK[job["opcode"]]  # full, RECEIVE, then the check
+            last = job["opcode"] == "END" or (job["opcode"] == "SEED" and not self.explain)
+            if not last:
+                valid = scheduler.now + 1
+                scheduler.resume(valid, self.fetch.request(valid, address + 128 * (number + 1), 16))
+            yield scheduler.now + 1  # PUSH
+            yield from self._push(job, last)
+            yield scheduler.now + 1
+            if last:
+                break
+        tokens = self.tokens
+        for counter, kind in ((tokens.stored, "TILE"), (tokens.vectors, "VECTOR"), (tokens.weights, "WEIGHTS")):
+            while counter.value < self._pushed[kind]:
+                yield counter
+        self._end = scheduler.now + FINISH
+
+    def _push(self, job: dict, last: bool) -> Generator[Signal, None, None]:
+        opcode, number = job["opcode"], self._pushed.get(job["opcode"], 0)
+        if opcode == "TILE":
+            queues = [self.loader.queue, self.store.queue, *(group.queue for group in self.engine.members)]
+            items = [self._load_job(job, number), store_job(job, number)]
+            items += [items[0].tile] * self.engine.groups
+            self._tile_layers.append((job["layer"], bool(job["last_of_layer"])))
+        elif opcode == "WEIGHTS":
+            queues, items = [self.weights.queue], [job]
+        elif opcode == "VECTOR":
+            queues, items = [self.vectors.queue], [self._vector_job(job)]
+        elif opcode == "SEED":
+            queues, items = [self.seed.queue], [VectorJob(job, np.zeros(0, dtype=bool), self.explain)]
+        else:
+            return
+        for queue in queues:
+            while queue.full:
+                yield queue
+        self._pushed["VECTOR" if opcode == "SEED" else opcode] += 1
+        for queue, item in zip(queues, items, strict=True):
+            queue.push(item)
+
+    # ---- what the jobs load --------------------------------------------------------------------------------
+
+    def _pass(self, layer: int) -> tuple[PassZeros, int, bool]:
+        """Zeros of a layer by the identifier in its descriptors, its place in the network, whether it is backward."""
+        count = self.program.count
+        backward = layer > count
+        return self.zeros[layer - backward], 2 * count - layer if backward else layer, backward
+
+    def _load_job(self, job: dict, number: int):
+        zeros, position, backward = self._pass(job["layer"])
+        region = self.program.regions[f"gradient_{position + 1}" if backward else f"activation_{position}"]
+        offset = job["source_address"] - region.address
+        row, column = offset // region.row_pitch, offset % region.row_pitch // region.pixel_pitch
+        cut = np.s_[row : row + job["source_rows"], column : column + job["source_columns"]]
+        padding = ((0, 0), (0, 0), (0, region.padded_channels - region.channels))
+        source = np.pad(zeros.source[cut], padding)
+        index = np.pad(zeros.index[cut], padding) if job["unpool"] else None
+        tags = bool(job["tags"]) and not (job["load_relu"] and self.method == "deconvnet" and not job["unpool"])
+        return load_job(job, number, source, index, tags)
+
+    def _vector_job(self, job: dict) -> VectorJob:
+        zeros, position, backward = self._pass(job["layer"])
+        region = self.program.regions[f"gradient_{position + 1}" if backward else f"activation_{position}"]
+        source = zeros.source.reshape(region.height, region.width, region.channels)
+        used = np.pad(source, ((0, 0), (0, 0), (0, region.padded_channels - region.channels))).reshape(-1)
+        return VectorJob(job, used, bool(job["tags"] and job["load_relu"] and self.method != "deconvnet"))
+
+    # ---- jobs that begin, and finished ones --------------------------------------------------------------------
+
+    def _began(self, layer: int) -> None:
+        self.starts.setdefault(layer, self.scheduler.now)
+
+    def _tile_stored(self, number: int, cycle: int) -> None:
+        self.tokens.stored.add_at(cycle + 1)
+        layer, last = self._tile_layers[number]
+        if last:
+            self.stamps[layer] = cycle + 1
+
+    def _vector_done(self, job: VectorJob, cycle: int) -> None:
+        self.tokens.vectors.add_at(cycle + 1)
+        if job.fields["last_of_layer"]:
+            self.stamps[job.fields["layer"]] = cycle + 1
