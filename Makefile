@@ -48,7 +48,8 @@ explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IM
 	@$(BIN)/gradcore explain $${METHOD:+--method "$$METHOD"} $${IMAGE:+-- "$$IMAGE"}
 
 test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
+	@rm -rf build/evidence/test
+	$(BIN)/python -m pytest -n $(JOBS) --evidence build/evidence/test --check-plan $(PYTEST)
 
 regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one); SHARD=i/n runs a part
 	@$(BIN)/python -m verification.regress run --seed "$(SEED)" --runs "$(RUNS)" --shard "$(SHARD)" --jobs "$(JOBS)" $(PYTEST)

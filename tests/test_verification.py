@@ -72,22 +72,22 @@ def test_shards_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(regress, "ROOT", tmp_path)
     shard(tmp_path, 1, 2, ["a", "b"])
     with pytest.raises(regress.Refused, match="lacks the shards 2/2"):
-        regress.merge(tmp_path)
+        regress.merge(tmp_path, narrowed=True)
     shard(tmp_path, 2, 2, ["c"])
-    assert regress.merge(tmp_path) == 0
+    assert regress.merge(tmp_path, narrowed=True) == 0
     names = [case.name for suite in JUnitXml.fromfile(str(tmp_path / "report.xml")) for case in suite]
     assert names == ["a", "b", "c"]
     shard(tmp_path, 2, 2, ["c"], failed=True)
-    assert regress.merge(tmp_path) == 1
+    assert regress.merge(tmp_path, narrowed=True) == 1
     shard(tmp_path, 2, 2, ["b"])
     with pytest.raises(regress.Refused, match="repeats tests"):
-        regress.merge(tmp_path)
+        regress.merge(tmp_path, narrowed=True)
     shard(tmp_path, 2, 2, ["c"], revision="def")
     with pytest.raises(regress.Refused, match="different sources"):
-        regress.merge(tmp_path)
+        regress.merge(tmp_path, narrowed=True)
     shard(tmp_path, 1, 3, ["d"])
     with pytest.raises(regress.Refused, match="of 2 and of 3"):
-        regress.merge(tmp_path)
+        regress.merge(tmp_path, narrowed=True)
 
 
 def test_shards_cover_everything_once() -> None:

@@ -2,8 +2,8 @@
 """``make regress``: the benches of the Verilog with many seeds, in one piece or in shards for a job array, with JUnit XML.
 
 ``run`` runs all, or shard i of n. Shards split the collected tests in consecutive parts (pytest-split): deterministic, and none needs
-another; each writes ``shard-<i>-of-<n>.xml`` in the folder of its seed and runs. ``merge`` makes one ``report.xml`` of them, and
-refuses an incomplete set, or shards of different sources.
+another; each writes ``shard-<i>-of-<n>.xml`` and ``evidence-<i>-of-<n>/`` in the folder of its seed and runs. ``merge`` makes one
+``report.xml`` of them, holds what ran against the verification plan, and refuses an incomplete set, or shards of different sources.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from junitparser import JUnitXml
 
 from tb.support.places import ROOT
 from tb.support.seeds import SEED_LIMIT
+from verification import evidence, plan
 
 RESULTS = ROOT / "build" / "regress"
 # Every bench and system run, the long ones, too; tests of Python alone stay with `make test`.
@@ -65,6 +67,9 @@ def run(seed: str, runs: str, shard: str, jobs: str, options: list[str]) -> int:
     again = f"make regress SEED={number} RUNS={times}" + (f" SHARD={shard}" if shard else "")
     print(f"regression with seed {number}: replay with {again}", flush=True)
     command = [sys.executable, "-m", "pytest", "-n", jobs or "2", *SELECTION, f"--junitxml={file}", "-o", "junit_family=xunit1"]
+    kept = folder / f"evidence-{index}-of-{count}"
+    shutil.rmtree(kept, ignore_errors=True)
+    command += ["--evidence", str(kept)]
     if count > 1:
         command += ["--splits", str(count), "--group", str(index)]
     environment = {**os.environ, "GRADCORE_SEED": str(number), "GRADCORE_RUNS": str(times)}
@@ -78,12 +83,15 @@ def run(seed: str, runs: str, shard: str, jobs: str, options: list[str]) -> int:
     if status:
         print(f"failed: replay with {again}", file=sys.stderr)
     if count == 1 and file.exists():
-        merge(folder)
+        return merge(folder, narrowed=bool(options)) or status
     return status
 
 
-def merge(folder: Path) -> int:
-    """Make one report of a regression's shards; returns 1 when a test failed, else 0. Refuses a set that is not whole."""
+def merge(folder: Path, narrowed: bool = False) -> int:
+    """Make one report of a regression's shards; returns 1 when a test failed, or did not run that the verification plan names, else 0.
+
+    ``narrowed``: the tests were picked by hand, and are not held to the plan. Raises Refused for a set that is not whole.
+    """
     files = {path: SHARD_FILE.fullmatch(path.name) for path in sorted(folder.glob("shard-*.xml"))}
     shards = {(int(found[1]), int(found[2])): path for path, found in files.items() if found}
     if not shards:
@@ -111,7 +119,12 @@ def merge(folder: Path) -> int:
     merged.write(str(folder / "report.xml"))
     bad = merged.failures + merged.errors
     print(f"{merged.tests} tests in {count} shards, {bad} failed: {folder.relative_to(ROOT)}/report.xml")
-    return 1 if bad else 0
+    problems = []
+    if not narrowed:
+        found = evidence.read(*(folder / f"evidence-{index}-of-{count}" for index in range(1, count + 1)))
+        problems = plan.run_problems(plan.load(), found, regress=True)
+        print("\n".join(problems) or "every row of the verification plan ran")
+    return 1 if bad or problems else 0
 
 
 def main() -> int:

@@ -383,7 +383,8 @@ def run_bench(
         check_results(results)
         if failure:
             raise BenchError(failure)
-        record(work, results, toplevel=toplevel, module=module, simulator=simulator, seed=seed, parameters=parameters or {})
+        facts = {"toplevel": toplevel, "module": module, "simulator": simulator, "seed": seed, "parameters": parameters or {}}
+        record(work, results, netlist=netlist, **facts)
     except BenchError as problem:
         error = f"{problem} ({failure})" if failure and failure not in str(problem) else str(problem)
         filter_text = f" test {testcase}" if testcase else ""
