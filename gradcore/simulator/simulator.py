@@ -108,6 +108,11 @@ class Simulator:
         self._build: Path | None = None  # the folder of what runs
         self._made_again = False
 
+    @property
+    def settings(self) -> dict[str, int]:
+        """What clock and memory are told, by name: ``stall`` in 1/1000, ``seed`` and so on."""
+        return dict(self._plusargs)
+
     # Building --------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:

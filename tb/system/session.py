@@ -25,6 +25,8 @@ from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
 from tb.support.random_networks import random_picture, random_quantised, saturating
+from tb.support.replay import replay_command
+from tb.system.mismatch import describe
 
 METHODS = arithmetic.METHODS
 BASE = 0x20000
@@ -177,23 +179,12 @@ def _write_tags(region: TagRegion, memory: np.ndarray, base: int, mask: np.ndarr
         memory[start : start + len(data)] = data
 
 
-def compare(program: Program, got: np.ndarray, want: np.ndarray) -> None:
-    """Fail with the first differences of two memories, by region."""
-    if np.array_equal(got, want):
-        return
-    wrong = np.flatnonzero(got != want)
-    lines = [f"{len(wrong)} bytes of memory are wrong"]
-    addresses = wrong + program.window[0] - GUARD
-    for name, region in program.regions.items():
-        inside = wrong[(addresses >= region.address) & (addresses < region.end)]
-        if len(inside):
-            first = int(inside[0]) // 8 * 8
-            lines.append(
-                f"{name}: {len(inside)} bytes, first in the word at +{first + program.window[0] - GUARD - region.address:#x}: "
-                f"{got[first : first + 8].tobytes()[::-1].hex()}, expected {want[first : first + 8].tobytes()[::-1].hex()}"
-            )
-    first = int(addresses[0])
-    raise AssertionError("\n  ".join([*lines, f"first wrong byte at {first:#x}, window {program.window}"]))
+def compare(program: Program, got: np.ndarray, want: np.ndarray, where: str = "") -> None:
+    """Fail with the first differences of two memories, by region; ``where``: more for the message, as the run and its time."""
+    if not np.array_equal(got, want):
+        told = describe(program, got, want, program.window[0] - GUARD)
+        replay = replay_command()
+        raise AssertionError("\n  ".join([told, *([where] if where else []), *([f"replay with waves: {replay}"] if replay else [])]))
 
 
 @dataclass
@@ -307,7 +298,9 @@ class Session:
         assert status == hardware.STATUS_DONE, (
             f"status {status:#x} at descriptor {self.read('DESCRIPTOR_INDEX')}, address {self.read('ERROR_ADDRESS'):#x}"
         )
-        compare(case.program, self.memory(case), want.after)
+        settings = ", ".join(f"{name} {value}" for name, value in self.core.settings.items())
+        where = f"seen {cycles} cycles after START: {request.method}, seed mode {request.seed_mode}, {self.core.simulator}, {settings}"
+        compare(case.program, self.memory(case), want.after, where)
         assert self.read("CLASS_INDEX") == want.class_index
         assert self.read("CLASS_VALUE") == want.class_value & 0xFFFF
         assert self.read("ERROR_ADDRESS") == 0
