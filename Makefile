@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress regress-merge accept-cycles accept-resources lint format registers constraints try-versions bitstream clean distclean
+.PHONY: help setup explain test regress regress-merge accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -73,6 +73,9 @@ format: $(VENV)/.ready-test  ## Write the sources as the formatter wants them
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python -m registers.generate
+
+waves: $(VENV)/.ready-test  ## Generate the wave views of the units, for GTKWave and Surfer, in verification/waves/
+	$(BIN)/python -m verification.waves
 
 constraints: $(VENV)/.ready-test  ## Write the versions installed in .venv to requirements/constraints.txt, after an upgrade
 	$(BIN)/python requirements/write_constraints.py

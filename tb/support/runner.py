@@ -395,6 +395,9 @@ def run_bench(
     finally:
         for dump in work.glob("*.fst"):
             print(f"waves: {dump}")
+            for view in (ROOT / "verification" / "waves").glob(f"*/{toplevel}.gtkw"):
+                name = view.relative_to(ROOT)
+                print(f"  in {ROOT}: gtkwave {dump} {name}, or surfer {dump} --command-file {name.with_suffix('.sucl')}")
     if not waves:
         shutil.rmtree(work, ignore_errors=True)
     return work

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wave views: made from the sources, and every signal that they name is in the waves of a bench, with the names of its states."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import pywellen
+
+from tb.support.declaration import all_benches
+from tb.support.launch import run_declared
+from tb.support.places import ROOT
+from tb.support.runner import file_list
+from verification import waves
+
+FILES = waves.files()
+
+
+def test_the_views_are_those_of_the_sources() -> None:
+    """Each unit has both views, and none is left of one that is gone."""
+    stale = [str(path) for path, text in FILES.items() if not (ROOT / path).is_file() or (ROOT / path).read_text() != text]
+    assert not stale, f"run make waves, and commit what it writes: {', '.join(stale)} differ from the sources"
+    found = {path.relative_to(ROOT) for folder in (waves.VIEWS, waves.MAPPINGS) for path in (ROOT / folder).rglob("*.*") if path.is_file()}
+    assert found == set(FILES), "run make waves: it removes views of units that are gone"
+    for place in waves.places().values():
+        assert {place.with_suffix(suffix) for suffix in (".gtkw", ".sucl")} <= set(FILES)
+
+
+def test_states_have_names() -> None:
+    """Every register called ``state`` is decoded, with a name for each value that the Verilog uses."""
+    found = {path.stem: waves.states(path.stem) for path in file_list() if re.search(r"\breg\b[^;]*\bstate\b", path.read_text())}
+    assert len(found) > 5
+    for module, names in found.items():
+        assert len(names) > 1 and 0 in names and len(set(names.values())) == len(names), f"{module}: {names}"
+    assert waves.states("run_control") == {0: "IDLE", 1: "PREPARE", 2: "RUNNING", 3: "STOPPING", 4: "ABORTING"}
+    assert waves.states("fifo") == {}
+
+
+@pytest.mark.parametrize("toplevel", ["run_control", "tile_store"])
+def test_a_view_fits_the_waves_of_a_bench(toplevel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Every signal that the view names is in the FST of a run, and its range is that of the view."""
+    monkeypatch.setenv("WAVES", "1")
+    bench = all_benches()[toplevel]
+    run_declared(bench, bench.runs[0], "icarus", 1, tmp_path)
+    said = capsys.readouterr().out
+    dump = Path(re.search(r"^waves: (.*)$", said, flags=re.M)[1])
+    view = ROOT / waves.places()[toplevel].with_suffix(".gtkw")
+    assert f"gtkwave {dump} {view.relative_to(ROOT)}" in said
+    widths = {one.full_name: one.bitwidth for one in pywellen.Waveform(str(dump)).all_vars()}
+    named = [line for line in view.read_text().splitlines() if line.startswith(f"{toplevel}.")]
+    assert len(named) > 20
+    for name in named:
+        plain, _, bounds = name.partition("[") if not name.endswith("]") else re.match(r"(.*)(\[)(\d+:\d+)\]$", name).groups()
+        high, low = map(int, bounds.split(":")) if bounds else (0, 0)
+        assert widths.get(plain) == high - low + 1, f"{name}: {widths.get(plain)} bits in the waves"
+    assert [name for name in named if ".state[" in name]
