@@ -27,10 +27,10 @@ def run(simulator: str, testcase: str | None, parameters: dict[str, int] | None 
     run_bench("stream_register", MODULE, simulator=simulator, sources=[SOURCE], testcase=testcase, parameters=given, **options)
 
 
-@pytest.mark.parametrize("testcase", ["wrong_result", "fails_in_background"])
+@pytest.mark.parametrize("testcase", ["wrong_result", "fails_in_background", "OtherFailure"])
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_failing_test_fails(simulator: str, testcase: str) -> None:
-    """An assertion in the bench, or in a task in its background, reaches pytest."""
+    """An assertion in the bench, or in a task in its background, reaches pytest; so does a twin that fails otherwise than it says."""
     with pytest.raises(BenchError, match=f"failed: .*{testcase}"):
         run(simulator, testcase)
 

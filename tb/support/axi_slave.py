@@ -28,7 +28,7 @@ def check_burst(address: int, length: int, size: int, kind: int) -> None:
 
 
 @dataclass
-class _Held:
+class Held:
     """Checks that a payload stays while it waits."""
 
     name: str
@@ -58,7 +58,7 @@ class ReadSlave:
     maximum_open: int = 0
     _waiting: deque[tuple[int, int, int]] = field(default_factory=deque)  # time, address, last
     _open: int = 0
-    _held: _Held = field(default_factory=lambda: _Held("read address"))
+    _held: Held = field(default_factory=lambda: Held("read address"))
 
     @property
     def idle(self) -> bool:
@@ -117,8 +117,8 @@ class WriteSlave:
     _beat: int = 0
     _answers: deque[tuple[int, int]] = field(default_factory=deque)  # time, response
     _open: int = 0
-    _held_address: _Held = field(default_factory=lambda: _Held("write address"))
-    _held_data: _Held = field(default_factory=lambda: _Held("write data"))
+    _held_address: Held = field(default_factory=lambda: Held("write address"))
+    _held_data: Held = field(default_factory=lambda: Held("write data"))
 
     @property
     def idle(self) -> bool:

@@ -8,7 +8,7 @@ BENCH = Bench(
     "stream_register",
     runs=(
         Run({"OFFSET": 7}, tests="transfers/.*"),
-        Run({"OFFSET": 1}, tests="RegisterTest|NothingSent|CoverageHole"),
+        Run({"OFFSET": 1}, tests="RegisterTest|NothingSent|CoverageHole|WrongModel|LostItem"),
     ),
     sources=(ROOT / "tests" / "designs" / "stream_register.v",),
 )

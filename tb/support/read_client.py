@@ -11,6 +11,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
 
+from tb.support.stalls import stall_pattern
 from tb.support.streams import Item, StreamSink, StreamSource, signals
 
 
@@ -81,6 +82,11 @@ class ReadClient:
             rst=dut.rst,
             callback=self._accept,
         )
+
+    def set_stalls(self, request: str, response: str) -> None:
+        """From now on stall after these patterns."""
+        self.requests_sink.stalls = stall_pattern(request, random.Random(random.getrandbits(32)))
+        self.response.stalls = stall_pattern(response, random.Random(random.getrandbits(32)))
 
     @property
     def idle(self) -> bool:

@@ -175,6 +175,7 @@ class StreamMonitor:
         self.received: deque[Item] = deque()
         self.count = 0
         self.cycles = 0
+        self.waited = self.gap = 0  # of the transfer seen last: cycles valid and not ready, and cycles without valid before it
         self.callbacks = [callback] if callback else []
         self._progress = Event()
         self.task = cocotb.start_soon(self._run())
@@ -199,11 +200,13 @@ class StreamMonitor:
 
     async def _run(self) -> None:
         held: Item | None = None
+        waited = gap = 0
         while True:
             await RisingEdge(self.clk)
             self.cycles += 1
             if self.rst is not None and bool(int(self.rst.value)):
                 held = None
+                waited = gap = 0
                 self._after_edge()
                 continue
             if _bit(self.valid):
@@ -213,14 +216,19 @@ class StreamMonitor:
                 if self._ready_now():
                     held = None
                     self.count += 1
+                    self.waited, self.gap = waited, gap
+                    waited = gap = 0
                     self.received.append(item)
                     for callback in self.callbacks:
                         callback(item)
                     self._progress.set()
                 else:
                     held = item
+                    waited += 1
             elif held is not None and self.check_stable:
                 raise AssertionError(f"{self.valid._path}: valid dropped before ready; the item was {held}")
+            else:
+                gap += 1
             self._after_edge()
 
 

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benches of tests/designs/stream_register.v: show that the support works, and that its checks fail when they must.
+"""Benches of tests/designs/stream_register.v: show that the kit works, and that its checks fail when they must.
 
-Also the example to copy from: ``RegisterTest`` is a complete small pyuvm environment.
+Also the example to copy from: the environment below is complete, with twins and an environment that watches passively.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import cocotb
 import pyuvm
 from cocotb.triggers import ClockCycles
-from pyuvm import uvm_env, uvm_test
 
+from tb.support.base import FlowCoverage, ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail, place
 from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
 from tb.support.streams import StreamSink, StreamSource, signals, start_clock_and_reset, wait_until
-from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, SinkAgent, SourceAgent, StreamPort
+from tb.support.uvm import Coverage
 
 OFFSET = parameter("OFFSET")
 EXTREMES = (-32768, -1, 0, 1, 32766, 32767)
+FIELDS = ("value", "tag")
 
 
 def model(fields: dict[str, int]) -> dict[str, int]:
@@ -28,14 +30,15 @@ def model(fields: dict[str, int]) -> dict[str, int]:
     return {"value": (fields["value"] + OFFSET + 0x8000) % 0x10000 - 0x8000, "tag": fields["tag"]}
 
 
+# ---- Sources and sinks without pyuvm ----
+
+
 @cocotb.test()
 @cocotb.parametrize(source_stalls=STALLS, sink_stalls=STALLS)
 async def transfers(dut, source_stalls: str, sink_stalls: str) -> None:
     """Every item comes out once, in order, whatever the stalls."""
-    source = StreamSource(dut.clk, dut.in_valid, dut.in_ready, signals(dut, "in", ("value", "tag")), source_stalls, rst=dut.rst)
-    sink = StreamSink(
-        dut.clk, dut.out_valid, dut.out_ready, signals(dut, "out", ("value", "tag")), sink_stalls, signed=("value",), rst=dut.rst
-    )
+    source = StreamSource(dut.clk, dut.in_valid, dut.in_ready, signals(dut, "in", FIELDS), source_stalls, rst=dut.rst)
+    sink = StreamSink(dut.clk, dut.out_valid, dut.out_ready, signals(dut, "out", FIELDS), sink_stalls, signed=("value",), rst=dut.rst)
     await start_clock_and_reset(dut)
     rng = test_rng()
     items = [{"value": value, "tag": 5} for value in EXTREMES]
@@ -78,95 +81,133 @@ async def hangs(dut) -> None:
     await wait_until(dut.clk, lambda: False, 10**9)
 
 
-class RegisterEnvironment(uvm_env):
-    """Agents, scoreboard and coverage of the register."""
+# ---- An environment ----
+
+
+class RegisterPredictor(Predictor):
+    """Feeds the model with what the input's monitor saw, and says what was seen."""
+
+    def item(self, fields: dict[str, int]) -> None:
+        """One input."""
+        self.expect("out", model(fields))
+        sign = ("zero", "positive", "negative")[(fields["value"] > 0) - (fields["value"] < 0)]
+        extreme = fields["value"] if fields["value"] in EXTREMES else None
+        self.get_parent().coverage.sample(sign=sign, tag_odd=fields["tag"] % 2, extreme=extreme)
+
+
+class RegisterEnvironment(UnitEnvironment):
+    """Agents, predictor, scoreboard and coverage of the register."""
 
     def build_phase(self) -> None:
-        dut = cocotb.top
-        stalls = random.choice(STALLS), random.choice(STALLS)
-        self.source = SourceAgent(
-            "source",
-            self,
-            StreamPort(
-                dut.clk,
-                dut.in_valid,
-                dut.in_ready,
-                signals(dut, "in", ("value", "tag")),
-                signed=("value",),
-                stalls=stalls[0],
-                rst=dut.rst,
-            ),
-        )
-        self.sink = SinkAgent(
-            "sink",
-            self,
-            StreamPort(
-                dut.clk,
-                dut.out_valid,
-                dut.out_ready,
-                signals(dut, "out", ("value", "tag")),
-                signed=("value",),
-                stalls=stalls[1],
-                rst=dut.rst,
-            ),
-        )
-        self.scoreboard = Scoreboard("scoreboard", self)
-        self.coverage = Coverage(
-            "coverage",
-            self,
-            points={"sign": ("negative", "zero", "positive"), "tag_odd": (0, 1)},
-            crosses={"sign_by_tag": ("sign", "tag_odd")},
-        )
-        self.predictor = CallbackSubscriber("predictor", self, self.predict)
-
-    def predict(self, fields: dict[str, int]) -> None:
-        """Feed the model with what the input monitor saw."""
-        self.scoreboard.expect("out", model(fields))
-        sign = ("zero", "positive", "negative")[(fields["value"] > 0) - (fields["value"] < 0)]
-        self.coverage.sample(sign=sign, tag_odd=fields["tag"] % 2)
+        super().build_phase()
+        self.input = self.source("in", FIELDS, signed=("value",))
+        self.output = self.sink("out", FIELDS, signed=("value",))
+        self.predictor = RegisterPredictor.create("predictor", self)
+        points = {"sign": ("negative", "zero", "positive"), "tag_odd": (0, 1), "extreme": EXTREMES}
+        self.coverage = Coverage("coverage", self, points, {"sign_by_tag": ("sign", "tag_odd")})
+        self.flow = FlowCoverage("flow", self, {"in": self.input, "out": self.output})
 
     def connect_phase(self) -> None:
-        self.source.monitor.analysis_port.connect(self.predictor.analysis_export)
-        self.sink.monitor.analysis_port.connect(self.scoreboard.actual_export("out"))
+        self.predictor.hear(self.input, self.predictor.item)
+        self.check("out", self.output)
 
 
-class RegisterTestBase(uvm_test):
-    """Sends what ``items`` says and waits until it has come out."""
+class Items(ItemSequence):
+    """Every extreme with both parities of the tag, then random ones."""
 
-    def items(self) -> list[dict[str, int]]:
-        """Every extreme with both parities of the tag, then random ones."""
-        extremes = [{"value": value, "tag": tag} for value in EXTREMES for tag in (0, 15)]
-        return extremes + [{"value": random.randrange(-32768, 32768), "tag": random.randrange(16)} for _ in range(100)]
-
-    def build_phase(self) -> None:
-        self.environment = RegisterEnvironment("environment", self)
-
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        items = self.items()
-        self.environment.scoreboard.planned["out"] = len(items)
-        await start_clock_and_reset(cocotb.top)
-        await self.environment.source.send(items)
-        await ClockCycles(cocotb.top.clk, 400)
-        self.drop_objection()
+    def items(self) -> Iterable[dict[str, int]]:
+        yield from ({"value": value, "tag": tag} for value in EXTREMES for tag in (0, 15))
+        yield from ({"value": random.randrange(-32768, 32768), "tag": random.randrange(16)} for _ in range(60))
 
 
 @pyuvm.test()
-class RegisterTest(RegisterTestBase):
-    """The register through pyuvm."""
+class RegisterTest(UnitTest):
+    """The register under every pair of stall patterns, watched by a second environment that drives nothing."""
+
+    environment_type = RegisterEnvironment
+    watchdog = 8_000
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        place(self, "watcher", self.dut)
+        self.watcher = RegisterEnvironment.create("watcher", self)
+
+    async def main(self) -> None:
+        environment = self.environment
+        for source, sink in ((source, sink) for source in STALLS for sink in STALLS):
+            environment.input.set_stalls(source)
+            environment.output.set_stalls(sink)
+            await self.send(environment.input, Items)
+        assert self.watcher.scoreboard.seen == environment.scoreboard.seen
 
 
-@pyuvm.test(expect_fail=True)
-class NothingSent(RegisterTestBase):
+# ---- Twins that must fail ----
+
+
+class Nothing(Items):
+    """No item."""
+
+    def items(self) -> Iterable[dict[str, int]]:
+        return ()
+
+
+class OneKind(Items):
+    """The same item again and again."""
+
+    def items(self) -> Iterable[dict[str, int]]:
+        return ({"value": 5, "tag": 1} for _ in range(20))
+
+
+class OffByOne(RegisterPredictor):
+    """A wrong model."""
+
+    def item(self, fields: dict[str, int]) -> None:
+        super().item({**fields, "value": fields["value"] + 1})
+
+
+class OneTooMany(RegisterPredictor):
+    """A model that expects the first item twice: the module seems to have lost one."""
+
+    def item(self, fields: dict[str, int]) -> None:
+        for _ in range(1 if self.get_parent().scoreboard.seen.get("out") else 2):
+            super().item(fields)
+
+
+@must_fail("environment.scoreboard", "out: nothing was checked")
+class NothingSent(RegisterTest):
     """A scoreboard that saw nothing must fail."""
 
-    def items(self) -> list[dict[str, int]]:
-        return []
+    overrides = {Items: Nothing}
 
 
-@pyuvm.test(expect_fail=True)
-class CoverageHole(RegisterTestBase):
+@must_fail("environment.coverage", "coverage holes: sign=negative, sign=zero, tag_odd=0, extreme=-32768")
+class CoverageHole(RegisterTest):
     """Coverage that was not reached must fail."""
 
-    def items(self) -> list[dict[str, int]]:
-        return [{"value": 5, "tag": 1}]
+    overrides = {Items: OneKind}
+
+
+@must_fail("environment.scoreboard", r"out item 0: expected .* got")
+class WrongModel(RegisterTest):
+    """A wrong expectation must fail."""
+
+    overrides = {RegisterPredictor: OffByOne}
+
+
+@must_fail("", r"watchdog: not done after 600 cycles; still expected: \{'out': 1\}")
+class LostItem(UnitTest):
+    """A module that never answers is stopped by the test's own limit, which says what is missing."""
+
+    environment_type = RegisterEnvironment
+    watchdog = 600
+
+    async def main(self) -> None:
+        self.environment.output.monitor.stream.stalls = iter(lambda: True, None)
+        await self.environment.input.send([{"value": 5, "tag": 1}])
+
+
+@must_fail("environment.scoreboard", "out: nothing was checked")
+class OtherFailure(RegisterTest):
+    """Fails, but not as it says: must not pass. The runner's tests expect that."""
+
+    overrides = {RegisterPredictor: OffByOne}

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bases of a bench: environment, sequence, test with clock, reset, seeds and watchdog, and the twin that must fail.
+
+An environment works on ``self.dut``: the toplevel, or, where another environment has placed it (``place``), an instance inside. A test is
+a ``UnitTest`` that names its environment and says in ``main`` what it sends; it ends when the scoreboard expects nothing any more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import cocotb
+import pytest
+import pyuvm
+from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, Timer, with_timeout
+from pyuvm import ConfigDB, uvm_active_passive_enum, uvm_component, uvm_env, uvm_factory, uvm_sequence, uvm_test
+
+from tb.support.seeds import test_rng
+from tb.support.streams import start_clock_and_reset
+from tb.support.uvm import CheckFailure, Coverage, Scoreboard, SinkAgent, SourceAgent, StreamItem, listen, stream_port
+
+PERIOD = 10  # ns, of the clock, and of a step of a unit without one
+
+
+def place(parent: uvm_component, name: str, dut: Any) -> None:
+    """Let the environment ``name`` below ``parent`` watch the instance ``dut``, passively. Call it before the environment is created."""
+    ConfigDB().set(parent, name, "dut", dut)
+    for path in (name, f"{name}.*"):
+        ConfigDB().set(parent, path, "is_active", uvm_active_passive_enum.UVM_PASSIVE)
+
+
+class UnitEnvironment(uvm_env):
+    """What watches one unit: agents, predictor, ``scoreboard``, coverage. Works on the ports of ``dut`` alone, active or passive."""
+
+    def build_phase(self) -> None:
+        self.dut = ConfigDB().get(self, "", "dut", cocotb.top)
+        self.scoreboard = Scoreboard("scoreboard", self)
+
+    def source(self, prefix: str, fields: Iterable[str] | Mapping[str, Any], **options: Any) -> SourceAgent:
+        """The agent of the input stream ``<prefix>_*``, called ``prefix``. ``options``: of ``StreamPort``."""
+        return SourceAgent(prefix, self, stream_port(self.dut, prefix, fields, **options))
+
+    def sink(self, prefix: str, fields: Iterable[str] | Mapping[str, Any], **options: Any) -> SinkAgent:
+        """The agent of the output stream ``<prefix>_*``, called ``prefix``; with or without ready."""
+        return SinkAgent(prefix, self, stream_port(self.dut, prefix, fields, **options))
+
+    def check(self, stream: str, agent: SourceAgent | SinkAgent) -> None:
+        """Compare what the agent's monitor sees with what the predictor expects of ``stream``. Call it in connect_phase."""
+        agent.monitor.analysis_port.connect(self.scoreboard.actual_export(stream))
+
+
+class Predictor(uvm_component):
+    """Base of a unit's model: ``hear(agent, function)`` calls ``function(fields)`` for what the agent's monitor sees.
+
+    It knows nothing of the test: all it needs comes from the pins. ``expect`` tells the scoreboard of its environment what must come.
+    Create it through the factory (``Predictor.create(name, parent)``), so that a twin can put a wrong one in its place.
+    """
+
+    def hear(self, agent: Any, function: Callable[[dict[str, Any]], None]) -> None:
+        """Feed ``function`` with the fields of each item of the agent's monitor. Call it in the environment's connect_phase."""
+        listen(agent.monitor.analysis_port, self, lambda item: function(item.fields))
+
+    def expect(self, stream: str, fields: Mapping[str, Any]) -> None:
+        """This item comes next on ``stream``."""
+        self.get_parent().scoreboard.expect(stream, fields)
+
+
+class FlowCoverage(Coverage):
+    """How items moved on each port: back to back, after a gap, and, where there is a ready, after they had waited for it."""
+
+    def __init__(self, name: str, parent: uvm_component, agents: Mapping[str, SourceAgent | SinkAgent]) -> None:
+        self.agents = agents
+        kinds = {port: ("back_to_back", "gap", *(("waited",) if agent.port.ready is not None else ())) for port, agent in agents.items()}
+        super().__init__(name, parent, kinds)
+
+    def connect_phase(self) -> None:
+        for port, agent in self.agents.items():
+            listen(agent.monitor.analysis_port, self, self._sampler_of(port))
+
+    def _sampler_of(self, port: str) -> Callable[[StreamItem], None]:
+        def seen(item: StreamItem) -> None:
+            if item.waited:
+                self.sample(**{port: "waited"})
+            self.sample(**{port: "gap" if item.gap else "back_to_back"})
+
+        return seen
+
+
+class ItemSequence(uvm_sequence):
+    """Items for an agent, directed or constrained random: override ``items``. Create it through the factory: ``Words.create("words")``."""
+
+    def items(self) -> Iterable[Mapping[str, Any] | StreamItem]:
+        """What is sent, in order."""
+        raise NotImplementedError
+
+    async def body(self) -> None:
+        for fields in self.items():
+            item = fields if isinstance(fields, StreamItem) else StreamItem(**fields)
+            await self.start_item(item)
+            await self.finish_item(item)
+
+
+class UnitTest(uvm_test):
+    """Base of a test: clock, reset, seeds, a limit in clock cycles.
+
+    Subclasses give ``environment_type`` and ``main``. ``overrides``: type -> the one that the factory makes instead, for other sequences
+    and for twins. ``idle``: inputs that no agent drives, with their value from the start. ``watchdog``: cycles after which a
+    test that is not done fails. ``settle``: cycles at the end in which nothing more may come. ``clocked`` False: a unit without clock.
+    """
+
+    environment_type: ClassVar[type[UnitEnvironment]]
+    overrides: ClassVar[Mapping[type, type]] = {}
+    idle: ClassVar[Mapping[str, int]] = {}
+    watchdog: ClassVar[int] = 100_000
+    settle: ClassVar[int] = 20
+    clocked: ClassVar[bool] = True
+
+    def build_phase(self) -> None:
+        for usual, other in self.overrides.items():
+            uvm_factory().set_type_override_by_type(usual, other)
+        self.rng = test_rng()
+        self.dut = cocotb.top
+        self.environment = self.environment_type.create("environment", self)
+
+    async def run_phase(self) -> None:
+        self.raise_objection()
+        try:
+            await with_timeout(self._all(), self.watchdog * PERIOD, "ns")
+        except SimTimeoutError:
+            left = {stream: len(items) for stream, items in self.environment.scoreboard.expected.items() if items}
+            raise CheckFailure(self, f"watchdog: not done after {self.watchdog} cycles; still expected: {left}") from None
+        self.drop_objection()
+
+    async def _all(self) -> None:
+        for port, value in self.idle.items():
+            getattr(self.dut, port).value = value
+        if self.clocked:
+            await start_clock_and_reset(self.dut)
+        await self.main()
+        while any(self.environment.scoreboard.expected.values()):
+            await self.cycles(1)
+        await self.cycles(self.settle)
+
+    async def main(self) -> None:
+        """What the test does between reset and the end."""
+        raise NotImplementedError
+
+    async def cycles(self, count: int) -> None:
+        """Let ``count`` clock cycles pass."""
+        if not self.clocked:
+            await Timer(count * PERIOD, "ns")
+        elif count == 1:
+            await RisingEdge(self.dut.clk)
+        elif count:
+            await ClockCycles(self.dut.clk, count)
+
+    async def send(self, agent: Any, sequence: type[uvm_sequence]) -> None:
+        """Run a sequence, made by the factory, on an agent, until its last item is accepted."""
+        await agent.start(sequence.create(sequence.__name__))
+
+
+def must_fail(component: str, message: str) -> Callable[[type], type]:
+    """Instead of ``pyuvm.test()``, for a twin: passes only if it fails with this failure of this component, and no other.
+
+    ``component``: its name below the test, as ``environment.scoreboard`` ("" for the test itself). ``message``: a regular expression that
+    the text after the component's name must begin with.
+    """
+    name = ".".join(part for part in ("uvm_test_top", component) if part)
+    return pyuvm.test(expect_error=(pytest.RaisesExc(CheckFailure, match=rf"^{re.escape(name)}: (?:{message})"),))
