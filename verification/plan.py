@@ -95,7 +95,7 @@ def _tree(path: Path) -> ast.Module:
 def _is_test(decorator: ast.expr) -> bool:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-    return name == "test" or name.endswith("_test")
+    return name in ("test", "must_fail") or name.endswith("_test")
 
 
 def bench_tests(bench: Bench, root: Path = ROOT) -> dict[str, str]:
