@@ -139,13 +139,17 @@ class PinsAgent(uvm_agent):
 # ---- Streams in flat vectors ----
 
 
-def bundle_ports(dut: Any, prefix: str, count: int, widths: Mapping[str, int], **options: Any) -> list[StreamPort]:
+def bundle_ports(
+    dut: Any, prefix: str, count: int, widths: Mapping[str, int], names: Mapping[str, str] | None = None, **options: Any
+) -> list[StreamPort]:
     """The ``count`` streams whose valid, ready and fields are slices of ``<prefix>_valid``, ``<prefix>_ready``, ``<prefix>_<field>``.
 
-    ``widths``: bits of a field of one stream; stream i has bits [width * i + width - 1 : width * i]. ``options``: of ``StreamPort``.
+    ``widths``: bits of a field of one stream; stream i has bits [width * i + width - 1 : width * i]. ``names``: signals of fields that
+    are called otherwise. ``options``: of ``StreamPort``.
     """
-    vectors = {name: getattr(dut, f"{prefix}_{name}") for name in ("valid", "ready", *widths) if hasattr(dut, f"{prefix}_{name}")}
-    slices = {name: VectorSlice.cut(handle, count, widths.get(name, 1)) for name, handle in vectors.items()}
+    signals = {name: f"{prefix}_{name}" for name in ("valid", "ready", *widths)} | dict(names or {})
+    handles = {name: getattr(dut, signal) for name, signal in signals.items() if name != "ready" or hasattr(dut, signal)}
+    slices = {name: VectorSlice.cut(handle, count, widths.get(name, 1)) for name, handle in handles.items()}
     return [
         StreamPort(
             dut.clk,

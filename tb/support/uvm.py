@@ -198,7 +198,7 @@ class SinkAgent(uvm_agent):
 
 def listen(port: Any, parent: uvm_component, function: Callable[[Any], None]) -> None:
     """Call ``function(item)`` for each item that the analysis port publishes. Call it in connect_phase."""
-    name = f"on_{'_'.join(port.get_full_name().split('.')[1:])}_{function.__name__}"
+    name = f"hears_{port.get_full_name().rpartition('.')[0].rpartition('.')[2]}_{parent.get_num_children()}"
     subscriber = _ItemSubscriber(name, parent)
     subscriber.function = function
     port.connect(subscriber.analysis_export)
