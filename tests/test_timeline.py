@@ -26,7 +26,7 @@ from gradcore.simulator import SIMULATORS, Simulator
 from gradcore.simulator.build import rtl_folder
 from gradcore.timeline import save_timeline, trace_events
 from gradcore.timeline.activity import Activity, intervals
-from gradcore.timeline.tracks import job_labels
+from gradcore.timeline.jobs import COLUMNS, job_labels, job_times, job_trace
 
 CLOCK = 50.0  # a cycle is 0.02 µs
 LAYERS = [
@@ -329,7 +329,7 @@ def test_an_overview_is_drawn(run: Run, tmp_path: Path) -> None:
     [
         (2, {}, "one run and there are 2 pictures"),
         (1, {"backend": "golden"}, "golden backend has no timeline"),
-        (1, {"trace": "run.fst"}, r"JSON or a picture.*run\.json"),
+        (1, {"trace": "run.fst"}, r"JSON, a picture or text.*run\.json"),
         (1, {"trace": "file/run.json"}, "cannot be written .*another file"),
     ],
 )
@@ -365,6 +365,50 @@ def test_a_file_without_one_whole_run_is_refused(tmp_path: Path) -> None:
     activity = Activity.read(path)
     assert activity.cycles == 9 and activity.values("stream", 3).tolist() == [5] * 3 + [6] * 6
     assert activity.pulses("stream", 3, bit=1).tolist() == [3, 4, 5, 6, 7, 8]
+
+
+def test_jobs_are_traced_as_text(run: Run, program: Program, tmp_path: Path) -> None:
+    """A line for each job with the cycles of its steps, which follow one another; they are those of the tracks."""
+    save_timeline(run.timeline, tmp_path / "run.txt", CLOCK, {"network": "net", "method": "guided"})
+    title, head, *lines, last = (tmp_path / "run.txt").read_text().splitlines()
+    assert title == "net, guided" and head.split()[:3] == ["desc", "kind", "job"] and head.endswith("waits for")
+    jobs = run.timeline.jobs
+    assert len(jobs) == len(lines) == program.descriptors - 1
+    assert last == f"{len(jobs)} of {len(jobs)} jobs were done after {run.cycles.total} cycles"
+    for job, line in zip(jobs, lines, strict=True):
+        times = [time for time in job.times if time is not None]
+        assert times == sorted(times) and len(times) >= 2 and 0 < times[0] and times[-1] < run.cycles.total
+        assert line.split()[:2] == [str(job.descriptor), job.kind] and f"  {job.label}" in line and line.endswith(job.waits)
+    tiles = [job for job in jobs if job.kind == "TILE"]
+    for column, track in (("loaded", "tile loader"), ("done", "tile store, responses")):
+        ends = [one.end - (column == "done") for one in run.timeline.track(track).slices if not one.wait]
+        assert [job.times[COLUMNS.index(column)] for job in tiles] == ends
+    for job in jobs:  # a job that waits for tokens is not done before those that give them
+        for number, what in re.findall(r"(\d+) (stored tiles|vectors)", job.waits):
+            givers = tiles if what == "stored tiles" else [one for one in jobs if one.kind in ("VECTOR", "SEED")]
+            assert givers[int(number) - 1].times[-1] < job.times[-1]
+
+
+def test_a_run_that_hangs_says_where(runs: dict[str, tuple[Run, Program]], tmp_path: Path) -> None:
+    """Of a record that is cut off: the jobs that were done, and the first that was not, with what it waits for."""
+    program = runs["icarus"][1]
+    names = ["running", "taken", *(f"{name}" for name in ("loaded", "tile_computed", "stored", "weights_taken", "weights_done"))]
+    names += ["vector_taken", "vector_done", "seed_done"]
+    number = {name: str(index) for index, name in enumerate(names)}
+    start = "".join(f"0 {number[name]} {int(name == 'running')}\n" for name in names)
+    # Weights and the first tile are pushed; the weights come, the tile is never loaded.
+    events = [(10, "taken", 2), (11, "taken", 0), (20, "taken", 1), (21, "taken", 0), (30, "weights_done", 1), (31, "weights_done", 0)]
+    text = "".join(f"# {index} {name} 0\n" for name, index in number.items()) + start
+    text += "".join(f"{cycle} {number[name]} {value}\n" for cycle, name, value in events) + "40 "
+    (tmp_path / "activity.txt").write_text(text)
+    activity = Activity.read(tmp_path / "activity.txt", ended=False)
+    *_, done, stuck = job_trace(job_times(activity, program), activity.cycles).splitlines()
+    assert done.startswith("1 of ") and done.endswith("after 32 cycles")
+    first = next(index for index, job in enumerate(program.jobs()) if job["opcode"] == "TILE")
+    assert stuck == (
+        "the first that was pushed and not done: TILE conv1 forward, tile 0, "
+        f"descriptor {first}, not loaded; it waits for {program.jobs()[first]['wait_weights']} weights"
+    )
 
 
 def test_intervals() -> None:

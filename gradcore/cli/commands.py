@@ -114,9 +114,9 @@ def explain(
         Path | None,
         typer.Option(
             "--trace",
-            metavar="FILE.json|FILE.png",
+            metavar="FILE.json|.png|.txt",
             show_default=False,
-            help="Write a timeline of the engines: for Perfetto (.json), or an overview (.png).",
+            help="Write a timeline of the engines: for Perfetto (.json), an overview (.png), or its jobs as text (.txt).",
         ),
     ] = None,
     clock: ClockOption = 100.0,

@@ -222,8 +222,8 @@ def explain(
         simulator: 'verilator' or 'icarus' (slow); for 'rtl' only.
         preset: hardware of 'rtl': 'full' (128 MACs), 'paper' (64) or 'small'.
         waves: FST file to write the waveforms to; for 'rtl' only.
-        trace: file to write a timeline of the engines to: Chrome's trace events (.json), or an overview (.png); for
-            'rtl' and one picture only.
+        trace: file to write a timeline of the engines to: Chrome's trace events (.json), an overview
+            (.png), or its jobs as text (.txt); for 'rtl' and one picture only.
         clock_mhz: the clock that latencies are given for; for 'rtl' only.
         headroom: bits by which number formats are wider than the network's; None runs pictures in which values saturate again,
             with 2 bits or more, and says so. Not for 'float'.

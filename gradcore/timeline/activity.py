@@ -26,8 +26,8 @@ class Activity:
         self._changes = changes
 
     @classmethod
-    def read(cls, path: str | Path) -> Activity:
-        """Read the file of a simulation with one run.
+    def read(cls, path: str | Path, *, ended: bool = True) -> Activity:
+        """Read the file of a simulation with one run. Without ``ended`` the run may be cut off, as by an error or a time limit.
 
         Raises:
             GradCoreError: the simulation held no complete run, or several; the file is cut; or signals were undefined
@@ -41,7 +41,9 @@ class Activity:
             raise GradCoreError(f"the record of the engines, {path}, cannot be read ({error.strerror})") from error
         lines = text.splitlines()
         if not text.endswith("\n"):
-            raise cut
+            if ended:
+                raise cut
+            lines = lines[:-1]
         while len(names) < len(lines) and lines[len(names)].startswith("#"):
             _, number, name, index = lines[len(names)].split()
             names[int(number)] = name, int(index)
@@ -59,10 +61,12 @@ class Activity:
             ) from None
         number_of = {signal: number for number, signal in names.items()}
         running = table[table[:, 1] == number_of.get(("running", 0), -1)]
+        if not ended and running[:, 2].tolist() == [1]:
+            running = np.vstack([running, [table[-1, 0] + 1, 0, 0]])
         if running[:, 2].tolist() != [1, 0]:
-            ended = "" if len(running) != 1 else f", which does not end (is there room at {path}?)"
+            said = "" if len(running) != 1 else f", which does not end (is there room at {path}?)"
             raise GradCoreError(
-                f"a timeline is of one complete run, and this simulation held {int(running[:, 2].sum())}{ended}: take one "
+                f"a timeline is of one complete run, and this simulation held {int(running[:, 2].sum())}{said}: take one "
                 "picture and one method"
             )
         cycles = int(running[1, 0])

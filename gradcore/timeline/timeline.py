@@ -17,8 +17,9 @@ import numpy as np
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_writable, write_atomically
 from gradcore.host.streams import strict_json
+from gradcore.timeline.jobs import JobTimes, job_trace
 
-SUFFIXES = (".json", ".png")
+SUFFIXES = (".json", ".png", ".txt")
 WINDOW = 128  # cycles that a counter's value is the mean of
 
 
@@ -68,12 +69,14 @@ class Timeline:
         counters: of memory and multipliers.
         stream_cycles: how the conv streams spent their cycles, by layer and by what they did or waited for: means over
             the streams, so that those of a layer add up to the layer's cycles (the last ends with the cycle counter).
+        jobs: every job of the program with its times: the sequencer's trace.
     """
 
     cycles: int
     tracks: tuple[Track, ...]
     counters: tuple[Counter, ...]
     stream_cycles: dict[str, dict[str, float]]
+    jobs: tuple[JobTimes, ...] = ()
 
     def track(self, name: str) -> Track:
         """The track of that name."""
@@ -88,14 +91,16 @@ def check_trace(path: str | Path, pictures: int) -> None:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise GradCoreError(f"a trace is JSON or a picture: call it {path.parent / (path.stem or 'run')}.json or .png, not {path.name!r}")
+        raise GradCoreError(
+            f"a trace is JSON, a picture or text: call it {path.parent / (path.stem or 'run')}.json, .png or .txt, not {path.name!r}"
+        )
     if pictures != 1:
         raise GradCoreError(f"a trace is of one run and there are {pictures} pictures: name one picture, or leave it out")
     check_writable(path)
 
 
 def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metadata: Mapping[str, Any]) -> None:
-    """Write a timeline: trace events to a file ``.json``, an overview to a file ``.png``.
+    """Write a timeline: trace events to a file ``.json``, an overview to a file ``.png``, its jobs to a file ``.txt``.
 
     Raises:
         GradCoreError: the file cannot be written.
@@ -103,9 +108,12 @@ def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metada
     if Path(path).suffix.lower() == ".json":
         write_atomically(path, strict_json(trace_events(timeline, clock_mhz, metadata), indent=None))
         return
+    title = ", ".join(str(metadata[key]) for key in ("network", "method", "picture") if metadata.get(key))
+    if Path(path).suffix.lower() == ".txt":
+        write_atomically(path, job_trace(timeline.jobs, timeline.cycles, title))
+        return
     from gradcore.timeline.picture import draw_timeline
 
-    title = ", ".join(str(metadata[key]) for key in ("network", "method", "picture") if metadata.get(key))
     draw_timeline(timeline, clock_mhz, title, path)
 
 

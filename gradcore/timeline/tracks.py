@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcore.timeline.activity import Activity, intervals
+from gradcore.timeline.jobs import job_labels, job_times, layer_label
 from gradcore.timeline.timeline import WINDOW, Counter, Slice, Timeline, Track
 
 if TYPE_CHECKING:
-    from gradcore.compiler import LayerInfo, Program
+    from gradcore.compiler import Program
 
 PAUSE = 16  # cycles: shorter pauses do not show; a stream needs 16 cycles a pixel at least
 LANES = 16
@@ -98,7 +99,8 @@ class _Builder:
             tracks.append(Track("vector", f"vector engine, half {half}", self._half(half)))
             tracks.append(Track("vector", f"vector engine, drain {half}", self._half_drain(half)))
         tracks.append(Track("vector", "seed unit", self._seed()))
-        return Timeline(self._cycles, tuple(tracks), tuple(self._counters()), stream_cycles(self._activity, tracks[0].slices))
+        streams = stream_cycles(self._activity, tracks[0].slices)
+        return Timeline(self._cycles, tuple(tracks), tuple(self._counters()), streams, job_times(self._activity, self._program))
 
     # Program -----------------------------------------------------------------------------------------------------------
 
@@ -244,26 +246,6 @@ class _Builder:
             for name in ("read", "write"):
                 beats = activity.values(f"{name}_beat", port)
                 yield Counter("memory and multipliers", f"port {port}, {name}", "bytes a cycle", _means(WORD_BYTES * beats))
-
-
-def layer_label(layer: LayerInfo) -> str:
-    """A layer's name and direction, as tables have it."""
-    return layer.name if layer.kind == "seed" else f"{layer.name.removesuffix('_backward')} {layer.direction}"
-
-
-def job_labels(program: Program) -> dict[str, list[str]]:
-    """Names of the jobs of each kind (TILE, WEIGHTS, VECTOR, SEED), in program order, which is their order everywhere."""
-    labels: dict[str, list[str]] = {kind: [] for kind in ("TILE", "WEIGHTS", "VECTOR", "SEED")}
-    words = {"TILE": "tile", "WEIGHTS": "weights", "VECTOR": "chunk"}
-    seen: dict[tuple[str, int], int] = {}
-    for job in program.jobs():
-        kind, layer = str(job["opcode"]), int(job["layer"])
-        if kind not in labels:
-            continue
-        number = seen[kind, layer] = seen.get((kind, layer), -1) + 1
-        name = layer_label(program.layers[layer])
-        labels[kind].append(name if kind == "SEED" else f"{name}, {words[kind]} {number}")
-    return labels
 
 
 def layer_ends(activity: Activity) -> dict[int, int]:
