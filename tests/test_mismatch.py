@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mismatch is told in the words of the network: layer, unit, tile, pixel, channel, both numbers, and how to see it again."""
+"""A mismatch is told in the words of the network: layer, unit, tile, pixel, channel, both numbers, and how to see it again.
+
+What a scoreboard says inside a simulator is checked by the twin ``WrongModel`` of tb/support/support_tests.py.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import re
 import numpy as np
 import pytest
 
+from gradcore.models.numbers import Format, value_format
+from tb.support.mismatch import differences
 from tb.system.mismatch import describe
 from tb.system.session import GUARD, Case, Request, compare, expectation, layered_case
 
@@ -91,3 +96,19 @@ def test_it_can_be_seen_again(case: Case, memory: np.ndarray) -> None:
     assert "seen in this test" in str(raised.value)
     assert re.fullmatch(r"  replay with waves: WAVES=1 GRADCORE_SEED=\d+ \.venv/bin/python -m pytest .*::test_it_can_be_seen_again", last)
     compare(case.program, memory, memory)
+
+
+def test_the_fields_of_an_item_are_told_as_numbers() -> None:
+    """Those that differ: real, format, raw; the numbers of a packed word by their places; others as integers."""
+    want = {"data": 0x0001_FFFF_8000_0004, "sum": -3, "kind": 1, "name": "a"}
+    got = {**want, "data": 0x0001_FFFE_8000_0003, "sum": -5, "kind": 0, "name": "b"}
+    formats = {"data": value_format(9), "sum": Format(48, 1)}
+    assert list(differences(want, got, formats)) == [
+        "data, number 0: 0.005859375 (Q7.9, raw 0x0003), expected 0.0078125 (Q7.9, raw 0x0004)",
+        "data, number 2: -0.00390625 (Q7.9, raw 0xFFFE), expected -0.001953125 (Q7.9, raw 0xFFFF)",
+        "sum: -2.5 (Q47.1, raw 0xFFFFFFFFFFFB), expected -1.5 (Q47.1, raw 0xFFFFFFFFFFFD)",
+        "kind: 0 (0x0), expected 1 (0x1)",
+        "name: 'b', expected 'a'",
+    ]
+    assert list(differences({"a": 1}, {"a": 1}, {})) == []
+    assert list(differences({"a": 1}, {}, {"a": value_format(0)})) == ["a: None, expected 1"]

@@ -17,6 +17,7 @@ import pyuvm
 from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, Timer, with_timeout
 from pyuvm import ConfigDB, uvm_active_passive_enum, uvm_component, uvm_env, uvm_factory, uvm_sequence, uvm_test
 
+from gradcore.models.numbers import Format
 from tb.support.seeds import test_rng
 from tb.support.streams import start_clock_and_reset
 from tb.support.uvm import CheckFailure, Coverage, Scoreboard, SinkAgent, SourceAgent, StreamItem, listen, stream_port
@@ -62,9 +63,9 @@ class Predictor(uvm_component):
         """Feed ``function`` with the fields of each item of the agent's monitor. Call it in the environment's connect_phase."""
         listen(agent.monitor.analysis_port, self, lambda item: function(item.fields))
 
-    def expect(self, stream: str, fields: Mapping[str, Any]) -> None:
-        """This item comes next on ``stream``."""
-        self.get_parent().scoreboard.expect(stream, fields)
+    def expect(self, stream: str, fields: Mapping[str, Any], where: str = "", formats: Mapping[str, Format] | None = None) -> None:
+        """This item comes next on ``stream``; ``where`` and ``formats`` are for the message of a mismatch: see ``Scoreboard.expect``."""
+        self.get_parent().scoreboard.expect(stream, fields, where, formats)
 
 
 class FlowCoverage(Coverage):

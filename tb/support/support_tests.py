@@ -13,6 +13,7 @@ import cocotb
 import pyuvm
 from cocotb.triggers import ClockCycles
 
+from gradcore.models.numbers import value_format
 from tb.support.base import FlowCoverage, ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail, place
 from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
@@ -23,6 +24,7 @@ from tb.support.uvm import Coverage
 OFFSET = parameter("OFFSET")
 EXTREMES = (-32768, -1, 0, 1, 32766, 32767)
 FIELDS = ("value", "tag")
+FORMAT = value_format(9)  # of `value`, for messages
 
 
 def model(fields: dict[str, int]) -> dict[str, int]:
@@ -89,7 +91,7 @@ class RegisterPredictor(Predictor):
 
     def item(self, fields: dict[str, int]) -> None:
         """One input."""
-        self.expect("out", model(fields))
+        self.expect("out", model(fields), f"item with tag {fields['tag']}", {"value": FORMAT})
         sign = ("zero", "positive", "negative")[(fields["value"] > 0) - (fields["value"] < 0)]
         extreme = fields["value"] if fields["value"] in EXTREMES else None
         self.get_parent().coverage.sample(sign=sign, tag_odd=fields["tag"] % 2, extreme=extreme)
@@ -187,9 +189,13 @@ class CoverageHole(RegisterTest):
     overrides = {Items: OneKind}
 
 
-@must_fail("environment.scoreboard", r"out item 0: expected .* got")
+@must_fail(
+    "environment.scoreboard",
+    r"out item 0: expected .* got .*\n  value: \S+ \(Q7\.9, raw 0x\w{4}\), expected \S+ \(Q7\.9, raw 0x\w{4}\)\n  item with tag \d+"
+    r"\n  stream_register, at \d+ ns, seed \d+\n  replay with waves: WAVES=1 GRADCORE_SEED=\d+ \S+ -m pytest .*::test_",
+)
 class WrongModel(RegisterTest):
-    """A wrong expectation must fail."""
+    """A wrong expectation must fail, with both numbers, the place, the time and the command that replays it."""
 
     overrides = {RegisterPredictor: OffByOne}
 

@@ -33,7 +33,9 @@ from pyuvm import (
     uvm_subscriber,
 )
 
+from gradcore.models.numbers import Format
 from tb.support import ledger
+from tb.support.mismatch import circumstances, differences
 from tb.support.stalls import stall_pattern
 from tb.support.streams import Item, StreamMonitor, StreamSink, StreamSource
 
@@ -222,12 +224,20 @@ class CallbackSubscriber(uvm_subscriber):
         self.function(item.fields)
 
 
+class _Expected(dict):
+    """The fields of an expected item, with what a mismatch says of it."""
+
+    where = ""
+    formats: Mapping[str, Format] = {}
+
+
 class Scoreboard(uvm_scoreboard):
     """Compares named streams of items, each in order. Either side may come first.
 
     ``expect`` and ``actual`` may be called by anything; ``actual_export(stream)`` gives an export to connect a monitor to. A mismatch
-    fails at once. check_phase fails when a stream was never seen, or anything is left on either side, or ``planned`` differs. A passive
-    one (see ``is_active``) does not demand that each stream is seen.
+    fails at once, and says what differs, where, when, and how to see it again (``tb.support.mismatch``). check_phase fails when a stream
+    was never seen, or anything is left on either side, or ``planned`` differs. A passive one (see ``is_active``) does not demand that
+    each stream is seen.
     """
 
     def __init__(self, name: str, parent: uvm_component) -> None:
@@ -249,10 +259,16 @@ class Scoreboard(uvm_scoreboard):
         subscriber = CallbackSubscriber(f"actual_{stream}", self, lambda fields: self.actual(stream, fields))
         return subscriber.analysis_export
 
-    def expect(self, stream: str, fields: Mapping[str, int]) -> None:
-        """The model says that this item comes next."""
+    def expect(self, stream: str, fields: Mapping[str, int], where: str = "", formats: Mapping[str, Format] | None = None) -> None:
+        """The model says that this item comes next.
+
+        For the message of a mismatch: ``where`` it belongs, such as ``tile 3, row 2, column 5, channels 4 to 7``, and the number formats
+        of fields; a field that is wider than its format holds several numbers.
+        """
         self.add_stream(stream)
-        self.expected[stream].append(dict(fields))
+        item = _Expected(fields)
+        item.where, item.formats = where, formats or {}
+        self.expected[stream].append(item)
         self._match(stream)
 
     def actual(self, stream: str, fields: Mapping[str, int]) -> None:
@@ -266,7 +282,8 @@ class Scoreboard(uvm_scoreboard):
         while expected and pending:
             want, got = expected.popleft(), pending.popleft()
             if want != got:
-                raise CheckFailure(self, f"{stream} item {self.seen[stream]}: expected {want}, got {got}")
+                lines = [f"{stream} item {self.seen[stream]}: expected {want}, got {got}", *differences(want, got, want.formats)]
+                raise CheckFailure(self, "\n  ".join([*lines, *([want.where] if want.where else []), circumstances()]))
             self.seen[stream] += 1
 
     def check_phase(self) -> None:
