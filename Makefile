@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress regress-merge accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
+.PHONY: help setup explain test regress regress-merge formal accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -56,6 +56,9 @@ regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds de
 
 regress-merge: $(VENV)/.ready-test  ## One report of all shards of SEED and RUNS=8, in build/regress/
 	@$(BIN)/python -m verification.regress merge --seed "$(SEED)" --runs "$(RUNS)"
+
+formal: $(VENV)/.ready-test  ## Prove the leaf cells (SymbiYosys, Z3), and that each proof finds a planted bug: CELLS="fifo ...", optional
+	@$(BIN)/python -m verification.formal $(CELLS)
 
 accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit
 	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proofs of the leaf cells hold, are not empty, and find a planted bug each (see ``verification.formal``)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tb.support.runner import RTL
+from verification.formal import FORMAL, PROOF, QUICK, Bug, ProofError, run
+
+pytestmark = pytest.mark.hardware
+
+
+def _cells(quick: tuple[str, ...]) -> list:
+    """All cells; those that are not ``quick`` run in `make regress` and `make formal` only."""
+    return [pytest.param(cell, marks=[] if cell in quick else pytest.mark.regress) for cell in PROOF]
+
+
+@pytest.mark.parametrize("task", ["prove", "cover"])
+@pytest.mark.parametrize("cell", _cells(QUICK))
+def test_cell(cell: str, task: str) -> None:
+    """Every assertion holds, and every cover statement is reached."""
+    run(cell, task)
+
+
+@pytest.mark.parametrize("cell", _cells(QUICK[:1]))
+def test_planted_bug_is_found(cell: str) -> None:
+    """A fault in a copy of the cell fails the assertion that is named."""
+    run(cell, "bug")
+
+
+def test_every_harness_is_run_and_covers() -> None:
+    """Each file of formal/ is a proof of the list, with assertions and covers; every module of rtl/cells/ has one."""
+    harnesses = {path.stem for path in FORMAL.glob("*.v")} - {"memory_probe", "queue_specification"}
+    assert harnesses == set(PROOF)
+    assert {path.stem for path in (RTL / "cells").glob("*.v")} <= set(PROOF)
+    for cell in harnesses:
+        text = (FORMAL / f"{cell}.v").read_text()
+        assert re.search(r"\w+: assert \(", text) and re.search(r"\w+: cover \(", text), cell
+
+
+def test_bug_that_is_not_there() -> None:
+    """A planted bug whose place is gone is an error, not a bug that was found."""
+    with pytest.raises(ProofError, match="is there 0 times"):
+        run("relu_keep", "bug", Bug("no such text", "", "rule"))
+    with pytest.raises(ProofError, match="was not found"):
+        run("relu_keep", "bug", Bug("SALIENCY = 2'd0", "SALIENCY = 2'b00", "rule", depth=1))

