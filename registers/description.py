@@ -31,6 +31,8 @@ class Field:
     location: bool
     units: tuple[str, ...]  # that take it
     values: type[IntEnum] | None = None
+    volatile: bool = False  # the hardware changes it
+    path: str = ""  # of the signal that holds it, in the module of the registers
 
     @property
     def width(self) -> int:
@@ -121,6 +123,8 @@ def _register(node: RegNode, address: int, prefix: str = "") -> Register:
                 bool(item.get_property("location", default=False)),
                 _units(item),
                 item.get_property("encode"),
+                bool(item.is_hw_writable),
+                "".join(item.get_property("hdl_path_slice") or []),
             )
         )
     return register

@@ -16,6 +16,7 @@ from registers.description import ROOT, SOURCE, read_description
 from registers.documents import markdown
 from registers.jobs import job_headers, job_ports, job_types
 from registers.python import python
+from registers.register_model import register_model
 from registers.verilog import verilog
 
 
@@ -28,6 +29,7 @@ def generate(source: Path = SOURCE) -> dict[Path, str]:
         **{Path(f"rtl/{unit}_job.vh"): text for unit, text in job_headers(description).items()},
         Path("models/jobs.py"): job_types(description),
         Path("gradcore/hardware.py"): python(description),
+        Path("tb/support/register_model.py"): register_model(description),
         Path("include/gradcore_registers.h"): c_header(description.maps["gradcore_registers"]),
         Path("include/gradcore_descriptors.h"): c_header(description.maps["gradcore_descriptors"]),
         Path("docs/registers.md"): markdown(description),

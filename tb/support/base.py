@@ -109,6 +109,7 @@ class UnitTest(uvm_test):
     Subclasses give ``environment_type`` and ``main``. ``overrides``: type -> the one that the factory makes instead, for other sequences
     and for twins. ``idle``: inputs that no agent drives, with their value from the start. ``watchdog``: cycles after which a
     test that is not done fails. ``settle``: cycles at the end in which nothing more may come. ``clocked`` False: a unit without clock.
+    ``covers`` False: a test for one feature, in which streams that never move and coverage holes are no errors.
     """
 
     environment_type: ClassVar[type[UnitEnvironment]]
@@ -117,8 +118,10 @@ class UnitTest(uvm_test):
     watchdog: ClassVar[int] = 100_000
     settle: ClassVar[int] = 20
     clocked: ClassVar[bool] = True
+    covers: ClassVar[bool] = True
 
     def build_phase(self) -> None:
+        ConfigDB().set(self, "*", "covers", self.covers)
         for usual, other in self.overrides.items():
             uvm_factory().set_type_override_by_type(usual, other)
         self.rng = test_rng()

@@ -53,6 +53,11 @@ def is_active(component: uvm_component) -> bool:
     return ConfigDB().get(component, "", "is_active", active) == active
 
 
+def demands_all(component: uvm_component) -> bool:
+    """Whether each stream must move and each bin be hit: not while passive, nor in a test for one feature (ConfigDB ``covers`` False)."""
+    return is_active(component) and ConfigDB().get(component, "", "covers", True)
+
+
 @dataclass
 class StreamPort:
     """The signals of one stream and how to drive it. ``ready`` None: a valid-only output."""
@@ -236,8 +241,8 @@ class Scoreboard(uvm_scoreboard):
 
     ``expect`` and ``actual`` may be called by anything; ``actual_export(stream)`` gives an export to connect a monitor to. A mismatch
     fails at once, and says what differs, where, when, and how to see it again (``tb.support.mismatch``). check_phase fails when a stream
-    was never seen, or anything is left on either side, or ``planned`` differs. A passive one (see ``is_active``) does not demand that
-    each stream is seen.
+    was never seen, or anything is left on either side, or ``planned`` differs. Where not all is demanded
+    (``demands_all``), an active one still fails when no stream was seen.
     """
 
     def __init__(self, name: str, parent: uvm_component) -> None:
@@ -291,7 +296,7 @@ class Scoreboard(uvm_scoreboard):
         if not self.seen:
             problems.append("no stream was declared")
         for stream, seen in self.seen.items():
-            if not seen and is_active(self):
+            if not seen and (demands_all(self) or is_active(self) and not any(self.seen.values())):
                 problems.append(f"{stream}: nothing was checked")
             if self.expected[stream]:
                 problems.append(f"{stream}: {len(self.expected[stream])} expected items never came")
@@ -349,7 +354,7 @@ class Coverage(uvm_component):
 
     def check_phase(self) -> None:
         missing = self.holes()
-        if missing and is_active(self):
+        if missing and demands_all(self):
             raise CheckFailure(self, f"coverage holes: {', '.join(missing)}")
         ledger.covered(self.get_full_name().removeprefix("uvm_test_top."), self.hits())
         cocotb.log.info("%s: %s of %s hit", self.get_full_name(), "some bins" if missing else "all bins", ", ".join(self.points))

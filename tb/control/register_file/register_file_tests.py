@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cocotb
 import pyuvm
-from cocotb.triggers import ClockCycles, Combine, RisingEdge
+from cocotb.triggers import ClockCycles, Combine, FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
-from pyuvm import uvm_agent, uvm_analysis_port, uvm_driver, uvm_env, uvm_sequence, uvm_sequence_item, uvm_sequencer, uvm_test
+from pyuvm import uvm_sequence, uvm_status_e
 
 from gradcore import hardware
 from gradcore.models.register_file import OKAY, RUN_PARAMETERS, SLVERR, RegisterFile
-from tb.support.declaration import parameter, setting
+from tb.support.agents import PinsAgent, pins
+from tb.support.axi_agents import AxiLiteAgent, AxiLiteItem
+from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from tb.support.declaration import parameter, running, setting
+from tb.support.registers import GradcoreRegisters
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import StreamMonitor, StreamSink, StreamSource, start_clock_and_reset
-from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, StreamItem
+from tb.support.uvm import Coverage, listen
 
 GROUPS = parameter("GROUPS")
 ACCESSES = setting("accesses", 400)
@@ -38,6 +42,7 @@ STATUS_WIDTHS = {
 }
 PLAIN = [name for name in hardware.ADDRESSES if not name.endswith(("_LOW", "_HIGH"))]
 WRITABLE = [*RUN_PARAMETERS, "CONTROL", "INTERRUPT", "LAYER_INDEX"]
+SETTLED = 4  # cycles after an access: its pulse and the interrupt have shown
 HOLES = [address for address in range(0, 0x1000, 4) if address not in hardware.ADDRESSES.values()]
 
 
@@ -84,93 +89,60 @@ async def write_word(master: AxiLiteMaster, address: int, data: int, strobe: int
     return int(response.resp)
 
 
-class Access(uvm_sequence_item):
-    """One access: ``data`` None is a read. ``result`` comes back from the driver."""
+class RegisterPredictor(Predictor):
+    """Feeds the model with the accesses and the core's inputs that the monitors saw.
 
-    def __init__(self, address: int, data: int | None = None, strobe: int = 15) -> None:
-        super().__init__("access")
-        self.address, self.data, self.strobe = address, data, strobe
-        self.result: tuple[int, ...] = ()
-
-
-class RandomAccesses(uvm_sequence):
-    """Random reads and writes of all registers and of addresses without one; the core's side changes in between."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__("accesses")
-        self.environment = environment
-
-    async def body(self) -> None:
-        environment = self.environment
-        for number in range(4 * ACCESSES):
-            if number >= ACCESSES and number % 20 == 0 and not environment.coverage.holes():
-                break  # at least ACCESSES, then until every bin is hit
-            environment.scoreboard.planned["accesses"] = number + 1
-            if number % 3 == 0:
-                await self.environment.change_inputs()
-            access = self.choose(number)
-            await self.start_item(access)
-            await self.finish_item(access)
-
-    @staticmethod
-    def choose(number: int) -> Access:
-        """Reads and writes of everything first, then a mix that favours writable registers."""
-        addresses = sorted(hardware.ADDRESSES.values())
-        if number < 2 * len(addresses):
-            return Access(addresses[number // 2], None if number % 2 else random.getrandbits(32))
-        kind = random.random()
-        if kind < 0.1:
-            address = random.choice(HOLES)
-        elif kind < 0.6:
-            address = hardware.ADDRESSES[random.choice(WRITABLE)]
-        else:
-            address = random.choice(addresses)
-        if random.random() < 0.45:
-            return Access(address)
-        data = random.choice((0, 0xFFFFFFFF, random.getrandbits(32), random.getrandbits(32) & ~3 | random.getrandbits(2)))
-        return Access(address, data, random.choice((15, 15, 15, 1, 2, 4, 8, 3, 6, 12, 7, 14)))
-
-
-class AccessDriver(uvm_driver):
-    """Performs accesses one by one and publishes each with its result."""
+    Outputs are compared SETTLED cycles after the last access: by then a pulse and the interrupt have shown.
+    """
 
     def build_phase(self) -> None:
-        self.analysis_port = uvm_analysis_port("analysis_port", self)
-
-    def start_of_simulation_phase(self) -> None:
-        self.master = create_master(cocotb.top, random.choice(STALLS))
-
-    async def run_phase(self) -> None:
-        while True:
-            access = await self.seq_item_port.get_next_item()
-            if access.data is None:
-                access.result = await read_word(self.master, access.address)
-            else:
-                access.result = (await write_word(self.master, access.address, access.data, access.strobe),)
-            await ClockCycles(cocotb.top.clk, 3)  # a pulse or the interrupt shows
-            self.analysis_port.write(StreamItem(access=access))
-            self.seq_item_port.item_done()
-
-
-class AccessAgent(uvm_agent):
-    """Sequencer and driver of the AXI4-Lite port."""
-
-    def build_phase(self) -> None:
-        self.sequencer = uvm_sequencer("sequencer", self)
-        self.driver = AccessDriver("driver", self)
-
-    def connect_phase(self) -> None:
-        self.driver.seq_item_port.connect(self.sequencer.seq_item_export)
-
-
-class Environment(uvm_env):
-    """Agent, model, scoreboard and coverage."""
-
-    def build_phase(self) -> None:
-        self.agent = AccessAgent("agent", self)
-        self.scoreboard = Scoreboard("scoreboard", self)
-        self.checker_ = CallbackSubscriber("checker", self, self.check)
         self.model = fresh_model()
+        self.seen = {"starts": 0, "soft_resets": 0}
+        self.due = 0
+
+    def cycle(self, pins: dict[str, int]) -> None:
+        """The core's side in one cycle."""
+        model, board = self.model, self.get_parent().scoreboard
+        model.status = {port: pins[port] for port in STATUS_WIDTHS}
+        model.counters = {name: pins["counters"] >> 64 * index & (1 << 64) - 1 for index, name in enumerate(hardware.COUNTERS)}
+        model.pending |= pins["interrupt_event"]
+        for pulse in ("start", "soft_reset"):
+            self.seen[f"{pulse}s"] += pins[pulse]
+            if pins[pulse]:
+                self.get_parent().coverage.sample(pulse=pulse)
+        self.due -= 1
+        if self.due == 0:
+            board.expect("outputs", model.outputs() | {"starts": model.starts, "soft_resets": model.soft_resets})
+            board.actual("outputs", {port: pins[port] for port in model.outputs()} | self.seen)
+            self.get_parent().coverage.sample(irq=pins["irq"])
+
+    def access(self, item: AxiLiteItem) -> None:
+        """An access and its answer."""
+        model, board = self.model, self.get_parent().scoreboard
+        name = next((name for name, address in hardware.ADDRESSES.items() if address == item.address & 0xFFC), "hole")
+        if item.data is None:
+            board.expect("accesses", dict(zip(("data", "response"), model.read(item.address), strict=True)))
+            board.actual("accesses", {"data": item.result, "response": item.response})
+            self.get_parent().coverage.sample(read=name)
+        else:
+            response = model.write(item.address, item.data, item.strobe)
+            board.expect("accesses", {"response": response})
+            board.actual("accesses", {"response": item.response})
+            group = "counter" if name.endswith(("_LOW", "_HIGH")) else name
+            self.get_parent().coverage.sample(**{"taken" if response == OKAY else "refused": group, "strobe": item.strobe})
+        self.due = SETTLED
+
+
+class Environment(UnitEnvironment):
+    """The register port, the core's side, model, scoreboard and coverage."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.bus = AxiLiteAgent("bus", self, self.dut)
+        inputs = (*STATUS_WIDTHS, "counters", "interrupt_event")
+        outputs = (*fresh_model().outputs(), "start", "soft_reset")
+        self.core = PinsAgent("core", self, pins(self.dut, inputs, outputs, rest={"interrupt_event": 0}))
+        self.predictor = RegisterPredictor.create("predictor", self)
         self.coverage = Coverage(
             "coverage",
             self,
@@ -185,68 +157,176 @@ class Environment(uvm_env):
         )
 
     def connect_phase(self) -> None:
-        self.agent.driver.analysis_port.connect(self.checker_.analysis_export)
+        listen(self.bus.monitor.analysis_port, self, self.predictor.access)
+        self.predictor.hear(self.core, self.predictor.cycle)
 
-    def start_of_simulation_phase(self) -> None:
-        dut = cocotb.top
-        drive_inputs(dut, self.model)
-        dut.interrupt_event.value = 0
-        self.pulses = {name: StreamMonitor(dut.clk, getattr(dut, name), None, {}, rst=dut.rst) for name in ("start", "soft_reset")}
 
-    async def change_inputs(self) -> None:
-        """New random values from the core, and sometimes an interrupt event."""
-        dut, model = cocotb.top, self.model
-        for port, width in STATUS_WIDTHS.items():
-            model.status[port] = random.getrandbits(width)
-        model.counters = {
-            name: random.choice((0, (1 << 64) - 1, random.getrandbits(64), random.getrandbits(33))) for name in model.counters
-        }
-        drive_inputs(dut, model)
-        if random.random() < 0.3:
-            dut.interrupt_event.value = 1
-            model.pending = 1
-            await RisingEdge(dut.clk)
-            dut.interrupt_event.value = 0
-        await RisingEdge(dut.clk)
+class CoreSide(ItemSequence):
+    """New random values from the core, which stay, and sometimes an interrupt event."""
 
-    def check(self, fields: dict) -> None:
-        """Compare an access, all outputs and the pulses so far with the model."""
-        access, dut, model = fields["access"], cocotb.top, self.model
-        name = next((name for name, address in hardware.ADDRESSES.items() if address == access.address), "hole")
-        if access.data is None:
-            data, response = model.read(access.address)
-            expected = {"data": data, "response": response}
-            actual = {"data": access.result[0], "response": access.result[1]}
-            self.coverage.sample(read=name)
+    def items(self) -> Iterable[dict[str, int]]:
+        values = {port: random.getrandbits(width) for port, width in STATUS_WIDTHS.items()}
+        counters = [random.choice((0, (1 << 64) - 1, random.getrandbits(64), random.getrandbits(33))) for _ in hardware.COUNTERS]
+        values["counters"] = sum(value << 64 * index for index, value in enumerate(counters))
+        yield values | {"interrupt_event": random.random() < 0.3}
+
+
+class Accesses(uvm_sequence):
+    """Reads and writes of all registers and of addresses without one first, then a random mix that favours writable registers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.number = 0
+
+    def choose(self) -> AxiLiteItem:
+        """The next access."""
+        addresses = sorted(hardware.ADDRESSES.values())
+        number, self.number = self.number, self.number + 1
+        if number < 2 * len(addresses):
+            return AxiLiteItem("access", addresses[number // 2], None if number % 2 else random.getrandbits(32))
+        kind = random.random()
+        if kind < 0.1:
+            address = random.choice(HOLES)
+        elif kind < 0.6:
+            address = hardware.ADDRESSES[random.choice(WRITABLE)]
         else:
-            expected = {"response": model.write(access.address, access.data, access.strobe)}
-            actual = {"response": access.result[0]}
-            taken = expected["response"] == OKAY
-            group = "counter" if name.endswith(("_LOW", "_HIGH")) else name
-            self.coverage.sample(**{"taken" if taken else "refused": group, "strobe": access.strobe})
-        expected |= model.outputs() | {"starts": model.starts, "soft_resets": model.soft_resets}
-        actual |= {port: int(getattr(dut, port).value) for port in model.outputs()}
-        actual |= {f"{pulse}s": monitor.count for pulse, monitor in self.pulses.items()}
-        self.scoreboard.expect("accesses", expected)
-        self.scoreboard.actual("accesses", actual)
-        self.coverage.sample(irq=actual["irq"])
-        for pulse in ("start", "soft_reset"):
-            if actual[f"{pulse}s"]:
-                self.coverage.sample(pulse=pulse)
+            address = random.choice(addresses)
+        if random.random() < 0.45:
+            return AxiLiteItem("access", address)
+        data = random.choice((0, 0xFFFFFFFF, random.getrandbits(32), random.getrandbits(32) & ~3 | random.getrandbits(2)))
+        return AxiLiteItem("access", address, data, random.choice((15, 15, 15, 1, 2, 4, 8, 3, 6, 12, 7, 14)))
+
+    async def body(self) -> None:
+        item = self.choose()
+        await self.start_item(item)
+        await self.finish_item(item)
+
+
+class RegisterTest(UnitTest):
+    """Base: the master stalls as one of the patterns says."""
+
+    environment_type = Environment
+    watchdog = 120_000
+
+    def end_of_elaboration_phase(self) -> None:
+        self.environment.bus.driver.stalls = random.choice(STALLS)
 
 
 @pyuvm.test()
-class RandomTest(uvm_test):
-    """Random accesses to everything."""
+class RandomTest(RegisterTest):
+    """At least ACCESSES random accesses to everything, then until every bin is hit; the core's side changes in between."""
 
-    def build_phase(self) -> None:
-        self.environment = Environment("environment", self)
+    accesses = ACCESSES
 
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        await start_clock_and_reset(cocotb.top)
-        await RandomAccesses(self.environment).start(self.environment.agent.sequencer)
-        self.drop_objection()
+    async def main(self) -> None:
+        environment = self.environment
+        sequence = Accesses.create("accesses")
+        for number in range(4 * self.accesses):
+            if number >= self.accesses and number % 20 == 0 and not environment.coverage.holes():
+                break
+            environment.scoreboard.planned["accesses"] = number + 1
+            if number % 3 == 0:
+                await self.send(environment.core, CoreSide)
+            await environment.bus.start(sequence)
+            await self.cycles(SETTLED + 2)
+
+
+@pyuvm.test()
+class RegisterModel(RegisterTest):
+    """Every register through the register layer: reset values, writes by the front door seen by the back door, and the other way round."""
+
+    covers = False
+
+    async def main(self) -> None:
+        registers = GradcoreRegisters(GROUPS)
+        # A netlist has no such signals: there the front door is all.
+        registers.connect(self.environment.bus, None if running()["netlist"] else self.dut)
+        for name in registers.registers:
+            await registers.check(name)
+        for name in WRITABLE:
+            for value in (0xFFFFFFFC, 0x5A5A5A58, random.getrandbits(32) & ~3):
+                if name == "CONTROL":
+                    value &= ~(hardware.CONTROL_START | hardware.CONTROL_SOFT_RESET)
+                await registers.write(name, value)
+                await registers.check(name)
+        for name in ("METHOD", "SEED_MODE"):
+            await registers.write(name, 2)
+            assert await registers.refused(name, 3), f"{name} took 3"
+            await registers.check(name)
+        for name in sorted(set(PLAIN) - set(WRITABLE)):
+            assert await registers.refused(name, 0xFFFFFFFF), f"{name} was written"
+            await registers.check(name)
+        await self.cycles(SETTLED + 2)
+        await self.pokes(registers)
+        await self.at_end(registers)
+
+    async def pokes(self, registers: GradcoreRegisters) -> None:
+        """What is set by the back door shows at the front door. Verilator forgets what is set on a toplevel's ports."""
+        names = [*RUN_PARAMETERS] if running()["simulator"] == "icarus" else []
+        model = self.environment.predictor.model  # nothing on the ports tells it
+        for name in () if running()["netlist"] else (*names, "INTERRUPT"):
+            value = {"METHOD": random.randrange(3), "SEED_MODE": random.randrange(3), "INTERRUPT": 1}.get(name, random.getrandbits(32))
+            register = registers.registers[name]
+            assert await register.poke(value) == uvm_status_e.UVM_IS_OK
+            if name == "INTERRUPT":
+                model.pending = value
+            else:
+                model.values[name] = value
+            await self.cycles(1)
+            assert await registers.read(name) == value, f"{name}: the front door does not show what was poked"
+            assert await register.peek() == (uvm_status_e.UVM_IS_OK, value)
+            await self.cycles(SETTLED + 2)
+
+    async def at_end(self, registers: GradcoreRegisters) -> None:
+        """More, of a twin."""
+
+
+class LateWrites(RegisterPredictor):
+    """A wrong model: the explain bit cannot be cleared."""
+
+    def access(self, item: AxiLiteItem) -> None:
+        explain = self.model.explain
+        super().access(item)
+        self.model.explain |= explain
+
+
+class ReadsOnly(Accesses):
+    """No write, so that most bins stay empty."""
+
+    def choose(self) -> AxiLiteItem:
+        item = super().choose()
+        item.data = None
+        return item
+
+
+@must_fail("environment.scoreboard", r"(outputs|accesses) item \d+: expected")
+class WrongModel(RandomTest):
+    """A model that keeps a bit too long must be noticed."""
+
+    overrides = {RegisterPredictor: LateWrites}
+
+
+@must_fail("environment.bus", "CONTROL: the module holds 0x0, the mirror 0x100")
+class MirrorDiffers(RegisterModel):
+    """A register that does not hold what was written must be noticed; here by the back door, while the front door's answer is out."""
+
+    async def at_end(self, registers: GradcoreRegisters) -> None:
+        await registers.write("INTERRUPT", hardware.INTERRUPT_PENDING)
+        await registers.write("CONTROL", hardware.CONTROL_INTERRUPT_ENABLE)
+        await self.cycles(SETTLED + 2)
+        check = cocotb.start_soon(registers.check("CONTROL"))
+        await RisingEdge(self.dut.s_axil_rvalid)
+        await FallingEdge(self.dut.clk)
+        self.dut.interrupt_enable.value = 0
+        await check
+
+
+@must_fail("environment.coverage", "coverage holes: taken=PROGRAM_ADDRESS")
+class NothingWritten(RandomTest):
+    """Coverage must see that nothing was written."""
+
+    overrides = {Accesses: ReadsOnly}
+    accesses = 40
 
 
 async def set_up(dut, stalls: str = "none") -> tuple[AxiLiteMaster, RegisterFile]:
@@ -259,7 +339,7 @@ async def set_up(dut, stalls: str = "none") -> tuple[AxiLiteMaster, RegisterFile
     return master, model
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reset_values(dut) -> None:
     """Every register reads as its description says after reset, also after a second reset."""
     master, _ = await set_up(dut)
@@ -280,7 +360,7 @@ async def reset_values(dut) -> None:
         await ClockCycles(dut.clk, 2)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(stalls=STALLS)
 async def reads_and_writes_at_once(dut, stalls: str) -> None:
     """Reads and writes in flight together, also several of each, do not disturb each other."""
@@ -303,7 +383,7 @@ async def reads_and_writes_at_once(dut, stalls: str) -> None:
     assert await read_word(master, hardware.PROGRAM_ADDRESS) == (39 * 0x01010108, OKAY)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(stalls=STALLS)
 async def queued_accesses(dut, stalls: str) -> None:
     """Accesses queued on all five channels, each with stalls of its own; bytes that are not strobed hold garbage."""
@@ -347,7 +427,7 @@ async def queued_accesses(dut, stalls: str) -> None:
         dut.error.value = model.status["error"]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(delay=range(-4, 5))
 async def address_and_data_in_any_order(dut, delay: int) -> None:
     """The write's address may come before, with or after its data; a slow bready keeps the answer."""
@@ -359,7 +439,7 @@ async def address_and_data_in_any_order(dut, delay: int) -> None:
     assert int(dut.seed_index.value) == 0x1234 + delay
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def interrupt_is_never_lost(dut) -> None:
     """An event in any cycle round the acknowledgement stays pending or comes before it; W1C clears, 0 does not."""
     master, _ = await set_up(dut)
@@ -395,7 +475,7 @@ async def interrupt_is_never_lost(dut) -> None:
     assert int(dut.irq.value) == 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def event_wins_over_acknowledgement(dut) -> None:
     """In the very cycle in which a write clears PENDING an event sets it again."""
     master, _ = await set_up(dut)
@@ -408,7 +488,7 @@ async def event_wins_over_acknowledgement(dut) -> None:
     assert (await read_word(master, hardware.INTERRUPT))[0] == 1
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def counters_are_coherent(dut) -> None:
     """Low then high word of a running counter belong to one moment, also when the low word wraps in between."""
     master, model = await set_up(dut)
@@ -437,7 +517,7 @@ def _pulses() -> Iterator[int]:
     yield from (hardware.CONTROL_START, hardware.CONTROL_SOFT_RESET, hardware.CONTROL_START | hardware.CONTROL_SOFT_RESET)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def start_comes_with_its_parameters(dut) -> None:
     """A pulse lasts one cycle, and EXPLAIN of the same write is up by then; while busy EXPLAIN stays."""
     master, _ = await set_up(dut)
