@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain test regress regress-merge formal accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
+.PHONY: help setup explain check test regress regress-merge formal accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -46,6 +46,15 @@ explain: export IMAGE := $(value IMAGE)
 explain: export METHOD := $(value METHOD)
 explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IMAGE=file METHOD=saliency|deconvnet|guided, both optional
 	@$(BIN)/gradcore explain $${METHOD:+--method "$$METHOD"} $${IMAGE:+-- "$$IMAGE"}
+
+# What `make check` runs beside the lint: the models' arithmetic and mathematics, and every kind of layer by each method in the small core.
+CHECKS := "tests/test_system_memory.py::test_icarus[small-0.0]" tests/test_network_model.py::test_equals_autograd_where_nothing_is_rounded \
+  tests/test_arithmetic.py tests/test_numbers.py tests/test_specification.py tests/test_lint.py tests/test_verification_plan.py
+
+check: $(VENV)/.ready-test  ## In under a minute: lint, models, one run of the small core; before each commit
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "run make format" >&2; exit 1; }
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(CHECKS) $(PYTEST)
 
 test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run
 	@rm -rf build/evidence/test

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from junitparser import JUnitXml
 
 from verification import regress, skips
+from verification.plan import pytest_functions
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -120,3 +122,15 @@ def test_the_command_refuses_in_one_line(arguments: list[str], said: str, monkey
     monkeypatch.setattr(sys, "argv", ["regress", *arguments])
     assert regress.main() == 2
     assert said in (error := capsys.readouterr().err) and error.count("\n") == 1
+
+
+def test_what_make_check_runs_exists() -> None:
+    """Its list in the Makefile names files and functions that are there, and a run of the core."""
+    text = (ROOT / "Makefile").read_text()
+    names = re.findall(r"tests/\w+\.py(?:::\w+)?", text[text.index("CHECKS :=") : text.index("\ncheck:")])
+    assert len(names) > 4 and any("test_system" in name for name in names)
+    for name in names:
+        file, _, function = name.partition("::")
+        assert (ROOT / file).is_file() and (not function or function in pytest_functions(ROOT / file)), (
+            f"{name}: see CHECKS in the Makefile"
+        )
