@@ -75,9 +75,10 @@ accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and writ
 accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
 	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
 
-lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff and its formatter, and the rules of the sources
+lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff and its formatter, who may import whom, and the rules of the sources
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --diff .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/test_lint.py
 
 format: $(VENV)/.ready-test  ## Write the sources as the formatter wants them

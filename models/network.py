@@ -18,7 +18,7 @@ import numpy as np
 from gradcore.models import arithmetic
 
 if TYPE_CHECKING:
-    from gradcore.quantise import QuantisedLayer, QuantisedNetwork
+    from gradcore.models.quantised import QuantisedLayer, QuantisedNetwork
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ DEVELOPMENT = (
     "lint",
     "packaging",
     "registers",
+    "rooms",
     "rtl",
     "specification",
     "support",

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcore.backends import METHODS, Run, load_network
+from gradcore.backends import METHODS, Run
 from gradcore.backends.rtl import RtlBackend
-from gradcore.network import Layer, Network
+from gradcore.network import Layer, Network, load_network
 from gradcore.quantise import quantise, standard_images
 from gradcore.speed import cycle_memory, cycle_model
 from gradcore.speed.benchmark import cut_pictures

@@ -65,7 +65,7 @@ def test_the_golden_backend_counts_what_saturates(method):
     )
     network.metadata["quantisation"] = narrow.to_metadata()
     pictures = [np.zeros((16, 16, 3), np.uint8), np.kron(np.eye(2)[..., None], np.full((8, 8, 3), 255)).astype(np.uint8)]
-    runs = open_backend("golden", network).run(pictures, [method])[method]
+    runs = open_backend("golden", network, headroom=0).run(pictures, [method])[method]
     passes = [(one.layer, one.direction, one.outputs) for one in runs[1].saturation]
     assert passes == [
         ("conv1", "forward", 16 * 16 * 8),

@@ -17,10 +17,10 @@ from PIL import Image
 import gradcore
 from gradcore import GradCoreError, Layer, Network
 from gradcore.backends import LayerSaturation
-from gradcore.backends.headroom import widen
 from gradcore.explanation import explain
 from gradcore.pictures.patterns import INKS, KINDS, patterns
 from gradcore.quantise import calibrate, precision, quantise, standard_images
+from gradcore.quantise.headroom import widen
 
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3),

@@ -160,9 +160,9 @@ def test_f24_json_has_no_nan_and_says_so(folder, tmp_path, monkeypatch):
 
 
 def test_f24_a_report_with_nan_is_strict_json_too(capsys):
-    from gradcore.cli.commands import _print_json
+    from gradcore.cli.printing import print_json
 
-    _print_json({"a": [1.5, float("nan")], "b": {"c": np.float32("inf"), "d": np.int64(3), "e": np.arange(2)}})
+    print_json({"a": [1.5, float("nan")], "b": {"c": np.float32("inf"), "d": np.int64(3), "e": np.arange(2)}})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"a": [1.5, None], "b": {"c": None, "d": 3, "e": [0, 1]}}
     assert err == "a[1], b.c: no finite numbers, null in the JSON\n"
@@ -171,11 +171,11 @@ def test_f24_a_report_with_nan_is_strict_json_too(capsys):
 def test_tables_take_names_literally(capsys):
     from rich.table import Table
 
-    from gradcore.cli.commands import _print_tables
+    from gradcore.cli.printing import print_tables
 
     table = Table("[red]", title="[/x]:cat:")
     table.add_row("[bold]")
-    _print_tables([table])
+    print_tables([table])
     out = capsys.readouterr().out
     for name in ("[/x]:cat:", "[red]", "[bold]"):
         assert name in out

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradcore.backends import load_network, open_backend
+from gradcore.backends import open_backend
 from gradcore.backends.rtl import RtlBackend
-from gradcore.network import Layer, Network
+from gradcore.network import Layer, Network, load_network
 from gradcore.quantise import QuantisedNetwork, quantise
 from gradcore.simulator import PRESETS, Simulator
 from gradcore.speed.benchmark import cut_pictures
@@ -178,8 +178,8 @@ def test_both_backends_count_the_same_saturated_values(preset: str) -> None:
     network.metadata["quantisation"] = formats.to_metadata()
     rng = np.random.default_rng(3)
     pictures = [rng.choice([0, 255], (9, 11, 3)).astype(np.uint8), rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)]
-    golden = open_backend("golden", network).run(pictures, METHODS)
-    backend = open_backend("rtl", network, preset=preset)
+    golden = open_backend("golden", network, headroom=0).run(pictures, METHODS)
+    backend = open_backend("rtl", network, preset=preset, headroom=0)
     assert isinstance(backend, RtlBackend)
     simulated = backend.run(pictures, METHODS)
     for method in METHODS:

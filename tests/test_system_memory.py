@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gradcore.backends import load_network
 from gradcore.compiler import compile_network
+from gradcore.network import load_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures

@@ -52,7 +52,7 @@ def runs(network: Network, picture: np.ndarray) -> dict[str, tuple[Run, Program]
     """A run with its timeline in each simulator: the core with two groups, which may drift apart."""
     made = {}
     for simulator in SIMULATORS:
-        backend = RtlBackend(network, simulator=simulator, preset="paper", timeline=True, clock_mhz=CLOCK)
+        backend = RtlBackend(network, simulator=simulator, preset="paper", trace="run.json", clock_mhz=CLOCK)
         made[simulator] = backend.run([picture], ["saliency"])["saliency"][0], backend.program
     return made
 

@@ -1,36 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Back ends: what runs a network forward and backward: the Verilog, its bit-exact model, or PyTorch."""
+"""Back ends: what runs a network forward and backward. All take uint8 pictures and give logits and attribution in real numbers.
 
-from gradcore.backends.backends import (
+``rtl`` simulates the Verilog, ``golden`` is the bit-exact model in Python: the two agree in every bit. ``float`` is PyTorch.
+"""
+
+from gradcore.backends.golden import GoldenBackend
+from gradcore.backends.opening import open_backend
+from gradcore.backends.runs import (
     METHODS,
     Backend,
     Cycles,
-    GoldenBackend,
     LayerCycles,
     LayerSaturation,
     Run,
     Target,
-    check_choice,
     class_indexes,
     is_weak,
-    load_network,
-    open_backend,
     softmax,
 )
+from gradcore.backends.setup import BACKENDS, Setup
 
 __all__ = [
+    "BACKENDS",
+    "METHODS",
     "Backend",
     "Cycles",
     "GoldenBackend",
     "LayerCycles",
     "LayerSaturation",
-    "METHODS",
     "Run",
+    "Setup",
     "Target",
-    "check_choice",
     "class_indexes",
     "is_weak",
-    "load_network",
     "open_backend",
     "softmax",
 ]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.backends.backends import METHODS, Run, Target, check_choice, class_indexes
+from gradcore.backends.runs import METHODS, Run, Target, class_indexes
 from gradcore.errors import GradCoreError, missing_package
+from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
 from gradcore.network import Layer, Network, beyond_float
 

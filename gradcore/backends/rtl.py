@@ -8,14 +8,14 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gradcore import hardware
-from gradcore.backends.backends import Cycles, LayerCycles, LayerSaturation, Run, Target, class_indexes
-from gradcore.compiler import Program
-from gradcore.compiler import compile_network as compile_quantised
-from gradcore.compiler.compilation import preset_hardware
+from gradcore.backends.runs import Cycles, LayerCycles, LayerSaturation, Run, Target, class_indexes
+from gradcore.backends.setup import Setup
+from gradcore.compiler import HardwareConfig, Program, compile_network
 from gradcore.compiler.layout import MapRegion
 from gradcore.errors import GradCoreError
 from gradcore.host.progress import Progress, silent
@@ -42,34 +42,31 @@ class RtlBackend:
         program: the compiled network; its memory starts at address 0 of the simulated memory.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        simulator: str = "verilator",
-        preset: str = "full",
-        waves: str | Path | None = None,
-        timeline: bool = False,
-        clock_mhz: float = 100.0,
-    ) -> None:
-        config = preset_hardware(preset)
+    def __init__(self, network: Network, setup: str | Setup = "rtl", **options: Any) -> None:
+        """``setup`` and ``options``: see ``open_backend``; number formats are those of the network, whatever the headroom.
+
+        Raises:
+            GradCoreError: the network cannot be run, or a tool is missing.
+        """
+        setup = Setup.of(setup, **options)
+        config = HardwareConfig.of_preset(setup.preset)
         self.quantised = quantise(network)
         self.notes = self.quantised.notes
         self.macs = config.groups * 2 * config.lanes + VECTOR_MACS
-        self.program: Program = compile_quantised(self.quantised, config, base=0)
+        self.program: Program = compile_network(self.quantised, config, base=0)
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2
         self._activity: Path | None = None
-        if timeline:
+        if setup.trace is not None:
             stack = contextlib.ExitStack()
             self._activity = stack.enter_context(scratch_folder()) / "activity.txt"
             weakref.finalize(self, stack.close)
         self._simulator = Simulator(
-            simulator,
-            preset,
-            clock_mhz=clock_mhz,
-            waves=waves,
+            setup.simulator,
+            setup.preset,
+            clock_mhz=setup.clock_mhz,
+            waves=setup.waves,
             activity=self._activity,
             parameters={"MEMORY_BYTES": memory},
         )
@@ -174,8 +171,7 @@ class RtlBackend:
             index = self._simulator.read(hardware.DESCRIPTOR_INDEX)
             address = self._simulator.read(hardware.ERROR_ADDRESS)
             raise GradCoreError(
-                f"the simulated hardware stopped with {name} (status {status:#x}) at descriptor {index}, address "
-                f"{address:#x}: "
+                f"the simulated hardware stopped with {name} (status {status:#x}) at descriptor {index}, address {address:#x}: "
                 "this is a bug of GradCore; look at it with --waves and report it"
             )
 

@@ -6,8 +6,6 @@ Standard output carries results only; progress, notes and errors go to standard 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,18 +13,15 @@ import typer
 
 from gradcore import __version__
 from gradcore.cli.group import Command, OneLineErrors
+from gradcore.cli.options import METHODS, ClockOption, HeadroomOption, JsonOption, NetworkOption, PresetOption, SimulatorOption
+from gradcore.cli.printing import errors_last, print_explanation, print_json, print_tables, print_verilog, tell_notes
 from gradcore.errors import GradCoreError
-from gradcore.host.streams import not_finite, printable, put, put_json, standard_output, tell
+from gradcore.host.streams import printable, put, put_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from gradcore.explanation import Explanation
-    from gradcore.host.progress import ProgressDisplay
 
 DEFAULT_OUT = Path("explanations")
-METHODS = "saliency|deconvnet|guided"
 _STATUS = (
     "Results go to standard output, all else to standard error. Exit status: 0; 1 where nobody reads standard output any more; "
     "2 after an error, which is one line; 130 after Ctrl-C."
@@ -43,33 +38,6 @@ app = typer.Typer(
     help="Explain what a neural network sees in a picture, on the GradCore accelerator.",
     epilog=_STATUS,
 )
-
-NetworkOption = Annotated[
-    str,
-    typer.Option("--network", metavar="FILE|cifar10", help="Network file, or the name of a network that comes with GradCore."),
-]
-SimulatorOption = Annotated[
-    str,
-    typer.Option("--simulator", metavar="verilator|icarus", help="Simulator that runs the Verilog. Icarus is slow."),
-]
-PresetOption = Annotated[
-    str,
-    typer.Option(
-        "--preset",
-        metavar="small|paper|full",
-        help="Size of the hardware: 128 MACs (full), the 64 of the paper, or small.",
-    ),
-]
-ClockOption = Annotated[float, typer.Option("--clock", metavar="MHZ", help="Clock of the hardware; memory stays at 1.6 GB/s.")]
-HeadroomOption = Annotated[
-    str,
-    typer.Option(
-        "--headroom",
-        metavar="auto|BITS",
-        help="Bits by which number formats are wider than the network's. auto: where values saturate, a second run.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -125,23 +93,26 @@ def explain(
 ) -> None:
     """Say what a network sees in each picture, and draw why: a heatmap of the pixels that decided."""
     from gradcore import explanation
-    from gradcore.backends import load_network
-    from gradcore.backends.headroom import read_headroom
+    from gradcore.backends import Setup
     from gradcore.explanation.result_folders import FILES, result_folders
     from gradcore.host.files import check_folder, check_outputs
     from gradcore.host.progress import ProgressDisplay
+    from gradcore.network import load_network
     from gradcore.pictures.picture import load_picture, sample_picture
+    from gradcore.quantise.headroom import read_headroom
 
-    channels, height, width = load_network(network).input_shape
+    setup = Setup(backend, simulator, preset, waves, trace, clock, read_headroom(headroom))
+    loaded = load_network(network)
+    channels, height, width = loaded.input_shape
     size = {"height": height, "width": width, "channels": channels}
     shown: dict[int, Explanation] = {}
-    with ProgressDisplay() as progress, _errors_last() as later:
+    with ProgressDisplay() as progress, errors_last() as later:
         pictures = [load_picture(image, **size) for image in images] if images else [sample_picture(**size)]
         folders = result_folders(out, pictures)
         for folder in folders:
             check_folder(folder, option="--out")
         results = [(f"the {name} of {folder.name}", folder / file) for folder in folders for name, file in FILES.items()]
-        read = explanation.inputs_of(pictures if images else [], network)
+        read = explanation.inputs_of(pictures if images else [], loaded)
         check_outputs([("the waves", waves), ("the trace", trace), *results], read)
 
         def show(number: int, result: Explanation) -> None:
@@ -151,33 +122,19 @@ def explain(
             if first and not shown.keys() - {number}:
                 if not images:
                     progress.note(f"no IMAGE was named: this is the sample picture, {result.image} of scikit-image")
-                _tell(progress, network, result.remarks)
+                tell_notes(progress, network, result.remarks)
             if first:
-                _tell(progress, result.image, result.notes)
+                tell_notes(progress, result.image, result.notes)
                 if folder.name != pictures[number].stem:
                     progress.note(f"{result.image}: results are in {folder}, for {folder.parent / pictures[number].stem} holds others")
             with later():
                 result.save(folder) if first else result.save_result(folder)
             if not as_json:
                 with progress.paused():
-                    _print_explanation(result) if first else _print_verilog(result, alone=len(folders) == 1)
+                    print_explanation(result) if first else print_verilog(result, alone=len(folders) == 1)
 
         try:
-            explanation.explain(
-                pictures,
-                network,
-                method,
-                target,
-                backend,
-                simulator=simulator,
-                preset=preset,
-                waves=waves,
-                trace=trace,
-                clock_mhz=clock,
-                headroom=read_headroom(headroom),
-                progress=progress,
-                ready=show,
-            )
+            explanation.explain(pictures, loaded, method, target, setup, progress=progress, ready=show)
         finally:
             if as_json and shown:
                 with progress.paused():
@@ -213,6 +170,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure cycles, MACs and memory traffic of the simulated Verilog, beside prediction and bounds; means."""
+    from gradcore.backends import Setup
     from gradcore.host.files import check_outputs
     from gradcore.host.progress import ProgressDisplay
     from gradcore.speed import benchmark, performance_plot
@@ -221,26 +179,19 @@ def bench(
         performance_plot.check_file(picture)
         check_outputs([("the picture", picture)], [("the data file", data), ("the network", network)], option="--picture")
     with ProgressDisplay() as progress:
-        report = benchmark.bench(
-            images,
-            None if method is None else [method],
-            network=network,
-            data=data,
-            clock_mhz=clock,
-            simulator=simulator,
-            preset=preset,
-            progress=progress,
-        )
-        _tell(progress, network, report["notes"])
+        setup = Setup(simulator=simulator, preset=preset, clock_mhz=clock)
+        methods = None if method is None else [method]
+        report = benchmark.bench(images, methods, network=network, data=data, setup=setup, progress=progress)
+        tell_notes(progress, network, report["notes"])
     if not as_json:
-        _print_tables(benchmark.tables(report))
+        print_tables(benchmark.tables(report))
     try:  # what was measured is printed even if it cannot be drawn
         if picture is not None:
             performance_plot.draw(report, picture)
             report["files"] = {"picture": str(picture)}
     finally:
         if as_json:
-            _print_json(report)
+            print_json(report)
     if picture is not None and not as_json:
         put(f"picture: {printable(str(picture))}")
 
@@ -262,9 +213,10 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure accuracy, and how well the attributions agree with PyTorch's autograd."""
-    from gradcore.backends.headroom import read_headroom
+    from gradcore.backends import Setup
     from gradcore.explanation import evaluation
     from gradcore.host.progress import ProgressDisplay
+    from gradcore.quantise.headroom import read_headroom
 
     if (data is None) == (not patterns):
         raise GradCoreError(
@@ -273,14 +225,14 @@ def evaluate(
     if patterns and limit is not None:
         raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
     with ProgressDisplay() as progress:
-        options = {"network": network, "backend": backend, "headroom": read_headroom(headroom), "progress": progress}
+        setup = Setup(backend, headroom=read_headroom(headroom))
         if data is None:
-            report = evaluation.evaluate_patterns(**options)
+            report = evaluation.evaluate_patterns(network=network, backend=setup, progress=progress)
         else:
-            report = evaluation.evaluate(data, limit=limit, **options)
+            report = evaluation.evaluate(data, network=network, limit=limit, backend=setup, progress=progress)
         for note in report["notes"]:
             progress.note(note)
-    _print_json(report) if as_json else _print_tables(evaluation.tables(report))
+    print_json(report) if as_json else print_tables(evaluation.tables(report))
 
 
 @app.command(cls=Command)
@@ -326,7 +278,7 @@ def train(
             data, out, recipe=recipe, threads=threads, work=work, limit=limit, test=test, progress=progress, note=progress.note
         )
         notes = list(quantise(made).notes)
-        _tell(progress, str(out), notes)
+        tell_notes(progress, str(out), notes)
     told = made.metadata["training"]
     report = {
         "network": made.name,
@@ -335,7 +287,7 @@ def train(
         **{name: told[name] for name in ("pictures", "validation_accuracy", "test_pictures", "test_accuracy") if name in told},
     }
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         for name in ("validation_accuracy", "test_accuracy"):
             if name in report:
@@ -363,9 +315,9 @@ def compile_(
 
     with ProgressDisplay() as progress:
         report = compilation.compile_to_file(network, out, preset=preset, base=compilation.read_address(base), headroom=headroom)
-        _tell(progress, network, report["notes"])
+        tell_notes(progress, network, report["notes"])
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         for name, path in report["files"].items():
             put(f"{name}: {printable(path)}")
@@ -390,7 +342,7 @@ def synth(
     from gradcore.synthesis import report as synthesis
 
     def show(report: dict[str, Any]) -> None:
-        _print_json(report) if as_json else _print_tables(synthesis.tables(report))
+        print_json(report) if as_json else print_tables(synthesis.tables(report))
 
     with ProgressDisplay() as progress:
         try:
@@ -401,91 +353,3 @@ def synth(
                     show(error.report)
             raise
     show(report)
-
-
-def _tell(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None:
-    """Notes, on standard error, each with what it is about."""
-    for note in notes:
-        progress.note(f"{subject}: {note}")
-
-
-@contextlib.contextmanager
-def _errors_last() -> Iterator[Callable[[], contextlib.AbstractContextManager]]:
-    """Gives a context that keeps an error for the end of the block, so that what comes after it is done; the first one counts."""
-    found: list[GradCoreError] = []
-
-    @contextlib.contextmanager
-    def later() -> Iterator[None]:
-        try:
-            yield
-        except GradCoreError as error:
-            found.append(error)
-
-    yield later
-    if found:
-        raise found[0]
-
-
-def _print_json(report: dict[str, Any]) -> None:
-    """The report; numbers that are none become null, which standard error says."""
-    broken = not_finite(report)
-    if broken:
-        tell(f"{', '.join(broken[:5])}{' ...' if len(broken) > 5 else ''}: no finite numbers, null in the JSON")
-    put_json(report)
-
-
-def _console() -> Console:
-    """What prints tables: names are taken literally."""
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def _print_tables(tables: list[Table]) -> None:
-    with standard_output():
-        console = _console()
-        for table in tables:
-            console.print(table)
-
-
-def _print_explanation(result: Explanation) -> None:
-    """The classes with their scores, and where the files are."""
-    import numpy as np
-    from rich.table import Table
-    from rich.text import Text
-
-    from gradcore.explanation.result_folders import FILES
-
-    answer = f"{result.image}: {result.classes[result.predicted]}{' (weak)' if result.weak else ''}"
-    table = Table(title=Text(printable(answer)), title_justify="left", title_style="bold")
-    for heading, justify in (("class", "left"), ("score", "right"), ("softmax", "right"), ("", "left")):
-        table.add_column(heading, justify=justify)
-    order = np.argsort(-result.logits, kind="stable")
-    for index in dict.fromkeys([*order[:10].tolist(), result.target]):
-        numbers = [
-            form.format(value) if np.isfinite(value) else "not finite"
-            for form, value in (("{:.3f}", result.logits[index]), ("{:.1%}", result.softmax[index]))
-        ]
-        mark = "explained" if index == result.target else ""
-        style = "bold" if index == result.predicted else None
-        table.add_row(Text(printable(result.classes[index])), *numbers, mark, style=style)
-    _print_tables([table])
-    for name in FILES:
-        if name in result.files:
-            put(f"{name}: {printable(result.files[name])}")
-
-
-def _print_verilog(result: Explanation, alone: bool) -> None:
-    """What the Verilog adds; with several pictures each line names its own."""
-    if "trace" in result.files:
-        put(f"trace: {printable(result.files['trace'])}")
-        return
-    place = "" if alone else f"{printable(result.image)}: "
-    put(f"{place}verilog: {result.verilog} to its model in every bit of the scores and the heatmap")
-    if result.cycles is not None:
-        put(
-            f"{place}cycles: {result.cycles.total:,} ({result.cycles.forward:,} forward, {result.cycles.backward:,} "
-            f"backward), {result.latency_ms:.2f} ms at {result.clock_mhz:g} MHz"
-        )
-    if "waves" in result.files:
-        put(f"{place}waves: {printable(result.files['waves'])}")

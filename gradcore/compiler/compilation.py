@@ -4,46 +4,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gradcore.backends import load_network
+from gradcore.compiler.configuration import HardwareConfig
+from gradcore.compiler.program import Program
+from gradcore.compiler.schedule import make_program
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_outputs, check_writable, is_special, write_atomically
-from gradcore.network import Network
+from gradcore.network import Network, load_network
+from gradcore.quantise import QuantisedNetwork, quantise
+from gradcore.quantise.headroom import widen
 
-if TYPE_CHECKING:
-    from gradcore.compiler import Program
-
+# For simulations and for software without an operating system. Linux owns this memory and says what is free: see Program.at.
+DEFAULT_BASE = 0x1000_0000
 _LISTING_START = b"Program "  # what a listing begins with
 
 
 def compile_network(
-    network: str | Path | Network = "cifar10", *, preset: str = "full", base: int | None = None, headroom: int = 0
+    network: str | Path | Network | QuantisedNetwork = "cifar10",
+    preset: str | HardwareConfig = "full",
+    *,
+    base: int | None = None,
+    headroom: int = 0,
 ) -> Program:
     """Quantise and compile a network.
 
     Args:
-        network: 'cifar10', the path of a network file, or a ``Network``.
-        preset: the hardware to compile for: 'full' (128 MACs), 'paper' (64) or 'small' (32).
+        network: 'cifar10', the path of a network file, or a ``Network``; one that is quantised is compiled as it is.
+        preset: the hardware to compile for: 'full' (128 MACs), 'paper' (64) or 'small' (32), or the sizes of its buffers.
         base: address that the memory image starts at, a multiple of 4096; None is 0x10000000, for simulations and for
             software without an operating system. Under Linux the address is that of the memory that was allocated: see
             ``Program.at``, which moves a compiled program there.
-        headroom: bits by which number formats are wider than the network's: see ``gradcore.backends.headroom.widen``.
+        headroom: bits by which number formats are wider than the network's: see ``gradcore.quantise.headroom.widen``. Not for
+            a quantised network, which has its formats.
 
     Returns:
         A ``gradcore.compiler.Program``: ``image`` and ``base`` say what memory must hold, ``listing()`` is for people.
 
     Raises:
-        GradCoreError: no such network, a layer that cannot be run (the message names the layer and the limit), or a base
-            that the program does not fit at.
+        GradCoreError: no such network or preset, a layer that cannot be run (the message names the layer and the limit), or a
+            base that the program does not fit at.
     """
-    from gradcore.backends.headroom import widen
-    from gradcore.compiler import DEFAULT_BASE
-    from gradcore.compiler import compile_network as compile_quantised
-    from gradcore.quantise import quantise
-
-    hardware = preset_hardware(preset)
-    return compile_quantised(quantise(widen(load_network(network), headroom)), hardware, base=DEFAULT_BASE if base is None else base)
+    hardware = preset if isinstance(preset, HardwareConfig) else HardwareConfig.of_preset(preset)
+    if not isinstance(network, QuantisedNetwork):
+        network = quantise(widen(load_network(network), headroom))
+    elif headroom:
+        raise GradCoreError("the network is quantised, and its number formats are chosen: give headroom with the float network")
+    return make_program(network, hardware, DEFAULT_BASE if base is None else base)
 
 
 def read_address(text: str) -> int:
@@ -56,20 +63,6 @@ def read_address(text: str) -> int:
         return int(text, 0)
     except ValueError:
         raise GradCoreError(f"{text!r} is no address: write a number such as 0x10000000") from None
-
-
-def preset_hardware(preset: str) -> Any:
-    """The compiler's description of a preset of the hardware.
-
-    Raises:
-        GradCoreError: there is no such preset.
-    """
-    from gradcore.backends import check_choice
-    from gradcore.compiler import HardwareConfig
-    from gradcore.simulator import PRESETS
-
-    check_choice("preset", preset, tuple(PRESETS))
-    return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
 
 
 def compile_to_file(
@@ -90,8 +83,8 @@ def compile_to_file(
     check_writable(out, option="--out")
     out = Path(out)
     listing = out.with_name(out.name + ".txt")
-    source = None if isinstance(network, Network) else network
-    check_outputs([("the program", out), ("its listing", listing)], [("the network", source)], option="--out")
+    network = load_network(network)
+    check_outputs([("the program", out), ("its listing", listing)], [("the network", network.origin)], option="--out")
     _check_listing(listing)
     program = compile_network(network, preset=preset, base=base, headroom=headroom)
     program.save(out)

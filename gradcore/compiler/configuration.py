@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcore.errors import GradCoreError
+from gradcore.host.inputs import check_choice
+from gradcore.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class HardwareConfig:
     output_words: int = 512
     output_pieces: int = 512
     vector_blocks: int = 32
+
+    @classmethod
+    def of_preset(cls, preset: str) -> HardwareConfig:
+        """That of a preset of the hardware. Raises GradCoreError when there is no such preset."""
+        check_choice("preset", preset, tuple(PRESETS))
+        return cls(groups=PRESETS[preset]["GROUPS"])
 
     def __post_init__(self) -> None:
         if not 1 <= self.groups <= 7:

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gradcore.compiler.contents import Contents
 from gradcore.compiler.layout import MapRegion, TagRegion
 
-if TYPE_CHECKING:
-    from gradcore.compiler.program import Program
 
-
-def listing(program: Program) -> str:
+def listing(program: Contents) -> str:
     """Summary, memory map, layers, weight buffer, and every descriptor."""
     jobs = program.jobs()
     return "\n".join(
@@ -30,15 +26,14 @@ def listing(program: Program) -> str:
     )
 
 
-def _summary(program: Program, jobs: list[dict]) -> list[str]:
+def _summary(program: Contents, jobs: list[dict]) -> list[str]:
     hardware = program.hardware
     counts = {name: sum(job["opcode"] == name for job in jobs) for name in ("TILE", "WEIGHTS", "VECTOR", "SEED", "END")}
     return [
         f"Program {program.name}: {program.descriptors} descriptors ("
         + ", ".join(f"{count} {name}" for name, count in counts.items())
         + ")",
-        f"Hardware: {hardware.groups} groups x 2 streams x {hardware.lanes} lanes, tile bank "
-        f"{hardware.tile_depth} entries / "
+        f"Hardware: {hardware.groups} groups x 2 streams x {hardware.lanes} lanes, tile bank {hardware.tile_depth} entries / "
         f"{hardware.tile_pixels} pixels, weight buffer {hardware.weight_depth} rows",
         f"Memory: {program.memory_size} bytes from {program.base:#010x} (image {len(program.image)}), window "
         f"{program.window[0]:#010x}..{program.window[1]:#010x}; tags {program.tag_bytes} bytes",
@@ -48,7 +43,7 @@ def _summary(program: Program, jobs: list[dict]) -> list[str]:
     ]
 
 
-def _memory(program: Program) -> list[str]:
+def _memory(program: Contents) -> list[str]:
     lines = ["Memory map", f"  {'address':10} {'end':10} {'bytes':>9}  what"]
     for name, region in program.regions.items():
         shape = ""
@@ -60,7 +55,7 @@ def _memory(program: Program) -> list[str]:
     return lines
 
 
-def _layers(program: Program) -> list[str]:
+def _layers(program: Contents) -> list[str]:
     lines = [
         "Layers",
         f"  {'id':>3} {'name':20} {'kind':5} {'jobs':>5} {'tile':>8} {'pack':>4} {'sets':>4} {'MACs':>10}  descriptors",
@@ -68,27 +63,25 @@ def _layers(program: Program) -> list[str]:
     for layer in program.layers:
         tile = f"{layer.tile[0]} x {layer.tile[1]}" if layer.tile else "-"
         lines.append(
-            f"  {layer.identifier:>3} {layer.name:20} {layer.kind:5} {layer.jobs:>5} {tile:>8} "
-            f"{layer.stride:>4} {layer.sets:>4} "
+            f"  {layer.identifier:>3} {layer.name:20} {layer.kind:5} {layer.jobs:>5} {tile:>8} {layer.stride:>4} {layer.sets:>4} "
             f"{layer.macs_dense:>10}  {layer.first_descriptor}..{layer.last_descriptor}"
         )
     return lines
 
 
-def _weights(program: Program, jobs: list[dict]) -> list[str]:
+def _weights(program: Contents, jobs: list[dict]) -> list[str]:
     lines = ["Weight buffer", "  descriptor layer                rows (ring)   blocks bank  after tiles computed"]
     for index, job in enumerate(jobs):
         if job["opcode"] == "WEIGHTS":
             end = (job["weight_base"] + job["rows"] - 1) % program.hardware.weight_depth
             lines.append(
-                f"  {index:>10} {program.layers[job['layer']].name:20} {job['weight_base']:>4}..{end:<8} "
-                f"{job['blocks']:>6} "
+                f"  {index:>10} {program.layers[job['layer']].name:20} {job['weight_base']:>4}..{end:<8} {job['blocks']:>6} "
                 f"{job['bias_bank']:>4}  {job['wait_computed']}"
             )
     return lines
 
 
-def _descriptors(program: Program, jobs: list[dict]) -> list[str]:
+def _descriptors(program: Contents, jobs: list[dict]) -> list[str]:
     lines = ["Descriptors (T, V, W: number among TILE, VECTOR and SEED, WEIGHTS jobs)"]
     numbers = {"TILE": 0, "VECTOR": 0, "WEIGHTS": 0}
     for index, job in enumerate(jobs):
@@ -111,27 +104,20 @@ def _descriptors(program: Program, jobs: list[dict]) -> list[str]:
 def _tile(job: dict) -> str:
     flags = "".join(f" {name}" for name in ("load_relu", "unpool", "tags", "relu", "pool", "store_tags") if job[name])
     return (
-        f" weights {job['wait_weights']} | read {job['source_rows']} x {job['source_columns']} x "
-        f"{job['words_per_pixel']} words at "
-        f"{job['source_address']:#010x}, buffer {job['buffer_rows']} x {job['buffer_columns']} | kernel "
-        f"{job['kernel_h']} x "
-        f"{job['kernel_w']} from ({job['origin_row']}, {job['origin_column']}), rows at {job['weight_base']}, "
-        f"{job['unit_rows']} x "
-        f"{job['unit_columns']} units x {job['blocks']} blocks, shift {job['shift']} | write {job['unit_rows']} "
-        f"x {job['columns_stored']} x "
-        f"{job['words_per_pixel_stored']} words at {job['destination_address']:#010x} |{flags}"
+        f" weights {job['wait_weights']} | read {job['source_rows']} x {job['source_columns']} x {job['words_per_pixel']} words "
+        f"at {job['source_address']:#010x}, buffer {job['buffer_rows']} x {job['buffer_columns']} | kernel {job['kernel_h']} x "
+        f"{job['kernel_w']} from ({job['origin_row']}, {job['origin_column']}), rows at {job['weight_base']}, {job['unit_rows']} "
+        f"x {job['unit_columns']} units x {job['blocks']} blocks, shift {job['shift']} | write {job['unit_rows']} x "
+        f"{job['columns_stored']} x {job['words_per_pixel_stored']} words at {job['destination_address']:#010x} |{flags}"
     )
 
 
 def _vector(job: dict) -> str:
     flags = "".join(f" {name}" for name in ("load_relu", "tags", "has_bias", "relu", "store_tags") if job[name])
     return (
-        f" | read {job['vector_words']} words at {job['vector_address']:#010x} | matrix "
-        f"{job['matrix_address0']:#010x}, "
-        f"{job['matrix_address1']:#010x} pitch {1 << job['pitch_log2']}, {job['blocks']} blocks a half, shift "
-        f"{job['shift']} | write "
-        f"{job['destination_words0']} + {job['destination_words1']} words at "
-        f"{job['destination_address0']:#010x} |{flags}"
+        f" | read {job['vector_words']} words at {job['vector_address']:#010x} | matrix {job['matrix_address0']:#010x}, "
+        f"{job['matrix_address1']:#010x} pitch {1 << job['pitch_log2']}, {job['blocks']} blocks a half, shift {job['shift']} | "
+        f"write {job['destination_words0']} + {job['destination_words1']} words at {job['destination_address0']:#010x} |{flags}"
     )
 
 

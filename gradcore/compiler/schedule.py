@@ -14,16 +14,15 @@ import numpy as np
 
 from gradcore.compiler import descriptors, weights
 from gradcore.compiler.configuration import HardwareConfig
+from gradcore.compiler.contents import LayerInfo, check_base
 from gradcore.compiler.layout import BLOCK, Allocator, Region, padded
-from gradcore.compiler.program import LayerInfo, Program, check_base
+from gradcore.compiler.program import Program
 from gradcore.compiler.tile_job import tile_fields
 from gradcore.compiler.tiling import ConvPass, plan
 from gradcore.compiler.weights import MatrixChunk, WeightSet
 from gradcore.errors import GradCoreError
-from gradcore.quantise import QuantisedLayer, QuantisedNetwork
+from gradcore.models.quantised import QuantisedLayer, QuantisedNetwork
 
-# For simulations and for software without an operating system. Linux owns this memory and says what is free: see Program.at.
-DEFAULT_BASE = 0x1000_0000
 MAX_LAYERS = 127
 FORWARD_SPARSITY = 0.5
 POOLED_SPARSITY = 0.1
@@ -59,19 +58,9 @@ class _Step:
     chunks: tuple[MatrixChunk, ...] = ()
 
 
-def compile_network(network: QuantisedNetwork, hardware: HardwareConfig | None = None, *, base: int = DEFAULT_BASE) -> Program:
-    """Compile a network for a build of the core.
-
-    Args:
-        network: the quantised network.
-        hardware: sizes of the core; the default build without it.
-        base: address of the memory image, a multiple of 4096. ``Program.at`` moves a program afterwards.
-
-    Raises:
-        GradCoreError: the network has a layer that the hardware cannot run (names the layer and the limit), or the program
-            does not fit at ``base``.
-    """
-    return _Compiler(network, hardware or HardwareConfig(), check_base(base)).run()
+def make_program(network: QuantisedNetwork, hardware: HardwareConfig, base: int) -> Program:
+    """The program of a network: see ``compile_network``."""
+    return _Compiler(network, hardware, check_base(base)).run()
 
 
 class _Compiler:
@@ -373,8 +362,7 @@ class _Compiler:
         logits, seed = self.activations[-1], self.gradients[-1]
         if logits.height * logits.width > 65535 or logits.channels > 4092:
             raise GradCoreError(
-                f"layer {step.layer.name}: {logits.height} x {logits.width} x {logits.channels} outputs, the "
-                f"seed unit takes "
+                f"layer {step.layer.name}: {logits.height} x {logits.width} x {logits.channels} outputs, the seed unit takes "
                 "65535 pixels of 4092 channels: end the network with fewer"
             )
         tiles, vectors = self._all_waits(logits.name)

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.backends import METHODS, check_choice, is_weak, load_network, open_backend
+from gradcore.backends import METHODS, Backend, Run, Setup, is_weak, open_backend
 from gradcore.errors import GradCoreError
+from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
+from gradcore.network import Network, load_network
 from gradcore.quantise import precision
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gradcore.backends import Backend, Run
-    from gradcore.network import Network
 
 PATTERNS = 20
+_BACKENDS = ("golden", "float")  # the Verilog is equal to the first, and slow
 _NOTHING = np.zeros(0)  # in place of what is not needed any more
 _BATCH = 64
 
@@ -30,9 +31,9 @@ def evaluate(
     *,
     network: str | Path | Network = "cifar10",
     limit: int | None = None,
-    backend: str = "golden",
-    headroom: int | None = None,
+    backend: str | Setup = "golden",
     progress: Progress | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Measure accuracy and attributions on labelled pictures.
 
@@ -40,10 +41,9 @@ def evaluate(
         data: Parquet file with the columns ``image`` and ``label``.
         network: 'cifar10', the path of a network file, or a ``Network``.
         limit: take only so many of the first pictures.
-        backend: 'golden' or 'float'.
-        headroom: bits by which number formats are wider than the network's; None runs pictures in which values saturate again
-            with some, as ``explain`` does.
+        backend: 'golden' or 'float', or a ``Setup`` with one of them.
         progress: see ``gradcore.host.progress``.
+        options: attributes of ``Setup``, in place of the set-up's: ``headroom``.
 
     Returns:
         A dictionary with ``accuracy`` (0..1), ``weak`` (answers of less than half of the softmax: how many ``pictures``, and
@@ -58,7 +58,8 @@ def evaluate(
     Raises:
         GradCoreError: anything that a user can put right.
     """
-    check_choice("backend", backend, ("golden", "float"))
+    setup = Setup.of(backend, **options)
+    check_choice("backend", setup.backend, _BACKENDS)
     progress = progress or silent
     loaded = load_network(network)
     from gradcore.pictures.classes import match_classes
@@ -67,13 +68,12 @@ def evaluate(
     progress("reading the pictures", 0, 0)
     read = read_parquet(data, limit, shape=loaded.input_shape)
     pictures, notes = match_classes(read, loaded.classes, data=str(data), other="the network")
-    engine = open_backend(backend, loaded, headroom=headroom)
+    engine = open_backend(setup, loaded)
     measured = _measure(engine, loaded, pictures.images, progress)
     hits = int(np.sum(measured.targets == pictures.labels))
-    name = str(network) if isinstance(network, str | Path) else loaded.name
     return {
-        "network": name,
-        "backend": backend,
+        "network": loaded.label,
+        "backend": setup.backend,
         "images": len(pictures),
         "accuracy": hits / len(pictures),
         "weak": _weak_shares(measured.weak, measured.targets == pictures.labels),
@@ -87,15 +87,15 @@ def evaluate_patterns(
     count: int = PATTERNS,
     *,
     network: str | Path | Network = "cifar10",
-    backend: str = "golden",
-    headroom: int | None = None,
+    backend: str | Setup = "golden",
     progress: Progress | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Measure how well attributions of high-contrast pictures (see ``gradcore.pictures.patterns``) agree with PyTorch's autograd.
 
     Args:
         count: pictures of each kind and ink.
-        network, backend, headroom, progress: as for ``evaluate``.
+        network, backend, progress, options: as for ``evaluate``.
 
     Returns:
         A dictionary as ``evaluate`` does, without ``accuracy``, and with ``kinds``: a list with, for each kind of pictures,
@@ -104,7 +104,8 @@ def evaluate_patterns(
     Raises:
         GradCoreError: anything that a user can put right.
     """
-    check_choice("backend", backend, ("golden", "float"))
+    setup = Setup.of(backend, **options)
+    check_choice("backend", setup.backend, _BACKENDS)
     if count < 1:
         raise GradCoreError(f"{count} pictures of each kind cannot be measured: give 1 or more")
     from gradcore.pictures.patterns import INKS, KINDS, patterns
@@ -112,17 +113,16 @@ def evaluate_patterns(
     loaded = load_network(network)
     drawn = patterns(loaded.input_shape, count)
     images = np.concatenate([drawn[kind, ink] for kind in KINDS for ink in INKS])
-    engine = open_backend(backend, loaded, headroom=headroom)
+    engine = open_backend(setup, loaded)
     measured = _measure(engine, loaded, images, progress or silent)
-    name = str(network) if isinstance(network, str | Path) else loaded.name
     each = count * len(INKS)
     kinds = []
     for number, kind in enumerate(KINDS):
         part = measured.part(slice(number * each, (number + 1) * each))
         kinds.append({"kind": kind, "images": each, "methods": part.agreement(), "saturation": part.saturated()})
     return {
-        "network": name,
-        "backend": backend,
+        "network": loaded.label,
+        "backend": setup.backend,
         "images": len(images),
         "notes": [*engine.notes, *measured.notes()],
         "methods": measured.agreement(),

@@ -16,20 +16,19 @@ from gradcore.backends import (
     Cycles,
     LayerSaturation,
     Run,
-    check_choice,
+    Setup,
     is_weak,
-    load_network,
     open_backend,
     softmax,
 )
-from gradcore.backends.headroom import widen
 from gradcore.drawing import heatmap
 from gradcore.errors import GradCoreError
 from gradcore.explanation.result_folders import FILES, source
 from gradcore.host.files import check_outputs, write_atomically
+from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
 from gradcore.host.streams import strict_json
-from gradcore.network import Network, check_pictures
+from gradcore.network import Network, check_pictures, load_network
 from gradcore.pictures.picture import Picture, load_picture
 from gradcore.quantise import precision
 from gradcore.timeline import check_trace, save_timeline
@@ -196,16 +195,11 @@ def explain(
     network: str | Path | Network = "cifar10",
     method: str = "saliency",
     target: str | int | None = None,
-    backend: str = "rtl",
+    backend: str | Setup = "rtl",
     *,
-    simulator: str = "verilator",
-    preset: str = "full",
-    waves: str | Path | None = None,
-    trace: str | Path | None = None,
-    clock_mhz: float = 100.0,
-    headroom: int | None = None,
     progress: Progress | None = None,
     ready: Callable[[int, Explanation], object] = lambda number, result: None,
+    **options: Any,
 ) -> list[Explanation]:
     """Run a network on pictures, forward and backward, and return an explanation of each.
 
@@ -218,48 +212,41 @@ def explain(
         network: 'cifar10', the path of a network file, or a ``Network``.
         method: 'saliency', 'deconvnet' or 'guided'.
         target: class to explain: an integer is its index, a text its name; None is the predicted class.
-        backend: 'rtl' simulates the Verilog, 'golden' is the bit-exact model, 'float' is PyTorch.
-        simulator: 'verilator' or 'icarus' (slow); for 'rtl' only.
-        preset: hardware of 'rtl': 'full' (128 MACs), 'paper' (64) or 'small'.
-        waves: FST file to write the waveforms to; for 'rtl' only.
-        trace: file to write a timeline of the engines to: Chrome's trace events (.json), an overview
-            (.png), or its jobs as text (.txt); for 'rtl' and one picture only.
-        clock_mhz: the clock that latencies are given for; for 'rtl' only.
-        headroom: bits by which number formats are wider than the network's; None runs pictures in which values saturate again,
-            with 2 bits or more, and says so. Not for 'float'.
+        backend: 'rtl' simulates the Verilog, 'golden' is the bit-exact model, 'float' is PyTorch; or a ``Setup``, which says more.
         progress: see ``gradcore.host.progress``.
         ready: called with a picture's number and its explanation as soon as there is one; with ``rtl`` again when the Verilog
             has confirmed it, and again when the trace is written.
+        options: attributes of ``Setup``, in place of the set-up's: ``preset``, ``simulator``, ``clock_mhz``, ``headroom``,
+            ``waves``, ``trace``.
 
     Raises:
         GradCoreError: anything that a user can put right: a bad picture, network, class, option or a missing tool; waves or
             trace would overwrite a picture or the network. Or the Verilog differs from its model.
     """
+    setup = Setup.of(backend, **options)
     check_choice("method", method, METHODS)
     progress = progress or silent
     loaded = load_network(network)
+    waves, trace = setup.waves, setup.trace
     index = None if target is None else find_class(target, loaded.classes)
     several = isinstance(images, list | tuple)
     pictures = [_picture(image, number, loaded) for number, image in enumerate(images if several else [images])]
     if not pictures:
         return []
-    if trace is not None and backend == "rtl":
+    if trace is not None and setup.simulated:
         check_trace(trace, len(pictures))
-    check_outputs([("the waves", waves), ("the trace", trace)], inputs_of(pictures, network))
-    options = {"simulator": simulator, "preset": preset, "waves": waves, "timeline": trace is not None, "clock_mhz": clock_mhz}
-    simulated = backend == "rtl"
-    engine = open_backend(backend, loaded, headroom=0 if simulated else headroom, **options)
-    name = str(network) if isinstance(network, str | Path) else loaded.name
+    check_outputs([("the waves", waves), ("the trace", trace)], inputs_of(pictures, loaded))
+    engine = open_backend(replace(setup, headroom=0) if setup.simulated else setup, loaded)
     pixels = [picture.pixels for picture in pictures]
-    model = open_backend("golden", loaded, headroom=headroom) if simulated else engine
+    model = open_backend("golden", loaded, headroom=setup.headroom) if setup.simulated else engine
     results: list[Explanation] = []
     for picture, run in zip(pictures, _runs(model, pixels, method, index, progress), strict=True):
         results.append(
             Explanation(
                 picture.name,
-                name,
+                loaded.label,
                 method,
-                backend,
+                setup.backend,
                 tuple(loaded.classes),
                 run.logits,
                 run.target,
@@ -267,13 +254,13 @@ def explain(
                 picture,
                 remarks=tuple(engine.notes),
                 saturation=run.saturation,
-                headroom=run.headroom or (0 if headroom is None or backend == "float" else headroom),
+                headroom=run.headroom or (0 if setup.headroom is None or setup.backend == "float" else setup.headroom),
                 without_headroom=run.without_headroom,
-                verilog=NOT_RUN if simulated else None,
+                verilog=NOT_RUN if setup.simulated else None,
             )
         )
         ready(len(results) - 1, results[-1])
-    if not simulated:
+    if not setup.simulated:
         return results
     groups: dict[int, list[int]] = {}
     for number, result in enumerate(results):
@@ -284,17 +271,17 @@ def explain(
             "or give the headroom for all"
         )
     for bits, numbers in groups.items():
-        engine = open_backend(backend, widen(loaded, bits), **options) if bits else engine
+        engine = open_backend(replace(setup, headroom=bits), loaded) if bits else engine
         part = _PART if waves is None else len(numbers)  # waves are of one simulation
         runs = _runs(engine, [pixels[number] for number in numbers], method, index, progress, part)
         for number, run in zip(numbers, runs, strict=True):
             _check_equal(results[number], run)
             files = results[number].files | ({} if waves is None else {"waves": str(waves)})
-            results[number] = replace(results[number], cycles=run.cycles, clock_mhz=clock_mhz, verilog=EQUAL, files=files)
+            results[number] = replace(results[number], cycles=run.cycles, clock_mhz=setup.clock_mhz, verilog=EQUAL, files=files)
             ready(number, results[number])
     if trace is not None:
-        metadata = {"network": name, "method": method, "picture": pictures[0].name, "preset": preset}
-        save_timeline(run.timeline, trace, clock_mhz, {**metadata, "counters": run.counters})
+        metadata = {"network": loaded.label, "method": method, "picture": pictures[0].name, "preset": setup.preset}
+        save_timeline(run.timeline, trace, setup.clock_mhz, {**metadata, "counters": run.counters})
         results[0].files["trace"] = str(trace)
         ready(0, results[0])
     return results
@@ -313,10 +300,10 @@ def _runs(
         yield from engine.run(some, [method], target, report)[method]
 
 
-def inputs_of(pictures: Sequence[Picture], network: str | Path | Network) -> list[tuple[str, str | Path | None]]:
+def inputs_of(pictures: Sequence[Picture], network: Network) -> list[tuple[str, str | Path | None]]:
     """What explaining pictures reads, for ``files.check_outputs``."""
     read: list[tuple[str, str | Path | None]] = [("the picture", picture.path) for picture in pictures]
-    return [*read, ("the network", None if isinstance(network, Network) else network)]
+    return [*read, ("the network", network.origin)]
 
 
 def _check_equal(result: Explanation, run: Run) -> None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user names to be read: a path that cannot be a file's is refused with the reason, in one place for all kinds of files."""
+"""What a user names: a path that cannot be a file's, or a choice that there is not, is refused with the reason, in one place for all."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
@@ -56,3 +58,15 @@ def _missing(name: str, what: str, remedy: str) -> GradCoreError:
     if name.startswith("~"):
         return GradCoreError(f"{name}: there is no such file, and ~ is not taken for your home here: write {os.path.expanduser(name)}")
     return GradCoreError(f"{name}: there is no such file: {remedy}")
+
+
+def check_choice(what: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a value that is not one of those known.
+
+    Raises:
+        GradCoreError: naming them.
+    """
+    if value not in known:
+        near = difflib.get_close_matches(str(value).lower(), known, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise GradCoreError(f"unknown {what} {value!r}{hint}: use one of {', '.join(known)}")

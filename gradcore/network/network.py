@@ -15,7 +15,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ class Network:
         mean, std: for each channel, of pixel values in 0..1: the network's input is (pixel - mean) / std.
         metadata: what else the file says, by key; values are what JSON can hold. ``training``: how it was made and what it
             reached; ``quantisation``: number formats, where they were chosen.
+        origin: what ``load`` was given, a path or ``cifar10``; None for a network that was made otherwise.
 
     Raises:
         GradCoreError: the description contradicts itself or what GradCore can run, or a tensor is missing, has another shape, or
@@ -106,6 +107,7 @@ class Network:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    origin: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         self.layers, self.classes = list(self.layers), [str(name) for name in self.classes]
@@ -121,6 +123,11 @@ class Network:
         if len(self.classes) != outputs:
             raise GradCoreError(f"the network has {outputs} outputs but {len(self.classes)} class names: give one name for each output")
         self._check_weights()
+
+    @property
+    def label(self) -> str:
+        """What people call it: as they named it when it was loaded, else its name."""
+        return self.origin or self.name
 
     @property
     def shapes(self) -> list[LayerShape]:
@@ -173,7 +180,7 @@ class Network:
                 path, what="a network file", folder=_REMEDY, missing="check the path, or use cifar10, the network that comes with GradCore"
             )
         try:
-            return _read(file)
+            return replace(_read(file), origin=str(path))
         except GradCoreError as error:
             raise GradCoreError(f"{path}: {error}") from None
 
@@ -240,6 +247,15 @@ class Network:
             if not np.all(np.isfinite(tensor)):
                 raise GradCoreError(f"tensor {name} holds values that are not finite: train the network again")
             self.weights[name] = tensor
+
+
+def load_network(network: str | Path | Network) -> Network:
+    """The network itself, or the one in a file, or the one of that name that comes with GradCore.
+
+    Raises:
+        GradCoreError: see ``Network.load``.
+    """
+    return network if isinstance(network, Network) else Network.load(network)
 
 
 def check_pictures(images: Sequence[np.ndarray] | np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,18 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantisation: from a float network to integers, which number formats hold it, and what that costs."""
 
-from gradcore.quantise.conversion import (
-    Quantisation,
-    QuantisedLayer,
-    QuantisedNetwork,
-    calibrate,
-    fraction_for,
-    picture_table,
-    quantise,
-    quantise_image,
-    standard_images,
-    to_fixed,
-)
+from gradcore.models.quantised import Quantisation, QuantisedLayer, QuantisedNetwork, picture_table, quantise_image
+from gradcore.quantise.calibration import calibrate, fraction_for, standard_images
+from gradcore.quantise.conversion import quantise, to_fixed
 
 __all__ = [
     "Quantisation",

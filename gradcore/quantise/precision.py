@@ -10,16 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from gradcore.models.quantised import QuantisedLayer, picture_table
+from gradcore.network import Layer, Network
 from gradcore.quantise import float_numpy
-
-if TYPE_CHECKING:
-    from gradcore.backends import LayerSaturation
-    from gradcore.network import Layer, Network
-    from gradcore.quantise.conversion import QuantisedLayer
 
 # A layer is told of when rounding its weights or its outputs makes an error of this share of what varies in them, each channel counted
 # by how much of it the next layer takes. The shipped network stays below a fourth of it, random networks below it; from about there on
@@ -78,8 +75,6 @@ def network_notes(network: Network, layers: Sequence[QuantisedLayer], images: np
 
 def picture_notes(network: Network, fraction: int) -> list[str]:
     """Of pixel values that become the same number with ``fraction`` fraction bits."""
-    from gradcore.quantise.conversion import picture_table
-
     table = picture_table(network.mean, network.std, fraction)
     kept = [len(np.unique(column)) for column in table.T]
     if min(kept) == 256:
@@ -159,6 +154,23 @@ def _bits(steps: float) -> str:
 
 
 # ---- Runs
+
+
+@dataclass(frozen=True)
+class LayerSaturation:
+    """How many outputs of one layer saturated in one direction: ``gradcore.models.network.saturations`` defines it.
+
+    Attributes:
+        layer: its name.
+        direction: 'forward' (activations, logits) or 'backward' (the gradient at the layer's input).
+        values: outputs that did not fit 16 bits and were clipped.
+        outputs: all that the layer computed.
+    """
+
+    layer: str
+    direction: str
+    values: int
+    outputs: int
 
 
 def saturation_dict(saturation: Sequence[LayerSaturation]) -> dict[str, Any] | None:

@@ -25,12 +25,12 @@ from gradcore.host.cache import check_cache, discard
 from gradcore.host.processes import cannot_run, ended_by_signals
 from gradcore.host.progress import Progress, silent
 from gradcore.host.tools import find_tools
+from gradcore.presets import PRESETS
 from gradcore.simulator.build import build, run_command
 from gradcore.simulator.output_files import OutputFile, check_waves
 from gradcore.simulator.session import Gone, Session, Silent, lost, told
 
 SIMULATORS = ("verilator", "icarus")
-PRESETS: dict[str, dict[str, int]] = {"small": {"GROUPS": 1}, "paper": {"GROUPS": 2}, "full": {"GROUPS": 4}}
 MEMORY_BYTES = 64 << 20
 MEMORY_BYTES_PER_SECOND = 1.6e9
 WINDOW_CYCLES = 1024
@@ -353,8 +353,8 @@ class Simulator:
                 line = self._session.line(_ANSWER_SECONDS)
             except Silent:
                 self._fail(
-                    f"the simulator gave no answer for {_ANSWER_SECONDS:.0f} s and was stopped: "
-                    "run it on a machine with less load, or with --simulator verilator"
+                    f"the simulator gave no answer for {_ANSWER_SECONDS:.0f} s and was stopped: run it on a machine with less "
+                    "load, or with --simulator verilator"
                 )
             except Gone as gone:
                 if gone.unusable and not self._made_again:

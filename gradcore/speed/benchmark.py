@@ -8,16 +8,17 @@ take (``gradcore/speed/cycle_model.py``, ``gradcore/speed/bounds.py``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.backends import METHODS, Run, check_choice, load_network, open_backend
+from gradcore.backends import METHODS, Run, Setup, open_backend
 from gradcore.errors import GradCoreError
+from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.network import check_pictures
+from gradcore.network import Network, check_pictures, load_network
 from gradcore.pictures.picture import load_picture, read_picture, skimage_folder
 from gradcore.quantise import precision
 from gradcore.speed.bounds import LayerBound, layer_bounds, sparse_bound
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gradcore.backends.rtl import RtlBackend
-    from gradcore.network import Network
     from gradcore.pictures.data import DataSet
 
 INFERENCE = "inference"
@@ -47,10 +47,9 @@ def bench(
     *,
     network: str | Path | Network = "cifar10",
     data: str | Path | None = None,
-    clock_mhz: float = 100.0,
-    simulator: str = "verilator",
-    preset: str = "full",
+    setup: Setup | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Run the Verilog on pictures and return means.
 
@@ -59,9 +58,9 @@ def bench(
         methods: which attribution methods; None is all three.
         network: 'cifar10', the path of a network file, or a ``Network``.
         data: Parquet file to take the pictures from; None cuts them out of scikit-image's pictures.
-        clock_mhz: clock of the hardware; memory gives 1.6 GB/s whatever it is.
-        simulator, preset: see ``gradcore.explain``.
+        setup: what runs the Verilog; its headroom None counts as 0: the formats are the network's own.
         progress: see ``gradcore.host.progress``.
+        options: attributes of ``Setup``, in place of the set-up's: ``preset``, ``simulator``, ``clock_mhz``.
 
     Returns:
         A dictionary with ``images``, ``pictures`` (where they come from), ``network``, ``preset``, ``simulator``,
@@ -84,6 +83,11 @@ def bench(
         GradCoreError: anything that a user can put right.
     """
     progress = progress or silent
+    setup = Setup.of(setup or "rtl", **options)
+    setup = replace(setup, headroom=setup.headroom or 0)
+    if not setup.simulated or setup.trace is not None:
+        raise GradCoreError("bench measures many runs of the Verilog: take the back end rtl, and leave the trace out")
+    clock_mhz = setup.clock_mhz
     chosen = tuple(methods or METHODS)
     for method in chosen:
         check_choice("method", method, METHODS)
@@ -99,14 +103,13 @@ def bench(
     if not len(pictures):
         raise GradCoreError("there are no pictures to measure: give at least one")
     pictures = list(check_pictures(pictures, loaded.input_shape))
-    backend = open_backend("rtl", loaded, simulator=simulator, preset=preset, clock_mhz=clock_mhz)
-    name = str(network) if isinstance(network, str | Path) else loaded.name
+    backend = open_backend(setup, loaded)
     report: dict[str, Any] = {
         "images": len(pictures),
         "pictures": source,
-        "network": name,
-        "preset": preset,
-        "simulator": simulator,
+        "network": loaded.label,
+        "preset": setup.preset,
+        "simulator": setup.simulator,
         "clock_mhz": clock_mhz,
         "macs": backend.macs,
         "memory_bytes": bytes_per_1024(clock_mhz) / 1024,

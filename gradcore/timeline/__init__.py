@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Timelines of a run: what the engines did, cycle by cycle, as trace events or as a picture."""
 
-from gradcore.timeline.timeline import Counter, Slice, Timeline, Track, check_trace, save_timeline, trace_events
+from gradcore.timeline.files import check_trace, save_timeline, trace_events
+from gradcore.timeline.timeline import Counter, Slice, Timeline, Track
 
 __all__ = ["Counter", "Slice", "Timeline", "Track", "check_trace", "save_timeline", "trace_events"]

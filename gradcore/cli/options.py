@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+METHODS = "saliency|deconvnet|guided"
+NetworkOption = Annotated[
+    str,
+    typer.Option("--network", metavar="FILE|cifar10", help="Network file, or the name of a network that comes with GradCore."),
+]
+SimulatorOption = Annotated[
+    str,
+    typer.Option("--simulator", metavar="verilator|icarus", help="Simulator that runs the Verilog. Icarus is slow."),
+]
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        metavar="small|paper|full",
+        help="Size of the hardware: 128 MACs (full), the 64 of the paper, or small.",
+    ),
+]
+ClockOption = Annotated[float, typer.Option("--clock", metavar="MHZ", help="Clock of the hardware; memory stays at 1.6 GB/s.")]
+HeadroomOption = Annotated[
+    str,
+    typer.Option(
+        "--headroom",
+        metavar="auto|BITS",
+        help="Bits by which number formats are wider than the network's. auto: where values saturate, a second run.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
