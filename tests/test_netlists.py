@@ -68,7 +68,7 @@ def test_flipped_bits_fail(tmp_path: Path) -> None:
         try:
             run("requantise", sources)
         except BenchError as error:
-            assert "failed: every_shift" in str(error)
+            assert "failed: EveryShift" in str(error)
         else:
             missed.append((number, bit))
     print(f"{len(missed)} of {len(flips)} flips were missed: {missed}")

@@ -46,10 +46,10 @@ class Pins:
 
 
 def pins(dut: Any, inputs: Iterable[str], outputs: Iterable[str] = (), *, clocked: bool = True, **options: Any) -> Pins:
-    """The ports of ``dut`` with these names. ``options``: of ``Pins``."""
+    """The ports of ``dut`` with these names. ``options``: of ``Pins``; with ``rst=None`` cycles in reset are seen, too."""
     handles = ({name: getattr(dut, name) for name in names} for names in (inputs, outputs))
     clocks = {"clk": dut.clk, "rst": getattr(dut, "rst", None)} if clocked else {"clk": None}
-    return Pins(**clocks, **dict(zip(("inputs", "outputs"), handles, strict=True)), **options)
+    return Pins(**{**clocks, **dict(zip(("inputs", "outputs"), handles, strict=True)), **options})
 
 
 class PinsDriver(uvm_driver):

@@ -60,8 +60,20 @@ class Predictor(uvm_component):
     """
 
     def hear(self, agent: Any, function: Callable[[dict[str, Any]], None]) -> None:
-        """Feed ``function`` with the fields of each item of the agent's monitor. Call it in the environment's connect_phase."""
-        listen(agent.monitor.analysis_port, self, lambda item: function(item.fields))
+        """Feed ``function`` with the fields of each item of the agent's monitor. Call it in the environment's connect_phase.
+
+        An assertion of the model fails as one of this component.
+        """
+
+        def heard(item: StreamItem) -> None:
+            try:
+                function(item.fields)
+            except CheckFailure:
+                raise
+            except AssertionError as error:
+                raise CheckFailure(self, str(error)) from error
+
+        listen(agent.monitor.analysis_port, self, heard)
 
     def expect(self, stream: str, fields: Mapping[str, Any], where: str = "", formats: Mapping[str, Format] | None = None) -> None:
         """This item comes next on ``stream``; ``where`` and ``formats`` are for the message of a mismatch: see ``Scoreboard.expect``."""
@@ -141,7 +153,7 @@ class UnitTest(uvm_test):
         for port, value in self.idle.items():
             getattr(self.dut, port).value = value
         if self.clocked:
-            await start_clock_and_reset(self.dut)
+            await start_clock_and_reset(self.dut, rst="rst" if hasattr(self.dut, "rst") else None)
         await self.main()
         while any(self.environment.scoreboard.expected.values()):
             await self.cycles(1)

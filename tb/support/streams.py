@@ -22,15 +22,17 @@ from tb.support.stalls import stall_pattern
 Item = dict[str, int]
 
 
-async def start_clock_and_reset(dut: Any, *, clk: str = "clk", rst: str = "rst", cycles: int = 4) -> None:
-    """Start a 10 ns clock and hold the synchronous reset for ``cycles`` rising edges. Drive all inputs before calling."""
-    getattr(dut, rst).value = 1
+async def start_clock_and_reset(dut: Any, *, clk: str = "clk", rst: str | None = "rst", cycles: int = 4) -> None:
+    """Start a 10 ns clock and hold the synchronous reset, if there is one, for ``cycles`` rising edges. Drive all inputs before."""
+    if rst:
+        getattr(dut, rst).value = 1
     handle = getattr(dut, clk)
     handle.value = 0
     Clock(handle, 10, "ns").start(start_high=False)
     for _ in range(cycles):
         await RisingEdge(handle)
-    getattr(dut, rst).value = 0
+    if rst:
+        getattr(dut, rst).value = 0
     await RisingEdge(handle)
 
 

@@ -282,6 +282,11 @@ class Scoreboard(uvm_scoreboard):
         self.pending[stream].append(dict(fields))
         self._match(stream)
 
+    def forget(self) -> None:
+        """Drop what waits on either side: the unit was reset."""
+        for items in (*self.expected.values(), *self.pending.values()):
+            items.clear()
+
     def _match(self, stream: str) -> None:
         expected, pending = self.expected[stream], self.pending[stream]
         while expected and pending:
