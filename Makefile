@@ -54,6 +54,7 @@ CHECKS := "tests/test_system_memory.py::test_icarus[small-0.0]" tests/test_netwo
 check: $(VENV)/.ready-test  ## In under a minute: lint, models, one run of the small core; before each commit
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "run make format" >&2; exit 1; }
+	@imports="$$($(BIN)/lint-imports --no-logo --no-cache)" || { echo "$$imports" >&2; exit 1; }
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(CHECKS) $(PYTEST)
 
 test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gradcore import GradCoreError, Layer, Network
-from gradcore.backends import Cycles, LayerCycles, Run
+from gradcore.backends import Cycles, LayerCycles, Run, Setup
 from gradcore.compiler import compile_network
 from gradcore.quantise import quantise
 from gradcore.speed import benchmark, performance_plot
@@ -196,3 +196,9 @@ def test_a_picture_that_cannot_be_written(tmp_path):
     for path in (tmp_path / "file" / "bench.png", tmp_path / "folder.png"):
         with pytest.raises(GradCoreError, match="cannot be written .*--picture"):
             performance_plot.check_file(path)
+
+
+@pytest.mark.parametrize("options", [{"backend": Setup("golden")}, {"backend": "float"}, {"trace": "t.json"}])
+def test_only_runs_of_the_verilog_are_measured(network, options):
+    with pytest.raises(GradCoreError, match="take the back end rtl, and leave the trace out"):
+        benchmark.bench([np.zeros((8, 8, 3), np.uint8)], network=network, **options)

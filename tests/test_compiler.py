@@ -452,3 +452,19 @@ def test_what_the_hardware_cannot_run_is_refused(layers, shape, match):
 def test_builds_that_cannot_be_compiled_for(options):
     with pytest.raises(GradCoreError, match="compiled for"):
         HardwareConfig(**options)
+
+
+def test_one_entry_takes_networks_of_every_kind(tmp_path):
+    """A file, a float network and a quantised one give the same program; a preset is a name or the sizes."""
+    network = Network.random([Layer("conv", "conv1", 3, 8, 3), Layer("fc", "fc1", 8 * 36, 5, relu=False)], (3, 6, 6))
+    network.save(tmp_path / "net.safetensors")
+    programs = [
+        compile_network(tmp_path / "net.safetensors", "small"),
+        compile_network(network, preset="small"),
+        compile_network(quantise(network), HardwareConfig(groups=1)),
+    ]
+    assert len({program.image.tobytes() for program in programs}) == 1 and {program.hardware.groups for program in programs} == {1}
+    with pytest.raises(GradCoreError, match="is quantised, and its number formats are chosen"):
+        compile_network(quantise(network), headroom=2)
+    with pytest.raises(GradCoreError, match="unknown preset 'smal' .did you mean small"):
+        compile_network(network, "smal")

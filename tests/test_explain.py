@@ -342,3 +342,27 @@ def test_f28_names_of_folders():
              "a/b.c.png": "b.c", "CON.png": "CON_", "con.x.png": "con_.x", "a\nb.png": "a_b", "a\\b.png": "a_b", "\udcff.png": "_",
              "x" * 300: "x" * 240, "猫" * 100: "猫" * 80}  # fmt: skip
     assert {name: folder_name(name) for name in names} == names
+
+
+def test_a_setup_says_what_runs(picture, network):
+    """One object, or attribute by attribute; attributes win. What a back end does not have is refused when it is opened."""
+    setup = gradcore.Setup("golden", preset="small", headroom=0)
+    (one,), (other,) = explain(picture, network, backend=setup), explain(picture, network, backend="golden", headroom=0)
+    assert one.backend == "golden" and one.logits.tolist() == other.logits.tolist()
+    assert gradcore.Setup.of(setup, headroom=2) == gradcore.Setup("golden", preset="small", headroom=2)
+    with pytest.raises(TypeError, match="presets"):
+        explain(picture, network, backend=setup, presets="small")
+    with pytest.raises(GradCoreError, match="golden backend has no waveforms"):
+        open_backend(setup, network, waves="w.fst")
+    with pytest.raises(GradCoreError, match="golden backend has no timeline"):
+        open_backend(setup, network, trace="t.json")
+
+
+def test_a_network_is_loaded_once_and_called_as_it_was_named(picture, network, tmp_path):
+    network.save(tmp_path / "net.safetensors")
+    loaded = gradcore.load_network(tmp_path / "net.safetensors")
+    assert gradcore.load_network(loaded) is loaded and loaded.label == str(tmp_path / "net.safetensors") and network.label == network.name
+    (result,) = explain(picture, loaded, backend="golden")
+    assert result.network == loaded.label
+    with pytest.raises(GradCoreError, match="the waves would overwrite the network"):
+        explain(picture, loaded, waves=tmp_path / "net.safetensors")

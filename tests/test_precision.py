@@ -16,7 +16,7 @@ from PIL import Image
 
 import gradcore
 from gradcore import GradCoreError, Layer, Network
-from gradcore.backends import LayerSaturation
+from gradcore.backends import Backend, LayerSaturation, Setup, open_backend
 from gradcore.explanation import explain
 from gradcore.pictures.patterns import INKS, KINDS, patterns
 from gradcore.quantise import calibrate, precision, quantise, standard_images
@@ -128,6 +128,23 @@ def test_f04_the_verilog_runs_with_the_headroom_that_the_model_needed(narrow):
     assert all(one.cycles is not None for one in results)
     with pytest.raises(GradCoreError, match="picture-1 needs headroom and others do not"):
         explain(pictures, narrow, preset="small", waves="w.fst")
+
+
+def test_pictures_that_need_no_headroom_may_come_after_one_that_does(narrow, monkeypatch):
+    """Each picture is run with its own formats, whatever came before; the model stands in for the Verilog."""
+    opened = []
+
+    def open_model(backend: str | Setup, network: Network, **options: object) -> Backend:
+        setup = Setup.of(backend, **options)
+        opened.append((setup.backend, setup.headroom))
+        return open_backend(replace(setup, backend="golden"), network)
+
+    monkeypatch.setattr("gradcore.explanation.explanation.open_backend", open_model)
+    grey, grid = np.full((12, 12, 3), 128, np.uint8), patterns(SHAPE, 1)["grid", "white on black"][0]
+    results = explain([grid, grey, grid], narrow)
+    bits = results[0].headroom
+    assert bits > 0 and [one.headroom for one in results] == [bits, 0, bits] and [one.verilog for one in results] == ["equal"] * 3
+    assert opened == [("rtl", 0), ("golden", None), ("rtl", bits)]
 
 
 @pytest.mark.parametrize("bits", [-1, 13, True, 1.5, "auto"])

@@ -181,7 +181,7 @@ def bench(
     with ProgressDisplay() as progress:
         setup = Setup(simulator=simulator, preset=preset, clock_mhz=clock)
         methods = None if method is None else [method]
-        report = benchmark.bench(images, methods, network=network, data=data, setup=setup, progress=progress)
+        report = benchmark.bench(images, methods, network=network, data=data, backend=setup, progress=progress)
         tell_notes(progress, network, report["notes"])
     if not as_json:
         print_tables(benchmark.tables(report))

@@ -4,33 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.backends import (
-    METHODS,
-    Backend,
-    Cycles,
-    LayerSaturation,
-    Run,
-    Setup,
-    is_weak,
-    open_backend,
-    softmax,
-)
-from gradcore.drawing import heatmap
+from gradcore.backends import METHODS, Backend, Run, Setup, open_backend
 from gradcore.errors import GradCoreError
-from gradcore.explanation.result_folders import FILES, source
-from gradcore.host.files import check_outputs, write_atomically
+from gradcore.explanation.result import Explanation
+from gradcore.host.files import check_outputs
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.host.streams import strict_json
 from gradcore.network import Network, check_pictures, load_network
+from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture, load_picture
-from gradcore.quantise import precision
 from gradcore.timeline import check_trace, save_timeline
 
 if TYPE_CHECKING:
@@ -38,156 +26,6 @@ if TYPE_CHECKING:
 
 _PART = 16  # pictures that are run together
 EQUAL, NOT_RUN = "equal", "not run"  # what the Verilog said
-_BROKEN = "the network's weights are too large, or no numbers"
-
-__all__ = ["METHODS", "Explanation", "explain", "find_class"]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What the network said of one picture, and the gradient that tells why.
-
-    Attributes:
-        image: the picture's path or name.
-        network, method, backend: what made it.
-        classes: the network's class names, in the order of the logits.
-        logits: float64, one score for each class.
-        target: index of the class that was explained.
-        attribution: float32, channels x height x width: the signed gradient of the target's logit with respect to the
-            network's (normalised) input.
-        picture: the picture as the network saw it.
-        cycles: clock cycles; only the back end ``rtl`` has them.
-        clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
-        remarks: what a user should know of the network, one sentence each.
-        saturation, headroom, without_headroom: how many values of each layer saturated, and in which number formats: see
-            ``gradcore.backends.Run``.
-        files: waves, trace, and what ``save`` wrote: paths by name.
-        verilog: with ``rtl`` 'equal' when the Verilog has given the same scores and attribution in every bit, until then
-            'not run'; None with other back ends.
-    """
-
-    image: str
-    network: str
-    method: str
-    backend: str
-    classes: tuple[str, ...]
-    logits: np.ndarray
-    target: int
-    attribution: np.ndarray
-    picture: Picture
-    cycles: Cycles | None = None
-    clock_mhz: float | None = None
-    remarks: tuple[str, ...] = ()
-    saturation: tuple[LayerSaturation, ...] = ()
-    headroom: int = 0
-    without_headroom: tuple[LayerSaturation, ...] = ()
-    files: dict[str, str] = field(default_factory=dict)
-    verilog: str | None = None
-
-    @property
-    def predicted(self) -> int:
-        """Index of the largest logit; the first wins a tie."""
-        return int(np.argmax(self.logits))
-
-    @property
-    def latency_ms(self) -> float | None:
-        """Forward and backward time in milliseconds at ``clock_mhz``."""
-        return None if self.cycles is None or not self.clock_mhz else self.cycles.total / (self.clock_mhz * 1e3)
-
-    @property
-    def softmax(self) -> np.ndarray:
-        """float64, one share for each class: see ``backends.softmax``."""
-        return softmax(self.logits)
-
-    @property
-    def weak(self) -> bool:
-        """See ``backends.is_weak``."""
-        return is_weak(self.logits)
-
-    @property
-    def notes(self) -> list[str]:
-        """What a user should know of this picture: what was done to it, what its answer is worth, what there is to see."""
-        notes = [*self.picture.notes, *precision.saturation_notes(self.saturation, self.headroom, self.without_headroom)]
-        predicted = self.classes[self.predicted]
-        if self.picture.resized or self.weak:
-            notes.append(f"the network knows only {listed(self.classes)}: of all else it names what comes nearest")
-        if self.weak:
-            notes.append(
-                f"its answer is weak, {predicted} has {self.softmax[self.predicted]:.0%} of the softmax: it may be wrong, or "
-                "see nothing that it knows"
-            )
-        if not np.all(np.isfinite(self.logits)):
-            notes.append(f"{np.sum(~np.isfinite(self.logits))} of the {len(self.logits)} scores are not finite numbers: {_BROKEN}")
-        marked = heatmap.not_numbers(self.attribution)
-        if marked:
-            notes.append(f"the gradient is not finite in {marked} pixels, which are {heatmap.MARK} in the heatmap: {_BROKEN}")
-        elif not np.any(self.attribution):
-            notes.append(f"the gradient of class {self.classes[self.target]} is zero everywhere: the heatmap is empty")
-        return notes
-
-    @property
-    def title(self) -> str:
-        """What a heatmap of it is labelled with."""
-        return f"why {self.classes[self.target]}: {self.method}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """What ``result.json`` holds."""
-        return {
-            "image": self.image,
-            "source": source(self.picture),
-            "network": self.network,
-            "method": self.method,
-            "backend": self.backend,
-            "classes": list(self.classes),
-            "logits": [float(value) if np.isfinite(value) else None for value in self.logits],
-            "predicted": self.classes[self.predicted],
-            "target": self.classes[self.target],
-            "weak": self.weak,
-            "verilog": self.verilog,
-            "cycles": None if self.cycles is None else self.cycles.as_dict(),
-            "latency_ms": self.latency_ms,
-            "clock_mhz": self.clock_mhz,
-            "saturation": precision.saturation_dict(self.saturation),
-            "headroom": self.headroom,
-            "without_headroom": precision.saturation_dict(self.without_headroom),
-            "files": dict(self.files),
-            "notes": [*self.remarks, *self.notes],
-        }
-
-    def save(self, folder: str | Path) -> dict[str, str]:
-        """Write attribution.npy, result.json, heatmap.png and overlay.png to ``folder``; return ``files``.
-
-        What was computed is written first: after an error ``files`` and result.json name what is there.
-
-        Raises:
-            GradCoreError: a file cannot be written.
-        """
-        paths = {name: Path(folder) / file for name, file in FILES.items()}
-        write_atomically(paths["attribution"], lambda stream: np.save(stream, self.attribution))
-        self.files["attribution"] = str(paths["attribution"])
-        self.save_result(folder)
-        heatmap.draw_heatmap(self.attribution, paths["heatmap"], title=self.title)
-        self.files["heatmap"] = str(paths["heatmap"])
-        heatmap.draw_overlay(self.picture.pixels, self.attribution, paths["overlay"], title=self.title)
-        self.files["overlay"] = str(paths["overlay"])
-        self.save_result(folder)
-        return self.files
-
-    def save_result(self, folder: str | Path) -> None:
-        """Write result.json alone: strict JSON of ``as_dict``.
-
-        Raises:
-            GradCoreError: it cannot be written.
-        """
-        path = Path(folder) / FILES["result"]
-        before = dict(self.files)
-        self.files["result"] = str(path)
-        try:
-            write_atomically(path, strict_json(self.as_dict()) + "\n")
-        except GradCoreError:
-            self.files.clear()
-            self.files.update(before)
-            raise
 
 
 def explain(
@@ -225,79 +63,102 @@ def explain(
     """
     setup = Setup.of(backend, **options)
     check_choice("method", method, METHODS)
-    progress = progress or silent
     loaded = load_network(network)
-    waves, trace = setup.waves, setup.trace
     index = None if target is None else find_class(target, loaded.classes)
     several = isinstance(images, list | tuple)
     pictures = [_picture(image, number, loaded) for number, image in enumerate(images if several else [images])]
     if not pictures:
         return []
-    if trace is not None and setup.simulated:
-        check_trace(trace, len(pictures))
-    check_outputs([("the waves", waves), ("the trace", trace)], inputs_of(pictures, loaded))
-    engine = open_backend(replace(setup, headroom=0) if setup.simulated else setup, loaded)
-    pixels = [picture.pixels for picture in pictures]
-    model = open_backend("golden", loaded, headroom=setup.headroom) if setup.simulated else engine
-    results: list[Explanation] = []
-    for picture, run in zip(pictures, _runs(model, pixels, method, index, progress), strict=True):
+    if setup.trace is not None and setup.simulated:
+        check_trace(setup.trace, len(pictures))
+    check_outputs([("the waves", setup.waves), ("the trace", setup.trace)], inputs_of(pictures, loaded))
+    task = _Task(loaded, setup, method, index, pictures, progress or silent, ready)
+    if not setup.simulated:
+        return _explain(task, open_backend(setup, loaded))
+    verilog = open_backend(replace(setup, headroom=0), loaded)  # before the model runs: what is missing is told at once
+    results = _explain(task, open_backend("golden", loaded, headroom=setup.headroom))
+    _confirm(task, results, verilog)
+    return results
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a call asks for."""
+
+    network: Network
+    setup: Setup
+    method: str
+    target: int | None
+    pictures: Sequence[Picture]
+    progress: Progress
+    ready: Callable[[int, Explanation], object]
+
+    def runs(self, engine: Backend, numbers: Sequence[int], part: int = _PART) -> Iterator[Run]:
+        """The run of each picture; those of a part are ready when it is done, so that a failure in the next one costs them nothing."""
+        for start in range(0, len(numbers), part):
+            pixels = [self.pictures[number].pixels for number in numbers[start : start + part]]
+
+            def report(text: str, done: int = 0, total: int = 0, start: int = start, count: int = len(pixels)) -> None:
+                self.progress(text, *((start + done, len(numbers)) if total == count else (done, total)))
+
+            yield from engine.run(pixels, [self.method], self.target, report)[self.method]
+
+
+def _explain(task: _Task, engine: Backend) -> list[Explanation]:
+    """The explanation of each picture by the model, or by PyTorch; of the Verilog nothing is known yet."""
+    setup, results = task.setup, []
+    given = 0 if setup.headroom is None or setup.backend == "float" else setup.headroom
+    for number, run in enumerate(task.runs(engine, range(len(task.pictures)))):
         results.append(
             Explanation(
-                picture.name,
-                loaded.label,
-                method,
+                task.pictures[number].name,
+                task.network.label,
+                task.method,
                 setup.backend,
-                tuple(loaded.classes),
+                tuple(task.network.classes),
                 run.logits,
                 run.target,
                 run.attribution,
-                picture,
+                task.pictures[number],
                 remarks=tuple(engine.notes),
                 saturation=run.saturation,
-                headroom=run.headroom or (0 if setup.headroom is None or setup.backend == "float" else setup.headroom),
+                headroom=run.headroom or given,
                 without_headroom=run.without_headroom,
                 verilog=NOT_RUN if setup.simulated else None,
             )
         )
-        ready(len(results) - 1, results[-1])
-    if not setup.simulated:
-        return results
+        task.ready(number, results[-1])
+    return results
+
+
+def _confirm(task: _Task, results: list[Explanation], engine: Backend) -> None:
+    """Run the Verilog, which must be equal to the model; its cycles, waves and trace are added to the results.
+
+    Args:
+        engine: the Verilog with the network's own formats. Pictures that needed headroom get one with theirs.
+    """
+    setup = task.setup
     groups: dict[int, list[int]] = {}
     for number, result in enumerate(results):
         groups.setdefault(result.headroom, []).append(number)
-    if waves is not None and len(groups) > 1:
+    if setup.waves is not None and len(groups) > 1:
         raise GradCoreError(
             f"{results[groups[max(groups)][0]].image} needs headroom and others do not, and waves are of one simulation: take one picture, "
             "or give the headroom for all"
         )
     for bits, numbers in groups.items():
-        engine = open_backend(replace(setup, headroom=bits), loaded) if bits else engine
-        part = _PART if waves is None else len(numbers)  # waves are of one simulation
-        runs = _runs(engine, [pixels[number] for number in numbers], method, index, progress, part)
-        for number, run in zip(numbers, runs, strict=True):
+        widened = open_backend(replace(setup, headroom=bits), task.network) if bits else engine
+        part = _PART if setup.waves is None else len(numbers)  # waves are of one simulation
+        for number, run in zip(numbers, task.runs(widened, numbers, part), strict=True):
             _check_equal(results[number], run)
-            files = results[number].files | ({} if waves is None else {"waves": str(waves)})
+            files = results[number].files | ({} if setup.waves is None else {"waves": str(setup.waves)})
             results[number] = replace(results[number], cycles=run.cycles, clock_mhz=setup.clock_mhz, verilog=EQUAL, files=files)
-            ready(number, results[number])
-    if trace is not None:
-        metadata = {"network": loaded.label, "method": method, "picture": pictures[0].name, "preset": setup.preset}
-        save_timeline(run.timeline, trace, setup.clock_mhz, {**metadata, "counters": run.counters})
-        results[0].files["trace"] = str(trace)
-        ready(0, results[0])
-    return results
-
-
-def _runs(
-    engine: Backend, pixels: Sequence[np.ndarray], method: str, target: int | None, progress: Progress, part: int = _PART
-) -> Iterator[Run]:
-    """The run of each picture; those of a part are ready when it is done, so that a failure in the next one costs them nothing."""
-    for start in range(0, len(pixels), part):
-        some = pixels[start : start + part]
-
-        def report(text: str, done: int = 0, total: int = 0, start: int = start, count: int = len(some)) -> None:
-            progress(text, *((start + done, len(pixels)) if total == count else (done, total)))
-
-        yield from engine.run(some, [method], target, report)[method]
+            task.ready(number, results[number])
+    if setup.trace is not None:
+        metadata = {"network": task.network.label, "method": task.method, "picture": results[0].image, "preset": setup.preset}
+        save_timeline(run.timeline, setup.trace, setup.clock_mhz, {**metadata, "counters": run.counters})
+        results[0].files["trace"] = str(setup.trace)
+        task.ready(0, results[0])
 
 
 def inputs_of(pictures: Sequence[Picture], network: Network) -> list[tuple[str, str | Path | None]]:
@@ -357,11 +218,6 @@ def find_class(target: str | int, classes: Sequence[str]) -> int:
     if index is not None and 0 <= index < len(classes):
         return index
     raise GradCoreError(f"unknown class {target!r}: use one of {listed(classes)}, or an index from 0 to {len(classes) - 1}")
-
-
-def listed(classes: Sequence[str]) -> str:
-    """The names of the classes, the first of many."""
-    return ", ".join(classes[:20]) + (f", ... ({len(classes)} in all)" if len(classes) > 20 else "")
 
 
 def _picture(image: Any, number: int, network: Network) -> Picture:

@@ -47,7 +47,7 @@ def bench(
     *,
     network: str | Path | Network = "cifar10",
     data: str | Path | None = None,
-    setup: Setup | None = None,
+    backend: str | Setup = "rtl",
     progress: Progress | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def bench(
         methods: which attribution methods; None is all three.
         network: 'cifar10', the path of a network file, or a ``Network``.
         data: Parquet file to take the pictures from; None cuts them out of scikit-image's pictures.
-        setup: what runs the Verilog; its headroom None counts as 0: the formats are the network's own.
+        backend: 'rtl', or a ``Setup`` with it; its headroom None counts as 0: the formats are the network's own.
         progress: see ``gradcore.host.progress``.
         options: attributes of ``Setup``, in place of the set-up's: ``preset``, ``simulator``, ``clock_mhz``.
 
@@ -83,7 +83,7 @@ def bench(
         GradCoreError: anything that a user can put right.
     """
     progress = progress or silent
-    setup = Setup.of(setup or "rtl", **options)
+    setup = Setup.of(backend, **options)
     setup = replace(setup, headroom=setup.headroom or 0)
     if not setup.simulated or setup.trace is not None:
         raise GradCoreError("bench measures many runs of the Verilog: take the back end rtl, and leave the trace out")
@@ -103,7 +103,7 @@ def bench(
     if not len(pictures):
         raise GradCoreError("there are no pictures to measure: give at least one")
     pictures = list(check_pictures(pictures, loaded.input_shape))
-    backend = open_backend(setup, loaded)
+    engine = open_backend(setup, loaded)
     report: dict[str, Any] = {
         "images": len(pictures),
         "pictures": source,
@@ -111,19 +111,19 @@ def bench(
         "preset": setup.preset,
         "simulator": setup.simulator,
         "clock_mhz": clock_mhz,
-        "macs": backend.macs,
+        "macs": engine.macs,
         "memory_bytes": bytes_per_1024(clock_mhz) / 1024,
     }
-    runs = backend.run(pictures, chosen, progress=progress)
+    runs = engine.run(pictures, chosen, progress=progress)
     saturation = precision.saturation_report([run.saturation for run in of_one] for of_one in zip(*runs.values(), strict=True))
-    report["notes"] = [*read, *backend.notes, *precision.report_notes(saturation, len(pictures))]
+    report["notes"] = [*read, *engine.notes, *precision.report_notes(saturation, len(pictures))]
     report["saturation"] = saturation
-    inference = backend.infer(pictures, progress)
-    analyses = _analyse(backend, pictures, chosen, clock_mhz, progress)
-    report["inference"] = _means(inference, analyses[INFERENCE], loaded.macs, backend.macs, clock_mhz)
+    inference = engine.infer(pictures, progress)
+    analyses = _analyse(engine, pictures, chosen, clock_mhz, progress)
+    report["inference"] = _means(inference, analyses[INFERENCE], loaded.macs, engine.macs, clock_mhz)
     report["methods"] = {}
     for method in chosen:
-        values = _means(runs[method], analyses[method], 2 * loaded.macs, backend.macs, clock_mhz)
+        values = _means(runs[method], analyses[method], 2 * loaded.macs, engine.macs, clock_mhz)
         added = values["cycles_total"] - report["inference"]["cycles_total"]
         report["methods"][method] = {
             **values,

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The explanation of a picture: what the network said, why, what a user should know of it, and its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradcore.backends import Cycles, LayerSaturation, is_weak, softmax
+from gradcore.drawing import heatmap
+from gradcore.errors import GradCoreError
+from gradcore.explanation.result_folders import FILES, source
+from gradcore.host.files import write_atomically
+from gradcore.host.streams import strict_json
+from gradcore.pictures.classes import listed
+from gradcore.pictures.picture import Picture
+from gradcore.quantise import precision
+
+_BROKEN = "the network's weights are too large, or no numbers"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the network said of one picture, and the gradient that tells why.
+
+    Attributes:
+        image: the picture's path or name.
+        network, method, backend: what made it.
+        classes: the network's class names, in the order of the logits.
+        logits: float64, one score for each class.
+        target: index of the class that was explained.
+        attribution: float32, channels x height x width: the signed gradient of the target's logit with respect to the
+            network's (normalised) input.
+        picture: the picture as the network saw it.
+        cycles: clock cycles; only the back end ``rtl`` has them.
+        clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
+        remarks: what a user should know of the network, one sentence each.
+        saturation, headroom, without_headroom: how many values of each layer saturated, and in which number formats: see
+            ``gradcore.backends.Run``.
+        files: waves, trace, and what ``save`` wrote: paths by name.
+        verilog: with ``rtl`` 'equal' when the Verilog has given the same scores and attribution in every bit, until then
+            'not run'; None with other back ends.
+    """
+
+    image: str
+    network: str
+    method: str
+    backend: str
+    classes: tuple[str, ...]
+    logits: np.ndarray
+    target: int
+    attribution: np.ndarray
+    picture: Picture
+    cycles: Cycles | None = None
+    clock_mhz: float | None = None
+    remarks: tuple[str, ...] = ()
+    saturation: tuple[LayerSaturation, ...] = ()
+    headroom: int = 0
+    without_headroom: tuple[LayerSaturation, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    verilog: str | None = None
+
+    @property
+    def predicted(self) -> int:
+        """Index of the largest logit; the first wins a tie."""
+        return int(np.argmax(self.logits))
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Forward and backward time in milliseconds at ``clock_mhz``."""
+        return None if self.cycles is None or not self.clock_mhz else self.cycles.total / (self.clock_mhz * 1e3)
+
+    @property
+    def softmax(self) -> np.ndarray:
+        """float64, one share for each class: see ``backends.softmax``."""
+        return softmax(self.logits)
+
+    @property
+    def weak(self) -> bool:
+        """See ``backends.is_weak``."""
+        return is_weak(self.logits)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of this picture: what was done to it, what its answer is worth, what there is to see."""
+        notes = [*self.picture.notes, *precision.saturation_notes(self.saturation, self.headroom, self.without_headroom)]
+        predicted = self.classes[self.predicted]
+        if self.picture.resized or self.weak:
+            notes.append(f"the network knows only {listed(self.classes)}: of all else it names what comes nearest")
+        if self.weak:
+            notes.append(
+                f"its answer is weak, {predicted} has {self.softmax[self.predicted]:.0%} of the softmax: it may be wrong, or "
+                "see nothing that it knows"
+            )
+        if not np.all(np.isfinite(self.logits)):
+            notes.append(f"{np.sum(~np.isfinite(self.logits))} of the {len(self.logits)} scores are not finite numbers: {_BROKEN}")
+        marked = heatmap.not_numbers(self.attribution)
+        if marked:
+            notes.append(f"the gradient is not finite in {marked} pixels, which are {heatmap.MARK} in the heatmap: {_BROKEN}")
+        elif not np.any(self.attribution):
+            notes.append(f"the gradient of class {self.classes[self.target]} is zero everywhere: the heatmap is empty")
+        return notes
+
+    @property
+    def title(self) -> str:
+        """What a heatmap of it is labelled with."""
+        return f"why {self.classes[self.target]}: {self.method}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``result.json`` holds."""
+        return {
+            "image": self.image,
+            "source": source(self.picture),
+            "network": self.network,
+            "method": self.method,
+            "backend": self.backend,
+            "classes": list(self.classes),
+            "logits": [float(value) if np.isfinite(value) else None for value in self.logits],
+            "predicted": self.classes[self.predicted],
+            "target": self.classes[self.target],
+            "weak": self.weak,
+            "verilog": self.verilog,
+            "cycles": None if self.cycles is None else self.cycles.as_dict(),
+            "latency_ms": self.latency_ms,
+            "clock_mhz": self.clock_mhz,
+            "saturation": precision.saturation_dict(self.saturation),
+            "headroom": self.headroom,
+            "without_headroom": precision.saturation_dict(self.without_headroom),
+            "files": dict(self.files),
+            "notes": [*self.remarks, *self.notes],
+        }
+
+    def save(self, folder: str | Path) -> dict[str, str]:
+        """Write attribution.npy, result.json, heatmap.png and overlay.png to ``folder``; return ``files``.
+
+        What was computed is written first: after an error ``files`` and result.json name what is there.
+
+        Raises:
+            GradCoreError: a file cannot be written.
+        """
+        paths = {name: Path(folder) / file for name, file in FILES.items()}
+        write_atomically(paths["attribution"], lambda stream: np.save(stream, self.attribution))
+        self.files["attribution"] = str(paths["attribution"])
+        self.save_result(folder)
+        heatmap.draw_heatmap(self.attribution, paths["heatmap"], title=self.title)
+        self.files["heatmap"] = str(paths["heatmap"])
+        heatmap.draw_overlay(self.picture.pixels, self.attribution, paths["overlay"], title=self.title)
+        self.files["overlay"] = str(paths["overlay"])
+        self.save_result(folder)
+        return self.files
+
+    def save_result(self, folder: str | Path) -> None:
+        """Write result.json alone: strict JSON of ``as_dict``.
+
+        Raises:
+            GradCoreError: it cannot be written.
+        """
+        path = Path(folder) / FILES["result"]
+        before = dict(self.files)
+        self.files["result"] = str(path)
+        try:
+            write_atomically(path, strict_json(self.as_dict()) + "\n")
+        except GradCoreError:
+            self.files.clear()
+            self.files.update(before)
+            raise
