@@ -74,7 +74,7 @@ class Bench:
     ``regress`` run in `make test`, with the fixed seed. ``inside``: tests that look at signals inside the unit, which a netlist
     does not have: they are left out there. ``refusals``: parameters that must stop the simulation. ``sources``: Verilog files, or a
     function that makes them from a folder for temporary files and the run; default: what the toplevel needs of
-    rtl/rtl.f. ``module``: the file of the tests, default ``<folder>_tests``. ``public``: see ``run_bench``. ``arguments``: of the
+    rtl/rtl.f. ``module``: the file of the tests, default ``<folder>_tests``. ``visible``: see ``run_bench``. ``arguments``: of the
     compiler, by simulator.
     """
 
@@ -85,7 +85,7 @@ class Bench:
     refusals: tuple[Refusal, ...] = ()
     sources: tuple[Path, ...] | Callable[[Path, Run], list[Path]] | None = None
     module: str = ""
-    public: bool = True
+    visible: tuple[str, ...] = ()
     arguments: Mapping[str, list[str]] | None = None
     timeout: float = WALL_SECONDS
     folder: str = ""  # filled in when it is found, relative to the checkout

@@ -28,7 +28,7 @@ def run_declared(bench: Bench, run: Run, simulator: str, seed: int, folder: Path
         settings=dict(run.settings),
         testcase=run.tests,
         sources=list(sources) if sources else None,
-        public=bench.public,
+        visible=bench.visible,
         arguments=bench.arguments[simulator] if bench.arguments else None,
         name=bench.toplevel,
         timeout=bench.timeout,

@@ -68,7 +68,7 @@ def _wrap(vectors: str, bits: str, toplevel: str, parameters: dict[str, int]) ->
     """The netlist of single bits in a module with the toplevel's ports and parameters; ``vectors`` is it before it was split.
 
     The parameters stop the simulation when they differ from the synthesised ones, so that the netlist takes the place of the
-    Verilog wherever that is instantiated. The ports are open to cocotb in Verilator.
+    Verilog wherever that is instantiated.
     """
     head = re.search(rf"^module {toplevel}\(.*?^endmodule$", vectors, flags=re.M | re.S)
     ports = re.findall(r"^  (input|output) (?:signed )?(?:\[(\d+):0\] )?(\w+);$", head[0] if head else "", flags=re.M)
@@ -76,7 +76,7 @@ def _wrap(vectors: str, bits: str, toplevel: str, parameters: dict[str, int]) ->
         raise BenchError(f"the ports of {toplevel} in Yosys' netlist are not understood")
     lines, pins = [], []
     for direction, last, name in ports:
-        lines.append(f"  {direction} wire {f'[{last}:0] ' if last else ''}{name} /*verilator public_flat_rw*/")
+        lines.append(f"  {direction} wire {f'[{last}:0] ' if last else ''}{name}")
         pins += [f"    .\\{name}[{bit}] ({name}[{bit}])" for bit in range(int(last) + 1)] if last else [f"    .{name}({name})"]
     frozen = [f"  parameter {name} = {value}" for name, value in parameters.items()]
     checks = [
@@ -195,7 +195,6 @@ def run_netlist_bench(
         simulator=simulator,
         parameters=parameters,
         sources=sources or netlist(toplevel, parameters),
-        public=False,
         arguments=ARGUMENTS[simulator],
         name=f"{toplevel}-netlist",
         netlist=True,

@@ -48,8 +48,7 @@ _MAKE_VARIABLES = {
     "CFG_LDLIBS_THREADS": "-pthread",
     "CFG_CXXFLAGS_STD": "-std=gnu++20",
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
-    # Set-up code, which cocotb's access to every signal makes huge, is compiled apart and not optimised.
-    "VM_PARALLEL_BUILDS": "1",
+    "VM_PARALLEL_BUILDS": "0",  # one file of C++: the headers of cocotb and Verilator cost more than what a unit becomes
     "OPT_FAST": "-O1",
     "OPT_SLOW": "-O0",
 }
@@ -178,15 +177,12 @@ class _BuildOrRun:
 
 
 class _Verilator(_BuildOrRun, cocotb_simulator.Verilator):
-    public = True
-
     def build_command(self) -> list[list[str]]:
         commands = super().build_command()
         # The program itself: its wrapper in Perl, which only lifts the limit of the stack, takes no path with a space.
         program = plain(str(verilator_bin() / "verilator_bin"))
         commands[0][:2] = ["/bin/sh", "-c", 'ulimit -s unlimited 2>/dev/null; exec "$0" "$@"', program]
-        if not self.public:
-            commands[0].remove("--public-flat-rw")
+        commands[0].remove("--public-flat-rw")  # of every signal of every module; see `visible` of `run_bench`
         return commands[-1:] if self.run_only else commands
 
 
@@ -225,7 +221,7 @@ def build(
     sources: list[Path] | None = None,
     waves: bool = False,
     defines: list[str] | None = None,
-    public: bool = True,
+    visible: tuple[str, ...] = (),
     arguments: list[str] | None = None,
 ) -> Path:
     """Build ``toplevel`` unless the same build exists; returns its folder. Raises BenchError with the tool's output."""
@@ -235,8 +231,9 @@ def build(
     if arguments is None:
         arguments = _compile_arguments(simulator, sources)
     digest = hashlib.sha256()
+    visible = (toplevel, *visible)
     shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, str(ROOT))
-    digest.update(repr((*shape, _tool_versions(simulator), *(() if public else ("private",)))).encode())
+    digest.update(repr((*shape, _tool_versions(simulator), visible)).encode())
     for path in [*sources, *sorted(RTL.glob("*.vh")), *RTL.glob("lint.vlt")]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     builds = workshop() / "simulation"
@@ -248,10 +245,11 @@ def build(
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        environment = _environment(simulator)
-        if not public and simulator == "verilator":  # without that set-up code one file of C++ is far quicker than hundreds
-            environment["MAKEFLAGS"] = environment["MAKEFLAGS"].replace("VM_PARALLEL_BUILDS=1", "VM_PARALLEL_BUILDS=0")
-        with _exported(environment):
+        if simulator == "verilator":
+            opened = folder / "visible.vlt"
+            opened.write_text("".join(["`verilator_config\n", *(f'public_flat_rw -module "{name}" -var "*"\n' for name in visible)]))
+            arguments = [*arguments, str(opened)]
+        with _exported(_environment(simulator)):
             builder = _create(
                 simulator,
                 toplevel=toplevel,
@@ -266,7 +264,6 @@ def build(
                 timescale="1ns/1ps",
                 waves=waves,
             )
-            builder.public = public
             try:
                 builder.run()
             except SystemExit as error:
@@ -308,7 +305,7 @@ def run_bench(
     netlist: bool = False,
     defines: list[str] | None = None,
     timeout: float = WALL_SECONDS,
-    public: bool = True,
+    visible: tuple[str, ...] = (),
     arguments: list[str] | None = None,
 ) -> Path:
     """Run the cocotb tests of ``module`` (dotted name) on ``toplevel``; raise BenchError unless at least one ran and all passed.
@@ -316,9 +313,9 @@ def run_bench(
     ``simulator``: 'verilator' or 'icarus'. ``parameters``: Verilog parameters of the toplevel. ``seed``: cocotb's seed, default the
     session's fresh one. ``testcase``: a regular expression for whole names of tests; default all.
     The bench reads parameters and ``settings`` with ``tb.support.declaration``, which also says whether it runs on a ``netlist``.
-    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``public`` False: Verilator opens only signals marked
-    ``/*verilator public_flat_rw*/`` to the bench, which compiles a large design in a fraction of the time. ``arguments``: options for
-    the compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an
+    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``visible``: modules
+    whose signals the bench may see in Verilator, beside the toplevel's own; all others are hidden, which compiles several times faster.
+    ``arguments``: options for the compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an
     FST is written and its path printed. Returns the run's work directory
     (kept when the run fails or has waves).
     """
@@ -331,7 +328,7 @@ def run_bench(
         sources=sources,
         waves=waves,
         defines=defines,
-        public=public,
+        visible=visible,
         arguments=arguments,
     )
     RUNS.mkdir(parents=True, exist_ok=True)

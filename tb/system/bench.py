@@ -23,5 +23,4 @@ BENCH = Bench(
         Run(PARAMETERS, ("verilator",), tests="WrongBit|WrongCount|MethodLeftOut", one_seed=True, name="bites"),
     ),
     sources=sources,
-    public=False,
 )

@@ -5,8 +5,7 @@
 // `stall` is the memory's probability, in 1/1000, of withholding a ready or valid. In a cycle with `load` or `dump`
 // `words` 64-bit words at `address` are read from the file load.hex, or written to the file dump.hex. `request` pulses
 // with each address that the memory accepts (read port 0, read port 1, write port 0, write port 1), `request_any` with
-// any; `request_address` and `request_beats` (32 and 8 bits a port) say which, and how many beats. Verilator opens
-// nothing but the ports to the bench: that compiles several times faster.
+// any; `request_address` and `request_beats` (32 and 8 bits a port) say which, and how many beats.
 `default_nettype none
 
 /* verilator lint_off BLKSEQ */  // load and dump are a program
@@ -15,38 +14,38 @@ module system #(
   parameter GROUPS = 1,
   parameter MEMORY_BYTES = 1048576
 ) (
-  input  wire         clk /*verilator public_flat_rw*/,
-  input  wire         rst /*verilator public_flat_rw*/,
-  output wire         irq /*verilator public_flat_rw*/,
-  output wire         violation /*verilator public_flat_rw*/,
-  input  wire [9:0]   stall /*verilator public_flat_rw*/,
-  input  wire         load /*verilator public_flat_rw*/,
-  input  wire         dump /*verilator public_flat_rw*/,
-  input  wire [31:0]  address /*verilator public_flat_rw*/,
-  input  wire [31:0]  words /*verilator public_flat_rw*/,
-  output wire [3:0]   request /*verilator public_flat_rw*/,
-  output wire         request_any /*verilator public_flat_rw*/,
-  output wire [127:0] request_address /*verilator public_flat_rw*/,
-  output wire [31:0]  request_beats /*verilator public_flat_rw*/,
-  input  wire [11:0]  s_axil_awaddr /*verilator public_flat_rw*/,
-  input  wire [2:0]   s_axil_awprot /*verilator public_flat_rw*/,
-  input  wire         s_axil_awvalid /*verilator public_flat_rw*/,
-  output wire         s_axil_awready /*verilator public_flat_rw*/,
-  input  wire [31:0]  s_axil_wdata /*verilator public_flat_rw*/,
-  input  wire [3:0]   s_axil_wstrb /*verilator public_flat_rw*/,
-  input  wire         s_axil_wvalid /*verilator public_flat_rw*/,
-  output wire         s_axil_wready /*verilator public_flat_rw*/,
-  output wire [1:0]   s_axil_bresp /*verilator public_flat_rw*/,
-  output wire         s_axil_bvalid /*verilator public_flat_rw*/,
-  input  wire         s_axil_bready /*verilator public_flat_rw*/,
-  input  wire [11:0]  s_axil_araddr /*verilator public_flat_rw*/,
-  input  wire [2:0]   s_axil_arprot /*verilator public_flat_rw*/,
-  input  wire         s_axil_arvalid /*verilator public_flat_rw*/,
-  output wire         s_axil_arready /*verilator public_flat_rw*/,
-  output wire [31:0]  s_axil_rdata /*verilator public_flat_rw*/,
-  output wire [1:0]   s_axil_rresp /*verilator public_flat_rw*/,
-  output wire         s_axil_rvalid /*verilator public_flat_rw*/,
-  input  wire         s_axil_rready /*verilator public_flat_rw*/
+  input  wire         clk,
+  input  wire         rst,
+  output wire         irq,
+  output wire         violation,
+  input  wire [9:0]   stall,
+  input  wire         load,
+  input  wire         dump,
+  input  wire [31:0]  address,
+  input  wire [31:0]  words,
+  output wire [3:0]   request,
+  output wire         request_any,
+  output wire [127:0] request_address,
+  output wire [31:0]  request_beats,
+  input  wire [11:0]  s_axil_awaddr,
+  input  wire [2:0]   s_axil_awprot,
+  input  wire         s_axil_awvalid,
+  output wire         s_axil_awready,
+  input  wire [31:0]  s_axil_wdata,
+  input  wire [3:0]   s_axil_wstrb,
+  input  wire         s_axil_wvalid,
+  output wire         s_axil_wready,
+  output wire [1:0]   s_axil_bresp,
+  output wire         s_axil_bvalid,
+  input  wire         s_axil_bready,
+  input  wire [11:0]  s_axil_araddr,
+  input  wire [2:0]   s_axil_arprot,
+  input  wire         s_axil_arvalid,
+  output wire         s_axil_arready,
+  output wire [31:0]  s_axil_rdata,
+  output wire [1:0]   s_axil_rresp,
+  output wire         s_axil_rvalid,
+  input  wire         s_axil_rready
 );
 
   assign request = {core_with_memory.m1_awvalid && core_with_memory.m1_awready,
