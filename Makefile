@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain check test regress regress-merge formal accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
+.PHONY: help setup explain check test coverage regress regress-merge formal accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -60,6 +60,12 @@ check: $(VENV)/.ready-test  ## In under a minute: lint, models, one run of the s
 test: $(VENV)/.ready-test  ## All tests; WAVES=1 keeps waveforms, GRADCORE_SEED=n replays a run
 	@rm -rf build/evidence/test
 	$(BIN)/python -m pytest -n $(JOBS) --evidence build/evidence/test --check-plan $(PYTEST)
+
+coverage: $(VENV)/.ready-test  ## Lines, toggles and functional coverage of benches and core: build/coverage/index.html (compiles all in Verilator once more)
+	@rm -rf build/evidence/coverage
+	GRADCORE_COVERAGE=1 $(BIN)/python -m pytest -q -n $(JOBS) --evidence build/evidence/coverage tests/test_benches.py tests/test_system*.py \
+	  -k "(test_bench and verilator) or (test_system and not icarus)" $(PYTEST) || status=$$?; \
+	$(BIN)/python -m verification.coverage build/evidence/coverage build/coverage/index.html || status=$$?; exit $${status:-0}
 
 regress: $(VENV)/.ready-test  ## The benches of the Verilog with RUNS=8 seeds derived from SEED (printed; default: a fresh one); SHARD=i/n runs a part
 	@$(BIN)/python -m verification.regress run --seed "$(SEED)" --runs "$(RUNS)" --shard "$(SHARD)" --jobs "$(JOBS)" $(PYTEST)

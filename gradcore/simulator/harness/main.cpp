@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Clock and waves for the harness in Verilator (Icarus has icarus_top.v). +half_period=PS, +waves=FILE (builds with
-// TRACE). Exit status: 0 after $finish, 1 after a protocol violation. SIGTERM, SIGINT and SIGHUP end it as $finish does:
-// the waves are closed, so that they can be read.
+// TRACE), +coverage=FILE (builds with coverage). Exit status: 0 after $finish, 1 after a protocol violation. SIGTERM,
+// SIGINT and SIGHUP end it as $finish does: the waves are closed, so that they can be read.
 
 #include <signal.h>
 
@@ -13,6 +13,9 @@
 
 #include "Vharness.h"
 #include "verilated.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 #if VM_TRACE
 #include "verilated_fst_c.h"
 #endif
@@ -60,6 +63,9 @@ int main(int argc, char** argv) {
     harness->clk = !harness->clk;
   }
   harness->final();
+#if VM_COVERAGE
+  context->coveragep()->write(plusarg(*context, "coverage").c_str());
+#endif
 #if VM_TRACE
   if (waves) waves->close();
 #endif
