@@ -166,12 +166,8 @@ class BundleAgent(uvm_agent):
     """Streams that share flat vectors: ``agents`` holds a SourceAgent or SinkAgent (``kind``) for each."""
 
     def __init__(self, name: str, parent: uvm_component, ports: list[StreamPort], kind: type[SourceAgent] | type[SinkAgent]) -> None:
-        self.ports, self.kind = ports, kind
         super().__init__(name, parent)
-
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.agents = [self.kind(f"lane{index}", self, port) for index, port in enumerate(self.ports)]
+        self.agents = [kind(f"lane{index}", self, port) for index, port in enumerate(ports)]
 
 
 # ---- Clients of the AXI ports ----

@@ -1,184 +1,145 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pyuvm bench of rtl/control/layer_saturation.v: jobs of both kinds and seeds finish at random, some as the last of their layer.
+"""Bench of rtl/control/layer_saturation.v: jobs of both kinds and seeds finish at random, some as the last of their layer.
 
-A sequence item is a cycle: the jobs that finish in it, and which are their layers' last. The model is fed by a monitor of the
-ports; the scoreboard compares what stands for both writers in every cycle after a mark.
+What stands for both writers is compared in every cycle after a mark.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
-import cocotb
 import pyuvm
-from cocotb.triggers import RisingEdge
-from pyuvm import uvm_analysis_port, uvm_driver, uvm_env, uvm_monitor, uvm_sequence, uvm_sequencer, uvm_test
 
 from gradcore.models.saturation import TILE_VALUES, VECTOR_VALUES, LayerSaturation
-from tb.support.streams import start_clock_and_reset
-from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, StreamItem
+from tb.support.agents import PinsAgent, pins
+from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from tb.support.uvm import Coverage
+from tb.support.vectors import VectorSlice
 
 CYCLES = 5000
 MOST = {"tile": TILE_VALUES, "vector": VECTOR_VALUES}
 KINDS = ("tile", "vector", "seed")
+INPUTS = ("clear", "tile_stored", "tile_saturated", "vector_done", "vector_saturated", "mark_valid")
 
 
-class CycleSequence(uvm_sequence):
-    """Cycles with jobs that finish; the marks of a writer are two cycles apart or more, a seed's never in a vector's place."""
-
-    def __init__(self, kinds: tuple[str, ...], cycles: int) -> None:
-        super().__init__("cycles")
-        self.kinds, self.cycles = kinds, cycles
-
-    async def body(self) -> None:
-        since = {"tile": 2, "vector": 2}  # cycles since the mark of a writer
-        rate, quiet = 0.3, False
-        for number in range(self.cycles):
-            if number % 200 == 0:  # of 25 stretches every fourth saturates nothing
-                rate, quiet = random.choice((0.02, 0.3, 1.0)), number % 800 == 0
-                rate = 0.3 if quiet else rate
-            fields: dict[str, int] = {"clear": number % 1500 == 1499}
-            for kind in ("tile", "vector"):
-                done = kind in self.kinds and random.random() < rate
-                most = MOST[kind]
-                fields[kind] = int(done)
-                fields[f"{kind}_count"] = 0 if quiet else random.choice((0, 1, most, random.randrange(most)))
-                fields[f"{kind}_last"] = int(done and since[kind] > 1 and random.random() < 0.2)
-            fields["seed_last"] = int("seed" in self.kinds and not fields["vector"] and since["vector"] > 1 and random.random() < 0.05)
-            since["tile"] = 1 if fields["tile_last"] else since["tile"] + 1
-            since["vector"] = 1 if fields["vector_last"] or fields["seed_last"] else since["vector"] + 1
-            item = StreamItem(**fields)
-            await self.start_item(item)
-            await self.finish_item(item)
-
-
-class CycleDriver(uvm_driver):
-    """Drives the jobs of a cycle, and in the next one their marks. Counts without a job are rubbish."""
-
-    async def run_phase(self) -> None:
-        dut = cocotb.top
-        marks = 0
-        while True:
-            item = await self.seq_item_port.get_next_item()
-            fields = item.fields
-            dut.clear.value = fields["clear"]
-            dut.tile_stored.value, dut.tile_saturated.value = fields["tile"], fields["tile_count"]
-            dut.vector_done.value, dut.vector_saturated.value = fields["vector"], fields["vector_count"]
-            dut.mark_valid.value = 0 if fields["clear"] else marks
-            marks = 0 if fields["clear"] else fields["tile_last"] | (fields["vector_last"] | fields["seed_last"]) << 1
-            await RisingEdge(dut.clk)
-            self.seq_item_port.item_done()
-
-
-class PortMonitor(uvm_monitor):
-    """Publishes the ports in each cycle."""
+class LayerPredictor(Predictor):
+    """Sums of the jobs since the last mark of their kind. The mark of a job comes in the cycle after it."""
 
     def build_phase(self) -> None:
-        self.cycles = uvm_analysis_port("cycles", self)
-
-    async def run_phase(self) -> None:
-        dut = cocotb.top
-        names = ("clear", "tile_stored", "tile_saturated", "vector_done", "vector_saturated", "mark_valid")
-        marked = 0  # writers that have marked: before, what stands is not defined
-        while True:
-            await RisingEdge(dut.clk)
-            if int(dut.rst.value):
-                continue
-            fields = {name: int(getattr(dut, name).value) for name in names}
-            fields["tile"] = int(dut.mark_saturated.value[31:0]) if marked & 1 else 0
-            fields["vector"] = int(dut.mark_saturated.value[63:32]) if marked & 2 else 0
-            marked |= fields["mark_valid"]
-            self.cycles.write(StreamItem(**fields))
-
-
-class Environment(uvm_env):
-    """Sequencer, driver, monitor, model, scoreboard and coverage."""
-
-    def build_phase(self) -> None:
-        self.sequencer = uvm_sequencer("sequencer", self)
-        self.driver = CycleDriver("driver", self)
-        self.monitor = PortMonitor("monitor", self)
         self.model = LayerSaturation()
-        self.scoreboard = Scoreboard("scoreboard", self)
-        self.scoreboard.add_stream("standing")
-        self.watch = CallbackSubscriber("watch", self, self.cycle)
-        self.coverage = Coverage(
-            "coverage",
-            self,
-            points={
-                "kind": KINDS,
-                "jobs": (1, 2, 3),  # of a marked layer: one, two, more
-                "sum": ("none", "some"),
-                "both_marks": (True,),
-                "job_with_mark": ("tile", "vector"),  # a job of that kind finishes in the cycle of a mark of it
-                "seed_between": (True,),  # a seed's mark while vectors have been added up
-                "clear_between": (True,),
-            },
-            crosses={"kind_by_sum": ("jobs", "sum")},
-        )
-        self.standing = {"tile": 0, "vector": 0}
+        self.standing: dict[str, int] = {}  # of the writers that have marked: before, what stands is not defined
         self.jobs = {"tile": 0, "vector": 0}
         self.late: dict[str, int] = {}  # the jobs of the cycle before
-        self.error = 0
 
-    def connect_phase(self) -> None:
-        self.driver.seq_item_port.connect(self.sequencer.seq_item_export)
-        self.monitor.cycles.connect(self.watch.analysis_export)
-
-    def cycle(self, fields: dict[str, int]) -> None:
-        model = self.model
-        self.scoreboard.expect("standing", dict(self.standing))
-        self.scoreboard.actual("standing", {kind: fields[kind] for kind in self.standing})
+    def cycle(self, pins: dict[str, int]) -> None:
+        """One cycle."""
+        model, coverage = self.model, self.get_parent().coverage
+        if self.standing:
+            self.expect("standing", dict(self.standing))
+            self.get_parent().scoreboard.actual("standing", {writer: pins[writer] for writer in self.standing})
         for kind, count in self.late.items():
             model.finish(kind, count)
             self.jobs[kind] += 1
         marks = []
-        if fields["mark_valid"] & 1:
+        if pins["mark_valid"] & 1:
             marks.append("tile")
-        if fields["mark_valid"] & 2:
+        if pins["mark_valid"] & 2:
             marks.append("vector" if "vector" in self.late else "seed")
-        done = {"tile": fields["tile_stored"], "vector": fields["vector_done"]}
+        done = {"tile": pins["tile_stored"], "vector": pins["vector_done"]}
         for kind in marks:
             pending = model.sums["vector"]
-            total = model.mark(kind) + self.error
-            self.standing["tile" if kind == "tile" else "vector"] = total
+            self.standing["tile" if kind == "tile" else "vector"] = total = self.total(kind)
             if kind == "seed":
-                self.coverage.sample(kind=kind, seed_between=pending > 0)
+                coverage.sample(kind=kind, seed_between=pending > 0)
                 continue
-            self.coverage.sample(
-                kind=kind, jobs=min(3, self.jobs[kind]), sum="some" if total else "none", job_with_mark=kind if done[kind] else None
-            )
+            size = "some" if total else "none"
+            coverage.sample(kind=kind, jobs=min(3, self.jobs[kind]), sum=size, job_with_mark=kind if done[kind] else None)
             self.jobs[kind] = 0
-        self.coverage.sample(both_marks=len(marks) == 2)
-        counts = {"tile": fields["tile_saturated"], "vector": fields["vector_saturated"]}
+        coverage.sample(both_marks=len(marks) == 2)
+        counts = {"tile": pins["tile_saturated"], "vector": pins["vector_saturated"]}
         self.late = {kind: counts[kind] for kind in counts if done[kind]}
-        if fields["clear"]:
-            self.coverage.sample(clear_between=any(model.sums.values()))
+        if pins["clear"]:
+            coverage.sample(clear_between=any(model.sums.values()))
             model.clear()
             self.late, self.jobs = {}, {"tile": 0, "vector": 0}
 
+    def total(self, kind: str) -> int:
+        """What a mark stands for."""
+        return self.model.mark(kind)
 
-class LayersTest(uvm_test):
-    """Base: runs a number of cycles."""
 
-    kinds = KINDS
-    error = 0
+class Environment(UnitEnvironment):
+    """Pins, predictor, coverage."""
 
     def build_phase(self) -> None:
-        self.environment = Environment("environment", self)
+        super().build_phase()
+        self.scoreboard.add_stream("standing")
+        writers = ("tile", "vector")
+        ports = pins(self.dut, INPUTS, rest=dict.fromkeys(INPUTS, 0), unknown=writers)
+        ports.outputs = dict(zip(writers, VectorSlice.cut(self.dut.mark_saturated, 2, 32), strict=True))
+        self.pins = PinsAgent("pins", self, ports)
+        self.predictor = LayerPredictor.create("predictor", self)
+        points = {
+            "kind": KINDS,
+            "jobs": (1, 2, 3),  # of a marked layer: one, two, more
+            "sum": ("none", "some"),
+            "both_marks": (True,),
+            "job_with_mark": writers,  # a job of that kind finishes in the cycle of a mark of it
+            "seed_between": (True,),  # a seed's mark while vectors have been added up
+            "clear_between": (True,),
+        }
+        self.coverage = Coverage("coverage", self, points, {"jobs_by_sum": ("jobs", "sum")})
 
-    def end_of_elaboration_phase(self) -> None:
-        self.environment.error = self.error
+    def connect_phase(self) -> None:
+        self.predictor.hear(self.pins, self.predictor.cycle)
 
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        dut = cocotb.top
-        for name in ("clear", "tile_stored", "tile_saturated", "vector_done", "vector_saturated", "mark_valid"):
-            getattr(dut, name).value = 0
-        await start_clock_and_reset(dut)
-        await CycleSequence(self.kinds, CYCLES).start(self.environment.sequencer)
-        assert self.environment.scoreboard.seen["standing"] >= CYCLES
-        self.drop_objection()
+
+class Jobs(ItemSequence):
+    """Cycles with jobs that finish; the marks of a writer are two cycles apart or more, a seed's never in a vector's place.
+
+    The mark of a job follows in the cycle after it. Counts without a job are rubbish.
+    """
+
+    kinds = KINDS
+
+    def items(self) -> Iterable[dict[str, int]]:
+        since = {"tile": 2, "vector": 2}  # cycles since the mark of a writer
+        rate, quiet, marks = 0.3, False, 0
+        for number in range(CYCLES):
+            if number % 200 == 0:  # of 25 stretches every fourth saturates nothing
+                rate, quiet = random.choice((0.02, 0.3, 1.0)), number % 800 == 0
+                rate = 0.3 if quiet else rate
+            clear = number % 1500 == 1499
+            done, last, counts = {}, {}, {}
+            for kind in ("tile", "vector"):
+                most = MOST[kind]
+                done[kind] = kind in self.kinds and random.random() < rate
+                counts[kind] = 0 if quiet else random.choice((0, 1, most, random.randrange(most)))
+                last[kind] = done[kind] and since[kind] > 1 and random.random() < 0.2
+            seed = "seed" in self.kinds and not done["vector"] and since["vector"] > 1 and random.random() < 0.05
+            since["tile"] = 1 if last["tile"] else since["tile"] + 1
+            since["vector"] = 1 if last["vector"] or seed else since["vector"] + 1
+            yield {
+                "clear": int(clear),
+                "tile_stored": int(done["tile"]),
+                "tile_saturated": counts["tile"],
+                "vector_done": int(done["vector"]),
+                "vector_saturated": counts["vector"],
+                "mark_valid": 0 if clear else marks,
+            }
+            marks = 0 if clear else last["tile"] | (last["vector"] or seed) << 1
+
+
+class LayersTest(UnitTest):
+    """Base."""
+
+    environment_type = Environment
+    watchdog = 2 * CYCLES
+
+    async def main(self) -> None:
+        await self.send(self.environment.pins, Jobs)
+        assert self.environment.scoreboard.seen["standing"] > CYCLES - 1000
 
 
 @pyuvm.test()
@@ -186,15 +147,28 @@ class RandomJobs(LayersTest):
     """Jobs of all kinds, layers of one job and of many, starts in between."""
 
 
-@pyuvm.test(expect_fail=True)
+class OneTooMany(LayerPredictor):
+    """A wrong model: sums are one too large."""
+
+    def total(self, kind: str) -> int:
+        return super().total(kind) + 1
+
+
+class WithoutSeed(Jobs):
+    """No seed is marked."""
+
+    kinds = ("tile", "vector")
+
+
+@must_fail("environment.scoreboard", r"standing item \d+: expected")
 class WrongSum(LayersTest):
-    """The scoreboard must see a sum that is one too large."""
+    """A sum that is one too large must be noticed."""
 
-    error = 1
+    overrides = {LayerPredictor: OneTooMany}
 
 
-@pyuvm.test(expect_fail=True)
+@must_fail("environment.coverage", "coverage holes: kind=seed, seed_between=True")
 class WithoutSeeds(LayersTest):
     """Coverage must see that no seed was marked."""
 
-    kinds = ("tile", "vector")
+    overrides = {Jobs: WithoutSeed}

@@ -4,203 +4,260 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import cocotb
 import pyuvm
-from cocotb.triggers import RisingEdge
-from pyuvm import uvm_component, uvm_env, uvm_test
+from cocotb.simtime import get_sim_time
 
+from tb.support.agents import BundleAgent, PinsAgent, bundle_ports, pins
+from tb.support.base import PERIOD, FlowCoverage, ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.declaration import parameter
-from tb.support.stalls import stall_pattern
-from tb.support.streams import start_clock_and_reset
-from tb.support.uvm import Coverage, Scoreboard
+from tb.support.uvm import Coverage, SourceAgent, StreamItem, listen
+from tb.support.vectors import VectorSlice
 
-GROUPS = parameter("GROUPS")
-SOURCES = 2 * GROUPS
+SOURCES = 2 * parameter("GROUPS")
+WIDTHS = {"kind": 1, "bank": 1, "parity": 1, "address": 9, "data": 64}
+KINDS = {"word": 64, "tag": 16}  # bits of a read
+SIDES = (0, 1)
+READS = [f"{kind}_read_{name}" for kind in KINDS for name in ("enable", "address")]
+DATA = [f"{kind}{side}" for kind in KINDS for side in SIDES]  # what a read gives
 
-
-class Sources(uvm_component):
-    """Drives all sources through the flat vectors; each obeys its own stall pattern. Reports each transfer with its cycle."""
-
-    def setup(self, stalls: str) -> None:
-        self.dut = cocotb.top
-        self.queues: list[list[dict[str, int]]] = [[] for _ in range(SOURCES)]
-        self.current: list[dict[str, int] | None] = [None] * SOURCES
-        self.since = [0] * SOURCES  # cycle since which the source is valid
-        self.patterns = [stall_pattern(stalls) for _ in range(SOURCES)]
-        self.longest_wait = 0
-        self.cycle = 0
-        self.transfers: list[dict[str, int]] = []  # of the cycle sampled last
-        self.drive()
-
-    def drive(self) -> None:
-        """Put all sources' fields on the vectors; what is not valid carries random bits."""
-        vectors = {"valid": (1, 0), "kind": (1, 0), "bank": (1, 0), "parity": (1, 0), "address": (9, 0), "data": (64, 0)}
-        for name, (width, value) in vectors.items():
-            for source, item in enumerate(self.current):
-                bits = int(item is not None) if name == "valid" else item[name] if item else random.getrandbits(width)
-                value |= bits << (width * source)
-            getattr(self.dut, f"source_{name}").value = value
-
-    def step(self) -> None:
-        """After a rising edge: note transfers, choose what is valid next."""
-        self.cycle += 1
-        ready = int(self.dut.source_ready.value)
-        self.transfers = []
-        for source in range(SOURCES):
-            if self.current[source] is not None and ready >> source & 1:
-                self.transfers.append({"source": source, **self.current[source]})
-                self.longest_wait = max(self.longest_wait, self.cycle - self.since[source])
-                self.current[source] = None
-            if self.current[source] is None and self.queues[source] and not next(self.patterns[source]):
-                self.current[source] = self.queues[source].pop(0)
-                self.since[source] = self.cycle
-        self.drive()
-
-    def finished(self) -> bool:
-        """Nothing queued, nothing on a port."""
-        return not any(self.queues) and all(item is None for item in self.current)
+Place = tuple[str, int, int]  # kind, side, {bank, address}
 
 
-class Environment(uvm_env):
-    """Sources, reader, scoreboard, coverage."""
+def now() -> int:
+    """Number of this clock cycle."""
+    return round(get_sim_time("ns")) // PERIOD
+
+
+class BufferPredictor(Predictor):
+    """What each place holds: a transfer of cycle t can be read with an enable in cycle t + 2 or later."""
 
     def build_phase(self) -> None:
-        self.sources = Sources("sources", self)
-        self.scoreboard = Scoreboard("scoreboard", self)
-        points = {"source": range(SOURCES), "kind": (0, 1), "bank": (0, 1), "side": (0, 1), "age": (2, "more")}
+        self.memory: dict[Place, list[tuple[int, int]]] = {}  # cycle of the transfer, data; the last two
+        self.reading: list[tuple[Place, int, int]] = []  # place, data that must come, cycles since its transfer
+        self.served: dict[int, list[int]] = {}  # cycle -> sides that took a transfer in it
+        self.transfers = self.longest_wait = 0
+
+    def transfer(self, source: int, item: StreamItem) -> None:
+        """A source's item is accepted."""
+        fields, cycle = item.fields, now()
+        kind = list(KINDS)[fields["kind"]]
+        place = (kind, self.side(fields), fields["bank"] << 9 | fields["address"])
+        data = fields["data"] & (1 << KINDS[kind]) - 1
+        self.memory[place] = [*self.memory.get(place, [])[-1:], (cycle, data)]
+        sides = self.served.setdefault(cycle, [])
+        assert fields["parity"] not in sides, f"two transfers in one cycle of side {fields['parity']}"
+        sides.append(fields["parity"])
+        self.transfers += 1
+        self.longest_wait = max(self.longest_wait, item.waited)
+        self.get_parent().coverage.sample(source=source, kind=kind, side=fields["parity"])
+
+    def side(self, fields: dict[str, int]) -> int:
+        """Where an item goes."""
+        return fields["parity"]
+
+    def cycle(self, pins: dict[str, int]) -> None:
+        """What the reads of the cycle before gave is on the ports now; note those of this cycle."""
+        for (kind, side, address), data, age in self.reading:
+            self.expect(kind, {"side": side, "data": data}, where=f"side {side}, bank {address >> 9}, address {address & 511}")
+            self.get_parent().scoreboard.actual(kind, {"side": side, "data": pins[f"{kind}{side}"]})
+            self.get_parent().coverage.sample(kind=kind, bank=address >> 9, side=side, age=age if age < 3 else "more")
+        self.reading = []
+        for kind in KINDS:
+            for side in SIDES:
+                place = (kind, side, pins[f"{kind}_read_address"] >> 10 * side & 1023)
+                known = [entry for entry in self.memory.get(place, []) if entry[0] <= now() - 2]
+                if pins[f"{kind}_read_enable"] >> side & 1 and known:
+                    self.reading.append((place, known[-1][1], now() - known[-1][0]))
+
+    def readable(self, kind: str, side: int) -> tuple[list[Place], list[Place]]:
+        """Places that may be read in the next cycle, and those of them that may be for the first time. Nobody writes them now."""
+        every = {place: entries[-1][0] for place, entries in self.memory.items() if place[:2] == (kind, side)}
+        return [place for place, when in every.items() if when < now()], [place for place, when in every.items() if when == now() - 1]
+
+
+class Environment(UnitEnvironment):
+    """Sources, read ports, predictor, coverage."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        for kind in KINDS:
+            self.scoreboard.add_stream(kind)
+        self.sources = BundleAgent("sources", self, bundle_ports(self.dut, "source", SOURCES, WIDTHS), SourceAgent)
+        rest = {name: 0 for name in READS if name.endswith("enable")}
+        ports = pins(self.dut, READS, rest=rest, unknown=DATA)
+        halves = [half for kind, bits in KINDS.items() for half in VectorSlice.cut(getattr(self.dut, f"{kind}_read_data"), 2, bits)]
+        ports.outputs = dict(zip(DATA, halves, strict=True))  # each side is X until it has read
+        self.reads = PinsAgent("reads", self, ports)
+        self.predictor = BufferPredictor.create("predictor", self)
+        points = {"source": range(SOURCES), "kind": list(KINDS), "bank": (0, 1), "side": SIDES, "age": (2, "more")}
         crosses = {"way": ("source", "kind", "side"), "read": ("kind", "bank", "side"), "early": ("kind", "side", "age")}
-        self.coverage = Coverage("coverage", self, points=points, crosses=crosses)
+        self.coverage = Coverage("coverage", self, points, crosses)
+        self.flow = FlowCoverage("flow", self, {f"source{index}": agent for index, agent in enumerate(self.sources.agents)})
+
+    def connect_phase(self) -> None:
+        for index, agent in enumerate(self.sources.agents):
+            listen(agent.monitor.analysis_port, self, lambda item, index=index: self.predictor.transfer(index, item))
+        self.predictor.hear(self.reads, self.predictor.cycle)
+
+    def check_phase(self) -> None:
+        waited = self.predictor.longest_wait
+        assert waited <= SOURCES, f"a source waited {waited} cycles: that is more than one turn of all"
 
 
-class BufferTest(uvm_test):
-    """Random writes of every kind; reads of places whose last transfer was sampled two cycles ago or earlier."""
+class Transfers(ItemSequence):
+    """Random transfers of one source; few addresses, so that places are overwritten and read soon."""
 
+    count = 90
+    source = 0
+
+    def items(self) -> Iterable[dict[str, int]]:
+        for number in range(self.count):
+            yield {
+                "kind": random.getrandbits(1),
+                "bank": random.getrandbits(1),
+                "parity": self.parity(number),
+                "address": random.choice((0, 511, random.randrange(512), random.randrange(4))),
+                "data": random.choice((0, (1 << 64) - 1, random.getrandbits(64), random.getrandbits(64))),
+            }
+
+    def parity(self, number: int) -> int:
+        """The side that an item goes to."""
+        del number
+        return random.getrandbits(1)
+
+
+class BalancedTransfers(Transfers):
+    """All of one source go to one side, half of the sources to each; the other way round in the second half."""
+
+    def parity(self, number: int) -> int:
+        return (self.source + (number >= self.count // 2)) % 2
+
+
+class Reads(ItemSequence):
+    """A read of each kind and side in most cycles, of places that may just be read for the first time, if there are any; until stopped."""
+
+    predictor: BufferPredictor
+    running = True
+
+    def items(self) -> Iterable[dict[str, int]]:
+        while self.running:
+            fields = dict.fromkeys(READS, 0)
+            for kind in KINDS:
+                for side in SIDES:
+                    places, newest = self.predictor.readable(kind, side)
+                    if places and random.random() < 0.9:
+                        place = random.choice(newest if newest and random.random() < 0.7 else places)
+                        fields[f"{kind}_read_enable"] |= 1 << side
+                        fields[f"{kind}_read_address"] |= place[2] << 10 * side
+                    else:
+                        fields[f"{kind}_read_address"] |= random.getrandbits(10) << 10 * side
+            yield fields
+
+
+class BufferTest(UnitTest):
+    """Base: all sources send, the read ports read; then every place is read once: nothing was written that should not have been."""
+
+    environment_type = Environment
+    watchdog = 30_000
     stalls = "random"
-    items = 90
 
-    def build_phase(self) -> None:
-        self.environment = Environment("environment", self)
-
-    def item(self, source: int) -> dict[str, int]:
-        """A random transfer; few addresses, so that places are overwritten and read soon."""
-        del source
-        return {
-            "kind": random.getrandbits(1),
-            "bank": random.getrandbits(1),
-            "parity": random.getrandbits(1),
-            "address": random.choice((0, 511, random.randrange(512), random.randrange(4))),
-            "data": random.getrandbits(64),
-        }
-
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        dut, sources, scoreboard = cocotb.top, self.environment.sources, self.environment.scoreboard
-        coverage = self.environment.coverage
-        sources.setup(self.stalls)
-        for prefix in ("word", "tag"):
-            getattr(dut, f"{prefix}_read_enable").value = 0
-            getattr(dut, f"{prefix}_read_address").value = 0
-            scoreboard.add_stream(prefix)
-        await start_clock_and_reset(dut)
-        for source in range(SOURCES):
-            sources.queues[source] = [self.item(source) for _ in range(self.items)]
-        total = SOURCES * self.items
-        memory: dict[tuple[int, int, int], tuple[int, int]] = {}  # (kind, side, {bank, address}) -> data, cycle of transfer
-        reading: list[tuple[int, int, int]] = []  # what the coming edge reads
-        read: list[tuple[int, int, int]] = []  # what the edge before read
-        count = idle_after = busy_cycles = 0
-        while idle_after < 60:
-            await RisingEdge(dut.clk)
-            # What the reads of the edge before gave is on the ports now.
-            for kind, side, _ in read:
-                width, name = ((64, "word"), (16, "tag"))[kind]
-                data = int(getattr(dut, f"{name}_read_data").value[width * side + width - 1 : width * side])
-                scoreboard.actual(name, {"side": side, "data": data})
-            sources.step()
-            sides = [item["parity"] for item in sources.transfers]
-            assert len(sides) == len(set(sides)), "one transfer a cycle and side"
-            for item in sources.transfers:
-                place = (item["kind"], item["parity"], item["bank"] << 9 | item["address"])
-                memory[place] = (item["data"] & (0xFFFF if item["kind"] else (1 << 64) - 1), sources.cycle)
-                coverage.sample(source=item["source"], kind=item["kind"], side=item["parity"])
-            count += len(sides)
-            busy_cycles += bool(sides)
-            read, reading = reading, self.choose_reads(memory, sources.cycle, idle_after > 50)
-            idle_after += sources.finished()
-        assert count == total, f"{count} transfers of {total}"
-        for place, (data, _) in memory.items():  # nothing was written that should not have been
-            await self.check_place(dut, scoreboard, place, data)
-        self.at_end(sources, busy_cycles)
-        self.drop_objection()
-
-    def choose_reads(self, memory: dict, cycle: int, last: bool) -> list[tuple[int, int, int]]:
-        """Drive the read ports for the next edge (no reads when ``last``) and expect what the model holds."""
-        dut, reading = cocotb.top, []
-        for kind, (name, _) in enumerate((("word", 64), ("tag", 16))):
-            enable = address = 0
-            for side in range(2):
-                # The next edge is cycle + 1; a transfer sampled at the edge `cycle` is being written then.
-                known = [place for place, (_, when) in memory.items() if place[:2] == (kind, side) and when < cycle]
-                newest = [place for place in known if memory[place][1] == cycle - 1]
-                if not known or last or random.random() < 0.1:
-                    address |= random.getrandbits(10) << (10 * side)
-                    continue
-                place = newest[0] if newest and random.random() < 0.7 else random.choice(known)
-                enable |= 1 << side
-                address |= place[2] << (10 * side)
-                data, when = memory[place]
-                self.environment.scoreboard.expect(name, {"side": side, "data": data})
-                age = cycle + 1 - when
-                self.environment.coverage.sample(kind=kind, bank=place[2] >> 9, side=side, age=age if age < 3 else "more")
-                reading.append(place)
-            getattr(dut, f"{name}_read_enable").value = enable
-            getattr(dut, f"{name}_read_address").value = address
-        return reading
-
-    async def check_place(self, dut, scoreboard: Scoreboard, place: tuple[int, int, int], data: int) -> None:
-        """Read one place after everything has been written."""
-        kind, side, address = place
-        width, name = ((64, "word"), (16, "tag"))[kind]
-        for prefix in ("word", "tag"):
-            getattr(dut, f"{prefix}_read_enable").value = (1 << side) if prefix == name else 0
-        getattr(dut, f"{name}_read_address").value = address << (10 * side)
-        await RisingEdge(dut.clk)
-        await RisingEdge(dut.clk)
-        scoreboard.expect(name, {"side": side, "data": data})
-        value = int(getattr(dut, f"{name}_read_data").value[width * side + width - 1 : width * side])
-        scoreboard.actual(name, {"side": side, "data": value})
-
-    def at_end(self, sources: Sources, busy_cycles: int) -> None:
-        """Fairness holds whatever the traffic: nobody waits longer than one turn of all sources and the first cycle."""
-        assert sources.longest_wait <= SOURCES + 1, f"a source waited {sources.longest_wait} cycles"
+    async def main(self) -> None:
+        environment, predictor = self.environment, self.environment.predictor
+        reads = Reads.create("reads")
+        reads.predictor = predictor
+        reading = cocotb.start_soon(environment.reads.start(reads))
+        tasks = []
+        for index, agent in enumerate(environment.sources.agents):
+            agent.set_stalls(self.stalls)
+            sequence = Transfers.create(f"transfers{index}")
+            sequence.source = index
+            tasks.append(cocotb.start_soon(agent.start(sequence)))
+        for task in tasks:
+            await task
+        await self.cycles(20)
+        reads.running = False
+        await reading
+        for kind, side, address in list(predictor.memory):
+            fields = dict.fromkeys(READS, 0) | {f"{kind}_read_enable": 1 << side, f"{kind}_read_address": address << 10 * side}
+            await environment.reads.start(OneRead(fields))
+        assert predictor.transfers == SOURCES * Transfers.count, f"{predictor.transfers} transfers"
 
 
-@pyuvm.test(timeout_time=200, timeout_unit="us")
+class OneRead(ItemSequence):
+    """A read of given pins."""
+
+    def __init__(self, fields: dict[str, int]) -> None:
+        super().__init__("read")
+        self.fields = fields
+
+    def items(self) -> Iterable[dict[str, int]]:
+        return (self.fields,)
+
+
+@pyuvm.test()
 class RandomTraffic(BufferTest):
     """Sources that pause at random."""
 
 
-@pyuvm.test(timeout_time=200, timeout_unit="us")
+@pyuvm.test()
 class SparseTraffic(BufferTest):
     """Sources that are idle three cycles in four."""
 
+    covers = False
     stalls = "three_of_four"
 
 
-@pyuvm.test(timeout_time=200, timeout_unit="us")
+@pyuvm.test()
 class FullLoad(BufferTest):
     """Sources without a pause, each of one parity for all its items: each side transfers in every cycle."""
 
+    covers = False
     stalls = "none"
+    overrides = {Transfers: BalancedTransfers}
 
-    def item(self, source: int) -> dict[str, int]:
-        # All of one source go to one side, half of the sources to each; the other way round in the second half.
-        self.made = getattr(self, "made", 0) + 1
-        second = (self.made - 1) % self.items >= self.items // 2
-        return {**super().item(source), "parity": (source + second) % 2}
+    async def main(self) -> None:
+        await super().main()
+        busy, least = len(self.environment.predictor.served), SOURCES * Transfers.count // 2
+        assert busy <= least + 8, f"{busy} busy cycles for {least} transfers a side"
 
-    def at_end(self, sources: Sources, busy_cycles: int) -> None:
-        super().at_end(sources, busy_cycles)
-        least = SOURCES * self.items // 2
-        assert busy_cycles <= least + 8, f"{busy_cycles} busy cycles for {least} transfers a side"
+
+class OtherSide(BufferPredictor):
+    """A wrong model: both sides changed over."""
+
+    def side(self, fields: dict[str, int]) -> int:
+        return 1 - fields["parity"]
+
+
+class LeftSide(Transfers):
+    """Nothing for one of the sides."""
+
+    count = 20
+
+    def parity(self, number: int) -> int:
+        return 0
+
+
+@must_fail("environment.scoreboard", r"(word|tag) item \d+: expected")
+class WrongSide(BufferTest):
+    """A transfer on the other side must be noticed."""
+
+    overrides = {BufferPredictor: OtherSide}
+
+
+@must_fail("environment.coverage", "coverage holes: side=1")
+class SideLeftOut(BufferTest):
+    """Coverage must see that a side got nothing."""
+
+    overrides = {Transfers: LeftSide}
+
+    async def main(self) -> None:
+        for agent in self.environment.sources.agents:
+            await self.send(agent, Transfers)
+        reads = Reads.create("reads")
+        reads.predictor = self.environment.predictor
+        cocotb.start_soon(self.environment.reads.start(reads))
+        await self.cycles(60)
+        reads.running = False

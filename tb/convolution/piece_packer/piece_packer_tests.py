@@ -3,102 +3,134 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterable
 
-import cocotb
 import pyuvm
-from cocotb.triggers import ClockCycles
-from pyuvm import uvm_env, uvm_test
 
 from gradcore.models.tile_store import pack_pieces
-from tb.support.streams import signals, start_clock_and_reset, wait_until
-from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, SinkAgent, SourceAgent, StreamPort
+from tb.support.base import FlowCoverage, ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from tb.support.stalls import STALLS
+from tb.support.uvm import Coverage
 
-LENGTHS = (1, 2, 3, 4, 5, 7, 8, 13)
+LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13)
+STARTS = range(4)
 
 
-class Environment(uvm_env):
-    """Agents, a predictor that gathers runs from the input monitor, scoreboard, coverage."""
+class PackerPredictor(Predictor):
+    """Gathers the pieces of a run; with its last piece it says what must come out."""
 
     def build_phase(self) -> None:
-        dut = cocotb.top
-        inputs, outputs = ("piece", "position", "last"), ("data", "strobe")
-        in_stalls, out_stalls = self.stalls
-        self.source = SourceAgent(
-            "source", self, StreamPort(dut.clk, dut.in_valid, dut.in_ready, signals(dut, "in", inputs), stalls=in_stalls, rst=dut.rst)
-        )
-        self.sink = SinkAgent(
-            "sink", self, StreamPort(dut.clk, dut.out_valid, dut.out_ready, signals(dut, "out", outputs), stalls=out_stalls, rst=dut.rst)
-        )
-        self.scoreboard = Scoreboard("scoreboard", self)
-        points = {"start": range(4), "length": LENGTHS}
-        self.coverage = Coverage("coverage", self, points=points, crosses={"start_by_length": ("start", "length")})
-        self.predictor = CallbackSubscriber("predictor", self, self.predict)
         self.run: list[dict[str, int]] = []
+        self.runs = 0
 
-    def predict(self, fields: dict[str, int]) -> None:
-        """A run is complete with its last piece: say what must come out."""
+    def piece(self, fields: dict[str, int]) -> None:
+        """One piece."""
         self.run.append(fields)
         if fields["last"]:
             start = self.run[0]["position"]
-            for data, strobe in pack_pieces([item["piece"] for item in self.run], 2 * start):
-                self.scoreboard.expect("out", {"data": data, "strobe": strobe})
-            self.coverage.sample(start=start, length=len(self.run))
+            for number, (data, strobe) in enumerate(self.words([item["piece"] for item in self.run], start)):
+                self.expect("out", {"data": data, "strobe": strobe}, where=f"run {self.runs}, {len(self.run)} from {start}, word {number}")
+            self.get_parent().coverage.sample(start=start, length=len(self.run))
             self.run = []
+            self.runs += 1
 
-    def connect_phase(self) -> None:
-        self.source.monitor.analysis_port.connect(self.predictor.analysis_export)
-        self.sink.monitor.analysis_port.connect(self.scoreboard.actual_export("out"))
+    def words(self, pieces: list[int], start: int) -> list[tuple[int, int]]:
+        """(data, strobe) of each word of a run."""
+        return pack_pieces(pieces, 2 * start)
 
 
-class PackerTest(uvm_test):
-    """Every length from every start, in random order, and the cycles it takes without stalls."""
-
-    stalls = ("none", "none")
+class Environment(UnitEnvironment):
+    """Both streams, predictor, coverage."""
 
     def build_phase(self) -> None:
-        self.environment = Environment("environment", self)
-        self.environment.stalls = self.stalls
+        super().build_phase()
+        self.input = self.source("in", ("piece", "position", "last"))
+        self.output = self.sink("out", ("data", "strobe"))
+        self.predictor = PackerPredictor.create("predictor", self)
+        points = {"start": STARTS, "length": LENGTHS}
+        self.coverage = Coverage("coverage", self, points, {"start_by_length": ("start", "length")})
+        self.flow = FlowCoverage("flow", self, {"in": self.input, "out": self.output})
 
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        dut = cocotb.top
-        shapes = [(start, length) for start in range(4) for length in LENGTHS] * 2
+    def connect_phase(self) -> None:
+        self.predictor.hear(self.input, self.predictor.piece)
+        self.check("out", self.output)
+
+
+class Runs(ItemSequence):
+    """Every length from every start, in random order."""
+
+    lengths = LENGTHS
+
+    def items(self) -> Iterable[dict[str, int]]:
+        shapes = list(itertools.product(STARTS, self.lengths))
         random.shuffle(shapes)
-        runs = [([random.choice((0, 0xFFFF, random.getrandbits(16))) for _ in range(length)], start) for start, length in shapes]
-        items = [
-            {"piece": piece, "position": (start + k) % 4, "last": int(k == len(pieces) - 1)}
-            for pieces, start in runs
-            for k, piece in enumerate(pieces)
-        ]
-        planned = sum(len(pack_pieces(pieces, 2 * start)) for pieces, start in runs)
-        scoreboard = self.environment.scoreboard
-        scoreboard.planned["out"] = planned
-        await start_clock_and_reset(dut)
-        monitor = self.environment.sink.monitor.stream
-        begin = monitor.cycles
-        await self.environment.source.send(items)
-        await wait_until(dut.clk, lambda: scoreboard.seen["out"] >= planned, 40 * len(items), "the last word")
-        if self.stalls == ("none", "none"):
-            assert monitor.cycles - begin <= len(items) + 8, "one piece a cycle"
-        await ClockCycles(dut.clk, 20)
-        self.drop_objection()
+        for start, length in shapes:
+            for place in range(length):
+                piece = random.choice((0, 0xFFFF, random.getrandbits(16)))
+                yield {"piece": piece, "position": (start + place) % 4, "last": place == length - 1}
 
 
-@pyuvm.test(timeout_time=200, timeout_unit="us")
-class NoStalls(PackerTest):
+class PackerTest(UnitTest):
+    """Base."""
+
+    environment_type = Environment
+    watchdog = 30_000
+
+
+@pyuvm.test()
+class EveryStall(PackerTest):
+    """Every pair of stall patterns."""
+
+    async def main(self) -> None:
+        for source, sink in itertools.product(STALLS, STALLS):
+            self.environment.input.set_stalls(source)
+            self.environment.output.set_stalls(sink)
+            await self.send(self.environment.input, Runs)
+
+
+@pyuvm.test()
+class OnePieceACycle(PackerTest):
     """Full speed."""
 
+    covers = False
 
-@pyuvm.test(timeout_time=200, timeout_unit="us")
-class SlowSink(PackerTest):
-    """The sink takes one word in four cycles."""
+    async def main(self) -> None:
+        monitor = self.environment.input.monitor.stream
+        begin = monitor.cycles
+        await self.send(self.environment.input, Runs)
+        assert monitor.cycles - begin <= monitor.count + 4, f"{monitor.count} pieces took {monitor.cycles - begin} cycles"
 
-    stalls = ("none", "three_of_four")
+
+class NextPlace(PackerPredictor):
+    """A wrong model: each run begins a place later."""
+
+    def words(self, pieces: list[int], start: int) -> list[tuple[int, int]]:
+        return super().words(pieces, (start + 1) % 4)
 
 
-@pyuvm.test(timeout_time=200, timeout_unit="us")
-class RandomStalls(PackerTest):
-    """Stalls on both sides."""
+class ShortRuns(Runs):
+    """No run crosses a word."""
 
-    stalls = ("random", "random")
+    lengths = (1,)
+
+
+@must_fail("environment.scoreboard", r"out item \d+: expected")
+class WrongPlace(PackerTest):
+    """Pieces in the wrong place must be noticed."""
+
+    overrides = {PackerPredictor: NextPlace}
+
+    async def main(self) -> None:
+        await self.send(self.environment.input, Runs)
+
+
+@must_fail("environment.coverage", "coverage holes: length=2, length=3")
+class LengthsLeftOut(PackerTest):
+    """Coverage must see that there were no long runs."""
+
+    overrides = {Runs: ShortRuns}
+
+    async def main(self) -> None:
+        await self.send(self.environment.input, Runs)

@@ -1,76 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pyuvm bench of rtl/convolution/tile_saturation.v: tiles overlap as they do in the core, streams saturate at random.
+"""Bench of rtl/convolution/tile_saturation.v: tiles overlap as they do in the core, streams saturate at random.
 
-A sequence item is a tile: how many of its values saturate, how dense in time, and when it is released and stored. Up to two
-tiles saturate at a time and up to four wait to be stored. The model is fed by a monitor of the ports; the scoreboard
-compares the count in each cycle of ``stored``.
+Up to two tiles saturate at a time and up to four wait to be stored. The count is compared in each cycle of ``stored``.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterable
 
-import cocotb
 import pyuvm
-from cocotb.triggers import RisingEdge
-from pyuvm import uvm_analysis_port, uvm_driver, uvm_env, uvm_monitor, uvm_sequence, uvm_sequencer, uvm_test
 
 from gradcore.models.saturation import TILE_VALUES, TileSaturation
+from tb.support.agents import PinsAgent, pins
+from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.declaration import parameter
-from tb.support.streams import start_clock_and_reset, wait_until
-from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, StreamItem
+from tb.support.uvm import Coverage
 
 STREAMS = parameter("STREAMS")
 SIZES = ("none", "one", "some", "full")
+INPUTS = ("saturated", "saturated_bank", "released", "stored")
 TILES = 40
 RATES = (0.05, 0.4, 1.0)
 
 
-class TileSequence(uvm_sequence):
-    """Tiles of the given sizes in both banks, and more that are not full, in random order."""
+class TilePredictor(Predictor):
+    """Counts of both banks and of the tiles that wait, fed with each cycle's events."""
 
-    def __init__(self, sizes: tuple[str, ...]) -> None:
-        super().__init__("tiles")
-        small = [size for size in sizes if size != "full"]
-        banks = [[*sizes, *random.choices(small, k=TILES // 2 - len(sizes))] for _ in range(2)]
-        self.sizes = [size for pair in zip(*(random.sample(bank, len(bank)) for bank in banks), strict=True) for size in pair]
+    def build_phase(self) -> None:
+        self.model = TileSaturation()
+        self.stored = 0
 
-    async def body(self) -> None:
-        values = {"none": 0, "one": 1, "full": TILE_VALUES}
-        late = random.randrange(4, TILES - 8)  # the first of some tiles that are stored late, so that four wait
-        for number, size in enumerate(self.sizes):
-            item = StreamItem(
-                values=values.get(size, random.randrange(2, 300)),
-                rate=1.0 if size == "full" else random.choice(RATES),
-                release=random.choice((2, 3, 30)),
-                store=30_000 if number == late else random.choice((0, 1, 5, 60)),
-                together=number not in range(late, late + 5) and random.random() < 0.3,
-            )
-            await self.start_item(item)
-            await self.finish_item(item)
+    def cycle(self, pins: dict[str, int]) -> None:
+        """One cycle: the count stands with ``stored``; then what was released; then what saturated."""
+        model, events, banks = self.model, pins["saturated"], pins["saturated_bank"]
+        coverage = self.get_parent().coverage
+        if pins["stored"]:
+            self.expect("count", {"count": model.store()}, where=f"tile {self.stored}")
+            self.get_parent().scoreboard.actual("count", {"count": pins["count"]})
+            self.stored += 1
+        if pins["released"]:
+            count = model.counts[model.bank]
+            size = "none" if not count else "one" if count == 1 else "full" if count == TILE_VALUES else "some"
+            coverage.sample(size=size, bank=model.bank)
+            model.release()
+        for stream in range(STREAMS):
+            if events >> stream & 1:
+                self.saturate(banks >> stream & 1)
+        coverage.sample(
+            both_banks=bool(events & banks and events & ~banks),
+            all_streams=events == (1 << STREAMS) - 1,
+            waiting=len(model.waiting),
+            release_and_store=bool(pins["released"] and pins["stored"]),
+        )
+
+    def saturate(self, bank: int) -> None:
+        """A value of the tile in ``bank`` saturated."""
+        self.model.saturate(bank)
 
 
-class TileDriver(uvm_driver):
-    """Drives saturated values of two tiles at a time, then their release and, in order, their storing.
+class Environment(UnitEnvironment):
+    """Pins, predictor, coverage."""
 
-    ``left``: items that will still come. A tile is released two cycles or more after its last value.
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.scoreboard.add_stream("count")
+        self.pins = PinsAgent("pins", self, pins(self.dut, INPUTS, ("count",), unknown=("count",), rest=dict.fromkeys(INPUTS, 0)))
+        self.predictor = TilePredictor.create("predictor", self)
+        points = {
+            "size": SIZES,
+            "bank": (0, 1),
+            "both_banks": (True,),  # in one cycle
+            "all_streams": (True,),
+            "waiting": range(1, 5),  # tiles released and not stored
+            "release_and_store": (True,),
+        }
+        self.coverage = Coverage("coverage", self, points, {"size_by_bank": ("size", "bank")})
+
+    def connect_phase(self) -> None:
+        self.predictor.hear(self.pins, self.predictor.cycle)
+
+
+class Tiles(ItemSequence):
+    """Cycles in which TILES tiles saturate, are released, and are stored in their order.
+
+    A tile: how many of its values saturate, how dense in time, when it is released (two cycles or more after its last value) and stored.
     """
 
-    left = 0
+    sizes = SIZES
 
-    async def run_phase(self) -> None:
-        dut = cocotb.top
-        running: deque[dict] = deque()  # tiles that saturate or wait for their release, oldest first
+    def tiles(self) -> deque[dict]:
+        """Tiles of the sizes in both banks, and more that are not full, in random order; some are stored late, so that four wait."""
+        small = [size for size in self.sizes if size != "full"]
+        banks = [[*self.sizes, *random.choices(small, k=TILES // 2 - len(self.sizes))] for _ in range(2)]
+        sizes = [size for pair in zip(*(random.sample(bank, len(bank)) for bank in banks), strict=True) for size in pair]
+        values = {"none": 0, "one": 1, "full": TILE_VALUES}
+        late = random.randrange(4, TILES - 8)
+        return deque(
+            {
+                "bank": number % 2,
+                "values": values.get(size, random.randrange(2, 300)),
+                "rate": 1.0 if size == "full" else random.choice(RATES),
+                "release": random.choice((2, 3, 30)),
+                "store": 30_000 if number == late else random.choice((0, 1, 5, 60)),
+                "together": number not in range(late, late + 5) and random.random() < 0.3,
+            }
+            for number, size in enumerate(sizes)
+        )
+
+    def items(self) -> Iterable[dict[str, int]]:
+        coming, running = self.tiles(), deque()  # running: saturate, or wait for their release; the oldest first
         released: deque[int] = deque()  # cycles until the tile may be stored
-        number = 0
-        while True:
-            while len(running) < 2 and self.left:
-                item = await self.seq_item_port.get_next_item()
-                running.append({**item.fields, "bank": number % 2})
-                self.seq_item_port.item_done()
-                self.left -= 1
-                number += 1
+        while coming or running or released:
+            while len(running) < 2 and coming:
+                running.append(coming.popleft())
             events = banks = 0
             for stream in range(STREAMS):
                 able = [tile for tile in running if tile["values"] and random.random() < tile["rate"]]
@@ -85,9 +129,9 @@ class TileDriver(uvm_driver):
             oldest = running[0] if running else None
             ready = oldest is not None and not oldest["values"] and oldest["release"] <= 0 and len(released) < 4
             release = ready and not (oldest["together"] and released and not stored)
-            dut.saturated.value, dut.saturated_bank.value = events, banks
-            dut.released.value, dut.stored.value = int(release), int(stored)
-            await RisingEdge(dut.clk)
+            if len(released) == 4 or not running and not coming:
+                released = deque(min(wait, 60) for wait in released)  # a tile that is late has made four wait
+            yield {"saturated": events, "saturated_bank": banks, "released": int(release), "stored": int(stored)}
             released = deque(wait - 1 for wait in released)
             if stored:
                 released.popleft()
@@ -98,94 +142,15 @@ class TileDriver(uvm_driver):
                 tile["release"] -= not tile["values"]
 
 
-class PortMonitor(uvm_monitor):
-    """Publishes each cycle: saturated values, what is released and stored, and the count that stands with ``stored``."""
+class TilesTest(UnitTest):
+    """Base: tiles until all are stored."""
 
-    def build_phase(self) -> None:
-        self.cycles = uvm_analysis_port("cycles", self)
+    environment_type = Environment
+    watchdog = 100_000
 
-    async def run_phase(self) -> None:
-        dut = cocotb.top
-        while True:
-            await RisingEdge(dut.clk)
-            if int(dut.rst.value):
-                continue
-            fields = {name: int(getattr(dut, name).value) for name in ("saturated", "saturated_bank", "released", "stored")}
-            fields["count"] = int(dut.count.value) if fields["stored"] else 0
-            self.cycles.write(StreamItem(**fields))
-
-
-class Environment(uvm_env):
-    """Sequencer, driver, monitor, model, scoreboard and coverage."""
-
-    def build_phase(self) -> None:
-        self.sequencer = uvm_sequencer("sequencer", self)
-        self.driver = TileDriver("driver", self)
-        self.monitor = PortMonitor("monitor", self)
-        self.model = TileSaturation()
-        self.scoreboard = Scoreboard("scoreboard", self)
-        self.scoreboard.add_stream("counts")
-        self.watch = CallbackSubscriber("watch", self, self.cycle)
-        self.coverage = Coverage(
-            "coverage",
-            self,
-            points={
-                "size": SIZES,
-                "bank": (0, 1),
-                "both_banks": (True,),  # in one cycle
-                "all_streams": (True,),
-                "waiting": range(1, 5),  # tiles released and not stored
-                "release_and_store": (True,),
-            },
-            crosses={"size_by_bank": ("size", "bank")},
-        )
-        self.stored = 0
-
-    def connect_phase(self) -> None:
-        self.driver.seq_item_port.connect(self.sequencer.seq_item_export)
-        self.monitor.cycles.connect(self.watch.analysis_export)
-
-    def cycle(self, fields: dict[str, int]) -> None:
-        model, events, banks = self.model, fields["saturated"], fields["saturated_bank"]
-        if fields["stored"]:
-            self.scoreboard.expect("counts", {"count": model.store()})
-            self.scoreboard.actual("counts", {"count": fields["count"]})
-            self.stored += 1
-        if fields["released"]:
-            count = model.counts[model.bank]
-            size = "none" if not count else "one" if count == 1 else "full" if count == TILE_VALUES else "some"
-            self.coverage.sample(size=size, bank=model.bank)
-            model.release()
-        for stream in range(STREAMS):
-            if events >> stream & 1:
-                model.saturate(banks >> stream & 1)
-        self.coverage.sample(
-            both_banks=bool(events & banks and events & ~banks),
-            all_streams=events == (1 << STREAMS) - 1,
-            waiting=len(model.waiting),
-            release_and_store=bool(fields["released"] and fields["stored"]),
-        )
-
-
-class TilesTest(uvm_test):
-    """Base: runs tiles until all are stored."""
-
-    sizes = SIZES
-
-    def build_phase(self) -> None:
-        self.environment = Environment("environment", self)
-
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        dut, environment = cocotb.top, self.environment
-        for name in ("saturated", "saturated_bank", "released", "stored"):
-            getattr(dut, name).value = 0
-        await start_clock_and_reset(dut)
-        sequence = TileSequence(self.sizes)
-        environment.scoreboard.planned["counts"] = environment.driver.left = TILES
-        await sequence.start(environment.sequencer)
-        await wait_until(dut.clk, lambda: environment.stored == TILES, 100_000, "the end of all tiles")
-        self.drop_objection()
+    async def main(self) -> None:
+        self.environment.scoreboard.planned["count"] = TILES
+        await self.send(self.environment.pins, Tiles)
 
 
 @pyuvm.test()
@@ -193,16 +158,30 @@ class RandomTiles(TilesTest):
     """Tiles of all sizes in both banks, released and stored at random."""
 
 
-@pyuvm.test(expect_fail=True)
+class OneTooMany(TilePredictor):
+    """A wrong model: the first value of the run counts twice."""
+
+    def saturate(self, bank: int) -> None:
+        if not self.stored and not sum(self.model.counts):
+            super().saturate(bank)
+        super().saturate(bank)
+
+
+class SmallTiles(Tiles):
+    """No tile saturates everywhere."""
+
+    sizes = ("none", "one", "some")
+
+
+@must_fail("environment.scoreboard", r"count item \d+: expected")
 class WrongCount(TilesTest):
-    """The scoreboard must see a count that is one too large."""
+    """A count that is one too large must be noticed."""
 
-    def end_of_elaboration_phase(self) -> None:
-        self.environment.model.counts[random.randrange(2)] = 1
+    overrides = {TilePredictor: OneTooMany}
 
 
-@pyuvm.test(expect_fail=True)
+@must_fail("environment.coverage", "coverage holes: size=full, size_by_bank=")
 class NeverFull(TilesTest):
     """Coverage must see that no tile was full."""
 
-    sizes = ("none", "one", "some")
+    overrides = {Tiles: SmallTiles}
