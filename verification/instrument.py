@@ -17,6 +17,7 @@ from tb.support.ledger import EVIDENCE
 from tb.support.runner import COVERAGE, COVERAGE_OPTIONS
 
 
+@pytest.hookimpl(trylast=True)  # after the folder of the evidence is known
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get(COVERAGE) and (folder := os.environ.get(EVIDENCE)):
         _instrument(folder)

@@ -64,7 +64,8 @@ int main(int argc, char** argv) {
   }
   harness->final();
 #if VM_COVERAGE
-  context->coveragep()->write(plusarg(*context, "coverage").c_str());
+  const std::string counts = plusarg(*context, "coverage");
+  if (!counts.empty()) context->coveragep()->write(counts.c_str());
 #endif
 #if VM_TRACE
   if (waves) waves->close();
