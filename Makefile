@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain check test coverage regress regress-merge formal accept-cycles accept-resources lint format registers waves constraints try-versions bitstream clean distclean
+.PHONY: help setup explain check test coverage regress regress-merge formal accept-cycles accept-resources lint format registers waves pages constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -96,6 +96,9 @@ registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradc
 
 waves: $(VENV)/.ready-test  ## Generate the wave views of the units, for GTKWave and Surfer, in verification/waves/
 	$(BIN)/python -m verification.waves
+
+pages: $(VENV)/.ready-test  ## Bring the tables of ports in the units' pages up to date
+	$(BIN)/python -m verification.pages
 
 constraints: $(VENV)/.ready-test  ## Write the versions installed in .venv to requirements/constraints.txt, after an upgrade
 	$(BIN)/python requirements/write_constraints.py

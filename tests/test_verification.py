@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from verification import regress, skips
+from verification import pages, regress, skips
 from verification.plan import pytest_functions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,3 +134,34 @@ def test_what_make_check_runs_exists() -> None:
         assert (ROOT / file).is_file() and (not function or function in pytest_functions(ROOT / file)), (
             f"{name}: see CHECKS in the Makefile"
         )
+
+
+def test_each_unit_has_its_page() -> None:
+    """With a picture, the ports that the Verilog has, and the timing."""
+    assert not (told := pages.problems()), "\n".join(told)
+    assert len(pages.pages()) > 20
+
+
+def test_what_a_page_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that says what to do, for each of it."""
+    good = (ROOT / "docs/units/cells/relu_keep.md").read_text()
+    unit = {Path("docs/units/cells/relu_keep.md"): ["relu_keep"]}
+    monkeypatch.setattr(pages, "pages", lambda: unit)
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    file = tmp_path / "docs" / "units" / "cells" / "relu_keep.md"
+    file.parent.mkdir(parents=True)
+    (told,) = pages.problems()
+    assert "is missing" in told
+    file.write_text(good)
+    assert pages.problems() == []
+    for old, new, said in (
+        ("```", "", "has no picture"),
+        ("**Timing", "Timing", "says nothing of timing"),
+        ("tb/cells/relu_keep", "its bench", "does not say who verifies it"),
+        ("<!-- ports of relu_keep -->", "", "has no table of ports"),
+        ("`mask[3:0]`", "`mask[2:0]`", "its ports are not those of the Verilog: run make pages"),
+    ):
+        file.write_text(good.replace(old, new))
+        assert any(said in one for one in pages.problems()), said
+    file.with_name("gone.md").write_text("x")
+    assert any("gone.md is the page of no unit" in one for one in pages.problems())

@@ -15,7 +15,7 @@ import fnmatch
 import html
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -71,17 +71,18 @@ def _lines(text: str) -> Iterator[int]:
 
 def counts(folder: Path) -> dict[Path, ModuleCounts]:
     """What all ``*.dat`` files of a folder count together, by file of rtl/; other files, as the memory's, are left out."""
+    total: Counter[str] = Counter()  # by Verilator's key: that of a point in all instances of a run is mostly that of other runs
+    for dump in folder.glob("*.dat"):
+        for match in map(_POINT.match, dump.read_text(encoding="utf-8", errors="replace").splitlines()):
+            if match:
+                total[match[1].partition("\x01h\x02")[0]] += int(match[2])
     files = {path.name: path for path in file_list()}
     found = {path: ModuleCounts() for path in files.values()}
-    for dump in sorted(folder.glob("*.dat")):
-        for line in dump.read_text(encoding="utf-8", errors="replace").splitlines():
-            match = _POINT.match(line)
-            if not match:
-                continue
-            point = dict(part.split("\x02", 1) for part in match[1].split("\x01")[1:])
-            path = files.get(Path(point["f"]).name)
-            if path is not None:
-                found[path].add(point, int(match[2]))
+    for key, hits in total.items():
+        point = dict(part.split("\x02", 1) for part in key.split("\x01")[1:])
+        path = files.get(Path(point["f"]).name)
+        if path is not None:
+            found[path].add(point, hits)
     return found
 
 

@@ -131,14 +131,20 @@ def groups(toplevel: str) -> list[tuple[str, list[Signal]]]:
     return shown
 
 
-def _streams(scope: str, names: list[str], every: dict[str, Signal]) -> list[tuple[str, list[Signal]]]:
-    """Ports by their first word where it makes a stream (a valid) or a family (three and more), the others where they stand."""
+def families(scope: str, names: list[str]) -> dict[str, list[str]]:
+    """Ports by their first word where it makes a stream (a valid) or a family (three and more), the others under ``scope``."""
     words = [name.partition("_")[0] for name in names]
-    families = {word for word in words if f"{word}_valid" in names or words.count(word) > 2}
-    shown: dict[str, list[Signal]] = {}
+    wanted = {word for word in words if f"{word}_valid" in names or words.count(word) > 2}
+    shown: dict[str, list[str]] = {}
     for word, name in zip(words, names, strict=True):
-        shown.setdefault(word if word in families else scope.rpartition(".")[2], []).append(every[f"{scope}.{name}"])
-    return list(shown.items())
+        shown.setdefault(word if word in wanted else scope, []).append(name)
+    return shown
+
+
+def _streams(scope: str, names: list[str], every: dict[str, Signal]) -> list[tuple[str, list[Signal]]]:
+    """The families of ports of an instance, as signals."""
+    found = families(scope.rpartition(".")[2], names)
+    return [(family, [every[f"{scope}.{name}"] for name in members]) for family, members in found.items()]
 
 
 def is_state(signal: Signal) -> bool:

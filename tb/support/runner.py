@@ -317,11 +317,10 @@ def run_bench(
     ``simulator``: 'verilator' or 'icarus'. ``parameters``: Verilog parameters of the toplevel. ``seed``: cocotb's seed, default the
     session's fresh one. ``testcase``: a regular expression for whole names of tests; default all.
     The bench reads parameters and ``settings`` with ``tb.support.declaration``, which also says whether it runs on a ``netlist``.
-    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``visible``: modules
-    whose signals the bench may see in Verilator, beside the toplevel's own; all others are hidden, which compiles several times faster.
-    ``arguments``: options for the compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an
-    FST is written and its path printed. Returns the run's work directory
-    (kept when the run fails or has waves).
+    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``visible``: modules whose signals the bench may see in
+    Verilator, beside the toplevel's own; all others are hidden, which compiles several times faster. ``arguments``: options for the
+    compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an FST is
+    written and its path printed. Returns the run's work directory (kept when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")
     seed = FRESH_SEED if seed is None else seed
