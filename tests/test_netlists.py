@@ -154,5 +154,5 @@ def test_broken_block_ram_fails(right: str, wrong: str, tmp_path: Path) -> None:
 
     config = Config(36, read_a=36, write_a=36, read_b=18, write_b=18, mode_a="NO_CHANGE")
     bench = replace(all_benches()["ram_top"], sources=sources)
-    with pytest.raises(BenchError, match="failed: random_accesses"):
+    with pytest.raises(BenchError, match="failed: RandomAccesses"):
         run_declared(bench, block_ram("broken", config), "icarus", 1, tmp_path)

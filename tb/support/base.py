@@ -180,8 +180,8 @@ class UnitTest(uvm_test):
 def must_fail(component: str, message: str) -> Callable[[type], type]:
     """Instead of ``pyuvm.test()``, for a twin: passes only if it fails with this failure of this component, and no other.
 
-    ``component``: its name below the test, as ``environment.scoreboard`` ("" for the test itself). ``message``: a regular expression that
-    the text after the component's name must begin with.
+    ``component``: its name below the test, as ``environment.scoreboard`` ("" for the test itself); ``a|b`` where either may be first.
+    ``message``: a regular expression that the text after the component's name must begin with.
     """
-    name = ".".join(part for part in ("uvm_test_top", component) if part)
-    return pyuvm.test(expect_error=(pytest.RaisesExc(CheckFailure, match=rf"^{re.escape(name)}: (?:{message})"),))
+    names = "|".join(re.escape(".".join(part for part in ("uvm_test_top", one) if part)) for one in component.split("|"))
+    return pyuvm.test(expect_error=(pytest.RaisesExc(CheckFailure, match=rf"^(?:{names}): (?:{message})"),))

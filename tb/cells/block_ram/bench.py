@@ -36,9 +36,9 @@ REFUSED = {
 STARTS_AT_0 = {**ARGUMENTS, "verilator": [*ARGUMENTS["verilator"], "--x-initial", "0"]}
 
 
-def of(name: str, config: Config, simulators: tuple[str, ...] = ("icarus",)) -> Run:
-    """The run of a configuration: Icarus, where what is undefined in the device is X."""
-    return Run(simulators=simulators, settings={"config": config.to_json()}, one_seed=True, name=name)
+def of(name: str, config: Config, simulators: tuple[str, ...] = ("icarus",), tests: str = "RandomAccesses") -> Run:
+    """The run of a configuration: Icarus, where what is undefined in the device is X. The memory keeps what a test leaves: one a run."""
+    return Run(simulators=simulators, settings={"config": config.to_json()}, one_seed=True, name=name, tests=tests)
 
 
 def sources(folder: Path, run: Run) -> list[Path]:
@@ -53,6 +53,7 @@ BENCH = Bench(
     runs=(
         *(of(name, config) for name, config in CONFIGS.items()),
         of("two-states", CONFIGS["tile"], ("verilator",)),
+        of("bites", CONFIGS["tile"], tests="WrongLatency"),
     ),
     refusals=tuple(
         Refusal(

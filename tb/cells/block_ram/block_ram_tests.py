@@ -8,19 +8,25 @@ write enables, reset of the output, and what is undefined when both ports meet o
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cocotb
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
+import pyuvm
 
 from tb.cells.block_ram.wrapper import Config, without_parity
-from tb.support.declaration import setting
+from tb.support.agents import PinsAgent, pins
+from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from tb.support.declaration import running, setting
+from tb.support.uvm import Coverage
+from tb.support.vectors import VectorSlice
 
 CONFIG = Config.from_json(setting("config"))
+TWO_STATES = running()["simulator"] == "verilator"  # what is undefined in the device is any value there
 CYCLES = 3000
 LANES = CONFIG.lanes
 SDP = CONFIG.ram_mode == "SDP"
+INPUTS = [f"{name}_{port}" for port in "ab" for name in ("enable", "reset", "address", "write", "data", "parity")]
+SIZES = {"read": (CONFIG.read_a // 9, CONFIG.read_b // 9), "write": (CONFIG.write_a // 9, CONFIG.write_b // 9)}  # bytes
 
 
 @dataclass
@@ -89,93 +95,163 @@ class Ram:
             self.memory[where] = None if both else writes[0].get(where, writes[1].get(where))
 
 
-def random_access(port: Port) -> Access:
-    """Half of all accesses meet in 16 words; some write all, some or no bytes."""
-    address = random.choice((random.randrange(128), random.randrange(8 * CONFIG.count)))
-    kind = random.randrange(3)
-    write = tuple(kind == 1 or kind == 2 and bool(random.randrange(2)) for _ in range(port.write_bytes))
-    data = tuple(random.getrandbits(9) for _ in range(port.write_bytes))
-    return Access(random.random() < 0.8, random.random() < 0.1, address, write, data)
+class RamPredictor(Predictor):
+    """Both outputs in every cycle, byte by byte, from what the pins did before; while ``checking``."""
+
+    checking = True
+
+    def build_phase(self) -> None:
+        self.ram = Ram(CONFIG)
+
+    def cycle(self, pins: dict[str, int]) -> None:
+        """One cycle: what the accesses before gave, then the accesses of this one."""
+        self.last = pins
+        if not self.checking:
+            return
+        for index, (name, port) in enumerate(zip("ab", self.ram.ports, strict=True)):
+            want = self.ram.ports[0].output[LANES * index : LANES * index + LANES] if SDP else port.output[:LANES]
+            for lane in range(LANES if SDP else port.read_bytes):
+                data, parity = pins[f"q_{name}{lane}"], pins[f"qp_{name}{lane}"]
+                got = None if data is None or parity is None else parity << 8 | data
+                undefined = want[lane] is None
+                self.get_parent().coverage.sample(byte="undefined" if undefined else "defined")
+                if not (undefined and TWO_STATES):
+                    self.expect(f"q_{name}", {"byte": want[lane]}, where=f"port {name}, byte {lane}")
+                    self.get_parent().scoreboard.actual(f"q_{name}", {"byte": got})
+        self.step((self.access(pins, 0), self.access(pins, 1)))
+
+    def step(self, accesses: tuple[Access, Access]) -> None:
+        """Both accesses of a cycle."""
+        self.ram.step(accesses)
+
+    def access(self, pins: dict[str, int], index: int) -> Access:
+        """What a port's pins mean. With SDP port b writes through both ports' data pins."""
+        name, size = "ab"[index], SIZES["write"][index]
+        words = [[pins[f"parity_{port}"] >> i & 1 for i in range(LANES)] for port in "ab"]
+        values = [[words[which][i] << 8 | pins[f"data_{port}"] >> 8 * i & 0xFF for i in range(LANES)] for which, port in enumerate("ab")]
+        data = values[0] + values[1] if SDP else values[index]
+        write = tuple(bool(pins[f"write_{name}"] >> i & 1) for i in range(size))
+        mode = self.ram.ports[index].mode
+        action = "off" if not pins[f"enable_{name}"] else "reset" if pins[f"reset_{name}"] else "write" if any(write) else "read"
+        self.get_parent().coverage.sample(**{f"port_{name}": action}, partial=mode if any(write) and not all(write) else None)
+        return Access(bool(pins[f"enable_{name}"]), bool(pins[f"reset_{name}"]), pins[f"address_{name}"], write, tuple(data[:size]))
 
 
-def drive(dut, accesses: tuple[Access, Access]) -> None:
-    """Put the accesses on the cell's ports."""
-    words = [sum(byte << 9 * i for i, byte in enumerate(access.data)) for access in accesses]
-    if SDP:  # port b writes through both ports' data pins
-        words = [words[1] & (1 << 9 * LANES) - 1, words[1] >> 9 * LANES]
-    pins = []
-    for access, count in zip(accesses, (LANES, 2 * LANES), strict=True):
-        size = len(access.write)
-        flags = [access.write[pin % size] if size else bool(random.randrange(2)) for pin in range(count)]
-        pins.append(sum(flag << pin for pin, flag in enumerate(flags)))
-    for name, access, word, write in zip("ab", accesses, words, pins, strict=True):
-        parity, data = without_parity(word, LANES)
-        values = {"enable": access.enable, "reset": access.reset, "address": access.address, "write": write}
-        for key, value in (values | {"data": data, "parity": parity}).items():
-            getattr(dut, f"{key}_{name}").value = int(value)
+class Environment(UnitEnvironment):
+    """Pins, predictor, coverage."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        ports = pins(self.dut, INPUTS, rst=None, rest={"enable_a": 0, "enable_b": 0, "write_a": 0, "write_b": 0})
+        for name in "ab":
+            for wire, width in (("q", 8), ("qp", 1)):
+                slices = VectorSlice.cut(getattr(self.dut, f"{wire}_{name}"), LANES, width)
+                ports.outputs |= {f"{wire}_{name}{lane}": one for lane, one in enumerate(slices)}
+        ports.unknown = list(ports.outputs)
+        self.pins = PinsAgent("pins", self, ports)
+        self.predictor = RamPredictor.create("predictor", self)
+        points = {f"port_{name}": self.actions(index) for index, name in enumerate("ab")}
+        points["byte"] = ("defined", "undefined") if self.collides() else ("defined",)
+        points["partial"] = sorted({port.mode for index, port in enumerate(Ram(CONFIG).ports) if SIZES["write"][index] > 1})
+        self.coverage = Coverage("coverage", self, {name: bins for name, bins in points.items() if bins})
+
+    @staticmethod
+    def actions(index: int) -> list[str]:
+        """What a port can do."""
+        return ["off", "reset", "read", *(["write"] if SIZES["write"][index] else [])]
+
+    @staticmethod
+    def collides() -> bool:
+        """Whether bytes can become undefined."""
+        ports = Ram(CONFIG).ports
+        read = any(own.write_bytes and other.read_bytes and own.mode != "READ_FIRST" for own, other in (ports, ports[::-1]))
+        return read or all(port.write_bytes for port in ports)
+
+    def connect_phase(self) -> None:
+        self.predictor.hear(self.pins, self.predictor.cycle)
 
 
-def outputs(dut, name: str) -> list[int | None]:
-    """The bytes on a port's output; None for one that holds an undefined bit."""
-    data, parity = str(getattr(dut, f"q_{name}").value)[::-1], str(getattr(dut, f"qp_{name}").value)[::-1]
-    texts = [parity[i] + data[8 * i : 8 * i + 8][::-1] for i in range(LANES)]
-    return [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]
+class Accesses(ItemSequence):
+    """Random accesses of both ports. Half of all meet in 16 words; some write all, some or no bytes."""
+
+    def items(self) -> Iterable[dict[str, int]]:
+        yield from (self.pins(tuple(self.access(index) for index in (0, 1))) for _ in range(CYCLES))
+
+    def access(self, index: int) -> Access:
+        """One access of a port."""
+        size = SIZES["write"][index]
+        address = random.choice((random.randrange(128), random.randrange(8 * CONFIG.count)))
+        kind = random.randrange(3)
+        write = tuple(kind == 1 or kind == 2 and bool(random.randrange(2)) for _ in range(size))
+        return Access(random.random() < 0.8, random.random() < 0.1, address, write, tuple(random.getrandbits(9) for _ in range(size)))
+
+    @staticmethod
+    def pins(accesses: tuple[Access, ...]) -> dict[str, int]:
+        """The accesses as the cell's pins have them; write enables of narrow words are repeated."""
+        words = [sum(byte << 9 * i for i, byte in enumerate(access.data)) for access in accesses]
+        if SDP:  # port b writes through both ports' data pins
+            words = [words[1] & (1 << 9 * LANES) - 1, words[1] >> 9 * LANES]
+        values = {}
+        for name, access, word, count in zip("ab", accesses, words, (LANES, 2 * LANES), strict=True):
+            size = len(access.write)
+            flags = [access.write[pin % size] if size else bool(random.randrange(2)) for pin in range(count)]
+            parity, data = without_parity(word, LANES)
+            values |= {f"enable_{name}": int(access.enable), f"reset_{name}": int(access.reset), f"address_{name}": access.address}
+            values |= {f"write_{name}": sum(flag << pin for pin, flag in enumerate(flags)), f"data_{name}": data, f"parity_{name}": parity}
+        return values
 
 
-def check(dut, ram: Ram, met: dict[str, int], defined_only: bool) -> None:
-    """Compare both outputs where the ports read."""
-    for index, (name, port) in enumerate(zip("ab", ram.ports, strict=True)):
-        got = outputs(dut, name)
-        want = ram.ports[0].output[LANES * index : LANES * index + LANES] if SDP else port.output[:LANES]
-        size = LANES if SDP else port.read_bytes
-        for lane in range(size):
-            met["undefined" if want[lane] is None else "defined"] += 1
-            if want[lane] is not None or not defined_only:
-                assert got[lane] == want[lane], f"port {name}, byte {lane}: {got[lane]}, not {want[lane]}"
+class AccessTest(UnitTest):
+    """Base."""
+
+    environment_type = Environment
+    watchdog = 2 * CYCLES
+
+    async def main(self) -> None:
+        await self.send(self.environment.pins, Accesses)
 
 
-@cocotb.test()
-async def random_accesses(dut) -> None:
-    """Every byte of both outputs in each cycle."""
-    ram = Ram(CONFIG)
-    met = {"defined": 0, "undefined": 0}
-    defined_only = cocotb.SIM_NAME.lower().startswith("verilator")  # two states
-    idle = tuple(Access(write=(False,) * port.write_bytes, data=(0,) * port.write_bytes) for port in ram.ports)
-    drive(dut, idle)
-    cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start(start_high=False))
-    await FallingEdge(dut.clk)
-    await FallingEdge(dut.clk)
-    check(dut, ram, met, defined_only)
-    for _ in range(CYCLES):
-        accesses = tuple(random_access(port) for port in ram.ports)
-        drive(dut, accesses)
-        ram.step(accesses)
-        await FallingEdge(dut.clk)
-        check(dut, ram, met, defined_only)
-    assert met["defined"] > CYCLES
-    collides = any(
-        own.write_bytes and other.read_bytes and own.mode != "READ_FIRST"
-        for own, other in (ram.ports, ram.ports[::-1])
-    ) or all(port.write_bytes for port in ram.ports)  # fmt: skip
-    assert bool(met["undefined"]) == collides, met
+@pyuvm.test()
+class RandomAccesses(AccessTest):
+    """Every byte of both outputs in each cycle; in the end write enables that do not agree."""
+
+    async def main(self) -> None:
+        await super().main()
+        if not (SDP or not CONFIG.write_a or CONFIG.write_a == 9 * LANES or TWO_STATES):
+            await self.enables_that_differ()
+
+    async def enables_that_differ(self) -> None:
+        """Write enables of a narrow word that do not agree leave it undefined (four states only, where there are such words)."""
+        idle, predictor = dict.fromkeys(INPUTS, 0), self.environment.predictor
+        predictor.checking = False
+        read = ["enable_a"] * bool(CONFIG.read_a) + ["enable_b"] * bool(CONFIG.read_b)
+        cycles = [{**idle, "enable_a": 1, "write_a": 1}, {**idle, **dict.fromkeys(read, 1)}, idle, idle]
+        await self.environment.pins.start(Cycles(cycles))
+        shown = [predictor.last[f"q_{name[-1]}0"] for name in read]
+        assert shown and set(shown) == {None}, f"word 0 reads {shown} after such a write"
 
 
-@cocotb.test()
-async def enables_that_differ(dut) -> None:
-    """Write enables of a narrow word that do not agree leave it undefined; an unknown one, too (four states only)."""
-    if SDP or not CONFIG.write_a or CONFIG.write_a == 9 * LANES or cocotb.SIM_NAME.lower().startswith("verilator"):
-        return
-    ram = Ram(CONFIG)
-    idle = tuple(Access(write=(False,) * port.write_bytes, data=(0,) * port.write_bytes) for port in ram.ports)
-    drive(dut, idle)
-    cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start(start_high=False))
-    await FallingEdge(dut.clk)
-    dut.enable_a.value = 1
-    dut.write_a.value = 1
-    await FallingEdge(dut.clk)
-    dut.write_a.value = 0
-    dut.enable_b.value = 1
-    await FallingEdge(dut.clk)
-    reader = "a" if CONFIG.read_a else "b"
-    await FallingEdge(dut.clk)
-    assert outputs(dut, reader)[0] is None
+class Cycles(ItemSequence):
+    """Given cycles."""
+
+    def __init__(self, cycles: list[dict[str, int]]) -> None:
+        super().__init__("cycles")
+        self.given = cycles
+
+    def items(self) -> Iterable[dict[str, int]]:
+        return self.given
+
+
+class Stale(RamPredictor):
+    """A wrong model: every access comes a cycle late."""
+
+    def step(self, accesses: tuple[Access, Access]) -> None:
+        super().step(getattr(self, "before", (Access(), Access())))
+        self.before = accesses
+
+
+@must_fail("environment.scoreboard", r"q_[ab] item \d+: expected")
+class WrongLatency(AccessTest):
+    """Words that come a cycle early must be noticed."""
+
+    overrides = {RamPredictor: Stale}

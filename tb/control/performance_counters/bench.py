@@ -10,6 +10,6 @@ BENCH = Bench(
     "performance_counters",
     runs=(Run(USUAL), Run({"GROUPS": 1, "ZERO_WIDTH": 3, "BITS": 33}), Run({"GROUPS": 7, "ZERO_WIDTH": 5, "BITS": 64})),
     netlist=(Run({"GROUPS": 1, "ZERO_WIDTH": 3, "BITS": 33}, regress=True),),
-    inside=("carries",),  # it sets counters inside the unit
+    inside=("Carries",),  # it sets counters inside the unit
     refusals=tuple(Refusal(USUAL | wrong, MESSAGE) for wrong in ({"BITS": 32}, {"ZERO_WIDTH": 16}, {"COUNTER_TOTAL": 16})),
 )

@@ -4,111 +4,218 @@
 from __future__ import annotations
 
 import random
+from collections import deque
+from collections.abc import Iterable
 
-import cocotb
-from cocotb.triggers import ClockCycles, RisingEdge
+import pyuvm
 
 from gradcore import hardware
-from gradcore.models.performance_counters import PerformanceCounters, broken_identities
+from gradcore.models.performance_counters import ENGINES, PerformanceCounters, broken_identities
+from tb.support.agents import PinsAgent, pins
+from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.declaration import parameter
-from tb.support.streams import start_clock_and_reset
+from tb.support.uvm import Coverage
 
 GROUPS = parameter("GROUPS")
 ZERO_WIDTH = parameter("ZERO_WIDTH")
 BITS = parameter("BITS")
+DELAY = 3  # cycles until an event shows
 WIDTHS = {f"{port}_{kind}": 2 for port in ("loader", "vector", "store") for kind in ("active", "blocked")}
 WIDTHS |= {"conv_active": 2 * GROUPS, "conv_blocked": 2 * GROUPS, "zeros_skipped": ZERO_WIDTH, "read_beat": 2, "write_beat": 2}
+CONTROL = ("clear", "running")
+DENSITIES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 
-class Bench:
-    """Drives events, feeds the model with them, compares all counters."""
+class CounterPredictor(Predictor):
+    """Every counter, the unused bits included, in every cycle: events show DELAY cycles later."""
 
-    def __init__(self, dut) -> None:
-        self.dut, self.model, self.compared = dut, PerformanceCounters(GROUPS, BITS), 0
+    def build_phase(self) -> None:
+        self.model = PerformanceCounters(GROUPS, BITS)
+        self.history: deque[dict[str, int]] = deque(maxlen=DELAY)
+        self.time = self.since_clear = 0
+        self.last: dict[str, int] = {}
 
-    async def start(self) -> None:
-        for port in (*WIDTHS, "clear", "running"):
-            getattr(self.dut, port).value = 0
-        await start_clock_and_reset(self.dut)
-
-    async def step(self, running: int, clear: int = 0, density: float = 0.5) -> None:
-        """One cycle with random events."""
-        events = {}
-        for port, width in WIDTHS.items():
-            if density in (0.0, 1.0):
-                events[port] = ((1 << width) - 1) * int(density)
-            elif port == "zeros_skipped":
-                events[port] = random.getrandbits(width)
-            else:
-                events[port] = sum((random.random() < density) << bit for bit in range(width))
-            getattr(self.dut, port).value = events[port]
-        self.dut.running.value, self.dut.clear.value = running, clear
-        await RisingEdge(self.dut.clk)
-        if clear:
+    def cycle(self, pins: dict[str, int]) -> None:
+        """One cycle: what is shown, then what counts."""
+        self.since_clear += 1
+        self.history.append(dict(self.model.values))
+        if self.since_clear > DELAY and len(self.history) == DELAY:
+            flat = pins["counters"]
+            self.last = {name: flat >> 64 * index & (1 << 64) - 1 for index, name in enumerate(hardware.COUNTERS)}
+            self.expect("counters", self.history[0])
+            self.get_parent().scoreboard.actual("counters", self.last)
+        if self.since_clear:
+            self.expect("cycle", {"cycle": self.time & 0xFFFFFFFF})
+            self.get_parent().scoreboard.actual("cycle", {"cycle": pins["cycle"]})
+        if pins["clear"]:
             self.model.clear()
-        elif running:
-            self.model.count(events)
+            self.time, self.since_clear = 0, 0
+        elif pins["running"]:
+            self.count(pins)
+            self.time += 1
+        self.sample(pins)
 
-    async def compare(self) -> dict[str, int]:
-        """Let the pipeline run empty, then compare every counter, the unused bits included."""
-        for _ in range(3):
-            await self.step(running=0)
-        flat = int(self.dut.counters.value)
-        actual = {name: flat >> 64 * index & (1 << 64) - 1 for index, name in enumerate(hardware.COUNTERS)}
-        assert actual == self.model.values
-        self.compared += 1
-        return actual
+    def count(self, pins: dict[str, int]) -> None:
+        """The events of a cycle of a run."""
+        self.model.count(pins)
 
+    def sample(self, pins: dict[str, int]) -> None:
+        """What kind of cycle it was."""
+        for port in ENGINES.values():
+            active, blocked = pins[f"{port}_active"], pins[f"{port}_blocked"]
+            full = (1 << WIDTHS[f"{port}_active"]) - 1
+            units = (
+                "all active"
+                if active == full
+                else "all blocked"
+                if not active and blocked == full
+                else "none"
+                if not active | blocked
+                else "mixed"
+            )
+            self.get_parent().coverage.sample(running=pins["running"], clear=pins["clear"], engine=port, units=units)
+        zeros = pins["zeros_skipped"]
+        edge = {0: "none", (1 << ZERO_WIDTH) - 1: "most"}.get(zeros, "some")
+        self.get_parent().coverage.sample(zeros=edge, reads=pins["read_beat"].bit_count(), writes=pins["write_beat"].bit_count())
 
-@cocotb.test()
-async def random_runs(dut) -> None:
-    """Runs and pauses of random length and density; frozen outside of runs; cleared at the start; identities hold."""
-    bench = Bench(dut)
-    await bench.start()
-    await bench.compare()
-    for _ in range(14):
-        await bench.step(running=random.randrange(2), clear=1)
-        for density in random.sample((0.0, 0.1, 0.5, 0.9, 1.0), 3):
-            for _ in range(random.randrange(1, 40)):
-                await bench.step(running=1, density=density)
-            for _ in range(random.choice((0, 1, 7))):
-                await bench.step(running=0, density=density)
-        values = await bench.compare()
-        assert not broken_identities(values, GROUPS)
-        assert int(dut.cycle.value) == values["CYCLES"] & 0xFFFFFFFF
-        before = await bench.compare()
-        for _ in range(20):
-            await bench.step(running=0, density=1.0)
-        assert await bench.compare() == before
-    assert bench.compared == 43
+    def set(self, values: dict[str, int]) -> None:
+        """The counters were set from outside, while nothing runs."""
+        self.model.values |= values
+        self.since_clear = 0
 
-
-@cocotb.test()
-async def time_of_a_cycle(dut) -> None:
-    """``cycle`` in the n-th cycle of a run is n - 1, without delay."""
-    bench = Bench(dut)
-    await bench.start()
-    await bench.step(running=0, clear=1)
-    for number in range(20):
-        await bench.step(running=1)
-        assert int(dut.cycle.value) == number
+    def check_phase(self) -> None:
+        broken = broken_identities(self.last, GROUPS)
+        assert not broken or not self.get_parent().identities, f"the counters break {broken}"
 
 
-@cocotb.test()
-async def carries(dut) -> None:
-    """Counters carry through all their bits, and wrap at the last."""
-    bench = Bench(dut)
-    await bench.start()
-    for exponent in (16, 32, 33, BITS):
-        await bench.step(running=0, clear=1)
-        await bench.step(running=0)
-        for index, name in enumerate(hardware.COUNTERS):
-            value = (1 << exponent) - random.randrange(1, 9)
-            dut.g_counter[index].count.value = value
-            bench.model.values[name] = value
-        await ClockCycles(dut.clk, 1)
-        for _ in range(random.randrange(10, 20)):
-            await bench.step(running=1, density=0.9)
-        values = await bench.compare()
-        carried = sum(value < 1 << 20 if exponent == BITS else value >> exponent == 1 for value in values.values())
-        assert carried >= 8, "most counters must have carried"
+class Environment(UnitEnvironment):
+    """Pins, predictor, coverage. ``identities`` False: a test that sets counters."""
+
+    identities = True
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        for stream in ("counters", "cycle"):
+            self.scoreboard.add_stream(stream)
+        inputs, outputs = (*CONTROL, *WIDTHS), ("counters", "cycle")
+        self.pins = PinsAgent("pins", self, pins(self.dut, inputs, outputs, unknown=outputs, rest=dict.fromkeys(CONTROL, 0)))
+        self.predictor = CounterPredictor.create("predictor", self)
+        points = {
+            "running": (0, 1),
+            "clear": (0, 1),
+            "engine": list(ENGINES.values()),
+            "units": ("none", "mixed", "all active", "all blocked"),
+            "zeros": ("none", "some", "most"),
+            "reads": range(3),
+            "writes": range(3),
+        }
+        self.coverage = Coverage("coverage", self, points, {"units_of_engine": ("running", "engine", "units")})
+
+    def connect_phase(self) -> None:
+        self.predictor.hear(self.pins, self.predictor.cycle)
+
+
+def events(density: float, blocked: bool) -> dict[str, int]:
+    """Random events; ``blocked``: no unit is active, all could be."""
+    made = {port: sum((random.random() < density) << bit for bit in range(width)) for port, width in WIDTHS.items()}
+    made["zeros_skipped"] = random.choice((0, (1 << ZERO_WIDTH) - 1, random.getrandbits(ZERO_WIDTH)))
+    if blocked:
+        made |= {f"{port}_active": 0 for port in ENGINES.values()}
+        made |= {f"{port}_blocked": (1 << WIDTHS[f"{port}_blocked"]) - 1 for port in ENGINES.values()}
+    return made
+
+
+class Runs(ItemSequence):
+    """Runs and pauses of random length and density; a start in between, in some cases while running."""
+
+    densities = DENSITIES
+
+    def items(self) -> Iterable[dict[str, int]]:
+        for _ in range(14):
+            yield {"clear": 1, "running": random.randrange(2), **events(0.5, False)}
+            for density in random.sample(self.densities, min(3, len(self.densities))):
+                for _ in range(random.randrange(1, 40)):
+                    yield {"running": 1, **events(density, random.random() < 0.1)}
+                for _ in range(random.choice((0, 1, 7))):
+                    yield {"running": 0, **events(density, random.random() < 0.1)}
+            for _ in range(10):  # all shows, and stays
+                yield {"running": 0, **events(1.0, False)}
+
+
+class RunsTest(UnitTest):
+    """Base."""
+
+    environment_type = Environment
+    watchdog = 10_000
+
+    async def main(self) -> None:
+        await self.send(self.environment.pins, Runs)
+
+
+@pyuvm.test()
+class RandomRuns(RunsTest):
+    """Frozen outside of runs, cleared at a start; identities hold."""
+
+
+@pyuvm.test()
+class Carries(RunsTest):
+    """Counters carry through all their bits, and wrap at the last. Sets counters inside the unit."""
+
+    covers = False
+
+    async def main(self) -> None:
+        environment = self.environment
+        environment.identities = False
+        for exponent in (16, 32, 33, BITS):
+            await environment.pins.start(Cycles([{"clear": 1}, *[{"running": 0}] * 6]))
+            values = {name: (1 << exponent) - random.randrange(1, 9) for name in hardware.COUNTERS}
+            for index, name in enumerate(hardware.COUNTERS):
+                self.dut.g_counter[index].count.value = values[name]
+            environment.predictor.set(values)
+            await self.cycles(2)
+            await environment.pins.start(Cycles([{"running": 1, **events(0.9, False)} for _ in range(random.randrange(10, 20))]))
+            await self.cycles(6)
+            shown = environment.predictor.last
+            carried = sum(value < 1 << 20 if exponent == BITS else value >> exponent == 1 for value in shown.values())
+            assert carried >= 8, "most counters must have carried"
+
+
+class Cycles(ItemSequence):
+    """Given cycles."""
+
+    def __init__(self, cycles: list[dict[str, int]]) -> None:
+        super().__init__("cycles")
+        self.given = cycles
+
+    def items(self) -> Iterable[dict[str, int]]:
+        return self.given
+
+
+class LostBeat(CounterPredictor):
+    """A wrong model: two reads at once count as one."""
+
+    def count(self, pins: dict[str, int]) -> None:
+        super().count({**pins, "read_beat": min(pins["read_beat"], 2)})
+
+
+class Quiet(Runs):
+    """Nothing ever happens."""
+
+    densities = (0.0,)
+
+    def items(self) -> Iterable[dict[str, int]]:
+        return ({**item, **dict.fromkeys(WIDTHS, 0)} for item in super().items())
+
+
+@must_fail("environment.scoreboard", r"counters item \d+: expected")
+class WrongCount(RunsTest):
+    """A beat that is not counted must be noticed."""
+
+    overrides = {CounterPredictor: LostBeat}
+
+
+@must_fail("environment.coverage", "coverage holes: units=mixed, units=all active")
+class NothingHappened(RunsTest):
+    """Coverage must see that no unit worked."""
+
+    overrides = {Runs: Quiet}
