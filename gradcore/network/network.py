@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks: what GradCore runs, and the file that holds one.
-
-A network is a chain of convolutions and then of fully connected layers. A convolution has stride 1 and is padded with zeros by
-``(kernel - 1) // 2``, so it keeps the size; a ReLU and then a 2 x 2 max-pool of stride 2 (which drops an odd last row or column)
-may follow it. Before the first fully connected layer the map is flattened in channel, row, column order, as PyTorch does.
+"""Networks: a chain of layers with its weights, and the file that holds one.
 
 The file is a safetensors file: float32 tensors ``<layer>.weight`` and ``<layer>.bias``, and string metadata that ``Network.save``
 describes. Nothing in it is executed.
@@ -26,57 +22,12 @@ from safetensors.numpy import save
 from gradcore.errors import GradCoreError
 from gradcore.host.files import write_atomically
 from gradcore.host.inputs import input_path
+from gradcore.network.layers import Layer, LayerShape, Shape, chain_shapes
 
 FORMAT = "gradcore-network"
 VERSION = "1"
-KERNELS = (1, 3, 5)
 _REMEDY = "give a network that gradcore train wrote"
 SHIPPED = Path(__file__).with_name("trained")
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer.
-
-    Attributes:
-        kind: ``conv`` or ``fc``.
-        name: its tensors are ``<name>.weight`` and ``<name>.bias``.
-        in_channels, out_channels: channels of a convolution, values of a fully connected layer.
-        kernel: side of the square kernel: 1, 3 or 5; 1 for ``fc``.
-        relu: a ReLU follows.
-        pool: a 2 x 2 max-pool of stride 2 follows (after the ReLU); ``conv`` only.
-        bias: there is a bias.
-    """
-
-    kind: str
-    name: str
-    in_channels: int
-    out_channels: int
-    kernel: int = 1
-    relu: bool = True
-    pool: bool = False
-    bias: bool = True
-
-    @property
-    def weight_shape(self) -> Shape:
-        """(O, I, K, K) of a convolution, (O, I) of a fully connected layer."""
-        square = (self.kernel, self.kernel) if self.kind == "conv" else ()
-        return (self.out_channels, self.in_channels, *square)
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """The shapes (channels, height, width) round a layer: what enters, what it computes, what leaves after its pool.
-
-    A fully connected layer has height and width 1.
-    """
-
-    input: tuple[int, int, int]
-    computed: tuple[int, int, int]
-    output: tuple[int, int, int]
-    macs: int  # multiplications of one forward pass, those with padding included
 
 
 @dataclass
@@ -118,7 +69,7 @@ class Network:
             raise GradCoreError(f"the means or standard deviations are not numbers ({error}): give one of each for each channel") from None
         check_classes(self.classes)
         self._check_input()
-        self._shapes = _chain(self.layers, self.input_shape)
+        self._shapes = chain_shapes(self.layers, self.input_shape)
         outputs = math.prod(self._shapes[-1].output)
         if len(self.classes) != outputs:
             raise GradCoreError(f"the network has {outputs} outputs but {len(self.classes)} class names: give one name for each output")
@@ -161,7 +112,7 @@ class Network:
             weights[f"{layer.name}.weight"] = (generator.standard_normal(layer.weight_shape) * scale).astype(np.float32)
             if layer.bias:
                 weights[f"{layer.name}.bias"] = (generator.standard_normal(layer.out_channels) * 0.1).astype(np.float32)
-        outputs = math.prod(_chain(list(layers), input_shape)[-1].output)
+        outputs = math.prod(chain_shapes(list(layers), input_shape)[-1].output)
         channels = input_shape[0]
         return cls(
             name, list(layers), weights, [f"class {index}" for index in range(outputs)], input_shape, (0.5,) * channels, (0.25,) * channels
@@ -303,54 +254,6 @@ def check_classes(classes: Sequence[str]) -> None:
         if name in first:
             raise GradCoreError(f"the classes {first[name]} and {index} are both called {name!r}: give every class a name of its own")
         first[name] = index
-
-
-def _chain(layers: list[Layer], input_shape: tuple[int, int, int]) -> list[LayerShape]:
-    """The shapes of every layer; refuses a chain that does not fit together."""
-    if not layers:
-        raise GradCoreError("the network has no layers: give at least one")
-    shapes: list[LayerShape] = []
-    names: set[str] = set()
-    shape, flat = input_shape, False
-    for layer in layers:
-        _check_layer(layer)
-        if layer.name in names:
-            raise GradCoreError(f"two layers are called {layer.name!r}: give each its own name")
-        names.add(layer.name)
-        if layer.kind == "conv" and flat:
-            raise GradCoreError(f"layer {layer.name}: a convolution cannot follow a fully connected layer: put the convolutions first")
-        flat = layer.kind == "fc"
-        entering = (math.prod(shape), 1, 1) if flat else shape
-        if layer.in_channels != entering[0]:
-            raise GradCoreError(f"layer {layer.name} takes {layer.in_channels} channels, but {entering[0]} arrive: make them equal")
-        computed = (layer.out_channels, *entering[1:])
-        leaving = (layer.out_channels, *(size // 2 for size in entering[1:])) if layer.pool else computed
-        if 0 in leaving:
-            raise GradCoreError(
-                f"layer {layer.name}: a map of {entering[1]} x {entering[2]} is too small for a 2 x 2 pool: "
-                "remove the pool, or take a larger input"
-            )
-        shapes.append(LayerShape(entering, computed, leaving, math.prod(layer.weight_shape) * entering[1] * entering[2]))
-        shape = leaving
-    return shapes
-
-
-def _check_layer(layer: Layer) -> None:
-    if layer.kind not in ("conv", "fc"):
-        raise GradCoreError(f"layer {layer.name}: the kind {layer.kind!r} is unknown: use conv or fc")
-    if not isinstance(layer.name, str) or not layer.name:
-        raise GradCoreError(f"a layer has the name {layer.name!r}: give it a name of one or more characters")
-    sizes = (layer.in_channels, layer.out_channels, layer.kernel)
-    if any(type(size) is not int or size < 1 for size in sizes):
-        raise GradCoreError(f"layer {layer.name}: channels and kernel {sizes} must be positive integers: correct them")
-    if any(type(flag) is not bool for flag in (layer.relu, layer.pool, layer.bias)):
-        raise GradCoreError(f"layer {layer.name}: relu, pool and bias must be true or false: correct them")
-    if layer.kind == "conv" and layer.kernel not in KERNELS:
-        raise GradCoreError(
-            f"layer {layer.name}: a kernel of {layer.kernel} x {layer.kernel} cannot be run: use one of {', '.join(map(str, KERNELS))}"
-        )
-    if layer.kind == "fc" and (layer.kernel != 1 or layer.pool):
-        raise GradCoreError(f"layer {layer.name}: a fully connected layer has kernel 1 and no pool: correct it")
 
 
 def _read(file: Path) -> Network:
