@@ -174,7 +174,7 @@ class BundleAgent(uvm_agent):
 
 
 class ReadClientAgent(uvm_agent):
-    """The ports <prefix>_request_* and <prefix>_response_* of a unit that reads memory.
+    """The ports <prefix>_request_* and <prefix>_response_* of a unit that reads memory; the agent's name, if no ``prefix`` is given.
 
     ``requests`` publishes each accepted request (address, words); ``reads`` each request when its last word is taken, with its words
     (``data``, a tuple). While active it answers from ``memory``: set ``memory``, and ``latency``, ``request_stalls`` and
@@ -185,8 +185,8 @@ class ReadClientAgent(uvm_agent):
     latency = 0
     request_stalls = response_stalls = "none"
 
-    def __init__(self, name: str, parent: uvm_component, dut: Any) -> None:
-        self.dut = dut
+    def __init__(self, name: str, parent: uvm_component, dut: Any, prefix: str = "") -> None:
+        self.dut, self.prefix = dut, prefix or name
         super().__init__(name, parent)
 
     def build_phase(self) -> None:
@@ -196,7 +196,7 @@ class ReadClientAgent(uvm_agent):
         self._open: deque[tuple[Item, list[int]]] = deque()
 
     def start_of_simulation_phase(self) -> None:
-        name, dut = self.get_name(), self.dut
+        name, dut = self.prefix, self.dut
         self.responses = _watch(stream_port(dut, f"{name}_response", ("data",)), self._word)
         if self.active():
             stalls = {"request_stalls": self.request_stalls, "response_stalls": self.response_stalls}
@@ -238,8 +238,8 @@ class WriteClientAgent(uvm_agent):
     latency = 4
     request_stalls = data_stalls = "none"
 
-    def __init__(self, name: str, parent: uvm_component, dut: Any) -> None:
-        self.dut = dut
+    def __init__(self, name: str, parent: uvm_component, dut: Any, prefix: str = "") -> None:
+        self.dut, self.prefix = dut, prefix or name
         super().__init__(name, parent)
 
     def build_phase(self) -> None:
@@ -248,7 +248,7 @@ class WriteClientAgent(uvm_agent):
         self.writes = uvm_analysis_port("writes", self)
 
     def start_of_simulation_phase(self) -> None:
-        name, dut = self.get_name(), self.dut
+        name, dut = self.prefix, self.dut
         if self.active():
             stalls = {"request_stalls": self.request_stalls, "data_stalls": self.data_stalls}
             self.client = self.collector = WriteClient(dut, name, latency=self.latency, **stalls)
