@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from gradcore.models import arithmetic
+from gradcore.models.jobs import ConvGroupJob
 
 LANES = 16
 WORD_VALUES = 4
@@ -15,40 +17,27 @@ ENTRIES = 1 << 13  # of a tile bank
 PIXELS = 1 << 9
 
 
-@dataclass(frozen=True)
-class ConvJob:
-    """A tile job as a conv group sees it; the fields are those of the TILE descriptor (see docs/registers.md), but for
-    ``quarters``: of a row's last unit only so many quarters of the lanes are stored; 0: all."""
+@dataclass(frozen=True, kw_only=True)
+class ConvJob(ConvGroupJob):
+    """A job of a conv group, with what conv_engine adds to it.
 
-    buffer_rows: int
-    buffer_columns: int
-    slot: int
-    unit_rows: int
-    unit_columns: int
-    kernel_rows: int
-    kernel_columns: int
-    stride_x: int
-    blocks: int
-    origin_row: int
-    origin_column: int
-    shift: int
-    relu: bool
-    pool: bool
-    tags: bool
-    weight_base: int
-    tap_rows: int
-    initial_bank: int = 0
+    Attributes:
+        quarters: of a row's last unit only so many quarters of the lanes are stored; 0: all.
+    """
+
     quarters: int = 0
 
-    @property
-    def row_entries(self) -> int:
-        """Entries between two rows of the tile buffer."""
-        return self.buffer_columns * self.slot
-
-    @property
-    def row_words(self) -> int:
-        """Output-buffer words between two rows of the same parity."""
-        return self.unit_columns * self.blocks * WORD_VALUES
+    @classmethod
+    def tight(cls, **fields: int) -> Self:
+        """A job without gaps: row_entries, buffer_row_words and buffer_row_pieces follow from the other fields."""
+        job = cls(**fields)
+        units = job.unit_columns * job.blocks
+        return replace(
+            job,
+            row_entries=job.buffer_columns * job.slot,
+            buffer_row_words=units * WORD_VALUES,
+            buffer_row_pieces=units * job.pieces,
+        )
 
     @property
     def origin_entry(self) -> int:
@@ -63,22 +52,17 @@ class ConvJob:
     @property
     def line_entries(self) -> int:
         """Entries, modulo 2**13, from the last tap of a line to the first of the next."""
-        return (self.row_entries - (self.kernel_columns - 1) * self.slot) % ENTRIES
+        return (self.row_entries - (self.kernel_w - 1) * self.slot) % ENTRIES
 
     @property
     def line_pixels(self) -> int:
         """Pixels, modulo 2**9, from the last tap of a line to the first of the next."""
-        return (self.buffer_columns - (self.kernel_columns - 1)) % PIXELS
+        return (self.buffer_columns - (self.kernel_w - 1)) % PIXELS
 
     @property
     def pieces(self) -> int:
         """Tag pieces of one unit and one block."""
         return 3 if self.pool else 1
-
-    @property
-    def row_pieces(self) -> int:
-        """Tag pieces between two rows of the same parity."""
-        return self.unit_columns * self.blocks * self.pieces
 
 
 def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
@@ -96,8 +80,8 @@ def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
         seen = origin + stride * np.arange(units * shrink)[:, None] + np.arange(taps)
         return np.where((seen >= 0) & (seen < size), seen, size)
 
-    rows = places(job.origin_row, job.unit_rows, 1, job.kernel_rows, height)
-    columns = places(job.origin_column, job.unit_columns, job.stride_x, job.kernel_columns, width)
+    rows = places(job.origin_row, job.unit_rows, 1, job.kernel_h, height)
+    columns = places(job.origin_column, job.unit_columns, job.stride_x, job.kernel_w, width)
     seen = framed[rows[:, None, :, None], columns[None, :, None, :]]
     seen = seen.reshape(job.unit_rows, shrink, job.unit_columns, shrink, -1, channels)
     return seen.transpose(0, 2, 1, 3, 4, 5).reshape(job.unit_rows, job.unit_columns, shrink * shrink, -1, channels)
@@ -105,7 +89,7 @@ def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
 
 def weight_rows(job: ConvJob, channels: int, depth: int) -> np.ndarray:
     """int (taps * channels,): the rows of a weight buffer of ``depth`` rows that belong to the taps' channels."""
-    taps = np.arange(job.kernel_rows * job.kernel_columns) * job.tap_rows
+    taps = np.arange(job.kernel_h * job.kernel_w) * job.tap_rows
     return ((job.weight_base + taps[:, None] + np.arange(channels)) % depth).reshape(-1)
 
 
@@ -183,13 +167,13 @@ def compute(
         values, _ = rules.relu(values)
     best, index = rules.winners(values) if job.pool else (values[:, 0], None)
     tags = np.array([tag_pieces(mask, None if index is None else index[unit]) for unit, mask in enumerate(best > 0)], dtype=np.uint16)
-    unit = (rows // 2 * job.unit_columns + columns) * job.blocks + block
+    unit = columns * job.blocks + block  # of its row
     return Output(
         parity=rows % 2,
-        words=unit * WORD_VALUES,
-        pieces=unit * job.pieces,
+        words=rows // 2 * job.buffer_row_words + unit * WORD_VALUES,
+        pieces=rows // 2 * job.buffer_row_pieces + unit * job.pieces,
         values=best,
-        tags=tags if job.tags else None,
+        tags=tags if job.store_tags else None,
         entries=np.count_nonzero(seen, axis=2),
         saturated=int(np.count_nonzero(clipped & stored)),
         behind=int(np.count_nonzero(clipped & ~stored)),

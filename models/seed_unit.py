@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcore.models import arithmetic
+from gradcore.models.jobs import SeedUnitJob
 
 ARG_MAX, GIVEN, SUPPLIED = 0, 1, 2
 ReadWords = Callable[[int, int], np.ndarray]
@@ -16,32 +17,15 @@ ReadWords = Callable[[int, int], np.ndarray]
 
 
 @dataclass(frozen=True)
-class SeedJob:
-    """A job of the seed unit. Field names are those of the ports of seed_unit.v (without ``job_``).
-
-    ``seed_value`` is a 16-bit value, signed or as the unsigned number with the same bits.
-    """
-
-    logits_address: int
-    words_per_pixel: int
-    pixels: int
-    channels: int
-    seed_address: int
-    seed_value: int
-    wait_tiles: int = 0
-    wait_vectors: int = 0
-
-
-@dataclass(frozen=True)
 class SeedResult:
     """``class_index``: the winner's number in memory order, padding counted; ``seed``: uint64 words to write, or None."""
 
     class_index: int
-    max_value: int
+    class_value: int
     seed: np.ndarray | None
 
 
-def seed_unit(job: SeedJob, seed_mode: int, seed_index: int, explain: bool, read: ReadWords, *, rules=arithmetic) -> SeedResult:
+def seed_unit(job: SeedUnitJob, seed_mode: int, seed_index: int, explain: bool, read: ReadWords, *, rules=arithmetic) -> SeedResult:
     """All that ``job`` does: arg-max over the valid channels, then zeros with the seed value at the winner or the given index.
 
     ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.

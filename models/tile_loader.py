@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradcore.models import arithmetic
+from gradcore.models.jobs import TileLoaderJob
 
 BANK_ENTRIES = 8192
 BANK_PIXELS = 512
@@ -20,28 +21,8 @@ ReadWords = Callable[[int, int], np.ndarray]
 """Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
 
 
-@dataclass(frozen=True)
-class TileJob:
-    """A job of the tile loader. Field names are those of the ports of tile_loader.v (without ``job_``); addresses and pitches in bytes."""
-
-    source_address: int
-    source_row_pitch: int
-    source_rows: int
-    source_columns: int
-    words_per_pixel: int
-    buffer_rows: int
-    buffer_columns: int
-    slot: int
-    row_entries: int
-    tag_address: int = 0
-    tag_row_pitch: int = 0
-    relu: int = 0
-    unpool: int = 0
-    tags: int = 0
-    crop_row: int = 0
-    crop_column: int = 0
-    wait_tiles: int = 0
-    wait_vectors: int = 0
+class TileJob(TileLoaderJob):
+    """A job of the tile loader, and what follows from its fields."""
 
     @property
     def pieces_per_pixel(self) -> int:
@@ -50,7 +31,7 @@ class TileJob:
 
     def reads_tags(self, method: str) -> bool:
         """Whether tags are read: DeconvNet's ReLU rule ignores them, unless the unpooling index is wanted."""
-        return bool(self.tags and not (self.relu and method == "deconvnet" and not self.unpool))
+        return bool(self.tags and not (self.load_relu and method == "deconvnet" and not self.unpool))
 
 
 @dataclass(frozen=True)
@@ -133,7 +114,7 @@ def tile_values(job: TileJob, method: str, read_words: ReadWords, *, rules=arith
     """
     values = read_values(job, read_words)
     mask, index = read_tags(job, method, read_words)
-    if job.relu:
+    if job.load_relu:
         values = rules.relu_backward(values, mask, method)
     if job.unpool:
         values = rules.max_unpool(values, index, 2 * job.source_rows, 2 * job.source_columns)[job.crop_row :, job.crop_column :]

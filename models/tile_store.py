@@ -6,8 +6,10 @@ A word is a 64-bit Python int (byte k in bits [8k+7:8k], little-endian memory), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+from gradcore.models.jobs import TileStoreJob
 
 Beat = tuple[int, int]  # data, bytes outside the strobe being 0; strobe
 
@@ -42,37 +44,37 @@ class HalfWrites:
         self.beats += beats
 
 
-def store_half(job: Mapping[str, int], half: int, words: Sequence[int], pieces: Sequence[int]) -> HalfWrites:
+def store_half(job: TileStoreJob, half: int, words: Sequence[int], pieces: Sequence[int]) -> HalfWrites:
     """Requests and beats of half ``half`` (unit rows r with r % 2 == half) for one job.
 
-    ``job``: the fields of tile_store.v's job port. ``words``, ``pieces``: the bank of this side of the output buffer (512 each).
+    ``words``, ``pieces``: the bank of this side of the output buffer (512 each).
     """
     writes = HalfWrites()
-    rows = range(half, job["rows"], 2)
-    columns, count = range(job["columns"]), job["words_per_pixel"]
+    rows = range(half, job.unit_rows, 2)
+    columns, count = range(job.columns_stored), job.words_per_pixel_stored
     for row in rows:
-        address = job["destination_address"] + row * job["destination_row_pitch"]
+        address = job.destination_address + row * job.destination_row_pitch
         runs = []
         for column in columns:
-            first = (row // 2) * job["buffer_row_words"] + column * job["buffer_pixel_words"]
+            first = (row // 2) * job.buffer_row_words + column * job.buffer_pixel_words
             run = [(words[(first + k) % 512], 0xFF) for k in range(count)]
-            runs.append((address + column * job["destination_pixel_pitch"], run))
-        if job["contiguous"]:
+            runs.append((address + column * job.destination_pixel_pitch, run))
+        if job.contiguous:
             runs = [(address, [beat for _, run in runs for beat in run])]
         for place, run in runs:
             writes.add(place, run)
-    if not job["store_tags"]:
+    if not job.store_tags:
         return writes
-    count = job["pieces_per_pixel"]
+    count = job.pieces_per_pixel
     for row in rows:
-        address = job["tag_destination"] + row * job["tag_row_pitch"]
-        first = (row // 2) * job["buffer_row_pieces"]
+        address = job.tag_destination + row * job.tag_destination_row_pitch
+        first = (row // 2) * job.buffer_row_pieces
         pixels = [[pieces[(first + column * count + k) % 512] for k in range(count)] for column in columns]
-        if job["tag_pixel_pitch"] == 2 * count:
+        if job.tag_destination_pixel_pitch == 2 * count:
             writes.add(address, pack_pieces([piece for pixel in pixels for piece in pixel], address))
         else:
             for column, pixel in enumerate(pixels):
-                place = address + column * job["tag_pixel_pitch"]
+                place = address + column * job.tag_destination_pixel_pitch
                 writes.add(place, pack_pieces(pixel, place))
     return writes
 

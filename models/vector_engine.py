@@ -9,38 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcore.models import arithmetic
+from gradcore.models.jobs import VectorEngineJob
 
 LEAST_ROW_WORDS = 4
 ReadWords = Callable[[int, int], np.ndarray]
 """Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
-
-
-@dataclass(frozen=True)
-class VectorJob:
-    """A job of the vector engine. Field names are those of the ports of vector_engine.v (without ``job_``)."""
-
-    vector_address: int
-    vector_words: int
-    pitch_log2: int
-    shift: int
-    matrix_address0: int
-    matrix_address1: int
-    destination_address0: int
-    destination_address1: int
-    destination_words0: int
-    destination_words1: int
-    tag_address: int = 0
-    load_relu: int = 0
-    tags: int = 0
-    has_bias: int = 0
-    relu: int = 0
-    store_tags: int = 0
-    bias_address0: int = 0
-    bias_address1: int = 0
-    tag_destination0: int = 0
-    tag_destination1: int = 0
-    wait_tiles: int = 0
-    wait_vectors: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +54,7 @@ def byte_write(address: int, content: np.ndarray) -> Write:
     return Write(address - skip, tuple(map(int, buffer.view("<u8"))), tuple(map(int, strobes)))
 
 
-def loaded_vector(job: VectorJob, method: str, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
+def loaded_vector(job: VectorEngineJob, method: str, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
     """The job's input values, int64 (4 * vector_words,), after the method's ReLU rule."""
     values = read(job.vector_address, job.vector_words).view("<i2").astype(np.int64)
     if not job.load_relu:
@@ -94,7 +67,7 @@ def loaded_vector(job: VectorJob, method: str, read: ReadWords, *, rules=arithme
     return rules.relu_backward(values, mask, method)
 
 
-def half_sums(job: VectorJob, half: int, values: np.ndarray, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
+def half_sums(job: VectorEngineJob, half: int, values: np.ndarray, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
     """int64 (4 * words,): the accumulators of one half, given the job's input values after the ReLU rule."""
     words = int(getattr(job, f"destination_words{half}"))
     if not words:
@@ -111,7 +84,7 @@ def half_sums(job: VectorJob, half: int, values: np.ndarray, read: ReadWords, *,
     return rules.exact_sum(values[used][None], rows, initial)[0]
 
 
-def half_writes(job: VectorJob, half: int, accumulators: np.ndarray, *, rules=arithmetic) -> tuple[Write, ...]:
+def half_writes(job: VectorEngineJob, half: int, accumulators: np.ndarray, *, rules=arithmetic) -> tuple[Write, ...]:
     """The writes of one half, given its accumulators."""
     words = len(accumulators) // 4
     if not words:
@@ -127,7 +100,7 @@ def half_writes(job: VectorJob, half: int, accumulators: np.ndarray, *, rules=ar
     return tuple(writes)
 
 
-def vector_engine(job: VectorJob, method: str, read: ReadWords, *, rules=arithmetic) -> VectorResult:
+def vector_engine(job: VectorEngineJob, method: str, read: ReadWords, *, rules=arithmetic) -> VectorResult:
     """All that ``job`` does under ``method`` ("saliency", "deconvnet" or "guided").
 
     ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.

@@ -46,4 +46,4 @@ def test_bug_that_is_not_there() -> None:
     with pytest.raises(ProofError, match="is there 0 times"):
         run("relu_keep", "bug", Bug("no such text", "", "rule"))
     with pytest.raises(ProofError, match="was not found"):
-        run("relu_keep", "bug", Bug("SALIENCY = 2'd0", "SALIENCY = 2'b00", "rule", depth=1))
+        run("relu_keep", "bug", Bug("enable && method != METHOD_SALIENCY", "method != METHOD_SALIENCY && enable", "rule", depth=1))

@@ -301,3 +301,13 @@ def test_jobs_refuse_what_does_not_fit() -> None:
         job.from_descriptor({})
     with pytest.raises(TypeError, match="quarters"):
         job(quarters=1)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_field_of_a_job_is_used(unit: str) -> None:
+    """No field is carried to a unit that does not look at it; the modules that know the fields have the port that they come from."""
+    texts = [re.sub(r"//[^\n]*", "", path.read_text()) for path in (ROOT / "rtl").rglob("*.v")]
+    users = [text for text in texts if f'`include "{unit}_job.vh"' in text]
+    assert users and all(re.search(rf"input\s+wire\s+\[`{unit.upper()}_JOB_BITS-1:0\]\s+job\b", text) for text in users)
+    unused = [name for name in JOBS[unit].PLACES if not any(re.search(rf"\b{name}\b", text) for text in users)]
+    assert not unused, f"{unit} takes {', '.join(unused)} for nothing"

@@ -425,8 +425,10 @@ def test_a_name_that_has_gone_stops_the_build(simulator: str, tmp_path: Path) ->
     top = tmp_path / "rtl" / "convolution" / "tile_loader.v"
     text = top.read_text()
     assert text.count("loaded") > 3
-    top.write_text(re.sub(r"\bvalue1_response_ready\b", "value1_answer_ready", text))
+    top.write_text(re.sub(r"\bread_response_ready\b", "read_answer_ready", text))
     path = tmp_path / "rtl" / "convolution" / "conv_path.v"
-    path.write_text(path.read_text().replace(".value1_response_ready(", ".value1_answer_ready("))
+    path.write_text(
+        path.read_text().replace(".read_response_ready(read_response_ready[3:0])", ".read_answer_ready(read_response_ready[3:0])")
+    )
     with pytest.raises(GradCoreError, match=r"activity_trace\.v observes a signal that is not in the core.*build-failed\.log"):
         Simulator(simulator, "small", activity=tmp_path / "a.txt", rtl=tmp_path / "rtl").build()

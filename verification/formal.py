@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gradcore.simulator.build import header_files
 from tb.support.runner import ROOT, file_list, module_closure
 
 FORMAL = ROOT / "formal"
@@ -75,7 +76,7 @@ PROOFS = (
     ),
     Proof("axi_window_check", Bug("{1'b0, held_address} + {14'd0, held_words}", "{1'b0, held_address + {13'd0, held_words}}", "window")),
     Proof("requantise", Bug("|| upper_differs[0] && held_shift == 2'd0", "", "clipped_high")),
-    Proof("relu_keep", Bug("method != SALIENCY", "method == DECONVNET", "rule")),
+    Proof("relu_keep", Bug("method != METHOD_SALIENCY", "method == METHOD_DECONVNET", "rule")),
     Proof("tokens", Bug("{1'b0, vector_done} + {1'b0, seed_done}", "{1'b0, vector_done || seed_done}", "vectors")),
     Proof("nonzero_squeezer", Bug("remaining != 4'd0 && (!last || finish_ready)", "remaining != 4'd0", "picks")),
     Proof("piece_packer", Bug("else if (out_valid || !filled[i])", "else if (!filled[i])", "data")),
@@ -97,8 +98,9 @@ def _configuration(proof: Proof, task: str, sources: list[Path]) -> str:
         "bug": ("bmc", proof.bug.depth),
     }[task]
     design = [path.name for path in sources]
+    headers = [path.name for path in header_files()]
     harness = [*_SUPPORT, f"{proof.cell}.v"]
-    copies = [f"rtl/{name} {proof.cell}_{task}_rtl/{name}" for name in design]
+    copies = [f"rtl/{name} {proof.cell}_{task}_rtl/{name}" for name in (*design, *headers)]
     copies += [f"formal/{name} {os.path.relpath(FORMAL / name, WORK)}" for name in harness]
     return "\n".join(
         [
@@ -108,7 +110,7 @@ def _configuration(proof: Proof, task: str, sources: list[Path]) -> str:
             "[engines]",
             "smtbmc z3",
             "[script]",
-            f"read_verilog -formal {' '.join(f'rtl/{name}' for name in design)}",
+            f"read_verilog -formal -Irtl {' '.join(f'rtl/{name}' for name in design)}",
             f"read_verilog -formal {' '.join(f'formal/{name}' for name in harness)}",
             f"hierarchy -top {proof.cell}_formal",
             "proc",
@@ -137,6 +139,8 @@ def run(cell: str, task: str, bug: Bug | None = None) -> float:
     folder = WORK / f"{cell}_{task}_rtl"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    for path in header_files():
+        shutil.copy(path, folder)
     for path in sources:
         text = path.read_text()
         if task == "bug" and path.stem == (proof.bug.module or cell):

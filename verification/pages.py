@@ -38,7 +38,7 @@ def ports_table(module: str) -> str:
     head = re.sub(r"//[^\n]*", "", text[text.index(f"module {module}") :]).partition(");")[0]
     found = re.findall(r"\b(input|output|inout)\s+(?:wire|reg)?\s*(?:signed\s*)?(\[[^]]*\])?\s*(\w+)\s*(?=,|$|\n)", head)
     names = [name for _, _, name in found]
-    by_name = {name: (direction, bounds.replace(" ", "")) for direction, bounds, name in found}
+    by_name = {name: (direction, re.sub(r"[ `]", "", bounds)) for direction, bounds, name in found}
     rows = []
     for family, members in families(module, names).items():
         sides = [

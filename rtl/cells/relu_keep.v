@@ -20,12 +20,11 @@ module relu_keep (
   output wire [3:0] keep
 );
 
-  localparam [1:0] SALIENCY = 2'd0;
-  localparam [1:0] DECONVNET = 2'd1;
+  `include "gradcore_constants.vh"
 
   // What the method asks for: the forward mask, and that the value is not negative.
-  wire needs_mask = enable && method != DECONVNET;
-  wire needs_positive = enable && method != SALIENCY;
+  wire needs_mask = enable && method != METHOD_DECONVNET;
+  wire needs_positive = enable && method != METHOD_SALIENCY;
 
   assign keep = (mask | {4{!needs_mask}}) & (~negative | {4{!needs_positive}});
 

@@ -45,8 +45,9 @@ module run_control #(
     input  wire [127:0] port_error_address, // 32 bits a port, order as error_window
     input  wire [  3:0] port_idle
 );
+  `include "gradcore_constants.vh"
+
   localparam IDLE = 3'd0, PREPARE = 3'd1, RUNNING = 3'd2, STOPPING = 3'd3, ABORTING = 3'd4;
-  localparam [7:0] ILLEGAL = 8'd1, WINDOW = 8'd2, READ = 8'd3, WRITE = 8'd4, WATCHDOG = 8'd5;
   localparam COUNT_BITS = 16;
   localparam integer CLEAR_LAST_WIDE = CLEAR_CYCLES - 1;
   localparam integer STOP_LAST_WIDE = STOP_LIMIT - 1;
@@ -75,19 +76,19 @@ module run_control #(
   reg [1:0] new_port;
   always @* begin
     new_port = 2'd0;
-    if (error_illegal) new_code = ILLEGAL;
+    if (error_illegal) new_code = CODE_ILLEGAL_DESCRIPTOR;
     else if (|error_window) begin
-      new_code = WINDOW;
+      new_code = CODE_WINDOW;
       new_port = error_window[0] ? 2'd0 : error_window[1] ? 2'd1 : error_window[2] ? 2'd2 : 2'd3;
     end else if (|error_read) begin
-      new_code = READ;
+      new_code = CODE_READ_RESPONSE;
       new_port = error_read[0] ? 2'd0 : 2'd1;
     end else if (|error_write) begin
-      new_code = WRITE;
+      new_code = CODE_WRITE_RESPONSE;
       new_port = error_write[0] ? 2'd2 : 2'd3;
-    end else new_code = WATCHDOG;
+    end else new_code = CODE_WATCHDOG;
   end
-  wire has_address = new_code == WINDOW || new_code == READ || new_code == WRITE;
+  wire has_address = new_code == CODE_WINDOW || new_code == CODE_READ_RESPONSE || new_code == CODE_WRITE_RESPONSE;
 
   assign busy = state != IDLE;
 

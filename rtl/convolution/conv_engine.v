@@ -10,6 +10,7 @@
 //   pack of a row that lie behind columns_stored.
 // Numbers: as in conv_group.
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module conv_engine #(
     parameter GROUPS = 4,
@@ -60,43 +61,11 @@ module conv_engine #(
 
   `include "gradcore_constants.vh"
 
-  // ---- The slice of a descriptor that a group needs.
-  // Packed pixels: quarters of the 16 lanes that are stored of a row's last unit, 0 when all are.
+  // ---- Packed pixels: quarters of the 16 lanes that are stored of a row's last unit, 0 when all are.
   wire [1:0] columns = descriptor[DESCRIPTOR_TILE_COLUMNS_STORED+:2];
   wire [1:0] pack_log2 = descriptor[DESCRIPTOR_TILE_STRIDE_X+1+:2];  // of stride_x 1, 2, 4: 0, 1, 2
   wire [1:0] quarters = descriptor[DESCRIPTOR_TILE_POOL] ? 2'd0
                       : pack_log2[1] ? columns : pack_log2[0] ? {columns[0], 1'b0} : 2'd0;
-
-  localparam TILE_BITS = 160;
-  wire [TILE_BITS-1:0] tile = {
-    descriptor[DESCRIPTOR_TILE_WAIT_WEIGHTS+:DESCRIPTOR_TILE_WAIT_WEIGHTS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_BUFFER_ROWS+:DESCRIPTOR_TILE_BUFFER_ROWS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_BUFFER_COLUMNS+:DESCRIPTOR_TILE_BUFFER_COLUMNS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_SLOT+:DESCRIPTOR_TILE_SLOT_WIDTH],
-    descriptor[DESCRIPTOR_TILE_ROW_ENTRIES+:DESCRIPTOR_TILE_ROW_ENTRIES_WIDTH],
-    descriptor[DESCRIPTOR_TILE_UNIT_ROWS+:DESCRIPTOR_TILE_UNIT_ROWS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_UNIT_COLUMNS+:DESCRIPTOR_TILE_UNIT_COLUMNS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_KERNEL_H+:DESCRIPTOR_TILE_KERNEL_H_WIDTH],
-    descriptor[DESCRIPTOR_TILE_KERNEL_W+:DESCRIPTOR_TILE_KERNEL_W_WIDTH],
-    pack_log2,
-    quarters,
-    descriptor[DESCRIPTOR_TILE_BLOCKS+:DESCRIPTOR_TILE_BLOCKS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_ORIGIN_ROW+:DESCRIPTOR_TILE_ORIGIN_ROW_WIDTH],
-    descriptor[DESCRIPTOR_TILE_ORIGIN_COLUMN+:DESCRIPTOR_TILE_ORIGIN_COLUMN_WIDTH],
-    descriptor[DESCRIPTOR_TILE_SHIFT+:DESCRIPTOR_TILE_SHIFT_WIDTH],
-    descriptor[DESCRIPTOR_TILE_RELU],
-    descriptor[DESCRIPTOR_TILE_POOL],
-    descriptor[DESCRIPTOR_TILE_STORE_TAGS],
-    descriptor[DESCRIPTOR_TILE_WEIGHT_BASE+:DESCRIPTOR_TILE_WEIGHT_BASE_WIDTH],
-    descriptor[DESCRIPTOR_TILE_TAP_ROWS+:DESCRIPTOR_TILE_TAP_ROWS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_BIAS_BANK],
-    descriptor[DESCRIPTOR_TILE_BUFFER_ROW_WORDS+:DESCRIPTOR_TILE_BUFFER_ROW_WORDS_WIDTH],
-    descriptor[DESCRIPTOR_TILE_BUFFER_ROW_PIECES+:DESCRIPTOR_TILE_BUFFER_ROW_PIECES_WIDTH]
-  };
-
-  // Where the fields that the geometry is made of lie in it.
-  localparam BUFFER_COLUMNS = 120, SLOT = 109, ROW_ENTRIES = 96, KERNEL_COLUMNS = 72,
-      ORIGIN_ROW = 57, ORIGIN_COLUMN = 49;
 
   // ---- Broadcast registers.
   reg loaded_tile;
@@ -144,14 +113,18 @@ module conv_engine #(
   wire [GROUPS-1:0] queue_ready, computed, reported;
   wire all_reported = &reported;
   wire geometry_busy, geometry_done;
-  reg [TILE_BITS-1:0] held_tile;
+  reg [`CONV_GROUP_JOB_BITS-1:0] held_job;
+  reg [1:0] held_quarters;
   wire take = job_valid && job_ready;
   reg starting;
   assign job_ready = (&queue_ready) && !starting && !geometry_busy && !geometry_done;
 
   always @(posedge clk) begin
     starting <= take;
-    if (take) held_tile <= tile;
+    if (take) begin
+      held_job <= `CONV_GROUP_JOB(descriptor);
+      held_quarters <= quarters;
+    end
     if (rst) starting <= 1'b0;
   end
 
@@ -161,12 +134,7 @@ module conv_engine #(
       .clk(clk),
       .rst(rst),
       .start(starting),
-      .buffer_columns(held_tile[BUFFER_COLUMNS+:8]),
-      .slot(held_tile[SLOT+:11]),
-      .row_entries(held_tile[ROW_ENTRIES+:13]),
-      .kernel_columns(held_tile[KERNEL_COLUMNS+:4]),
-      .origin_row(held_tile[ORIGIN_ROW+:8]),
-      .origin_column(held_tile[ORIGIN_COLUMN+:8]),
+      .job(held_job),
       .busy(geometry_busy),
       .done(geometry_done),
       .origin_entry(origin_entry),
@@ -175,49 +143,38 @@ module conv_engine #(
       .line_pixels(line_pixels)
   );
 
-  localparam JOB_BITS = TILE_BITS + 44;
-  wire [JOB_BITS-1:0] job = {origin_entry, origin_pixel, line_entries, line_pixels, held_tile};
+  localparam QUEUE_BITS = 46 + `CONV_GROUP_JOB_BITS;
+  wire [QUEUE_BITS-1:0] queued = {origin_entry, origin_pixel, line_entries, line_pixels, held_quarters, held_job};
 
   // ---- Groups.
   genvar group;
   generate
     for (group = 0; group < GROUPS; group = group + 1) begin : g_group
       wire group_job_valid, group_job_ready;
-      wire [JOB_BITS-1:0] group_job;
-      reg [JOB_BITS-1:0] head_job;  // a cycle late, which the group allows for
-      always @(posedge clk) head_job <= group_job;
+      wire [QUEUE_BITS-1:0] head;
+      reg [QUEUE_BITS-1:0] late_head;  // which the group allows for
+      always @(posedge clk) late_head <= head;
       wire [4:0] unused_level;
       fifo #(
-          .WIDTH(JOB_BITS),
+          .WIDTH(QUEUE_BITS),
           .DEPTH(16)
       ) job_fifo (
           .clk(clk),
           .rst(rst),
           .in_valid(geometry_done),
           .in_ready(queue_ready[group]),
-          .in_data(job),
+          .in_data(queued),
           .out_valid(group_job_valid),
           .out_ready(group_job_ready),
-          .out_data(group_job),
+          .out_data(head),
           .level(unused_level)
       );
 
-      wire [23:0] wait_weights;
-      wire [7:0] buffer_rows, buffer_columns, unit_rows, unit_columns, origin_row, origin_column;
-      wire [10:0] slot, tap_rows;
-      wire [12:0] row_entries, group_origin_entry, group_line_entries;
+      wire [12:0] group_origin_entry, group_line_entries;
       wire [8:0] group_origin_pixel, group_line_pixels;
-      wire [3:0] kernel_rows, kernel_columns;
-      wire [2:0] blocks;
-      wire [5:0] shift;
-      wire relu, pool, tags, initial_bank;
-      wire [9:0] weight_base;
-      wire [8:0] row_words, row_pieces;
-      wire [1:0] group_pack_log2, group_quarters;
-      assign {group_origin_entry, group_origin_pixel, group_line_entries, group_line_pixels, wait_weights,
-              buffer_rows, buffer_columns, slot, row_entries, unit_rows, unit_columns,
-              kernel_rows, kernel_columns, group_pack_log2, group_quarters, blocks, origin_row, origin_column, shift, relu, pool, tags,
-              weight_base, tap_rows, initial_bank, row_words, row_pieces} = head_job;
+      wire [1:0] group_quarters;
+      wire [`CONV_GROUP_JOB_BITS-1:0] job;
+      assign {group_origin_entry, group_origin_pixel, group_line_entries, group_line_pixels, group_quarters, job} = late_head;
 
       conv_group #(
           .GROUPS(GROUPS),
@@ -234,33 +191,12 @@ module conv_engine #(
           .computed(computed[group]),
           .job_valid(group_job_valid),
           .job_ready(group_job_ready),
-          .job_wait_weights(wait_weights),
-          .job_buffer_rows(buffer_rows),
-          .job_buffer_columns(buffer_columns),
-          .job_slot(slot),
-          .job_row_entries(row_entries),
-          .job_unit_rows(unit_rows),
-          .job_unit_columns(unit_columns),
-          .job_kernel_rows(kernel_rows),
-          .job_kernel_columns(kernel_columns),
-          .job_stride_x({1'b0, group_pack_log2, group_pack_log2 == 2'd0}),
-          .job_blocks(blocks),
-          .job_origin_row(origin_row),
-          .job_origin_column(origin_column),
-          .job_origin_entry(group_origin_entry),
-          .job_origin_pixel(group_origin_pixel),
-          .job_line_entries(group_line_entries),
-          .job_line_pixels(group_line_pixels),
-          .job_shift(shift),
-          .job_relu(relu),
-          .job_pool(pool),
-          .job_tags(tags),
-          .job_weight_base(weight_base),
-          .job_tap_rows(tap_rows),
-          .job_initial_bank(initial_bank),
-          .job_quarters(group_quarters),
-          .job_row_words(row_words),
-          .job_row_pieces(row_pieces),
+          .job(job),
+          .origin_entry(group_origin_entry),
+          .origin_pixel(group_origin_pixel),
+          .line_entries(group_line_entries),
+          .line_pixels(group_line_pixels),
+          .quarters(group_quarters),
           .entry_bank(bank_of_entries),
           .entry_write(write_entry),
           .entry_write_address(address_of_entry),

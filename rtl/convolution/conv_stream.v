@@ -12,6 +12,7 @@
 //   taken by the output buffer. Transfers: valid/ready; units leave in the order in which they came.
 // Numbers: as in lane_array and stream_drain.
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module conv_stream #(
     parameter LANES = 16,
@@ -28,21 +29,9 @@ module conv_stream #(
     output wire                           busy,
     // Configuration of the tile job.
     input  wire                           bank,
-    input  wire                           pool,
-    input  wire                           relu,
-    input  wire                           tags,
-    input  wire [                    5:0] shift,
-    input  wire [                    3:0] kernel_rows,
-    input  wire [                    3:0] kernel_columns,
-    input  wire [                    7:0] buffer_rows,
-    input  wire [                    7:0] buffer_columns,
-    input  wire [                   10:0] slot,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] row_entries,
+    input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
     input  wire [ ENTRY_ADDRESS_BITS-1:0] line_entries,
     input  wire [         PIXEL_BITS-1:0] line_pixels,
-    input  wire [WEIGHT_ADDRESS_BITS-1:0] weight_base,
-    input  wire [                   10:0] tap_rows,
-    input  wire                           initial_bank,
     // Units.
     input  wire                           unit_valid,
     output wire                           unit_ready,
@@ -87,6 +76,8 @@ module conv_stream #(
     output wire                           event_saturated_bank
 );
 
+  `include "conv_group_job.vh"
+
   wire transfer_ready;
   assign lane_enable = enable && transfer_ready;
 
@@ -123,17 +114,9 @@ module conv_stream #(
       .clk(clk),
       .rst(rst),
       .busy(busy),
-      .pool(pool),
-      .kernel_rows(kernel_rows),
-      .kernel_columns(kernel_columns),
-      .buffer_rows(buffer_rows),
-      .buffer_columns(buffer_columns),
-      .slot(slot),
-      .row_entries(row_entries),
+      .job(job),
       .line_entries(line_entries),
       .line_pixels(line_pixels),
-      .weight_base(weight_base),
-      .tap_rows(tap_rows),
       .unit_valid(unit_valid && description_ready),
       .unit_ready(scanner_ready),
       .unit_row(unit_row),
@@ -162,14 +145,14 @@ module conv_stream #(
       .rst(rst),
       .in_valid(tap_valid),
       .in_ready(unused_tap_in_ready),
-      .in_data({initial_bank, bank, tap_final, tap_weight, tap_count, tap_entry}),
+      .in_data({bias_bank, bank, tap_final, tap_weight, tap_count, tap_entry}),
       .out_valid(next_tap_valid),
       .out_ready(next_tap_ready),
       .out_data(next_tap),
       .level(tap_level)
   );
 
-  wire issue_entry, issue_bank, issue_initial_bank, issue_first, issue_last;
+  wire issue_entry, issue_bank, issue_bias_bank, issue_first, issue_last;
   wire [WEIGHT_ADDRESS_BITS-1:0] issue_weight;
 
   entry_issuer #(
@@ -188,12 +171,12 @@ module conv_stream #(
       .tap_weight(next_tap[ENTRY_ADDRESS_BITS+COUNT_BITS+:WEIGHT_ADDRESS_BITS]),
       .tap_final(next_tap[TAP_BITS-3]),
       .tap_bank(next_tap[TAP_BITS-2]),
-      .tap_initial_bank(next_tap[TAP_BITS-1]),
+      .tap_bias_bank(next_tap[TAP_BITS-1]),
       .issue_entry(issue_entry),
       .issue_address(entry_address),
       .issue_weight(issue_weight),
       .issue_bank(issue_bank),
-      .issue_initial_bank(issue_initial_bank),
+      .issue_bias_bank(issue_bias_bank),
       .issue_first(issue_first),
       .issue_last(issue_last)
   );
@@ -208,7 +191,7 @@ module conv_stream #(
   reg [WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
   reg [COUNT_BITS-1:0] channel2;
   reg [15:0] value2, value3;
-  reg [5:1] stage_initial_bank;
+  reg [5:1] stage_bias_bank;
   reg [5:4] late_first;
 
   always @(posedge clk) begin
@@ -216,7 +199,7 @@ module conv_stream #(
       stage_entry <= {stage_entry[1], issue_entry};
       stage_first <= {stage_first[1], issue_first};
       stage_last <= {stage_last[6:1], issue_last};
-      stage_initial_bank <= {stage_initial_bank[4:1], issue_initial_bank};
+      stage_bias_bank <= {stage_bias_bank[4:1], issue_bias_bank};
       entry_bank <= issue_bank;
       weight1 <= issue_weight;
       weight2 <= weight1;
@@ -247,7 +230,7 @@ module conv_stream #(
     if (lane_enable) begin
       if (late_first[5]) begin
         initial_lane <= 4'd0;
-        initial_from_bank <= stage_initial_bank[5];
+        initial_from_bank <= stage_bias_bank[5];
       end else begin
         initial_lane <= initial_lane + 4'd1;
       end
@@ -267,7 +250,7 @@ module conv_stream #(
       .rst(rst),
       .in_valid(unit_taken),
       .in_ready(description_ready),
-      .in_data({shift, relu, pool, tags, bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address}),
+      .in_data({shift, relu, pool, store_tags, bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address}),
       .out_valid(unused_description_valid),
       .out_ready(unit_pop),
       .out_data(description),
@@ -291,7 +274,7 @@ module conv_stream #(
       .unit_shift(description[UNIT_BITS-1-:6]),
       .unit_relu(description[UNIT_BITS-7]),
       .unit_pool(description[UNIT_BITS-8]),
-      .unit_tags(description[UNIT_BITS-9]),
+      .unit_store_tags(description[UNIT_BITS-9]),
       .unit_bank(description[UNIT_BITS-10]),
       .unit_parity(description[UNIT_BITS-11]),
       .unit_quarters(description[UNIT_BITS-12-:2]),

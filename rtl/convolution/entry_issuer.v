@@ -26,12 +26,12 @@ module entry_issuer #(
     input  wire [WEIGHT_ADDRESS_BITS-1:0] tap_weight,
     input  wire                           tap_final,
     input  wire                           tap_bank,
-    input  wire                           tap_initial_bank,
+    input  wire                           tap_bias_bank,
     output reg                            issue_entry,
     output reg  [ ENTRY_ADDRESS_BITS-1:0] issue_address,
     output reg  [WEIGHT_ADDRESS_BITS-1:0] issue_weight,
     output reg                            issue_bank,
-    output reg                            issue_initial_bank,
+    output reg                            issue_bias_bank,
     output reg                            issue_first,
     output reg                            issue_last
 );
@@ -45,7 +45,7 @@ module entry_issuer #(
   reg some, last_entry;  // entries left != 0, <= 1
   localparam [COUNT_BITS-1:0] TWO_LEFT = {{(COUNT_BITS - 2) {1'b1}}, 2'b01};
   reg [WEIGHT_ADDRESS_BITS-1:0] weight;
-  reg bank, initial_bank;
+  reg bank, bias_bank;
   reg [4:0] issues;  // issues of this pixel so far, at most LANES - 1
   reg long_enough;  // issues == LANES - 1
 
@@ -63,7 +63,7 @@ module entry_issuer #(
       issue_address <= address;
       issue_weight <= weight;
       issue_bank <= bank;
-      issue_initial_bank <= initial_bank;
+      issue_bias_bank <= bias_bank;
       issue_first <= loaded && !in_pixel;
       issue_last <= pixel_done;
 
@@ -90,7 +90,7 @@ module entry_issuer #(
         weight <= tap_weight;
         final_tap <= tap_final;
         bank <= tap_bank;
-        initial_bank <= tap_initial_bank;
+        bias_bank <= tap_bias_bank;
       end else if (start_padding) begin
         loaded <= 1'b0;
       end

@@ -29,7 +29,7 @@ module stream_drain #(
     input  wire [             5:0] unit_shift,
     input  wire                    unit_relu,
     input  wire                    unit_pool,
-    input  wire                    unit_tags,
+    input  wire                    unit_store_tags,
     input  wire                    unit_bank,
     input  wire                    unit_parity,
     input  wire [             1:0] unit_quarters,
@@ -95,7 +95,7 @@ module stream_drain #(
         sum_shift <= unit_shift;
         sum_relu  <= unit_relu;
         sum_quarters <= unit_quarters;
-        sum_unit  <= {unit_pool, unit_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
+        sum_unit  <= {unit_pool, unit_store_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
       end
     end
     if (rst) begin

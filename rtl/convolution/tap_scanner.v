@@ -3,7 +3,7 @@
 // tap_scanner: walks the receptive fields of one output unit and lists the taps that hold something.
 //
 // A unit is one output position (1 pixel to compute) or, with `pool`, a 2 x 2 window (4 pixels, row-major). For each
-// pixel the kernel_rows x kernel_columns taps are visited, one a cycle, and two cycles more; a tap outside the tile buffer is outside the
+// pixel the kernel_h x kernel_w taps are visited, one a cycle, and two cycles more; a tap outside the tile buffer is outside the
 // picture. Each tap inside costs one read of the count memory; taps with a count of 0 are dropped.
 //
 // Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`, and since the
@@ -12,6 +12,7 @@
 //   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 5 more fit.
 // Numbers: rows and columns signed, indices and addresses modulo their width.
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module tap_scanner #(
     parameter ENTRY_ADDRESS_BITS = 13,
@@ -23,17 +24,9 @@ module tap_scanner #(
     input  wire                           rst,
     output wire                           busy,
     // Configuration, constant for one tile job.
-    input  wire                           pool,
-    input  wire [                    3:0] kernel_rows,
-    input  wire [                    3:0] kernel_columns,
-    input  wire [                    7:0] buffer_rows,
-    input  wire [                    7:0] buffer_columns,
-    input  wire [                   10:0] slot,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] row_entries,
+    input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
     input  wire [ ENTRY_ADDRESS_BITS-1:0] line_entries,  // from the last tap of a line to the first of the next
     input  wire [         PIXEL_BITS-1:0] line_pixels,
-    input  wire [WEIGHT_ADDRESS_BITS-1:0] weight_base,
-    input  wire [                   10:0] tap_rows,
     // One output unit: input position of tap (0, 0) of its first pixel.
     input  wire                           unit_valid,
     output wire                           unit_ready,
@@ -54,6 +47,8 @@ module tap_scanner #(
     output reg                            tap_final
 );
 
+  `include "conv_group_job.vh"
+
   localparam IDLE = 2'd0, BEGIN = 2'd1, SCAN = 2'd2, NEXT_PIXEL = 2'd3;
 
   reg [1:0] state;
@@ -72,8 +67,8 @@ module tap_scanner #(
   reg [ENTRY_ADDRESS_BITS-1:0] down_entries;
   wire [ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
   always @(posedge clk) begin
-    last_kernel_column <= kernel_columns - 4'd1;
-    last_kernel_row <= kernel_rows - 4'd1;
+    last_kernel_column <= kernel_w - 4'd1;
+    last_kernel_row <= kernel_h - 4'd1;
     down_index <= {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns} - 1'b1;
     down_entries <= row_entries - slot_entries;
   end
@@ -188,8 +183,6 @@ module tap_scanner #(
       tap_valid <= 1'b0;
     end
   end
-
-  wire unused_tap_rows = &{1'b0, tap_rows[10]};
 
 endmodule
 

@@ -6,23 +6,19 @@
 //   origin_entry = origin_row * row_entries + origin_column * slot      line_entries = row_entries - (taps - 1) * slot
 //   origin_pixel = origin_row * buffer_columns + origin_column          line_pixels = buffer_columns - (taps - 1)
 //
-// with taps = kernel_columns, 1 to 8. By shift and add, a bit of the small factors a cycle.
+// with taps = kernel_w, 1 to 8. By shift and add, a bit of the small factors a cycle.
 //
 // Contract: `start` (a pulse, not while busy) begins; the fields stand from then on until `done` pulses, 6 cycles later,
 //   with the results, which hold until the next start.
 // Numbers: origins signed, -8 to 7; entries modulo 2^13, pixels modulo 2^9.
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module tile_geometry (
     input  wire        clk,
     input  wire        rst,
     input  wire        start,
-    input  wire [ 7:0] buffer_columns,
-    input  wire [10:0] slot,
-    input  wire [12:0] row_entries,
-    input  wire [ 3:0] kernel_columns,
-    input  wire [ 7:0] origin_row,
-    input  wire [ 7:0] origin_column,
+    input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
     output reg         busy,
     output reg         done,
     output reg  [12:0] origin_entry,
@@ -30,6 +26,8 @@ module tile_geometry (
     output reg  [12:0] line_entries,
     output reg  [ 8:0] line_pixels
 );
+
+  `include "conv_group_job.vh"
 
   localparam [2:0] SIGN = 3'd3, LAST = 3'd4;
 
@@ -40,7 +38,7 @@ module tile_geometry (
   reg [8:0] scaled_columns;
   reg [12:0] row_product, column_product, tap_product;
   reg [8:0] pixel_product;
-  wire [3:0] taps_less_one = kernel_columns - 4'd1;
+  wire [3:0] taps_less_one = kernel_w - 4'd1;
   wire negative = (step == SIGN);  // the weight of a sign bit: add the one's complement and one
   wire [12:0] row_addend = scaled_row ^ {13{negative}};
   wire [12:0] slot_addend = scaled_slot ^ {13{negative}};
@@ -89,8 +87,6 @@ module tile_geometry (
       done <= 1'b0;
     end
   end
-
-  wire unused_bits = &{1'b0, origin_row[7:4]};
 
 endmodule
 

@@ -14,6 +14,7 @@
 // row * buffer_columns + column modulo 512.
 
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module tile_loader_half #(
   parameter HALF = 0
@@ -24,22 +25,11 @@ module tile_loader_half #(
   input  wire        start,
   output wire        done,
   output wire        active,
-  input  wire [7:0]  source_rows,
-  input  wire [7:0]  source_columns,
+  input  wire [`TILE_LOADER_JOB_BITS-1:0] job,
   input  wire [9:0]  last_word,        // words a pixel - 1
-  input  wire        relu,
   input  wire [1:0]  method,
-  input  wire        unpool,
-  input  wire        tags,
+  input  wire        use_tags,
   input  wire [15:0] row_pieces,
-  input  wire [1:0]  tag_skip,         // pieces before the tile's first piece in its word
-  input  wire [1:0]  tag_skip_step,    // the same, gained from row to row
-  input  wire        crop_row,         // only with unpool
-  input  wire        crop_column,
-  input  wire [7:0]  buffer_rows,
-  input  wire [7:0]  buffer_columns,
-  input  wire [10:0] slot,
-  input  wire [12:0] row_entries,
   input  wire [12:0] diagonal,         // row_entries + slot
   input  wire [12:0] first_entry,      // of this half's first pixel, or of its window's first pixel
   input  wire [8:0]  first_count,
@@ -60,6 +50,13 @@ module tile_loader_half #(
   output wire [10:0] count_data,
   output reg  [2:0]  dropped
 );
+
+  `include "tile_loader_job.vh"
+
+  wire       crops_row = unpool && crop_row;
+  wire       crops_column = unpool && crop_column;
+  wire [1:0] tag_skip = tag_address[2:1];         // pieces before the tile's first piece in its word
+  wire [1:0] tag_skip_step = tag_row_pitch[2:1];  // the same, gained from row to row
 
   // ---- Tags: pieces, then blocks ----
   reg  [7:0] tag_rows_left;
@@ -138,15 +135,15 @@ module tile_loader_half #(
   wire       row_last = pixel_last && columns_left == 8'd1;
   wire       block_last = pixel_last || word[1:0] == 2'd3;
 
-  assign take = word_here && running && squeezer_ready && (tags_valid || !tags);
-  assign tags_ready = take && block_last && tags;
+  assign take = word_here && running && squeezer_ready && (tags_valid || !use_tags);
+  assign tags_ready = take && block_last && use_tags;
 
-  wire signed [9:0] all_columns_inside = {2'b00, buffer_columns} + {9'd0, crop_column};
+  wire signed [9:0] all_columns_inside = {2'b00, buffer_columns} + {9'd0, crops_column};
   wire signed [9:0] row_step_inside = unpool ? 10'sd4 : 10'sd2;
   wire signed [9:0] column_step_inside = unpool ? 10'sd2 : 10'sd1;
-  // The first row of half 1 is one source row further down; crop_row comes with unpool only.
+  // The first row of half 1 is one source row further down;
   wire signed [9:0] first_rows_inside = {2'b00, buffer_rows} +
-      (HALF == 0 ? (crop_row ? 10'sd1 : 10'sd0) : (unpool && !crop_row) ? -10'sd2 : -10'sd1);
+      (HALF == 0 ? (crops_row ? 10'sd1 : 10'sd0) : (unpool && !crops_row) ? -10'sd2 : -10'sd1);
   wire signed [9:0] next_rows_inside = rows_inside - row_step_inside;
   wire signed [9:0] next_columns_inside = columns_inside - column_step_inside;
 
@@ -156,8 +153,8 @@ module tile_loader_half #(
       word <= 9'd0;
       rows_inside <= first_rows_inside;
       columns_inside <= all_columns_inside;
-      row_ok <= {first_rows_inside > 10'sd1 && unpool, first_rows_inside > 10'sd0 && !(HALF == 0 && crop_row)};
-      column_ok <= {all_columns_inside > 10'sd1 && unpool, !crop_column};
+      row_ok <= {first_rows_inside > 10'sd1 && unpool, first_rows_inside > 10'sd0 && !(HALF == 0 && crops_row)};
+      column_ok <= {all_columns_inside > 10'sd1 && unpool, !crops_column};
     end else if (take) begin
       word <= pixel_last ? 9'd0 : word + 9'd1;
       if (row_last) begin
@@ -165,7 +162,7 @@ module tile_loader_half #(
         rows_inside <= next_rows_inside;
         columns_inside <= all_columns_inside;
         row_ok <= {next_rows_inside > 10'sd1 && unpool, next_rows_inside > 10'sd0};
-        column_ok <= {all_columns_inside > 10'sd1 && unpool, !crop_column};
+        column_ok <= {all_columns_inside > 10'sd1 && unpool, !crops_column};
       end else if (pixel_last) begin
         columns_left <= columns_left - 8'd1;
         columns_inside <= next_columns_inside;
@@ -187,7 +184,7 @@ module tile_loader_half #(
       last_row_left <= rows_left == 8'd2;
     end
     if (start)
-      tag_rows_left <= tags ? half_rows[8:1] : 8'd0;
+      tag_rows_left <= use_tags ? half_rows[8:1] : 8'd0;
     else if (tag_row_ready && tag_rows_left != 8'd0)
       tag_rows_left <= tag_rows_left - 8'd1;
     if (rst) begin
@@ -210,9 +207,9 @@ module tile_loader_half #(
       2'd2: {mask, index} = {tags_mask[11:8], tags_index[23:16]};
       default: {mask, index} = {tags_mask[15:12], tags_index[31:24]};
     endcase
-    if (!tags)
+    if (!use_tags)
       mask = 4'b1111;
-    if (!tags || !unpool)
+    if (!use_tags || !unpool)
       index = 8'd0;
   end
 
@@ -220,7 +217,7 @@ module tile_loader_half #(
     .negative({word_data[63], word_data[47], word_data[31], word_data[15]}),
     .mask(mask),
     .method(method),
-    .enable(relu),
+    .enable(load_relu),
     .keep(keep)
   );
 

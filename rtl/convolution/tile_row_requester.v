@@ -2,7 +2,7 @@
 //
 // tile_row_requester: asks one read port for the rows of a tile that belong to one half of the tile loader.
 //
-// Half h has source rows h, h+2, ... For each the requester offers one request for the values and, with `tags`, one for
+// Half h has source rows h, h+2, ... For each the requester offers one request for the values and, with `use_tags`, one for
 // the tags, aligned down to 8 bytes and long enough to cover the row's pieces. It runs ahead as far as the read port
 // lets it.
 //
@@ -24,7 +24,7 @@ module tile_row_requester #(
   input  wire [31:0] source_address,
   input  wire [31:0] source_row_pitch,
   input  wire [15:0] row_words,
-  input  wire        tags,
+  input  wire        use_tags,
   input  wire [31:0] tag_address,
   input  wire [31:0] tag_row_pitch,
   input  wire [15:0] row_pieces,
@@ -92,13 +92,13 @@ module tile_row_requester #(
       working <= any_row;
       last_row <= one_row;
       value_request_valid <= any_row;
-      tag_request_valid <= any_row && tags;
+      tag_request_valid <= any_row && use_tags;
     end else if (advance) begin
       rows_left <= rows_left - 8'd1;
       working <= !last_row;
       last_row <= rows_left == 8'd2;
       value_request_valid <= !last_row;
-      tag_request_valid <= !last_row && tags;
+      tag_request_valid <= !last_row && use_tags;
     end
     if (rst) begin
       working <= 1'b0;

@@ -7,30 +7,17 @@
 // `buffer_released` pulses with job_ready: the bank has been read out; the next job may start two cycles later while
 // responses of this one are still on their way. `stored` pulses once a job, in order, when its last write response
 // is in (up to 4 jobs between release and stored). Sustained: one word (or one tag piece) a cycle and half; 4 cycles
-// of overhead a job. Word requests: a row when `contiguous`, else a pixel. Tag requests: a row when tag_pixel_pitch
-// == 2 * pieces_per_pixel. `active`, `wait_input`, `wait_output`: exactly one is up in every cycle: busy / no job /
-// busy but no port takes data.
+// of overhead a job. Word requests: a row when `contiguous`, else a pixel. Tag requests: a row when
+// tag_destination_pixel_pitch == 2 * pieces_per_pixel. `active`, `wait_input`, `wait_output`: exactly one is up in
+// every cycle: busy / no job / busy but no port takes data.
 `default_nettype none
+`include "gradcore_jobs.vh"
 module tile_store (
     input  wire         clk,
     input  wire         rst,
     input  wire         job_valid,
     output wire         job_ready,
-    input  wire [ 31:0] destination_address,
-    input  wire [ 31:0] destination_row_pitch,
-    input  wire [ 15:0] destination_pixel_pitch,  // bytes
-    input  wire [  7:0] rows,                     // unit rows of both halves
-    input  wire [  7:0] columns,                  // pixels stored of a row
-    input  wire [  9:0] words_per_pixel,          // words stored of a pixel
-    input  wire [  7:0] buffer_pixel_words,       // words from pixel to pixel in the buffer
-    input  wire [  8:0] buffer_row_words,         // words from row to row of one parity in the buffer
-    input  wire         contiguous,
-    input  wire         store_tags,
-    input  wire [ 31:0] tag_destination,
-    input  wire [ 31:0] tag_row_pitch,
-    input  wire [ 15:0] tag_pixel_pitch,          // bytes
-    input  wire [  7:0] pieces_per_pixel,
-    input  wire [  8:0] buffer_row_pieces,        // pieces from row to row of one parity in the buffer
+    input  wire [`TILE_STORE_JOB_BITS-1:0] job,
     output wire         buffer_released,
     output wire         stored,
     output wire         active,
@@ -54,6 +41,8 @@ module tile_store (
     output wire [ 15:0] write_strobe,
     input  wire [  1:0] write_done
 );
+  `include "tile_store_job.vh"
+
   localparam IDLE = 2'd0, START = 2'd1, RUN = 2'd2;
 
   reg [1:0] state;
@@ -97,15 +86,15 @@ module tile_store (
         end
       end
     endcase
-    half_rows <= {1'b0, rows[7:1], {1'b0, rows[7:1]} + {7'd0, rows[0]}};
-    tag_contiguous <= tag_pixel_pitch == {7'd0, pieces_per_pixel, 1'b0};
-    factor_columns <= columns;
-    factor_words <= words_per_pixel;
+    half_rows <= {1'b0, unit_rows[7:1], {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]}};
+    tag_contiguous <= tag_destination_pixel_pitch == {7'd0, pieces_per_pixel, 1'b0};
+    factor_columns <= columns_stored;
+    factor_words <= words_per_pixel_stored;
     factor_pieces <= pieces_per_pixel;
     // The buffer holds 512 words a side and bank, so 10 bits hold any row.
     row_words <= {10'd0, factor_columns} * {8'd0, factor_words};
     row_pieces <= {8'd0, factor_columns} * {8'd0, factor_pieces};
-    word_run <= contiguous ? row_words[9:0] : words_per_pixel;
+    word_run <= contiguous ? row_words[9:0] : words_per_pixel_stored;
     tag_run <= tag_contiguous ? row_pieces[9:0] : {2'd0, pieces_per_pixel};
     all_written <= (&written) && !all_written;
     if (rst) begin
@@ -130,22 +119,9 @@ module tile_store (
           .written                (written[h]),
           .written_take           (stored),
           .bank                   (bank),
-          .destination_address    (destination_address),
-          .destination_row_pitch  (destination_row_pitch),
-          .destination_pixel_pitch(destination_pixel_pitch),
-          .rows                   (half_rows[8*h+:8]),
-          .columns                (columns),
-          .words_per_pixel        (words_per_pixel),
-          .buffer_pixel_words     (buffer_pixel_words),
-          .buffer_row_words       (buffer_row_words),
-          .contiguous             (contiguous),
+          .job                    (job),
+          .half_rows              (half_rows[8*h+:8]),
           .word_run               (word_run),
-          .store_tags             (store_tags),
-          .tag_destination        (tag_destination),
-          .tag_row_pitch          (tag_row_pitch),
-          .tag_pixel_pitch        (tag_pixel_pitch),
-          .pieces_per_pixel       (pieces_per_pixel),
-          .buffer_row_pieces      (buffer_row_pieces),
           .tag_contiguous         (tag_contiguous),
           .tag_run                (tag_run),
           .word_read_enable       (word_read_enable[h]),

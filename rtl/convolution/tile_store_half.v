@@ -9,6 +9,7 @@
 // piece a cycle. The number of words in the pipeline is bounded by the FIFO's room, so the RAM and the packer never
 // stall.
 `default_nettype none
+`include "gradcore_jobs.vh"
 module tile_store_half #(
     parameter HALF = 0
 ) (
@@ -22,22 +23,9 @@ module tile_store_half #(
     input  wire        written_take,
     // job
     input  wire        bank,
-    input  wire [31:0] destination_address,
-    input  wire [31:0] destination_row_pitch,
-    input  wire [15:0] destination_pixel_pitch,
-    input  wire [ 7:0] rows,  // of this half
-    input  wire [ 7:0] columns,
-    input  wire [ 9:0] words_per_pixel,
-    input  wire [ 7:0] buffer_pixel_words,
-    input  wire [ 8:0] buffer_row_words,
-    input  wire        contiguous,
+    input  wire [`TILE_STORE_JOB_BITS-1:0] job,
+    input  wire [ 7:0] half_rows,  // rows of this half
     input  wire [ 9:0] word_run,
-    input  wire        store_tags,
-    input  wire [31:0] tag_destination,
-    input  wire [31:0] tag_row_pitch,
-    input  wire [15:0] tag_pixel_pitch,
-    input  wire [ 7:0] pieces_per_pixel,
-    input  wire [ 8:0] buffer_row_pieces,
     input  wire        tag_contiguous,
     input  wire [ 9:0] tag_run,
     // output buffer side
@@ -58,9 +46,11 @@ module tile_store_half #(
     output wire [ 7:0] strobe,
     input  wire        write_done
 );
+  `include "tile_store_job.vh"
+
   // The rows of this half.
   wire [31:0] word_address = destination_address + ((HALF != 0) ? destination_row_pitch : 32'd0);
-  wire [31:0] tag_address = tag_destination + ((HALF != 0) ? tag_row_pitch : 32'd0);
+  wire [31:0] tag_address = tag_destination + ((HALF != 0) ? tag_destination_row_pitch : 32'd0);
 
   // Requests.
   wire requests_finished;
@@ -69,8 +59,8 @@ module tile_store_half #(
       .rst             (rst),
       .start           (start),
       .finished        (requests_finished),
-      .rows            (rows),
-      .columns         (columns),
+      .rows            (half_rows),
+      .columns         (columns_stored),
       .store_tags      (store_tags),
       .word_address    (word_address),
       .word_row_step   ({destination_row_pitch[30:0], 1'b0}),
@@ -78,8 +68,8 @@ module tile_store_half #(
       .word_contiguous (contiguous),
       .word_run        (word_run),
       .tag_address     (tag_address),
-      .tag_row_step    ({tag_row_pitch[30:0], 1'b0}),
-      .tag_pixel_pitch (tag_pixel_pitch),
+      .tag_row_step    ({tag_destination_row_pitch[30:0], 1'b0}),
+      .tag_pixel_pitch (tag_destination_pixel_pitch),
       .tag_contiguous  (tag_contiguous),
       .tag_run         (tag_run),
       .request_valid   (request_valid),
@@ -105,18 +95,18 @@ module tile_store_half #(
       .start          (start),
       .finished       (walk_finished),
       .bank           (bank),
-      .rows           (rows),
-      .columns        (columns),
+      .rows           (half_rows),
+      .columns        (columns_stored),
       .store_tags     (store_tags),
-      .words          (words_per_pixel),
+      .words          (words_per_pixel_stored),
       .word_pixel_step(buffer_pixel_words),
       .word_row_step  (buffer_row_words),
       .pieces         (pieces_per_pixel),
       .piece_row_step (buffer_row_pieces),
       .tag_contiguous (tag_contiguous),
       .tag_start      (tag_address[2:1]),
-      .tag_row_step   ({tag_row_pitch[1], 1'b0}),
-      .tag_pixel_pitch(tag_pixel_pitch[2:1]),
+      .tag_row_step   ({tag_destination_row_pitch[1], 1'b0}),
+      .tag_pixel_pitch(tag_destination_pixel_pitch[2:1]),
       .valid          (walk_valid),
       .advance        (advance),
       .tag            (walk_tag),
@@ -211,6 +201,6 @@ module tile_store_half #(
     end
   end
 
-  wire unused_bits = &{1'b0, tag_pixel_pitch[15:3], tag_pixel_pitch[0], ahead[14:0]};
+  wire unused_bits = &{1'b0, ahead[14:0]};
 endmodule
 `default_nettype wire

@@ -7,12 +7,13 @@
 // walks over all units, one a cycle, and stops at this group's: a stream works 16 cycles or more on a unit.
 //
 // Contract: a job starts when its tile is loaded (`tile_loaded` pulses, one a job), its weights are there
-//   (`weights_loaded` >= job_wait_weights) and its output bank has been read out (`bank_released` pulses, two banks
+//   (`weights_loaded` >= wait_weights) and its output bank has been read out (`bank_released` pulses, two banks
 //   to begin with). The job's fields stand from the cycle after `job_valid` until `job_ready`, when both scanners have
 //   finished with it. `computed` pulses, in job order, when every unit of a job has left the group. Input and output
 //   bank is the job number modulo 2. A group without work in a job reports it all the same.
 // Numbers: positions signed in input pixels, addresses modulo their width.
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module unit_dispatcher #(
     parameter GROUPS = 4,
@@ -31,21 +32,9 @@ module unit_dispatcher #(
     // Job.
     input  wire                           job_valid,
     output wire                           job_ready,
-    input  wire [                   23:0] job_wait_weights,
-    input  wire [                    7:0] job_buffer_columns,
-    input  wire [                   10:0] job_slot,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] job_row_entries,
-    input  wire [                    7:0] job_unit_rows,
-    input  wire [                    7:0] job_unit_columns,
-    input  wire [                    3:0] job_stride_x,
-    input  wire [                    2:0] job_blocks,
-    input  wire [                    7:0] job_origin_row,
-    input  wire [                    7:0] job_origin_column,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] job_origin_entry,
-    input  wire [         PIXEL_BITS-1:0] job_origin_pixel,
-    input  wire                           job_pool,
-    input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_words,
-    input  wire [OUTPUT_ADDRESS_BITS-1:0] job_row_pieces,
+    input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
+    input  wire [ ENTRY_ADDRESS_BITS-1:0] origin_entry,
+    input  wire [         PIXEL_BITS-1:0] origin_pixel,
     output reg                            bank,
     // Units to the two streams.
     output wire [                    1:0] unit_valid,
@@ -63,6 +52,8 @@ module unit_dispatcher #(
     input  wire [                    1:0] unit_done_bank
 );
 
+  `include "conv_group_job.vh"
+
   initial begin
     if (GROUPS != 1 && GROUPS != 2 && GROUPS != 4) begin
       $display("%m: GROUPS must be 1, 2 or 4, not %0d", GROUPS);
@@ -74,13 +65,13 @@ module unit_dispatcher #(
   // What the number of blocks means for this group.
   localparam [31:0] GROUP_NUMBER = GROUP, GROUP_HALF = GROUP / 2, GROUP_ODD = GROUP % 2, GROUP_THIRD = GROUP % 3;
   wire [1:0] group = GROUP_NUMBER[1:0];
-  wire one_block = (job_blocks == 3'd1);
-  wire two_blocks = (job_blocks == 3'd2);
+  wire one_block = (blocks == 3'd1);
+  wire two_blocks = (blocks == 3'd2);
   wire [1:0] copies_log2 = (GROUPS == 4) ? (one_block ? 2'd2 : two_blocks ? 2'd1 : 2'd0)
                          : (GROUPS == 2) ? (one_block ? 2'd1 : 2'd0) : 2'd0;
   wire [1:0] set = one_block ? group : two_blocks ? GROUP_HALF[1:0] : 2'd0;
-  wire [1:0] block = one_block ? 2'd0 : two_blocks ? GROUP_ODD[1:0] : (job_blocks == 3'd3) ? GROUP_THIRD[1:0] : group;
-  wire idle_group = (job_blocks == 3'd3) && (GROUP == 3);
+  wire [1:0] block = one_block ? 2'd0 : two_blocks ? GROUP_ODD[1:0] : (blocks == 3'd3) ? GROUP_THIRD[1:0] : group;
+  wire idle_group = (blocks == 3'd3) && (GROUP == 3);
 
   reg [2:0] state;
   reg [7:0] row, column;
@@ -103,7 +94,7 @@ module unit_dispatcher #(
   reg [1:0] dispatched;
   reg oldest;  // bank of the oldest job not yet reported
 
-  wire weights_ready = (weights_loaded >= job_wait_weights);
+  wire weights_ready = (weights_loaded >= wait_weights);
   reg fields_up, can_start;
   wire job_start = (state == WAIT) && can_start && job_valid;
   reg scanners_idle, last_row;  // a cycle late
@@ -161,18 +152,18 @@ module unit_dispatcher #(
     end
   end
 
-  wire [1:0] stride_log2 = job_pool ? 2'd1 : job_stride_x[2] ? 2'd2 : job_stride_x[1] ? 2'd1 : 2'd0;
-  wire [OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(OUTPUT_ADDRESS_BITS - 3) {1'b0}}, job_blocks};
+  wire [1:0] stride_log2 = pool ? 2'd1 : stride_x[2] ? 2'd2 : stride_x[1] ? 2'd1 : 2'd0;
+  wire [OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(OUTPUT_ADDRESS_BITS - 3) {1'b0}}, blocks};
   wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
-  wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, job_slot};
-  wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, job_buffer_columns};
-  wire signed [9:0] origin_column_wide = {{2{job_origin_column[7]}}, job_origin_column};
+  wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
+  wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns};
+  wire signed [9:0] origin_column_wide = {{2{origin_column[7]}}, origin_column};
 
   always @(posedge clk) begin
     if (unit_taken) prefer <= !choice;
     scanners_idle <= (scanner_busy == 2'b00);
-    last_row <= (row + 8'd1 == job_unit_rows);
-    unit_last <= (column + 8'd1 == job_unit_columns);  // the column stands since the cycle before UNIT
+    last_row <= (row + 8'd1 == unit_rows);
+    unit_last <= (column + 8'd1 == unit_columns);  // the column stands since the cycle before UNIT
     case (state)
       WAIT: if (job_start) state <= idle_group ? SCANNERS : STEPS;
       STEPS: begin
@@ -180,14 +171,14 @@ module unit_dispatcher #(
         step_entries <= slot_wide << stride_log2;
         step_pixels <= 3'd1 << stride_log2;
         step_words <= blocks_wide << 2;
-        step_pieces <= job_pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
+        step_pieces <= pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
         skip <= set & {copies_log2[1], copies_log2 != 2'd0};
         skip_mask <= {copies_log2[1], copies_log2 != 2'd0};
-        row_input <= {{2{job_origin_row[7]}}, job_origin_row};
-        row_pixel <= job_origin_pixel;
-        row_entry <= job_origin_entry;
+        row_input <= {{2{origin_row[7]}}, origin_row};
+        row_pixel <= origin_pixel;
+        row_entry <= origin_entry;
         row_words <= block_wide << 2;
-        row_pieces <= job_pool ? block_wide + (block_wide << 1) : block_wide;
+        row_pieces <= pool ? block_wide + (block_wide << 1) : block_wide;
         state <= ROW;
       end
       ROW: begin
@@ -202,7 +193,7 @@ module unit_dispatcher #(
         state <= WALK;
       end
       WALK:
-      if (column == job_unit_columns) begin
+      if (column == unit_columns) begin
         state <= NEXT_ROW;
       end else if (walk == 3'd0) begin
         state <= UNIT;
@@ -223,12 +214,12 @@ module unit_dispatcher #(
       NEXT_ROW: begin
         row <= row + 8'd1;
         skip <= (skip - 2'd1) & skip_mask;
-        row_input <= row_input + (job_pool ? 10'sd2 : 10'sd1);
-        row_pixel <= row_pixel + (job_pool ? columns_wide << 1 : columns_wide);
-        row_entry <= row_entry + (job_pool ? job_row_entries << 1 : job_row_entries);
+        row_input <= row_input + (pool ? 10'sd2 : 10'sd1);
+        row_pixel <= row_pixel + (pool ? columns_wide << 1 : columns_wide);
+        row_entry <= row_entry + (pool ? row_entries << 1 : row_entries);
         if (row[0]) begin
-          row_words  <= row_words + job_row_words;
-          row_pieces <= row_pieces + job_row_pieces;
+          row_words  <= row_words + buffer_row_words;
+          row_pieces <= row_pieces + buffer_row_pieces;
         end
         state <= last_row ? SCANNERS : ROW;
       end
@@ -241,8 +232,6 @@ module unit_dispatcher #(
       prefer <= 1'b0;
     end
   end
-
-  wire unused_bits = &{1'b0, job_stride_x[3], job_stride_x[0]};
 
 endmodule
 

@@ -4,7 +4,7 @@
 //
 // A job is `blocks` blocks, one after another in two planes of memory (plane h, read by port h, holds lanes 8h..8h+7):
 // per block `rows` rows of 2 words, then 8 words of initial accumulators. Block b goes to each group g with g % blocks
-// == b and g < blocks * floor(GROUPS / blocks), always to weight rows base, base+1, ... (modulo WEIGHT_DEPTH).
+// == b and g < blocks * floor(GROUPS / blocks), always to weight rows weight_base, weight_base+1, ... (modulo WEIGHT_DEPTH).
 //
 // The requests of the job at the head of the FIFO outside go out at once, one a block and port; its data stay in the
 // read port until the job before is done and tiles_computed >= wait_computed. Then it is taken (job_ready, one pulse).
@@ -14,6 +14,7 @@
 // Format: weight_data holds 16 signed 16-bit weights, lane l in bits [16l+15:16l]; initial_data is signed, 48 bits.
 
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module weight_loader #(
   parameter GROUPS = 4,
@@ -24,42 +25,30 @@ module weight_loader #(
 
   input  wire              job_valid,
   output wire              job_ready,
-  input  wire [31:0]       job_address0,
-  input  wire [31:0]       job_address1,
-  input  wire [10:0]       job_rows,
-  input  wire [2:0]        job_blocks,
-  input  wire [9:0]        job_base,
-  input  wire              job_bias_bank,
-  input  wire [23:0]       job_wait_computed,
+  input  wire [`WEIGHT_LOADER_JOB_BITS-1:0] job,
 
   input  wire [23:0]       tiles_computed,
   output reg               loaded,
   output wire              busy,
 
-  // Read ports 0 and 1, client 2.
-  output reg               weight0_request_valid,
-  input  wire              weight0_request_ready,
-  output reg  [31:0]       weight0_request_address,
-  output wire [15:0]       weight0_request_words,
-  input  wire              weight0_response_valid,
-  output wire              weight0_response_ready,
-  input  wire [63:0]       weight0_response_data,
-  output reg               weight1_request_valid,
-  input  wire              weight1_request_ready,
-  output reg  [31:0]       weight1_request_address,
-  output wire [15:0]       weight1_request_words,
-  input  wire              weight1_response_valid,
-  output wire              weight1_response_ready,
-  input  wire [63:0]       weight1_response_data,
+  // Read clients, one part a port.
+  output reg  [1:0]        read_request_valid,
+  input  wire [1:0]        read_request_ready,
+  output reg  [63:0]       read_request_address,
+  output wire [31:0]       read_request_words,
+  input  wire [1:0]        read_response_valid,
+  output wire [1:0]        read_response_ready,
+  input  wire [127:0]      read_response_data,
 
   output reg  [GROUPS-1:0] weight_write,
   output reg  [9:0]        weight_address,
   output reg  [255:0]      weight_data,
   output reg  [GROUPS-1:0] initial_write,
-  output reg  [3:0]        initial_lane,
-  output reg               initial_bank,
+  output reg  [4:0]        initial_address,  // {bank, lane}
   output reg  [47:0]       initial_data
 );
+
+  `include "weight_loader_job.vh"
 
   localparam [31:0] LAST_ROW = WEIGHT_DEPTH - 1;
   localparam [9:0] ADDRESS_MASK = LAST_ROW[9:0];
@@ -78,39 +67,33 @@ module weight_loader #(
   reg        taken;
   reg  [2:0] requests_left;  // blocks, the offered one included
 
-  wire requests_taken = (!weight0_request_valid || weight0_request_ready) &&
-                        (!weight1_request_valid || weight1_request_ready);
+  wire requests_taken = (read_request_valid & ~read_request_ready) == 2'b00;
   wire issue = job_valid && ready_to_issue && !issuing && !issued;
   wire issue_next = issuing && requests_taken;
 
   reg [15:0] request_words;  // of one block; a cycle after the job has come
   reg        ready_to_issue;
-  assign weight0_request_words = request_words;
-  assign weight1_request_words = request_words;
+  assign read_request_words = {2{request_words}};
   assign job_ready = issued && taken;
 
   always @(posedge clk) begin
-    request_words <= {4'd0, job_rows, 1'b0} + 16'd8;
+    request_words <= {4'd0, rows, 1'b0} + 16'd8;
     ready_to_issue <= job_valid && !job_ready;
-    if (weight0_request_ready) weight0_request_valid <= 1'b0;
-    if (weight1_request_ready) weight1_request_valid <= 1'b0;
+    read_request_valid <= read_request_valid & ~read_request_ready;
     if (issue) begin
       issuing <= 1'b1;
-      requests_left <= job_blocks;
-      weight0_request_valid <= 1'b1;
-      weight1_request_valid <= 1'b1;
-      weight0_request_address <= job_address0;
-      weight1_request_address <= job_address1;
+      requests_left <= blocks;
+      read_request_valid <= 2'b11;
+      read_request_address <= {address1, address0};
     end else if (issue_next) begin
       requests_left <= requests_left - 3'd1;
       if (requests_left == 3'd1) begin
         issuing <= 1'b0;
         issued <= 1'b1;
       end else begin
-        weight0_request_valid <= 1'b1;
-        weight1_request_valid <= 1'b1;
-        weight0_request_address <= weight0_request_address + {13'd0, weight0_request_words, 3'd0};
-        weight1_request_address <= weight1_request_address + {13'd0, weight1_request_words, 3'd0};
+        read_request_valid <= 2'b11;
+        read_request_address[31:0] <= read_request_address[31:0] + {13'd0, request_words, 3'd0};
+        read_request_address[63:32] <= read_request_address[63:32] + {13'd0, request_words, 3'd0};
       end
     end
     if (job_ready)
@@ -119,8 +102,7 @@ module weight_loader #(
       ready_to_issue <= 1'b0;
       issuing <= 1'b0;
       issued <= 1'b0;
-      weight0_request_valid <= 1'b0;
-      weight1_request_valid <= 1'b0;
+      read_request_valid <= 2'b00;
     end
   end
 
@@ -128,13 +110,13 @@ module weight_loader #(
   reg        consuming;
   reg        tokens_ok;
   reg        tokens_checked;  // tokens_ok belongs to the job at the head
-  reg [10:0] rows;
-  reg [2:0]  blocks;
-  reg [9:0]  base;
-  reg        bias_bank;
+  reg [10:0] block_rows;      // rows, blocks, weight_base and bias_bank of that job
+  reg [2:0]  job_blocks;
+  reg [9:0]  first_row;
+  reg        bank;
 
   reg        last_block;
-  reg        one_row;         // rows == 1
+  reg        one_row;         // block_rows == 1
   reg        in_rows;         // rows_left != 0
   reg        last_row;        // rows_left == 1
   reg [10:0] rows_left;
@@ -144,15 +126,15 @@ module weight_loader #(
   reg [3:0]  lane;            // of the initial accumulators, in the order 0, 8, 1, 9, ...: {plane last}
 
   wire take = job_valid && !taken && !consuming && tokens_checked && tokens_ok;
-  wire both_valid = weight0_response_valid && weight1_response_valid;
+  wire both_valid = &read_response_valid;
   wire take_row_words = consuming && in_rows && both_valid;
-  wire take_initial = consuming && !in_rows && (lane[0] ? weight1_response_valid : weight0_response_valid);
+  wire take_initial = consuming && !in_rows && (lane[0] ? read_response_valid[1] : read_response_valid[0]);
   wire row_end = take_row_words && second_word;
   wire block_end = take_initial && lane == 4'd15;
   wire job_end = block_end && last_block;
 
-  assign weight0_response_ready = consuming && (in_rows ? weight1_response_valid : !lane[0]);
-  assign weight1_response_ready = consuming && (in_rows ? weight0_response_valid : lane[0]);
+  assign read_response_ready[0] = consuming && (in_rows ? read_response_valid[1] : !lane[0]);
+  assign read_response_ready[1] = consuming && (in_rows ? read_response_valid[0] : lane[0]);
   assign busy = job_valid || consuming || loaded;
 
   // Groups that get the current block.
@@ -163,27 +145,27 @@ module weight_loader #(
     targets = {GROUPS{1'b0}};
     for (g = 0; g < GROUPS; g = g + 1)
       for (n = 1; n <= 7; n = n + 1)
-        if (blocks == n[2:0] && g < n * (GROUPS / n) && {29'd0, block} == g % n)
+        if (job_blocks == n[2:0] && g < n * (GROUPS / n) && {29'd0, block} == g % n)
           targets[g] = 1'b1;
   end
 
   always @(posedge clk) begin
-    tokens_ok <= tiles_computed >= job_wait_computed;
+    tokens_ok <= tiles_computed >= wait_computed;
     tokens_checked <= job_valid && !job_ready;
-    one_row <= rows == 11'd1;
+    one_row <= block_rows == 11'd1;
     if (take) begin
       taken <= 1'b1;
       consuming <= 1'b1;
-      rows <= job_rows;
-      blocks <= job_blocks;
-      base <= job_base;
-      bias_bank <= job_bias_bank;
-      rows_left <= job_rows;
+      block_rows <= rows;
+      job_blocks <= blocks;
+      first_row <= weight_base & ADDRESS_MASK;
+      bank <= bias_bank;
+      rows_left <= rows;
       in_rows <= 1'b1;
-      last_row <= job_rows == 11'd1;
-      row_address <= job_base & ADDRESS_MASK;
+      last_row <= rows == 11'd1;
+      row_address <= weight_base & ADDRESS_MASK;
       block <= 3'd0;
-      last_block <= job_blocks == 3'd1;
+      last_block <= blocks == 3'd1;
       second_word <= 1'b0;
       lane <= 4'd0;
     end else begin
@@ -200,12 +182,12 @@ module weight_loader #(
       if (take_initial)
         lane <= lane + 4'd1;
       if (block_end) begin
-        rows_left <= rows;
+        rows_left <= block_rows;
         in_rows <= 1'b1;
         last_row <= one_row;
-        row_address <= base & ADDRESS_MASK;
+        row_address <= first_row;
         block <= block + 3'd1;
-        last_block <= block + 3'd2 == blocks;
+        last_block <= block + 3'd2 == job_blocks;
       end
     end
     if (job_ready)
@@ -222,19 +204,18 @@ module weight_loader #(
 
   always @(posedge clk) begin
     if (take_row_words && !second_word) begin
-      weight_data[63:0] <= weight0_response_data;
-      weight_data[191:128] <= weight1_response_data;
+      weight_data[63:0] <= read_response_data[63:0];
+      weight_data[191:128] <= read_response_data[127:64];
     end
     if (row_end) begin
-      weight_data[127:64] <= weight0_response_data;
-      weight_data[255:192] <= weight1_response_data;
+      weight_data[127:64] <= read_response_data[63:0];
+      weight_data[255:192] <= read_response_data[127:64];
     end
     weight_write <= row_end ? targets : {GROUPS{1'b0}};
     weight_address <= row_address;
     initial_write <= take_initial ? targets : {GROUPS{1'b0}};
-    initial_lane <= {lane[0], lane[3:1]};
-    initial_bank <= bias_bank;
-    initial_data <= lane[0] ? weight1_response_data[47:0] : weight0_response_data[47:0];
+    initial_address <= {bank, lane[0], lane[3:1]};
+    initial_data <= lane[0] ? read_response_data[111:64] : read_response_data[47:0];
     finished <= job_end;
     loaded <= finished;
     if (rst) begin

@@ -4,7 +4,7 @@
 //
 // A job reads `pixels` pixels of `words_per_pixel` words from logits_address and finds the largest value (the first
 // in memory order on a tie); in each pixel the values from `channels` on are padding and are passed over.
-// `class_index` is the winner's number in memory order, padding counted, `max_value` its value; both hold from
+// `class_index` is the winner's number in memory order, padding counted, `class_value` its value; both hold from
 // `done` until the next job's reading. Then, when `explain` is set and seed_mode is not 2, it writes as many words
 // to seed_address: all zero but seed_value at the winner (mode 0 and 3) or at seed_index (mode 1; an index beyond
 // the map leaves zeros only). `done` pulses when the write responses have arrived, or at once when nothing is
@@ -14,6 +14,7 @@
 // Format: values signed 16 bits, four a word. words_per_pixel, pixels and channels are at least 1.
 
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module seed_unit (
   input  wire        clk,
@@ -26,20 +27,13 @@ module seed_unit (
   // job
   input  wire        job_valid,
   output wire        job_ready,
-  input  wire [23:0] job_wait_tiles,
-  input  wire [23:0] job_wait_vectors,
-  input  wire [31:0] job_logits_address,
-  input  wire [9:0]  job_words_per_pixel,
-  input  wire [15:0] job_pixels,
-  input  wire [11:0] job_channels,
-  input  wire [31:0] job_seed_address,
-  input  wire [15:0] job_seed_value,
+  input  wire [`SEED_UNIT_JOB_BITS-1:0] job,
   output reg         done,
   output wire        busy,
   // result
   output wire [31:0] class_index,
-  output reg  [15:0] max_value,
-  // read client: port 1 client 5
+  output reg  [15:0] class_value,
+  // read client
   output reg         read_request_valid,
   input  wire        read_request_ready,
   output wire [31:0] read_request_address,
@@ -47,7 +41,7 @@ module seed_unit (
   input  wire        read_response_valid,
   output wire        read_response_ready,
   input  wire [63:0] read_response_data,
-  // write client: port 0 client 2
+  // write client
   output reg         write_request_valid,
   input  wire        write_request_ready,
   output wire [31:0] write_request_address,
@@ -59,9 +53,10 @@ module seed_unit (
   input  wire        write_done
 );
 
+  `include "gradcore_constants.vh"
+  `include "seed_unit_job.vh"
+
   localparam [25:0] STRETCH = 26'd64;  // words a request at most
-  localparam [1:0] GIVEN = 2'd1;
-  localparam [1:0] SUPPLIED = 2'd2;
 
   localparam [2:0] IDLE = 3'd0;
   localparam [2:0] COUNT = 3'd1;  // words = words_per_pixel * pixels, by shift and add
@@ -71,22 +66,22 @@ module seed_unit (
   localparam [2:0] AIM = 3'd5;  // before TARGET
   reg [2:0] state;
 
-  // ---- Job
-  reg  [9:0]  words_per_pixel;
-  reg  [11:0] channels;
-  reg  [31:0] seed_address;
-  reg  [15:0] seed_value;
+  // ---- The job at work
+  reg  [9:0]  pixel_words;  // words_per_pixel, channels, seed_address, seed_value of that job
+  reg  [11:0] valid_channels;
+  reg  [31:0] destination;
+  reg  [15:0] value_to_write;
   reg  [25:0] addend;
   reg  [15:0] multiplier;
   reg  [25:0] words;
   wire        take_job = job_valid && job_ready;
-  wire        writes = explain && seed_mode != SUPPLIED;
+  wire        writes = explain && seed_mode != SEED_MODE_SUPPLIED;
 
   reg tokens;  // of the job at the input, a cycle late: they only grow
   assign job_ready = state == IDLE && tokens;
 
   always @(posedge clk) begin
-    tokens <= job_valid && !job_ready && tiles_stored >= job_wait_tiles && vectors_done >= job_wait_vectors;
+    tokens <= job_valid && !job_ready && tiles_stored >= wait_tiles && vectors_done >= wait_vectors;
     if (rst)
       tokens <= 1'b0;
   end
@@ -120,8 +115,8 @@ module seed_unit (
   reg         found;
   reg  [27:0] winner;
   wire [15:0] value = read_response_data[16*place +: 16];
-  wire        valid_channel = {column, place} < channels;
-  wire        better = !found || $signed(value) > $signed(max_value);
+  wire        valid_channel = {column, place} < valid_channels;
+  wire        better = !found || $signed(value) > $signed(class_value);
   reg         reading;  // in READ
   wire        look = reading && read_response_valid;
   wire        read_word = look && place == 2'd3;
@@ -139,14 +134,14 @@ module seed_unit (
   wire        all_written = !writing && !write_request_valid && outstanding == 6'd0;
 
   assign write_data_valid = writing;
-  assign write_data = hit ? {48'd0, seed_value} << {target_place, 4'd0} : 64'd0;
+  assign write_data = hit ? {48'd0, value_to_write} << {target_place, 4'd0} : 64'd0;
   assign write_strobe = 8'hff;
 
   always @(posedge clk) begin
     done <= 1'b0;
     all_in_one <= words[25:7] == 19'd0 && !(words[6] && words[5:0] != 6'd0);
     one_word <= words == 26'd1;
-    target <= (seed_mode == GIVEN) ? seed_index : class_index;
+    target <= (seed_mode == SEED_MODE_INDEX) ? seed_index : class_index;
     outstanding <= outstanding + {5'd0, write_request_valid && write_request_ready} - {5'd0, write_done};
 
     if (asked) begin
@@ -161,20 +156,20 @@ module seed_unit (
 
     case (state)
       IDLE: begin
-        addend <= {16'd0, job_words_per_pixel};
-        multiplier <= job_pixels;
-        words_per_pixel <= job_words_per_pixel;
-        channels <= job_channels;
-        seed_address <= job_seed_address;
-        seed_value <= job_seed_value;
-        address <= job_logits_address;
+        addend <= {16'd0, words_per_pixel};
+        multiplier <= pixels;
+        pixel_words <= words_per_pixel;
+        valid_channels <= channels;
+        destination <= seed_address;
+        value_to_write <= seed_value;
+        address <= logits_address;
         words <= 26'd0;
         counted <= 1'b0;
         word <= 26'd0;
         next_word <= 26'd1;
         column <= 10'd0;
-        columns_left <= job_words_per_pixel;
-        last_column <= job_words_per_pixel == 10'd1;
+        columns_left <= words_per_pixel;
+        last_column <= words_per_pixel == 10'd1;
         place <= 2'd0;
         if (take_job)
           state <= COUNT;
@@ -202,7 +197,7 @@ module seed_unit (
           if (valid_channel) begin
             found <= 1'b1;
             if (better) begin
-              max_value <= value;
+              class_value <= value;
               winner <= {word, place};
             end
           end
@@ -213,8 +208,8 @@ module seed_unit (
           words_left <= words_left - 26'd1;
           last_word <= words_left == 26'd2;
           column <= last_column ? 10'd0 : column + 10'd1;
-          columns_left <= last_column ? words_per_pixel : columns_left - 10'd1;
-          last_column <= last_column ? words_per_pixel == 10'd1 : columns_left == 10'd2;
+          columns_left <= last_column ? pixel_words : columns_left - 10'd1;
+          last_column <= last_column ? pixel_words == 10'd1 : columns_left == 10'd2;
           if (last_word) begin
             state <= writes ? AIM : IDLE;
             reading <= 1'b0;
@@ -229,7 +224,7 @@ module seed_unit (
         next_word <= 26'd1;
         hit <= target[31:2] == 30'd0;
         target_place <= target[1:0];
-        address <= seed_address;
+        address <= destination;
         left <= words;
         last_stretch <= all_in_one;
         words_left <= words;

@@ -31,7 +31,7 @@ module vector_drain (
   input  wire         job_store_tags,
   input  wire [31:0]  job_destination_address,
   input  wire [31:0]  job_tag_destination,
-  input  wire [6:0]   job_words,
+  input  wire [6:0]   job_destination_words,
   // the four lanes' result memories
   output wire         result_read,
   output wire [5:0]   result_row,
@@ -69,7 +69,7 @@ module vector_drain (
   reg  [5:0] shift;
   reg  [5:0] last_word;
   reg  [1:0] skip;                                                   // pieces before ours in the first tag word
-  wire [6:0] last_word_wide = job_words - 7'd1;
+  wire [6:0] last_word_wide = job_destination_words - 7'd1;
   wire [3:0] last_piece = last_word[5:2];
   reg  [4:0] end_position;                                           // place of the last piece
   wire [4:0] last_position = {end_position[4:2], 2'b11};             // the end of the last tag word
@@ -203,7 +203,7 @@ module vector_drain (
 
   assign request_valid = request_pending || tags_pending;
   assign request_address = request_pending ? job_destination_address : {job_tag_destination[31:3], 3'd0};
-  assign request_words = request_pending ? {9'd0, job_words} : {13'd0, end_position[4:2]} + 16'd1;
+  assign request_words = request_pending ? {9'd0, job_destination_words} : {13'd0, end_position[4:2]} + 16'd1;
 
   // ---- Control
   wire all_out = !full && !data_valid && !request_valid && outstanding == 2'd0;
@@ -238,14 +238,14 @@ module vector_drain (
       IDLE: begin
         if (start) begin
           busy <= 1'b1;
-          state <= (job_words == 7'd0) ? FINISH : LANES;
-          request_pending <= job_words != 7'd0;
-          tags_pending <= job_words != 7'd0 && job_store_tags;
+          state <= (job_destination_words == 7'd0) ? FINISH : LANES;
+          request_pending <= job_destination_words != 7'd0;
+          tags_pending <= job_destination_words != 7'd0 && job_store_tags;
         end
         empty <= start_empty;
         lane <= 8'd0;
         wanted <= 1'b1;
-        wants_bias <= start && job_words != 7'd0 && job_has_bias;
+        wants_bias <= start && job_destination_words != 7'd0 && job_has_bias;
         position <= 5'd0;
         piece_count <= 4'd0;
         fill <= 2'd0;

@@ -22,7 +22,7 @@ module vector_fetch (
   input  wire [31:0] job_matrix_address,
   input  wire [31:0] job_bias_address,
   input  wire        job_has_bias,
-  input  wire [6:0]  job_words,
+  input  wire [6:0]  job_destination_words,
   // entries of the vector
   input  wire        entry_valid,
   output wire        entry_ready,
@@ -48,11 +48,11 @@ module vector_fetch (
 
   reg bias_next;  // the rows of this job are asked for, its bias is not yet
 
-  wire stores = job_words != 7'd0;
+  wire stores = job_destination_words != 7'd0;
   wire wants_bias = job_has_bias && stores;
   wire wants_row = stores && !entry_empty;
   wire keep = wants_row || entry_last;
-  wire [6:0] row_words = (job_words < LEAST_WORDS) ? LEAST_WORDS : job_words;
+  wire [6:0] row_words = (job_destination_words < LEAST_WORDS) ? LEAST_WORDS : job_destination_words;
   wire [6:0] row_words_less_one = row_words - 7'd1;
 
   wire request_free = !request_valid || request_ready;
@@ -74,7 +74,7 @@ module vector_fetch (
       request_words <= {9'd0, row_words};
     end else if (take_bias) begin
       request_address <= job_bias_address;
-      request_words <= {7'd0, job_words, 2'b00};
+      request_words <= {7'd0, job_destination_words, 2'b00};
     end
   end
 

@@ -12,6 +12,7 @@
 // Stalls: when an entry is not accepted or words are missing. words >= 1.
 
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module vector_loader (
   input  wire        clk,
@@ -20,12 +21,7 @@ module vector_loader (
   // job
   input  wire        job_valid,
   output wire        job_ready,
-  input  wire [31:0] job_vector_address,
-  input  wire [19:0] job_vector_words,
-  input  wire [31:0] job_tag_address,
-  input  wire        job_relu,
-  input  wire        job_tags,
-  input  wire [3:0]  job_pitch_log2,
+  input  wire [`VECTOR_ENGINE_JOB_BITS-1:0] job,
   // read client
   output reg         request_valid,
   input  wire        request_ready,
@@ -45,17 +41,19 @@ module vector_loader (
   output wire [2:0]  zeros
 );
 
-  localparam [1:0] DECONVNET = 2'd1;
+  `include "gradcore_constants.vh"
+  `include "vector_engine_job.vh"
+
   localparam [4:0] STRETCH = 5'd16;  // words of values that one tag word covers
 
   // ---- Job
   reg        busy;
-  reg        relu;
+  reg        apply_rule;
   reg        with_tags;
-  reg  [3:0] pitch_log2;
+  reg  [3:0] row_shift;
   wire       take_job = job_valid && job_ready;
-  wire       job_with_tags = job_relu && job_tags && method != DECONVNET;
-  wire [1:0] job_skip = job_with_tags ? job_tag_address[2:1] : 2'd0;
+  wire       use_tags = load_relu && tags && method != METHOD_DECONVNET;
+  wire [1:0] job_skip = use_tags ? tag_address[2:1] : 2'd0;
 
   assign job_ready = !busy;
 
@@ -65,23 +63,23 @@ module vector_loader (
   reg  [4:0]  stretch;
   reg  [19:0] request_left;
   reg  [31:0] value_address;
-  reg  [31:0] tag_address;
+  reg  [31:0] next_tag_address;
   wire        request_free = !request_valid || request_ready;
   wire        last_stretch = request_left <= {15'd0, stretch};
 
   always @(posedge clk) begin
     if (take_job) begin
-      value_address <= job_vector_address;
-      tag_address <= {job_tag_address[31:3], 3'd0};
-      request_left <= job_vector_words;
+      value_address <= vector_address;
+      next_tag_address <= {tag_address[31:3], 3'd0};
+      request_left <= vector_words;
       stretch <= STRETCH - {1'b0, job_skip, 2'b00};
-      request_tags <= job_with_tags;
+      request_tags <= use_tags;
     end else if (requesting && request_free) begin
       request_tags <= with_tags && !request_tags;
       if (request_tags) begin
-        request_address <= tag_address;
+        request_address <= next_tag_address;
         request_words <= 16'd1;
-        tag_address <= tag_address + 32'd8;
+        next_tag_address <= next_tag_address + 32'd8;
       end else begin
         request_address <= value_address;
         request_words <= last_stretch ? {11'd0, request_left[4:0]} : {11'd0, stretch};
@@ -135,7 +133,7 @@ module vector_loader (
 
   relu_keep rule (
     .negative({here_data[63], here_data[47], here_data[31], here_data[15]}),
-    .mask(mask), .method(method), .enable(relu), .keep(keep)
+    .mask(mask), .method(method), .enable(apply_rule), .keep(keep)
   );
 
   // A vector may begin at any piece of its first tag word: nibble is a multiple of 4 when a tag word comes.
@@ -178,7 +176,7 @@ module vector_loader (
 
   always @(posedge clk) begin
     if (hold) begin
-      entry_offset <= {10'd0, word_number, lowest} << pitch_log2;
+      entry_offset <= {10'd0, word_number, lowest} << row_shift;
       entry_value <= word[16*lowest +: 16];
     end
   end
@@ -221,16 +219,16 @@ module vector_loader (
 
     if (take_job) begin
       busy <= 1'b1;
-      relu <= job_relu;
-      with_tags <= job_with_tags;
-      pitch_log2 <= job_pitch_log2;
+      apply_rule <= load_relu;
+      with_tags <= use_tags;
+      row_shift <= pitch_log2;
       requesting <= 1'b1;
       responding <= 1'b1;
-      tag_next <= job_with_tags;
+      tag_next <= use_tags;
       nibble <= {job_skip, 2'b00};
       next_nibble <= {job_skip, 2'b01};
       next_word_number <= 20'd0;
-      response_left <= job_vector_words;
+      response_left <= vector_words;
     end
 
     if (rst) begin
@@ -244,8 +242,6 @@ module vector_loader (
       held <= 1'b0;
     end
   end
-
-  wire unused_loader = &{1'b0, job_tag_address[0]};
 
 endmodule
 

@@ -4,9 +4,10 @@
 //
 // Contract: a descriptor is offered with its kind's valid; ready says that its FIFO has room. Pulses vector_done and
 //   seed_done, one a job, in job order of each kind; vector_saturated, the number of the job's outputs that saturated,
-//   stands with vector_done. Clients: see vector_engine and seed_unit.
+//   stands with vector_done. Clients: see axi_ports.
 // Numbers: as in the units.
 `default_nettype none
+`include "gradcore_jobs.vh"
 
 module vector_path (
     input  wire          clk,
@@ -27,61 +28,25 @@ module vector_path (
     output wire          vector_done,
     output wire [9:0]    vector_saturated,
     output wire          seed_done,
-    output wire          rows0_request_valid,
-    input  wire          rows0_request_ready,
-    output wire [31:0]   rows0_request_address,
-    output wire [15:0]   rows0_request_words,
-    input  wire          rows0_response_valid,
-    output wire          rows0_response_ready,
-    input  wire [63:0]   rows0_response_data,
-    output wire          rows1_request_valid,
-    input  wire          rows1_request_ready,
-    output wire [31:0]   rows1_request_address,
-    output wire [15:0]   rows1_request_words,
-    input  wire          rows1_response_valid,
-    output wire          rows1_response_ready,
-    input  wire [63:0]   rows1_response_data,
-    output wire          vector_request_valid,
-    input  wire          vector_request_ready,
-    output wire [31:0]   vector_request_address,
-    output wire [15:0]   vector_request_words,
-    input  wire          vector_response_valid,
-    output wire          vector_response_ready,
-    input  wire [63:0]   vector_response_data,
-    output wire          write0_request_valid,
-    input  wire          write0_request_ready,
-    output wire [31:0]   write0_request_address,
-    output wire [15:0]   write0_request_words,
-    output wire          write0_data_valid,
-    input  wire          write0_data_ready,
-    output wire [63:0]   write0_data,
-    output wire [7:0]    write0_strobe,
-    input  wire          write0_done,
-    output wire          write1_request_valid,
-    input  wire          write1_request_ready,
-    output wire [31:0]   write1_request_address,
-    output wire [15:0]   write1_request_words,
-    output wire          write1_data_valid,
-    input  wire          write1_data_ready,
-    output wire [63:0]   write1_data,
-    output wire [7:0]    write1_strobe,
-    input  wire          write1_done,
-    output wire          read_request_valid,
-    input  wire          read_request_ready,
-    output wire [31:0]   read_request_address,
-    output wire [15:0]   read_request_words,
-    input  wire          read_response_valid,
-    output wire          read_response_ready,
-    input  wire [63:0]   read_response_data,
-    output wire          write_request_valid,
-    input  wire          write_request_ready,
-    output wire [31:0]   write_request_address,
-    output wire [15:0]   write_request_words,
-    output wire          write_data_valid,
-    input  wire          write_data_ready,
-    output wire [63:0]   write_data,
-    output wire [7:0]    write_strobe,
-    input  wire          write_done,
+    // Read clients.
+    output wire [3:0]    read_request_valid,
+    input  wire [3:0]    read_request_ready,
+    output wire [127:0]  read_request_address,
+    output wire [63:0]   read_request_words,
+    input  wire [3:0]    read_response_valid,
+    output wire [3:0]    read_response_ready,
+    input  wire [255:0]  read_response_data,
+    // Write clients.
+    output wire [2:0]    write_request_valid,
+    input  wire [2:0]    write_request_ready,
+    output wire [95:0]   write_request_address,
+    output wire [47:0]   write_request_words,
+    output wire [2:0]    write_data_valid,
+    input  wire [2:0]    write_data_ready,
+    output wire [191:0]  write_data,
+    output wire [23:0]   write_strobe,
+    input  wire [2:0]    write_done,
+    // Events for the counters.
     output wire [3:0]    event_macs,
     output wire [2:0]    event_zeros,
     output wire          event_active,
@@ -89,80 +54,25 @@ module vector_path (
     output wire          event_waiting_output
 );
 
-  `include "gradcore_constants.vh"
-
   // ---- Vector engine.
-  localparam VECTOR_BITS = 419;
   wire vector_valid, vector_ready;
-  wire [VECTOR_BITS-1:0] vector_job;
+  wire [`VECTOR_ENGINE_JOB_BITS-1:0] vector_job;
   wire [4:0] unused_vector_level;
   fifo #(
-      .WIDTH(VECTOR_BITS),
+      .WIDTH(`VECTOR_ENGINE_JOB_BITS),
       .DEPTH(16)
   ) vector_fifo (
       .clk(clk),
       .rst(rst),
       .in_valid(vector_job_valid),
       .in_ready(vector_job_ready),
-      .in_data({
-        descriptor[DESCRIPTOR_WAIT_TILES+:DESCRIPTOR_WAIT_TILES_WIDTH],
-        descriptor[DESCRIPTOR_WAIT_VECTORS+:DESCRIPTOR_WAIT_VECTORS_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_VECTOR_ADDRESS+:DESCRIPTOR_VECTOR_VECTOR_ADDRESS_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_VECTOR_WORDS+:DESCRIPTOR_VECTOR_VECTOR_WORDS_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_TAG_ADDRESS+:DESCRIPTOR_VECTOR_TAG_ADDRESS_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_LOAD_RELU],
-        descriptor[DESCRIPTOR_VECTOR_TAGS],
-        descriptor[DESCRIPTOR_VECTOR_PITCH_LOG2+:DESCRIPTOR_VECTOR_PITCH_LOG2_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_HAS_BIAS],
-        descriptor[DESCRIPTOR_VECTOR_SHIFT+:DESCRIPTOR_VECTOR_SHIFT_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_RELU],
-        descriptor[DESCRIPTOR_VECTOR_STORE_TAGS],
-        descriptor[DESCRIPTOR_VECTOR_MATRIX_ADDRESS0+:DESCRIPTOR_VECTOR_MATRIX_ADDRESS0_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_MATRIX_ADDRESS1+:DESCRIPTOR_VECTOR_MATRIX_ADDRESS1_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_BIAS_ADDRESS0+:DESCRIPTOR_VECTOR_BIAS_ADDRESS0_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_BIAS_ADDRESS1+:DESCRIPTOR_VECTOR_BIAS_ADDRESS1_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_DESTINATION_ADDRESS0+:DESCRIPTOR_VECTOR_DESTINATION_ADDRESS0_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_DESTINATION_ADDRESS1+:DESCRIPTOR_VECTOR_DESTINATION_ADDRESS1_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS0+:DESCRIPTOR_VECTOR_DESTINATION_WORDS0_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS1+:DESCRIPTOR_VECTOR_DESTINATION_WORDS1_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION0+:DESCRIPTOR_VECTOR_TAG_DESTINATION0_WIDTH],
-        descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION1+:DESCRIPTOR_VECTOR_TAG_DESTINATION1_WIDTH]
-      }),
+      .in_data(`VECTOR_ENGINE_JOB(descriptor)),
       .out_valid(vector_valid),
       .out_ready(vector_ready),
       .out_data(vector_job),
       .level(unused_vector_level)
   );
 
-  wire [23:0] engine_wait_tiles;
-  wire [23:0] engine_wait_vectors;
-  wire [31:0] engine_vector_address;
-  wire [19:0] engine_vector_words;
-  wire [31:0] engine_tag_address;
-  wire engine_load_relu;
-  wire engine_tags;
-  wire [3:0] engine_pitch_log2;
-  wire engine_has_bias;
-  wire [5:0] engine_shift;
-  wire engine_relu;
-  wire engine_store_tags;
-  wire [31:0] engine_matrix_address0;
-  wire [31:0] engine_matrix_address1;
-  wire [31:0] engine_bias_address0;
-  wire [31:0] engine_bias_address1;
-  wire [31:0] engine_destination_address0;
-  wire [31:0] engine_destination_address1;
-  wire [7:0] engine_destination_words0;
-  wire [7:0] engine_destination_words1;
-  wire [31:0] engine_tag_destination0;
-  wire [31:0] engine_tag_destination1;
-  assign {
-    engine_wait_tiles, engine_wait_vectors, engine_vector_address, engine_vector_words, engine_tag_address,
-    engine_load_relu, engine_tags, engine_pitch_log2, engine_has_bias, engine_shift, engine_relu,
-    engine_store_tags, engine_matrix_address0, engine_matrix_address1, engine_bias_address0,
-    engine_bias_address1, engine_destination_address0, engine_destination_address1, engine_destination_words0,
-    engine_destination_words1, engine_tag_destination0, engine_tag_destination1
-  } = vector_job;
   wire unused_vector_busy;
 
   vector_engine vector_engine (
@@ -173,69 +83,25 @@ module vector_path (
       .vectors_done(vectors_done),
       .job_valid(vector_valid),
       .job_ready(vector_ready),
-      .job_wait_tiles(engine_wait_tiles),
-      .job_wait_vectors(engine_wait_vectors),
-      .job_vector_address(engine_vector_address),
-      .job_vector_words(engine_vector_words),
-      .job_tag_address(engine_tag_address),
-      .job_load_relu(engine_load_relu),
-      .job_tags(engine_tags),
-      .job_pitch_log2(engine_pitch_log2),
-      .job_has_bias(engine_has_bias),
-      .job_shift(engine_shift),
-      .job_relu(engine_relu),
-      .job_store_tags(engine_store_tags),
-      .job_matrix_address0(engine_matrix_address0),
-      .job_matrix_address1(engine_matrix_address1),
-      .job_bias_address0(engine_bias_address0),
-      .job_bias_address1(engine_bias_address1),
-      .job_destination_address0(engine_destination_address0),
-      .job_destination_address1(engine_destination_address1),
-      .job_destination_words0(engine_destination_words0),
-      .job_destination_words1(engine_destination_words1),
-      .job_tag_destination0(engine_tag_destination0),
-      .job_tag_destination1(engine_tag_destination1),
+      .job(vector_job),
       .done(vector_done),
       .saturated(vector_saturated),
-      .rows0_request_valid(rows0_request_valid),
-      .rows0_request_ready(rows0_request_ready),
-      .rows0_request_address(rows0_request_address),
-      .rows0_request_words(rows0_request_words),
-      .rows0_response_valid(rows0_response_valid),
-      .rows0_response_ready(rows0_response_ready),
-      .rows0_response_data(rows0_response_data),
-      .rows1_request_valid(rows1_request_valid),
-      .rows1_request_ready(rows1_request_ready),
-      .rows1_request_address(rows1_request_address),
-      .rows1_request_words(rows1_request_words),
-      .rows1_response_valid(rows1_response_valid),
-      .rows1_response_ready(rows1_response_ready),
-      .rows1_response_data(rows1_response_data),
-      .vector_request_valid(vector_request_valid),
-      .vector_request_ready(vector_request_ready),
-      .vector_request_address(vector_request_address),
-      .vector_request_words(vector_request_words),
-      .vector_response_valid(vector_response_valid),
-      .vector_response_ready(vector_response_ready),
-      .vector_response_data(vector_response_data),
-      .write0_request_valid(write0_request_valid),
-      .write0_request_ready(write0_request_ready),
-      .write0_request_address(write0_request_address),
-      .write0_request_words(write0_request_words),
-      .write0_data_valid(write0_data_valid),
-      .write0_data_ready(write0_data_ready),
-      .write0_data(write0_data),
-      .write0_strobe(write0_strobe),
-      .write0_done(write0_done),
-      .write1_request_valid(write1_request_valid),
-      .write1_request_ready(write1_request_ready),
-      .write1_request_address(write1_request_address),
-      .write1_request_words(write1_request_words),
-      .write1_data_valid(write1_data_valid),
-      .write1_data_ready(write1_data_ready),
-      .write1_data(write1_data),
-      .write1_strobe(write1_strobe),
-      .write1_done(write1_done),
+      .read_request_valid(read_request_valid[2:0]),
+      .read_request_ready(read_request_ready[2:0]),
+      .read_request_address(read_request_address[95:0]),
+      .read_request_words(read_request_words[47:0]),
+      .read_response_valid(read_response_valid[2:0]),
+      .read_response_ready(read_response_ready[2:0]),
+      .read_response_data(read_response_data[191:0]),
+      .write_request_valid(write_request_valid[1:0]),
+      .write_request_ready(write_request_ready[1:0]),
+      .write_request_address(write_request_address[63:0]),
+      .write_request_words(write_request_words[31:0]),
+      .write_data_valid(write_data_valid[1:0]),
+      .write_data_ready(write_data_ready[1:0]),
+      .write_data(write_data[127:0]),
+      .write_strobe(write_strobe[15:0]),
+      .write_done(write_done[1:0]),
       .macs(event_macs),
       .zeros(event_zeros),
       .busy(unused_vector_busy),
@@ -245,46 +111,24 @@ module vector_path (
   );
 
   // ---- Seed unit.
-  localparam SEED_BITS = 166;
   wire seed_valid, seed_ready;
-  wire [SEED_BITS-1:0] seed_job;
+  wire [`SEED_UNIT_JOB_BITS-1:0] seed_job;
   wire [2:0] unused_seed_level;
   fifo #(
-      .WIDTH(SEED_BITS),
+      .WIDTH(`SEED_UNIT_JOB_BITS),
       .DEPTH(4)
   ) seed_fifo (
       .clk(clk),
       .rst(rst),
       .in_valid(seed_job_valid),
       .in_ready(seed_job_ready),
-      .in_data({
-        descriptor[DESCRIPTOR_WAIT_TILES+:DESCRIPTOR_WAIT_TILES_WIDTH],
-        descriptor[DESCRIPTOR_WAIT_VECTORS+:DESCRIPTOR_WAIT_VECTORS_WIDTH],
-        descriptor[DESCRIPTOR_SEED_LOGITS_ADDRESS+:DESCRIPTOR_SEED_LOGITS_ADDRESS_WIDTH],
-        descriptor[DESCRIPTOR_SEED_WORDS_PER_PIXEL+:DESCRIPTOR_SEED_WORDS_PER_PIXEL_WIDTH],
-        descriptor[DESCRIPTOR_SEED_PIXELS+:DESCRIPTOR_SEED_PIXELS_WIDTH],
-        descriptor[DESCRIPTOR_SEED_CHANNELS+:DESCRIPTOR_SEED_CHANNELS_WIDTH],
-        descriptor[DESCRIPTOR_SEED_SEED_ADDRESS+:DESCRIPTOR_SEED_SEED_ADDRESS_WIDTH],
-        descriptor[DESCRIPTOR_SEED_SEED_VALUE+:DESCRIPTOR_SEED_SEED_VALUE_WIDTH]
-      }),
+      .in_data(`SEED_UNIT_JOB(descriptor)),
       .out_valid(seed_valid),
       .out_ready(seed_ready),
       .out_data(seed_job),
       .level(unused_seed_level)
   );
 
-  wire [23:0] unit_wait_tiles;
-  wire [23:0] unit_wait_vectors;
-  wire [31:0] unit_logits_address;
-  wire [9:0] unit_words_per_pixel;
-  wire [15:0] unit_pixels;
-  wire [11:0] unit_channels;
-  wire [31:0] unit_seed_address;
-  wire [15:0] unit_seed_value;
-  assign {
-    unit_wait_tiles, unit_wait_vectors, unit_logits_address, unit_words_per_pixel, unit_pixels, unit_channels,
-    unit_seed_address, unit_seed_value
-  } = seed_job;
   wire unused_seed_busy;
 
   seed_unit seed_unit (
@@ -297,35 +141,30 @@ module vector_path (
       .vectors_done(vectors_done),
       .job_valid(seed_valid),
       .job_ready(seed_ready),
-      .job_wait_tiles(unit_wait_tiles),
-      .job_wait_vectors(unit_wait_vectors),
-      .job_logits_address(unit_logits_address),
-      .job_words_per_pixel(unit_words_per_pixel),
-      .job_pixels(unit_pixels),
-      .job_channels(unit_channels),
-      .job_seed_address(unit_seed_address),
-      .job_seed_value(unit_seed_value),
+      .job(seed_job),
       .done(seed_done),
       .busy(unused_seed_busy),
       .class_index(class_index),
-      .max_value(class_value),
-      .read_request_valid(read_request_valid),
-      .read_request_ready(read_request_ready),
-      .read_request_address(read_request_address),
-      .read_request_words(read_request_words),
-      .read_response_valid(read_response_valid),
-      .read_response_ready(read_response_ready),
-      .read_response_data(read_response_data),
-      .write_request_valid(write_request_valid),
-      .write_request_ready(write_request_ready),
-      .write_request_address(write_request_address),
-      .write_request_words(write_request_words),
-      .write_data_valid(write_data_valid),
-      .write_data_ready(write_data_ready),
-      .write_data(write_data),
-      .write_strobe(write_strobe),
-      .write_done(write_done)
+      .class_value(class_value),
+      .read_request_valid(read_request_valid[3]),
+      .read_request_ready(read_request_ready[3]),
+      .read_request_address(read_request_address[127:96]),
+      .read_request_words(read_request_words[63:48]),
+      .read_response_valid(read_response_valid[3]),
+      .read_response_ready(read_response_ready[3]),
+      .read_response_data(read_response_data[255:192]),
+      .write_request_valid(write_request_valid[2]),
+      .write_request_ready(write_request_ready[2]),
+      .write_request_address(write_request_address[95:64]),
+      .write_request_words(write_request_words[47:32]),
+      .write_data_valid(write_data_valid[2]),
+      .write_data_ready(write_data_ready[2]),
+      .write_data(write_data[191:128]),
+      .write_strobe(write_strobe[23:16]),
+      .write_done(write_done[2])
   );
+
+  wire unused_bits = &{1'b0, descriptor};
 
 endmodule
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cocotb.types import LogicArray
+
+from gradcore.models.jobs import Job
+
 
 class VectorSlice:
     """Bits [low + width - 1 : low] of a signal: ``value``, ``len()`` and ``_path`` as a cocotb handle has them.
@@ -31,10 +35,44 @@ class VectorSlice:
     @property
     def value(self) -> Any:
         """A LogicArray of the slice's bits."""
-        whole = self.handle.value
-        return whole[self.low + self.width - 1 : self.low] if len(self.handle) > 1 else whole
+        text = str(self.handle.value)  # slicing a wide LogicArray costs far more
+        return LogicArray(text[len(text) - self.low - self.width : len(text) - self.low])
 
     @value.setter
     def value(self, bits: int) -> None:
         self._driven[0] = self._driven[0] & ~(self._mask << self.low) | (int(bits) & self._mask) << self.low
         self.handle.value = self._driven[0]
+
+
+_DRIVEN: dict[str, list[int]] = {}  # what is driven on a signal, for slices that are cut one by one
+
+
+def _slice(handle: Any, low: int, width: int) -> VectorSlice:
+    return VectorSlice(handle, low, width, _DRIVEN.setdefault(handle._path, [0]))
+
+
+def job_fields(handle: Any, job: type[Job]) -> dict[str, VectorSlice]:
+    """The fields of a port ``job`` by their names, for the type of its jobs. Raises ValueError when it has another size."""
+    if len(handle) != job.BITS:
+        raise ValueError(f"{handle._path} has {len(handle)} bits, a {job.__name__} {job.BITS}")
+    return {name: _slice(handle, low, width) for name, (low, width, _) in job.PLACES.items()}
+
+
+class Client:
+    """One client's share of a unit's ports for several: ``Client(dut, 2, 4).read_request_address`` is client 2's of 4.
+
+    ``name``: what its ports are called here instead of ``prefix``, such as ``rows0_request_address``: for agents, which are named after
+    their ports. ``clk`` and ``rst`` are the unit's own.
+    """
+
+    def __init__(self, dut: Any, number: int, clients: int, prefix: str = "read", name: str | None = None) -> None:
+        self.clk, self.rst = dut.clk, dut.rst
+        self._dut, self._number, self._clients, self._prefix, self._name = dut, number, clients, prefix, name or prefix
+
+    def __getattr__(self, name: str) -> VectorSlice:
+        port = self._prefix + name.removeprefix(self._name) if name.startswith(f"{self._name}_") else name
+        handle = getattr(self._dut, port)
+        width, rest = divmod(len(handle), self._clients)
+        if rest:
+            raise ValueError(f"{handle._path} has {len(handle)} bits: that is nothing for {self._clients} clients")
+        return _slice(handle, self._number * width, width)

@@ -71,22 +71,20 @@ module activity_trace #(
 
   // A job waits for tokens.
   wire loader_waits = `CONV.tile_loader.job_valid
-      && (`CONV.tile_loader.tiles_stored < `CONV.tile_loader.job_wait_tiles
-          || `CONV.tile_loader.vectors_done < `CONV.tile_loader.job_wait_vectors);
+      && (`CONV.tile_loader.tiles_stored < `CONV.tile_loader.wait_tiles
+          || `CONV.tile_loader.vectors_done < `CONV.tile_loader.wait_vectors);
   wire weights_wait = `CONV.weight_loader.job_valid
-      && `CONV.weight_loader.tiles_computed < `CONV.weight_loader.job_wait_computed;
+      && `CONV.weight_loader.tiles_computed < `CONV.weight_loader.wait_computed;
   wire vector_waits = `VECTOR.vector_engine.job_valid
-      && (`VECTOR.vector_engine.tiles_stored < `VECTOR.vector_engine.job_wait_tiles
-          || `VECTOR.vector_engine.vectors_done < `VECTOR.vector_engine.job_wait_vectors);
+      && (`VECTOR.vector_engine.tiles_stored < `VECTOR.vector_engine.wait_tiles
+          || `VECTOR.vector_engine.vectors_done < `VECTOR.vector_engine.wait_vectors);
   wire seed_waits = `VECTOR.seed_unit.job_valid
-      && (`VECTOR.seed_unit.tiles_stored < `VECTOR.seed_unit.job_wait_tiles
-          || `VECTOR.seed_unit.vectors_done < `VECTOR.seed_unit.job_wait_vectors);
+      && (`VECTOR.seed_unit.tiles_stored < `VECTOR.seed_unit.wait_tiles
+          || `VECTOR.seed_unit.vectors_done < `VECTOR.seed_unit.wait_vectors);
 
   // Words that the halves of the tile loader take, values and tags.
-  wire [1:0] loader_words = {`CONV.tile_loader.value1_response_valid && `CONV.tile_loader.value1_response_ready
-                             || `CONV.tile_loader.tag1_response_valid && `CONV.tile_loader.tag1_response_ready,
-                             `CONV.tile_loader.value0_response_valid && `CONV.tile_loader.value0_response_ready
-                             || `CONV.tile_loader.tag0_response_valid && `CONV.tile_loader.tag0_response_ready};
+  wire [3:0] loader_taken = `CONV.tile_loader.read_response_valid & `CONV.tile_loader.read_response_ready;
+  wire [1:0] loader_words = {|loader_taken[3:2], |loader_taken[1:0]};
   wire weights_written = (|`CONV.weight_loader.weight_write) || (|`CONV.weight_loader.initial_write);
 
   wire [1:0] read_beats = {`CORE.m_axi1_rvalid && `CORE.m_axi1_rready, `CORE.m_axi0_rvalid && `CORE.m_axi0_rready};
@@ -110,7 +108,7 @@ module activity_trace #(
       assign group_taken[g] = `CONV.conv_engine.g_group[g].conv_group.job_ready;
       assign group_computed[g] = `CONV.conv_engine.g_group[g].conv_group.computed;
       assign weights_there[g] = group_job[g] && `CONV.conv_engine.g_group[g].conv_group.weights_loaded
-          >= `CONV.conv_engine.g_group[g].conv_group.job_wait_weights;
+          >= `CONV.conv_engine.g_group[g].conv_group.wait_weights;
       assign tile_there[g] = tiles != 3'd0;
       assign bank_free[g] = released != 2'd0;
       always @(posedge clk) begin
@@ -167,14 +165,13 @@ module activity_trace #(
       observe("vector_taken", 0, {31'd0, `VECTOR.vector_engine.job_valid && `VECTOR.vector_engine.job_ready});
       observe("vector_done", 0, {31'd0, `CORE.vector_done});
       // Of each half: its drain waits for the port, its drain works, it multiplies.
-      observe("half", 0, {29'd0, `VECTOR.vector_engine.half0.drain_blocked, `VECTOR.vector_engine.half0.drain_active,
-                          `VECTOR.vector_engine.half0.beat});
-      observe("half", 1, {29'd0, `VECTOR.vector_engine.half1.drain_blocked, `VECTOR.vector_engine.half1.drain_active,
-                          `VECTOR.vector_engine.half1.beat});
-      observe("half_last", 0, {31'd0, `VECTOR.vector_engine.half0.drain.start});  // the last row of a job is done
-      observe("half_last", 1, {31'd0, `VECTOR.vector_engine.half1.drain.start});
-      observe("half_done", 0, {31'd0, `VECTOR.vector_engine.half0.done});
-      observe("half_done", 1, {31'd0, `VECTOR.vector_engine.half1.done});
+      for (i = 0; i < 2; i = i + 1)
+        observe("half", i, {29'd0, `VECTOR.vector_engine.half_blocked[i], `VECTOR.vector_engine.half_active[i],
+                            `VECTOR.vector_engine.half_beat[i]});
+      observe("half_last", 0, {31'd0, `VECTOR.vector_engine.g_half[0].vector_half.drain_start});  // the last row of a job is done
+      observe("half_last", 1, {31'd0, `VECTOR.vector_engine.g_half[1].vector_half.drain_start});
+      for (i = 0; i < 2; i = i + 1)
+        observe("half_done", i, {31'd0, `VECTOR.vector_engine.half_done[i]});
       // Waits for tokens, has a job in its queue, works.
       observe("seed", 0, {29'd0, seed_waits, `VECTOR.seed_unit.job_valid, `VECTOR.seed_unit.busy});
       observe("seed_done", 0, {31'd0, `CORE.seed_done});

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 
 import cocotb
 import numpy as np
@@ -22,7 +22,7 @@ GROUPS = parameter("GROUPS")
 GROUP = parameter("GROUP")
 WEIGHT_DEPTH = 1024
 LANES = 16
-GEOMETRY = ("origin_entry", "origin_pixel", "line_entries", "line_pixels")  # what tile_geometry makes
+BESIDE = ("origin_entry", "origin_pixel", "line_entries", "line_pixels", "quarters")  # ports beside the job
 TRIVIAL = (0, 0xFFFF, 0x7FFF, 0x8000)  # results that a wrong sum may give, too
 EXTREMES = np.array([-32768, 32767, -1, 1])
 
@@ -30,39 +30,39 @@ EXTREMES = np.array([-32768, 32767, -1, 1])
 def random_job(rng: np.random.Generator) -> ConvJob:
     """A small random job within the hardware's limits."""
     pool = bool(rng.integers(2))
-    kernel_rows = int(rng.choice([1, 3, 3, 5]))
+    kernel_h = int(rng.choice([1, 3, 3, 5]))
     stride_x = 1 if pool else int(rng.choice([1, 1, 2, 4]))
-    kernel_columns = kernel_rows + stride_x - 1
+    kernel_w = kernel_h + stride_x - 1
     unit_rows, unit_columns = int(rng.integers(1, 5)), int(rng.integers(1, 6))
     slot = 4 * int(rng.integers(1, 6))
     origin_row, origin_column = int(rng.integers(-2, 2)), int(rng.integers(-2, 2))
     scale_y, scale_x = (2, 2) if pool else (1, stride_x)
-    return ConvJob(
+    return ConvJob.tight(
         buffer_rows=max(1, unit_rows * scale_y + int(rng.integers(-1, 3))),
         buffer_columns=max(1, unit_columns * scale_x + int(rng.integers(-1, 3))),
         slot=slot,
         unit_rows=unit_rows,
         unit_columns=unit_columns,
-        kernel_rows=kernel_rows,
-        kernel_columns=kernel_columns,
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
         stride_x=stride_x,
         blocks=int(rng.integers(1, GROUPS + 1)),
         origin_row=origin_row,
         origin_column=origin_column,
         shift=int(rng.choice([0, 14, 18, 20, 22, 24, 47])),
-        relu=bool(rng.integers(2)),
-        pool=pool,
-        tags=bool(rng.integers(2)),
+        relu=int(rng.integers(2)),
+        pool=int(pool),
+        store_tags=int(rng.integers(2)),
         weight_base=int(rng.integers(WEIGHT_DEPTH)),
         tap_rows=slot,
-        initial_bank=int(rng.integers(2)),
+        bias_bank=int(rng.integers(2)),
         quarters=0 if stride_x == 1 else int(rng.integers(stride_x)) * 4 // stride_x,
     )
 
 
 def job_rows(job: ConvJob) -> list[int]:
     """The rows of the weight buffer that a job reads."""
-    return [(job.weight_base + row) % WEIGHT_DEPTH for row in range(job.kernel_rows * job.kernel_columns * job.tap_rows)]
+    return [(job.weight_base + row) % WEIGHT_DEPTH for row in range(job.kernel_h * job.kernel_w * job.tap_rows)]
 
 
 def random_tile(rng: np.random.Generator, job: ConvJob) -> np.ndarray:
@@ -175,12 +175,9 @@ class Bench:
     async def send_jobs(self) -> None:
         dut = self.dut
         for number, job in enumerate(self.jobs):
-            for field in fields(ConvJob):
-                handle = getattr(dut, f"job_{field.name}")
-                handle.value = int(getattr(job, field.name)) & ((1 << len(handle)) - 1)
-            for name in ("row_entries", "row_words", "row_pieces", *GEOMETRY):
-                getattr(dut, f"job_{name}").value = getattr(job, name)
-            dut.job_wait_weights.value = number + 1
+            dut.job.value = replace(job, wait_weights=number + 1).pack()
+            for name in BESIDE:
+                getattr(dut, name).value = getattr(job, name)
             dut.job_valid.value = 1
             for _ in range(random.randrange(30)):
                 await RisingEdge(dut.clk)
@@ -231,7 +228,7 @@ class Bench:
             if int(dut.computed.value):
                 number = self.computed
                 job, bank = self.jobs[number], number % 2
-                made = output(job, self.tiles[number], self.weights, self.initial[job.initial_bank], GROUPS, GROUP)
+                made = output(job, self.tiles[number], self.weights, self.initial[job.bias_bank], GROUPS, GROUP)
                 expected = made.transfers
                 assert self.saturated[bank] == made.saturated, f"{self.saturated[bank]} saturated of job {number}: {job}"
                 self.saturated[bank] = 0
@@ -281,12 +278,22 @@ async def every_kind_saturates(dut) -> None:
         if pool and stride_x > 1:
             continue
         quarters = range(0, 4, 4 // stride_x) if stride_x > 1 else (0,)
-        jobs += [
-            replace(random_job(rng), pool=pool, relu=relu, stride_x=stride_x, quarters=quarter, kernel_rows=3,
-                    kernel_columns=2 + stride_x, unit_rows=5, unit_columns=4, buffer_rows=8, buffer_columns=12, slot=8,
-                    tap_rows=8, blocks=1, shift=12)
-            for quarter in quarters
-        ]  # fmt: skip
+        shape = {
+            "pool": int(pool),
+            "relu": int(relu),
+            "stride_x": stride_x,
+            "kernel_h": 3,
+            "kernel_w": 2 + stride_x,
+            "unit_rows": 5,
+            "unit_columns": 4,
+            "buffer_rows": 8,
+            "buffer_columns": 12,
+            "slot": 8,
+            "tap_rows": 8,
+            "blocks": 1,
+            "shift": 12,
+        }
+        jobs += [ConvJob.tight(**{**asdict(random_job(rng)), **shape, "quarters": quarter}) for quarter in quarters]
     bench = Bench(dut, [jobs[place] for place in rng.permutation(len(jobs))], "none", False)
     bench.tiles = [rng.integers(-32768, 32768, (8, 12, 8)) for _ in jobs]
     await bench.start()
@@ -299,7 +306,19 @@ async def every_kind_saturates(dut) -> None:
 @cocotb.test()
 async def one_entry_a_cycle(dut) -> None:
     """A dense job issues one entry a cycle on each stream: the group loses at most 10 % to anything else."""
-    job = ConvJob(10, 10, 16, 8, 8, 3, 3, 1, 1, 0, 0, 14, False, False, False, 0, 16)
+    job = ConvJob.tight(
+        buffer_rows=10,
+        buffer_columns=10,
+        slot=16,
+        unit_rows=8,
+        unit_columns=8,
+        kernel_h=3,
+        kernel_w=3,
+        stride_x=1,
+        blocks=1,
+        shift=14,
+        tap_rows=16,
+    )
     bench = Bench(dut, [job] * 3, "none", False)
     bench.tiles = [np.ones((10, 10, 16), dtype=np.int64)] * 3
     await bench.start()

@@ -10,13 +10,15 @@ from collections.abc import Iterable
 import pyuvm
 
 from gradcore.models.conv_group import ConvJob
+from gradcore.models.jobs import ConvGroupJob
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.seeds import test_rng
 from tb.support.uvm import Coverage
+from tb.support.vectors import job_fields
 
 SIGNED = ("origin_row", "origin_column")
-INPUTS = ("buffer_columns", "slot", "row_entries", "kernel_columns", *SIGNED)
+INPUTS = ("buffer_columns", "slot", "row_entries", "kernel_w", *SIGNED)
 OUTPUTS = ("origin_entry", "origin_pixel", "line_entries", "line_pixels")
 CYCLES = 6  # from start to done
 ORIGINS = range(-8, 8)
@@ -46,14 +48,14 @@ class GeometryPredictor(Predictor):
             columns = self.fields["buffer_columns"]
             self.get_parent().coverage.sample(
                 origin=(self.fields["origin_row"], self.fields["origin_column"]),
-                kernel=self.fields["kernel_columns"],
+                kernel=self.fields["kernel_w"],
                 columns=columns if columns in (1, 255) else "between",
             )
 
     def job(self, fields: dict[str, int]) -> ConvJob:
         """The model's job with these fields; of the others nothing here depends."""
         others = {field.name: 1 for field in dataclasses.fields(ConvJob)}
-        return ConvJob(**others | {name: value for name, value in fields.items() if name != "row_entries"})
+        return ConvJob(**others | fields)
 
 
 class Environment(UnitEnvironment):
@@ -63,7 +65,10 @@ class Environment(UnitEnvironment):
         super().build_phase()
         self.scoreboard.add_stream("results")
         outputs = (*OUTPUTS, "busy", "done")
-        self.pins = PinsAgent("pins", self, pins(self.dut, ("start", *INPUTS), outputs, signed=SIGNED, rest={"start": 0}, unknown=OUTPUTS))
+        ports = pins(self.dut, ("start",), outputs, signed=SIGNED, rest={"start": 0}, unknown=OUTPUTS)
+        fields = job_fields(self.dut.job, ConvGroupJob)
+        ports.inputs = {**ports.inputs, **{name: fields[name] for name in INPUTS}}
+        self.pins = PinsAgent("pins", self, ports)
         self.predictor = GeometryPredictor.create("predictor", self)
         origins = list(itertools.product(ORIGINS, repeat=2))
         self.coverage = Coverage("coverage", self, {"origin": origins, "kernel": range(1, 9), "columns": (1, 255, "between")})
@@ -82,7 +87,7 @@ class Tiles(ItemSequence):
         for number, (row, column) in enumerate(itertools.product(self.origins, repeat=2)):
             columns = int(rng.choice([1, 255, rng.integers(1, 256)]))
             slot = int(rng.integers(1, min(2047, 8191 // columns) + 1))
-            fields = {"buffer_columns": columns, "slot": slot, "row_entries": columns * slot, "kernel_columns": 1 + number % 8}
+            fields = {"buffer_columns": columns, "slot": slot, "row_entries": columns * slot, "kernel_w": 1 + number % 8}
             fields |= {"origin_row": row, "origin_column": column}
             yield fields | {"start": 1}
             yield from [fields] * (CYCLES + int(rng.integers(1, 4)))
@@ -107,7 +112,7 @@ class OtherLine(GeometryPredictor):
     """A wrong model: a kernel that is a column wider."""
 
     def job(self, fields: dict[str, int]) -> ConvJob:
-        return super().job({**fields, "kernel_columns": fields["kernel_columns"] + 1})
+        return super().job({**fields, "kernel_w": fields["kernel_w"] + 1})
 
 
 class Inside(Tiles):

@@ -75,7 +75,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
         row_entries=row_entries,
         tag_address=tag_address,
         tag_row_pitch=tag_pitch,
-        relu=shape.relu,
+        load_relu=shape.relu,
         unpool=shape.unpool,
         tags=shape.tags,
         crop_row=shape.crop_row,

@@ -16,11 +16,11 @@ from gradcore.models import arithmetic
 from gradcore.models.tile_loader import LoadedTile, TileJob, load_tile, tag_requests, value_requests
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.stalls import stall_pattern
-from tb.support.streams import Item, signals, wait_until
+from tb.support.streams import Item, wait_until
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, SourceAgent, StreamItem, StreamPort
+from tb.support.vectors import Client, job_fields
 
-JOB_FIELDS = tuple(field.name for field in dataclasses.fields(TileJob))
-CLIENTS = ("value0", "value1", "tag0", "tag1")
+CLIENTS = ("value0", "tag0", "value1", "tag1")
 MEMORY_WORDS = 1 << 17
 CYCLE_LIMIT = 50_000  # for a batch of jobs
 
@@ -90,6 +90,7 @@ class BankMonitor(uvm_monitor):
 
     async def run_phase(self) -> None:
         dut = cocotb.top
+        self.halves = [Client(dut, half, 2) for half in (0, 1)]
         self._clear()
         while True:
             await RisingEdge(dut.clk)
@@ -99,9 +100,9 @@ class BankMonitor(uvm_monitor):
             bank = int(dut.bank.value)
             writes = 0
             for half, entries in enumerate(self.entries):
-                if int(getattr(dut, f"entry{half}_write").value):
-                    data = int(getattr(dut, f"entry{half}_data").value)
-                    entries.append((int(getattr(dut, f"entry{half}_address").value), data))
+                port = self.halves[half]
+                if int(port.entry_write.value):
+                    entries.append((int(port.entry_address.value), int(port.entry_data.value)))
                     writes += 1
             if int(dut.count_write.value):
                 self.counts.append((int(dut.count_address.value), int(dut.count_data.value)))
@@ -150,7 +151,7 @@ class TileLoaderEnv(uvm_env):
         self.jobs = SourceAgent(
             "jobs",
             self,
-            StreamPort(dut.clk, dut.job_valid, dut.job_ready, signals(dut, "job", JOB_FIELDS), rst=dut.rst),
+            StreamPort(dut.clk, dut.job_valid, dut.job_ready, job_fields(dut.job, TileJob), rst=dut.rst),
         )
         self.monitor = BankMonitor("monitor", self)
         self.host = Host("host", self, self.slow_host)
@@ -172,14 +173,14 @@ class TileLoaderEnv(uvm_env):
     def start_of_simulation_phase(self) -> None:
         self.clients = {
             name: ReadClient(
-                cocotb.top,
-                name,
+                Client(cocotb.top, number, len(CLIENTS)),
+                "read",
                 self.memory,
                 latency=self.latency,
                 request_stalls=self.memory_stalls,
                 response_stalls=self.memory_stalls,
             )
-            for name in CLIENTS
+            for number, name in enumerate(CLIENTS)
         }
         for name, client in self.clients.items():
             client.requests_sink.callbacks.append(self._request_seen(name))

@@ -12,8 +12,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_test
 
 from gradcore.models import arithmetic
+from gradcore.models.tile_loader import TileJob
 from tb.convolution.tile_loader.tile_jobs import Shape, corner_shapes, make_job, random_shape
-from tb.convolution.tile_loader.tile_loader_env import JOB_FIELDS, TileLoaderEnv, tile_coverage
+from tb.convolution.tile_loader.tile_loader_env import TileLoaderEnv, tile_coverage
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
 from tb.support.streams import start_clock_and_reset
@@ -129,38 +130,36 @@ async def reset_in_job(dut) -> None:
     dut.job_valid.value = 0
     dut.bank_free.value = 1
     dut.method.value = 0
-    for name in ("tiles_stored", "vectors_done", *(f"job_{field}" for field in JOB_FIELDS)):
+    for name in ("tiles_stored", "vectors_done", "job"):
         getattr(dut, name).value = 0
-    for port, kind in itertools.product((0, 1), ("value", "tag")):
-        getattr(dut, f"{kind}{port}_request_ready").value = 1
-        getattr(dut, f"{kind}{port}_response_valid").value = 0
-        getattr(dut, f"{kind}{port}_response_data").value = 0x0004000300020001
+    dut.read_request_ready.value = 0b1111
+    dut.read_response_valid.value = 0
+    dut.read_response_data.value = sum(0x0004000300020001 << 64 * client for client in range(4))
     await start_clock_and_reset(dut)
-    outputs = [getattr(dut, name) for name in ("entry0_write", "entry1_write", "count_write", "loaded", "busy", "bank")]
-    outputs += [getattr(dut, f"{kind}{port}_request_valid") for kind in ("value", "tag") for port in (0, 1)]
-    shape = {
-        "source_rows": 6,
-        "source_columns": 4,
-        "words_per_pixel": 2,
-        "buffer_rows": 12,
-        "buffer_columns": 8,
-        "slot": 8,
-    }
-    shape |= {"row_entries": 64, "unpool": 1, "tags": 1, "relu": 1}
+    outputs = [getattr(dut, name) for name in ("entry_write", "count_write", "loaded", "busy", "bank", "read_request_valid")]
+    job = TileJob(
+        source_rows=6,
+        source_columns=4,
+        words_per_pixel=2,
+        buffer_rows=12,
+        buffer_columns=8,
+        slot=8,
+        row_entries=64,
+        unpool=1,
+        tags=1,
+        load_relu=1,
+    )
     written = 0
     for delay in (3, 11, 12, 14, 20, 30, random.randrange(20, 60), random.randrange(20, 60)):
-        for name, value in shape.items():
-            getattr(dut, f"job_{name}").value = value
+        dut.job.value = job.pack()
         dut.job_valid.value = 1
-        for port, kind in itertools.product((0, 1), ("value", "tag")):
-            getattr(dut, f"{kind}{port}_response_valid").value = 1
+        dut.read_response_valid.value = 0b1111
         for _ in range(delay):
             await RisingEdge(dut.clk)
-            written += int(dut.entry0_write.value)
+            written += int(dut.entry_write.value) & 1
         dut.rst.value = 1
         dut.job_valid.value = 0
-        for port, kind in itertools.product((0, 1), ("value", "tag")):
-            getattr(dut, f"{kind}{port}_response_valid").value = 0
+        dut.read_response_valid.value = 0
         await ClockCycles(dut.clk, 2)
         dut.rst.value = 0
         for _ in range(20):

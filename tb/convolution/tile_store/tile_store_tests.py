@@ -16,17 +16,14 @@ import pyuvm
 from cocotb.triggers import RisingEdge
 from pyuvm import uvm_env, uvm_test
 
+from gradcore.models.jobs import TileStoreJob
 from gradcore.models.tile_store import apply, store_half, write_beat
 from tb.support.stalls import stall_pattern
 from tb.support.streams import StreamMonitor, StreamSource, start_clock_and_reset, wait_until
 from tb.support.uvm import Coverage, Scoreboard
+from tb.support.vectors import job_fields
 
 MEMORY = 1 << 19
-FIELDS = (
-    "destination_address", "destination_row_pitch", "destination_pixel_pitch", "rows", "columns", "words_per_pixel",
-    "buffer_pixel_words", "buffer_row_words", "contiguous", "store_tags", "tag_destination", "tag_row_pitch",
-    "tag_pixel_pitch", "pieces_per_pixel", "buffer_row_pieces",
-)  # fmt: skip
 Banks = list[list[list[int]]]  # [kind][side] -> 512 numbers
 
 
@@ -43,38 +40,38 @@ def random_job(*, small: bool = False, **given: int) -> dict[str, int]:
     """
     while True:
         job = {
-            "rows": random.choice((1, 2, 3, 4, 5, 8, 11)),
-            "columns": random.choice((1, 2, 3, 4, 5, 7, 8, 16)),
-            "words_per_pixel": random.choice((1, 2, 3, 4, 5, 8, 16, 31, 64)),
+            "unit_rows": random.choice((1, 2, 3, 4, 5, 8, 11)),
+            "columns_stored": random.choice((1, 2, 3, 4, 5, 7, 8, 16)),
+            "words_per_pixel_stored": random.choice((1, 2, 3, 4, 5, 8, 16, 31, 64)),
             "contiguous": random.getrandbits(1),
             "store_tags": random.getrandbits(1),
             "pieces_per_pixel": random.choice((1, 2, 3, 4)) * random.choice((1, 3)),
             "start": random.randrange(4),
             **given,
         }
-        words, pieces, columns = job["words_per_pixel"], job["pieces_per_pixel"], job["columns"]
+        words, pieces, columns = job["words_per_pixel_stored"], job["pieces_per_pixel"], job["columns_stored"]
         job["buffer_pixel_words"] = words + random.choice((0, 0, 0, 1, 4))
         job["buffer_row_words"] = columns * job["buffer_pixel_words"] + random.choice((0, 0, 3))
         job["buffer_row_pieces"] = columns * pieces + random.choice((0, 0, 5))
-        half_rows = (job["rows"] + 1) // 2
-        if small and job["rows"] * columns * words > 64:
+        half_rows = (job["unit_rows"] + 1) // 2
+        if small and job["unit_rows"] * columns * words > 64:
             continue
         if half_rows * job["buffer_row_words"] < 512 and half_rows * job["buffer_row_pieces"] < 512:
             break
     pixel_gap, tag_gap = (0, 0) if job["contiguous"] else (random.choice((0, 1, 2, words)), random.choice((1, 2, 3, pieces)))
     job["destination_pixel_pitch"] = 8 * (words + pixel_gap)
     job["destination_row_pitch"] = columns * job["destination_pixel_pitch"] + 8 * random.choice((0, 1, 5))
-    job["tag_pixel_pitch"] = 2 * (pieces + tag_gap)
-    job["tag_row_pitch"] = columns * job["tag_pixel_pitch"] + 2 * random.choice((0, 1, 2, 3, 6))
+    job["tag_destination_pixel_pitch"] = 2 * (pieces + tag_gap)
+    job["tag_destination_row_pitch"] = columns * job["tag_destination_pixel_pitch"] + 2 * random.choice((0, 1, 2, 3, 6))
     return job
 
 
 def place(job: dict[str, int], base: int) -> int:
     """Replace ``start`` by addresses from ``base`` on; returns the first free address behind it (8-aligned, with a gap)."""
     job["destination_address"] = base + 8 * random.randrange(1, 9)
-    end = job["destination_address"] + job["rows"] * job["destination_row_pitch"] + 64
+    end = job["destination_address"] + job["unit_rows"] * job["destination_row_pitch"] + 64
     job["tag_destination"] = (end & ~7) + 8 + 2 * job.pop("start")
-    end = job["tag_destination"] + job["rows"] * job["tag_row_pitch"] + 64
+    end = job["tag_destination"] + job["unit_rows"] * job["tag_destination_row_pitch"] + 64
     return (end + 15) & ~7
 
 
@@ -154,26 +151,28 @@ class StoreTest(uvm_test):
     def jobs(self) -> list[dict[str, int]]:
         """Small jobs of every kind, so that the coverage is full, and some of any size."""
         both = (0, 1)
-        jobs = [random_job(small=True, store_tags=tags, contiguous=run, rows=rows) for tags in both for run in both for rows in (1, 3, 4)]
+        jobs = [
+            random_job(small=True, store_tags=tags, contiguous=run, unit_rows=rows) for tags in both for run in both for rows in (1, 3, 4)
+        ]
         jobs += [
-            random_job(small=True, store_tags=1, contiguous=run, start=start, pieces_per_pixel=pieces, columns=3)
+            random_job(small=True, store_tags=1, contiguous=run, start=start, pieces_per_pixel=pieces, columns_stored=3)
             for run in both
             for start in range(4)
             for pieces in (2, 3)
         ]
-        jobs += [random_job(small=True, columns=1), random_job(small=True, columns=4)]
+        jobs += [random_job(small=True, columns_stored=1), random_job(small=True, columns_stored=4)]
         jobs += [random_job(small=True) for _ in range(10)] + [random_job() for _ in range(4)]
         random.shuffle(jobs)
         return jobs
 
     def sample(self, job: dict[str, int]) -> None:
-        rows = job["rows"]
+        rows = job["unit_rows"]
         self.environment.coverage.sample(
             contiguous=job["contiguous"],
             tags=job["store_tags"],
             rows="one" if rows == 1 else "odd" if rows % 2 else "even",
-            column="one" if job["columns"] == 1 else "more",
-            partial=int(job["buffer_pixel_words"] > job["words_per_pixel"]),
+            column="one" if job["columns_stored"] == 1 else "more",
+            partial=int(job["buffer_pixel_words"] > job["words_per_pixel_stored"]),
         )
         if job["store_tags"]:
             parity = "odd" if job["pieces_per_pixel"] % 2 else "even"
@@ -192,9 +191,9 @@ class StoreTest(uvm_test):
         self.requests_of: list[list[int]] = [[], []]  # per port: running total at the end of each job
         for name in ("write_request_ready", "write_data_ready", "write_done", "word_read_data", "tag_read_data"):
             getattr(dut, name).value = 0
-        fields = {name: getattr(dut, name) for name in FIELDS}
-        source = StreamSource(dut.clk, dut.job_valid, dut.job_ready, fields, self.job_stalls, rst=dut.rst)
-        StreamMonitor(dut.clk, dut.job_valid, dut.job_ready, fields, rst=dut.rst)
+        port = job_fields(dut.job, TileStoreJob)
+        source = StreamSource(dut.clk, dut.job_valid, dut.job_ready, port, self.job_stalls, rst=dut.rst)
+        StreamMonitor(dut.clk, dut.job_valid, dut.job_ready, port, rst=dut.rst)
         await start_clock_and_reset(dut)
         self.task = cocotb.start_soon(self.play())
         base, jobs = 0, self.jobs()
@@ -205,7 +204,7 @@ class StoreTest(uvm_test):
             assert base < MEMORY - 4096, "the test needs more memory"
             self.banks[number % 2] = random_banks()
             for port in range(2):
-                writes = store_half(job, port, *(kind[port] for kind in self.banks[number % 2]))
+                writes = store_half(TileStoreJob(**job), port, *(kind[port] for kind in self.banks[number % 2]))
                 apply(image, writes)
                 for address, words in writes.requests:
                     scoreboard.expect(f"request{port}", {"address": address, "words": words})
@@ -297,10 +296,10 @@ class FullSpeed(StoreTest):
     def at_end(self, jobs: list[dict[str, int]]) -> None:
         bound = 100
         for job in jobs:
-            rows, tags = (job["rows"] + 1) // 2, job["store_tags"]
-            runs = 1 if job["contiguous"] else job["columns"]
+            rows, tags = (job["unit_rows"] + 1) // 2, job["store_tags"]
+            runs = 1 if job["contiguous"] else job["columns_stored"]
             # Short runs are bound by the requests (one a cycle here).
-            items = rows * max(runs, job["columns"] * job["words_per_pixel"])
-            items += rows * job["columns"] * job["pieces_per_pixel"] * tags
+            items = rows * max(runs, job["columns_stored"] * job["words_per_pixel_stored"])
+            items += rows * job["columns_stored"] * job["pieces_per_pixel"] * tags
             bound += items + 7 + 3 * tags
         assert self.cycle <= bound, f"{self.cycle} cycles, at most {bound} expected"

@@ -13,17 +13,18 @@ import pyuvm
 from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_analysis_port, uvm_env, uvm_monitor, uvm_test
 
-from gradcore.models.weight_loader import LANES, WeightJob, load_weights, requests
+from gradcore.models.jobs import WeightLoaderJob
+from gradcore.models.weight_loader import LANES, load_weights, requests
 from tb.support.declaration import parameter
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS, stall_pattern
-from tb.support.streams import Item, signals, start_clock_and_reset, wait_until
+from tb.support.streams import Item, start_clock_and_reset, wait_until
 from tb.support.uvm import CallbackSubscriber, Coverage, Scoreboard, SourceAgent, StreamItem, StreamPort
+from tb.support.vectors import Client, job_fields
 
 GROUPS = parameter("GROUPS")
 DEPTH = parameter("WEIGHT_DEPTH")
-JOB_FIELDS = tuple(field.name for field in dataclasses.fields(WeightJob))
 LATENCY = 32
 MEMORY_WORDS = 1 << 16
 CYCLE_LIMIT = 50_000  # for a batch of jobs
@@ -31,7 +32,7 @@ EXTREMES = np.array([-32768, -1, 0, 1, 32767])
 INITIAL_LIMIT = 1 << 47
 
 
-def make_job(rows: int, blocks: int, memory: WordMemory, rng: np.random.Generator, **fields: int) -> WeightJob:
+def make_job(rows: int, blocks: int, memory: WordMemory, rng: np.random.Generator, **fields: int) -> WeightLoaderJob:
     """Lay out two planes in memory: weights and 48-bit initial accumulators, extremes of both ranges among them."""
     addresses = []
     for _ in range(2):
@@ -43,7 +44,7 @@ def make_job(rows: int, blocks: int, memory: WordMemory, rng: np.random.Generato
             initial[:2] = rng.choice([-INITIAL_LIMIT, INITIAL_LIMIT - 1, -1, 0], 2)
             plane += [weights.astype("<i2").view("<u8"), initial.view("<u8")]
         addresses.append(memory.allocate(np.concatenate(plane)))
-    return WeightJob(addresses[0], addresses[1], rows, blocks, **fields)
+    return WeightLoaderJob(address0=addresses[0], address1=addresses[1], rows=rows, blocks=blocks, **fields)
 
 
 class WriteMonitor(uvm_monitor):
@@ -66,7 +67,8 @@ class WriteMonitor(uvm_monitor):
                 item = {"address": int(dut.weight_address.value), "data": int(dut.weight_data.value)}
                 self.analysis_port.write(StreamItem(stream="row", groups=groups, **item))
             if initial_groups:
-                item = {name: int(getattr(dut, f"initial_{name}").value) for name in ("lane", "bank", "data")}
+                bank, lane = divmod(int(dut.initial_address.value), LANES)
+                item = {"lane": lane, "bank": bank, "data": int(dut.initial_data.value)}
                 self.analysis_port.write(StreamItem(stream="initial", groups=initial_groups, **item))
             if loaded:
                 assert not groups and not initial_groups, "a write in the cycle of `loaded`"
@@ -88,7 +90,7 @@ class WeightLoaderEnv(uvm_env):
         self.jobs = SourceAgent(
             "jobs",
             self,
-            StreamPort(dut.clk, dut.job_valid, dut.job_ready, signals(dut, "job", JOB_FIELDS), rst=dut.rst),
+            StreamPort(dut.clk, dut.job_valid, dut.job_ready, job_fields(dut.job, WeightLoaderJob), rst=dut.rst),
         )
         self.monitor = WriteMonitor("monitor", self)
         self.scoreboard = Scoreboard("scoreboard", self)
@@ -105,7 +107,7 @@ class WeightLoaderEnv(uvm_env):
 
     def start_of_simulation_phase(self) -> None:
         cocotb.top.tiles_computed.value = 0
-        self.clients = [ReadClient(cocotb.top, f"weight{port}", self.memory, latency=self.latency) for port in (0, 1)]
+        self.clients = [ReadClient(Client(cocotb.top, port, 2), "read", self.memory, latency=self.latency) for port in (0, 1)]
         for port, client in enumerate(self.clients):
             client.requests_sink.callbacks.append(lambda fields, port=port: self.scoreboard.actual(f"request{port}", fields))
 
@@ -124,7 +126,7 @@ class WeightLoaderEnv(uvm_env):
                 self.computed += 1
                 cocotb.top.tiles_computed.value = self.computed
 
-    async def run_jobs(self, jobs: list[WeightJob]) -> None:
+    async def run_jobs(self, jobs: list[WeightLoaderJob]) -> None:
         """Run jobs and wait until they are loaded."""
         self.waits += [job.wait_computed for job in jobs]
         await self.jobs.send([dataclasses.asdict(job) for job in jobs])
@@ -137,7 +139,7 @@ class WeightLoaderEnv(uvm_env):
 
     def _predict(self, fields: Item) -> None:
         """Golden model, fed with the job that the monitor saw."""
-        job = WeightJob(**fields)
+        job = WeightLoaderJob(**fields)
         for port in (0, 1):
             for address, words in requests(job, port):
                 self.scoreboard.expect(f"request{port}", {"address": address, "words": words})
@@ -238,7 +240,7 @@ class RandomJobs(WeightLoaderTest):
                 rows = (1, 2, 27, 9, int(rng.integers(1, 40)))[index % 5]
                 base = (0, DEPTH - 1, DEPTH - 5, int(rng.integers(DEPTH)))[index % 4]
                 wait += int(rng.integers(2))
-                fields = {"base": base, "bias_bank": index % 2, "wait_computed": wait}
+                fields = {"weight_base": base, "bias_bank": index % 2, "wait_computed": wait}
                 jobs.append(make_job(rows, blocks, self.env.memory, rng, **fields))
                 self.coverage.sample(
                     blocks=blocks,
@@ -273,27 +275,22 @@ async def reset_in_job(dut) -> None:
     """A reset in the middle of a job leaves nothing behind."""
     dut.job_valid.value = 0
     dut.tiles_computed.value = 0
-    for field in JOB_FIELDS:
-        getattr(dut, f"job_{field}").value = 0
-    for port in (0, 1):
-        getattr(dut, f"weight{port}_request_ready").value = 1
-        getattr(dut, f"weight{port}_response_valid").value = 0
-        getattr(dut, f"weight{port}_response_data").value = 0
+    dut.read_request_ready.value = 0b11
+    dut.read_response_valid.value = 0
+    dut.read_response_data.value = 0
+    dut.job.value = 0
     await start_clock_and_reset(dut)
-    dut.job_rows.value = 5
-    dut.job_blocks.value = 1
+    dut.job.value = WeightLoaderJob(rows=5, blocks=1).pack()
     written = 0
     for delay in (1, 2, 3, 5, 9, 14, 20, 27, 31, 40):
         dut.job_valid.value = 1
-        for port in (0, 1):
-            getattr(dut, f"weight{port}_response_valid").value = 1
+        dut.read_response_valid.value = 0b11
         for _ in range(delay):
             await RisingEdge(dut.clk)
             written += int(dut.weight_write.value) + int(dut.initial_write.value)
         dut.rst.value = 1
         dut.job_valid.value = 0
-        for port in (0, 1):
-            getattr(dut, f"weight{port}_response_valid").value = 0
+        dut.read_response_valid.value = 0
         await ClockCycles(dut.clk, 2)
         dut.rst.value = 0
         for _ in range(10):
@@ -303,8 +300,7 @@ async def reset_in_job(dut) -> None:
                 "initial_write",
                 "loaded",
                 "busy",
-                "weight0_request_valid",
-                "weight1_request_valid",
+                "read_request_valid",
             ):
                 assert int(getattr(dut, name).value) == 0, f"{name} after reset"
     assert written, "no job got as far as a write"

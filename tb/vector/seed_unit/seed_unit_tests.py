@@ -5,21 +5,22 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from gradcore.models.seed_unit import GIVEN, SeedJob, SeedResult, seed_unit
+from gradcore.models.jobs import SeedUnitJob
+from gradcore.models.seed_unit import GIVEN, SeedResult, seed_unit
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
-from tb.support.streams import StreamMonitor, StreamSource, signals, start_clock_and_reset, wait_until
+from tb.support.streams import StreamMonitor, StreamSource, start_clock_and_reset, wait_until
+from tb.support.vectors import job_fields
 from tb.support.write_client import WriteClient
 
-JOB_FIELDS = tuple(field.name for field in fields(SeedJob))
 LONGEST_REQUEST = 64
 # (words per pixel, pixels): one word, the usual ten classes, around the longest request, long pixels
 SHAPES = ((1, 1), (3, 1), (1, 3), (2, 7), (63, 1), (64, 1), (1, 65), (32, 4), (13, 10), (200, 1))
@@ -34,13 +35,13 @@ class Bench:
         self.memory = WordMemory(0x2000_0000, 1 << 14, rng)
         self.reader = ReadClient(dut, "read", self.memory, request_stalls=stalls, response_stalls=stalls, latency=latency)
         self.writer = WriteClient(dut, "write", request_stalls=stalls, data_stalls=stalls)
-        self.jobs = StreamSource(dut.clk, dut.job_valid, dut.job_ready, signals(dut, "job", JOB_FIELDS), rst=dut.rst)
+        self.jobs = StreamSource(dut.clk, dut.job_valid, dut.job_ready, job_fields(dut.job, SeedUnitJob), rst=dut.rst)
         self.finished = StreamMonitor(
             dut.clk,
             dut.done,
             None,
-            {"class_index": dut.class_index, "max_value": dut.max_value},
-            signed=("max_value",),
+            {"class_index": dut.class_index, "class_value": dut.class_value},
+            signed=("class_value",),
             rst=dut.rst,
         )
         self.writes = 0
@@ -69,11 +70,11 @@ class Bench:
         self.kinds[kind] += 1
         return values
 
-    def make(self, kind: str, words: int, pixels: int) -> SeedJob:
+    def make(self, kind: str, words: int, pixels: int) -> SeedUnitJob:
         """A job with its logits in memory."""
         channels = int(self.rng.integers(max(1, 4 * words - 7), 4 * words + 1))
         values = self.logits(kind, words, pixels, channels)
-        return SeedJob(
+        return SeedUnitJob(
             logits_address=self.memory.allocate(values.astype("<i2").view("<u8").reshape(-1)),
             words_per_pixel=words,
             pixels=pixels,
@@ -82,7 +83,7 @@ class Bench:
             seed_value=int(self.rng.integers(1, 1 << 16)),
         )
 
-    async def run(self, job: SeedJob, mode: int, index: int, explain: bool) -> SeedResult:
+    async def run(self, job: SeedUnitJob, mode: int, index: int, explain: bool) -> SeedResult:
         """One job to its end; all that it shows and writes is compared with the model."""
         dut = self.dut
         dut.seed_mode.value = mode
@@ -91,7 +92,7 @@ class Bench:
         want = seed_unit(job, mode, index, explain, self.memory.read)
         self.jobs.send(asdict(job))
         await self.finished.wait_for(self.finished.count + 1, 60 + 60 * job.pixels * job.words_per_pixel)
-        assert self.finished.received.popleft() == {"class_index": want.class_index, "max_value": want.max_value}
+        assert self.finished.received.popleft() == {"class_index": want.class_index, "class_value": want.class_value}
         data: list[int] = []
         for write in self.writer.writes:
             assert write.address == job.seed_address + 8 * len(data), "requests are not in order without gaps"
@@ -143,7 +144,14 @@ async def every_place(dut) -> None:
     for place, mode in itertools.product(range(8), (0, GIVEN)):
         values = rng.integers(-100, 100, 8)
         values[place if mode == 0 else 7 - place] = 100
-        job = SeedJob(bench.memory.allocate(values.astype("<i2").view("<u8")), 2, 1, 8, 0x7000_0000, 0x8000)
+        job = SeedUnitJob(
+            logits_address=bench.memory.allocate(values.astype("<i2").view("<u8")),
+            words_per_pixel=2,
+            pixels=1,
+            channels=8,
+            seed_address=0x7000_0000,
+            seed_value=0x8000,
+        )
         result = await bench.run(job, mode, place, explain=True)
         assert result.seed is not None and result.seed.view("<u2")[place] == 0x8000
     assert bench.finished.count == 16
@@ -155,7 +163,7 @@ async def tokens(dut) -> None:
     rng = test_rng()
     bench = Bench(dut, rng, "none")
     await start_clock_and_reset(dut)
-    job = SeedJob(**{**asdict(bench.make("random", 3, 1)), "wait_tiles": 0x800001, "wait_vectors": 2})
+    job = SeedUnitJob(**{**asdict(bench.make("random", 3, 1)), "wait_tiles": 0x800001, "wait_vectors": 2})
     running = cocotb.start_soon(bench.run(job, 0, 0, explain=True))
     for tiles, vectors in ((0, 0), (0x800001, 1), (0x800000, 2)):
         dut.tiles_stored.value = tiles

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import cocotb
@@ -12,15 +12,17 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from gradcore.models.arithmetic import METHODS
-from gradcore.models.vector_engine import VectorJob, VectorResult, vector_engine
+from gradcore.models.jobs import VectorEngineJob
+from gradcore.models.vector_engine import VectorResult, vector_engine
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS
-from tb.support.streams import StreamMonitor, StreamSource, signals, start_clock_and_reset, wait_until
+from tb.support.streams import StreamMonitor, StreamSource, start_clock_and_reset, wait_until
+from tb.support.vectors import Client, job_fields
 from tb.support.write_client import WriteClient
 
 MEMORY_WORDS = 1 << 20
-JOB_FIELDS = tuple(field.name for field in fields(VectorJob))
+READERS = ("rows0", "rows1", "vector")  # the read clients
 LENGTHS = (1, 2, 3, 4, 5, 15, 16, 17, 33, 80, 300)
 DENSITIES = (0.0, 0.02, 0.3, 1.0)
 EXTREMES = (-32768, -32768, 32767, -1, 1)
@@ -58,7 +60,7 @@ class JobMaker:
         self.destination += (content_bytes + 31) // 8 * 8
         return address
 
-    def make(self, beats: int = 400, vector: np.ndarray | None = None, **given: int) -> VectorJob:
+    def make(self, beats: int = 400, vector: np.ndarray | None = None, **given: int) -> VectorEngineJob:
         """A random job of at most about ``beats`` words of weights in a half; ``vector`` and ``given`` fix parts of it."""
         rng = self.rng
         extreme = rng.random() < 0.25
@@ -99,9 +101,9 @@ class JobMaker:
             settings[f"destination_address{half}"] = self._output(16 * blocks, 8)
             settings[f"tag_destination{half}"] = self._output(2 * blocks, 2)
         settings.update(given)
-        return VectorJob(**settings)
+        return VectorEngineJob(**settings)
 
-    def note(self, job: VectorJob, method: str, result: VectorResult) -> None:
+    def note(self, job: VectorEngineJob, method: str, result: VectorResult) -> None:
         """Count the features of a job that is going to be checked."""
         read = job.load_relu and job.tags and method != "deconvnet"
         self.features.update([f"method {method}", "masks read" if read else "masks not read"])
@@ -130,11 +132,11 @@ class Bench:
         self.memory = WordMemory(0x1000_0000, MEMORY_WORDS, rng)
         self.maker = JobMaker(self.memory, rng)
         read = {"request_stalls": stalls, "response_stalls": stalls, "latency": latency}
-        self.readers = {prefix: ReadClient(dut, prefix, self.memory, **read) for prefix in ("rows0", "rows1", "vector")}
+        self.readers = {name: ReadClient(Client(dut, number, 3), "read", self.memory, **read) for number, name in enumerate(READERS)}
         write = {"request_stalls": stalls, "data_stalls": stalls}
-        self.writers = [WriteClient(dut, f"write{half}", **write) for half in range(2)]
-        self.jobs = StreamSource(dut.clk, dut.job_valid, dut.job_ready, signals(dut, "job", JOB_FIELDS), rst=dut.rst)
-        tokens = {name: getattr(dut, f"job_{name}") for name in ("wait_tiles", "wait_vectors")}
+        self.writers = [WriteClient(Client(dut, half, 2), "write", **write) for half in range(2)]
+        self.jobs = StreamSource(dut.clk, dut.job_valid, dut.job_ready, job_fields(dut.job, VectorEngineJob), rst=dut.rst)
+        tokens = {name: job_fields(dut.job, VectorEngineJob)[name] for name in ("wait_tiles", "wait_vectors")}
         StreamMonitor(dut.clk, dut.job_valid, dut.job_ready, tokens, rst=dut.rst, callback=self._accepted)
         self.tiles = self.accepted = self.done = 0
         self.done_times: list[int] = []
@@ -186,7 +188,7 @@ class Bench:
             self.tiles += 1
             self.dut.tiles_stored.value = self.tiles
 
-    async def run(self, jobs: list[VectorJob], method: str, cycles: int = 20000) -> None:
+    async def run(self, jobs: list[VectorEngineJob], method: str, cycles: int = 20000) -> None:
         """Send jobs back to back, wait until all are done, and check every write and all counts."""
         assert self.done == len(self.results)
         self.dut.method.value = METHODS.index(method)
@@ -268,12 +270,12 @@ async def all_features(dut) -> None:
     assert bench.done == 27
 
 
-def shifted(job: VectorJob, skip: int, **given: int) -> VectorJob:
+def shifted(job: VectorEngineJob, skip: int, **given: int) -> VectorEngineJob:
     """The job with its tags read from, and stored at, piece ``skip`` of a word."""
     settings = asdict(job)
     for name in ("tag_address", "tag_destination0", "tag_destination1"):
         settings[name] = settings[name] // 8 * 8 + 2 * skip
-    return VectorJob(**{**settings, **given})
+    return VectorEngineJob(**{**settings, **given})
 
 
 @cocotb.test()
