@@ -82,6 +82,9 @@ class Words(ItemSequence):
         yield from ({"data": random.choice((*choices, random.getrandbits(WIDTH)))} for _ in range(self.count))
 
 
+MORE, HALF, LESS = (tuple(map(bool, map(int, pattern))) for pattern in ("01001", "001101", "0110111"))  # stalls of a port
+
+
 class WordsTest(UnitTest):
     """Base."""
 
@@ -99,9 +102,12 @@ class EveryStall(WordsTest):
             environment.input.set_stalls(source)
             environment.output.set_stalls(sink)
             await self.send(environment.input, Words)
-        environment.input.set_stalls("none")
-        environment.output.monitor.stream.stalls = itertools.chain([True] * (2 * DEPTH), itertools.repeat(False))
-        await self.send(environment.input, Words)
+        # Filled, then near full, then near empty: the source gives more than the sink takes, and less; every pair of moves occurs.
+        sink = environment.output.monitor.stream
+        for source, stalls in ((MORE, itertools.chain([True] * (3 * DEPTH + 9), itertools.cycle(HALF))), (LESS, itertools.cycle(HALF))):
+            environment.input.driver.source.stalls = itertools.cycle(source)
+            sink.stalls = stalls
+            await self.send(environment.input, Words)
 
 
 @pyuvm.test()

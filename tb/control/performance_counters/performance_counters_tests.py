@@ -138,8 +138,8 @@ class Runs(ItemSequence):
                     yield {"running": 1, **events(density, random.random() < 0.1)}
                 for _ in range(random.choice((0, 1, 7))):
                     yield {"running": 0, **events(density, random.random() < 0.1)}
-            for _ in range(10):  # all shows, and stays
-                yield {"running": 0, **events(1.0, False)}
+            for number in range(9):  # all shows, and stays
+                yield {"running": 0, **events((1.0, 0.0, 0.5)[number % 3], number == 3)}
 
 
 class RunsTest(UnitTest):

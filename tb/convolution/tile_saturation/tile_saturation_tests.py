@@ -180,7 +180,7 @@ class WrongCount(TilesTest):
     overrides = {TilePredictor: OneTooMany}
 
 
-@must_fail("environment.coverage", "coverage holes: size=full, size_by_bank=")
+@must_fail("environment.coverage", "coverage holes: size=full")
 class NeverFull(TilesTest):
     """Coverage must see that no tile was full."""
 
