@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import pywellen
 
+from gradcore.simulator import Simulator
 from tb.support.declaration import all_benches
 from tb.support.launch import run_declared
 from tb.support.places import ROOT
 from tb.support.runner import file_list
-from verification import waves
+from tb.system.session import Request, Session, layered_case
+from verification import instrument, trace, waves
 
 FILES = waves.files()
 
@@ -56,3 +58,25 @@ def test_a_view_fits_the_waves_of_a_bench(toplevel: str, tmp_path: Path, monkeyp
         high, low = map(int, bounds.split(":")) if bounds else (0, 0)
         assert widths.get(plain) == high - low + 1, f"{name}: {widths.get(plain)} bits in the waves"
     assert [name for name in named if ".state[" in name]
+
+
+def test_a_run_of_the_core_leaves_waves_and_jobs(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """With WAVES=1, whichever test runs the core: the signals of the view are in its waves, and the last of its runs can be listed."""
+    monkeypatch.setattr(Simulator, "__init__", Simulator.__init__)  # put back at the end
+    instrument._trace()
+    case = layered_case((1, 2, 2), ["fc:3"], "small")
+    with Simulator("icarus", "small", parameters={"MEMORY_BYTES": 1 << 20}) as core:
+        session = Session(core)
+        for request in (Request(explain=False), Request("guided")):
+            cycles = session.run(case, request).cycles
+    folder = Path(re.search(r"^jobs of its last run: .* -m verification\.trace (.*)$", capsys.readouterr().out, flags=re.M)[1])
+    present = {one.full_name for one in pywellen.Waveform(str(folder / "core.fst")).all_vars()}
+    named = re.findall(r"^variable_add (.*)$", (ROOT / waves.places()[waves.CORE_IN_ICARUS].with_suffix(".sucl")).read_text(), flags=re.M)
+    assert len(named) > 50 and set(named) <= present, set(named) - present
+    monkeypatch.setattr("sys.argv", ["trace", str(folder)])
+    assert trace.main() == 0
+    *jobs, last = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[1] for line in jobs] == ["VECTOR", "SEED", "VECTOR"]
+    assert last.startswith("3 of 3 jobs were done after ") and cycles - 10 < int(last.split()[-2]) <= cycles
+    (folder / trace.ACTIVITY).unlink()
+    assert trace.main() == 2 and "cannot be read" in capsys.readouterr().err

@@ -6,7 +6,8 @@ states. Names and ranges are those of Icarus' elaboration, the states those that
 with. Written are
 
 - ``verification/waves/<room>/<unit>.gtkw`` and ``.sucl`` (commands of Surfer), for the waves that ``WAVES=1`` leaves;
-- ``verification/waves/core.*``, for those of ``gradcore explain --waves``: run control, sequencer, and all states;
+- ``verification/waves/core.*``, for those of ``gradcore explain --waves``: run control, sequencer, and all states (``core-icarus.*``: with
+  Icarus, which names the toplevel otherwise);
 - ``verification/waves/states/<module>.txt`` (a translate filter of GTKWave) and ``.surfer/mappings/<module>.txt`` (a mapping of Surfer).
 """
 
@@ -26,7 +27,7 @@ from tb.support.places import ROOT
 from tb.support.runner import RTL, file_list, module_closure
 
 VIEWS = Path("verification") / "waves"
-CORE = "harness"  # the toplevel of `gradcore explain --waves`
+CORE, CORE_IN_ICARUS = "harness", "icarus_top"  # the toplevels of `gradcore explain --waves`, by simulator
 _MEMORY = ("core_with_memory", "axi_memory", "axi_checker")
 MAPPINGS = Path(".surfer") / "mappings"
 _HEX, _TRANSLATED, _COMMENT = "@22", "@2022", "@200"  # flags of GTKWave's save files
@@ -181,9 +182,10 @@ def files() -> dict[Path, str]:
     """Every generated file, relative to the checkout, with its text."""
     made: dict[Path, str] = {}
     for toplevel, place in places().items():
-        made[place.with_suffix(".gtkw")] = gtkwave(toplevel)
-        made[place.with_suffix(".sucl")] = surfer(toplevel)
-        for signal in signals(toplevel):
+        shown = CORE if toplevel == CORE_IN_ICARUS else toplevel
+        for suffix, view in ((".gtkw", gtkwave(shown)), (".sucl", surfer(shown))):
+            made[place.with_suffix(suffix)] = view if shown == toplevel else view.replace(f"{CORE}.", f"{CORE_IN_ICARUS}.{CORE}.")
+        for signal in signals(shown):
             if is_state(signal):
                 names, bits = states(signal.module), signal.high - signal.low + 1
                 made[VIEWS / "states" / f"{signal.module}.txt"] = "".join(f"{value:x} {name}\n" for value, name in names.items())
@@ -195,7 +197,7 @@ def files() -> dict[Path, str]:
 def places() -> dict[str, Path]:
     """Where the views of each toplevel lie, without a suffix."""
     units = {toplevel: VIEWS / Path(bench.folder).parent.name / toplevel for toplevel, bench in viewed().items()}
-    return {**units, CORE: VIEWS / "core"}
+    return {**units, CORE: VIEWS / "core", CORE_IN_ICARUS: VIEWS / "core-icarus"}
 
 
 def main() -> int:

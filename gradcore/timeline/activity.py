@@ -27,7 +27,8 @@ class Activity:
 
     @classmethod
     def read(cls, path: str | Path, *, ended: bool = True) -> Activity:
-        """Read the file of a simulation with one run. Without ``ended`` the run may be cut off, as by an error or a time limit.
+        """Read the file of a simulation with one run. Without ``ended`` it may hold several, of which the last is taken, and that may be
+        cut off, as by an error or a time limit.
 
         Raises:
             GradCoreError: the simulation held no complete run, or several; the file is cut; or signals were undefined
@@ -60,7 +61,11 @@ class Activity:
                 "look at it with --waves and report it"
             ) from None
         number_of = {signal: number for number, signal in names.items()}
-        running = table[table[:, 1] == number_of.get(("running", 0), -1)]
+        is_running = table[:, 1] == number_of.get(("running", 0), -1)
+        if not ended and (is_running & (table[:, 2] == 1)).any():
+            table = table[np.flatnonzero(is_running & (table[:, 2] == 1))[-1] :]
+            is_running = table[:, 1] == number_of["running", 0]
+        running = table[is_running]
         if not ended and running[:, 2].tolist() == [1]:
             running = np.vstack([running, [table[-1, 0] + 1, 0, 0]])
         if running[:, 2].tolist() != [1, 0]:

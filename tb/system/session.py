@@ -247,6 +247,9 @@ class Session:
         for name, value in values.items():
             self.core.write(hardware.ADDRESSES[name], value)
 
+        if hasattr(self.core, "traces"):  # WAVES=1: see verification/instrument.py
+            program.save(self.core.traces / "program.npz")
+
     def start(self, request: Request = Request()) -> None:
         self.core.write(hardware.CONTROL, START | (hardware.CONTROL_EXPLAIN if request.explain else 0))
 

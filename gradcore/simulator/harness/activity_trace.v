@@ -108,7 +108,7 @@ module activity_trace #(
       assign group_taken[g] = `CONV.conv_engine.g_group[g].conv_group.job_ready;
       assign group_computed[g] = `CONV.conv_engine.g_group[g].conv_group.computed;
       assign weights_there[g] = group_job[g] && `CONV.conv_engine.g_group[g].conv_group.weights_loaded
-          >= `CONV.conv_engine.g_group[g].conv_group.wait_weights;
+          >= `CONV.conv_engine.g_group[g].conv_group.unit_dispatcher.wait_weights;
       assign tile_there[g] = tiles != 3'd0;
       assign bank_free[g] = released != 2'd0;
       always @(posedge clk) begin
