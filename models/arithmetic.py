@@ -40,7 +40,7 @@ def exact_sum(values: np.ndarray, weights: np.ndarray, initial: np.ndarray | int
     integer below 2**53 in magnitude, whatever the order of summation. Raises AssertionError where that is not certain.
     """
     values, weights = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    largest = float(np.abs(values).max(initial=0)) * float(np.abs(weights).sum(axis=0).max(initial=0))
+    largest = float(max(values.max(initial=0), -values.min(initial=0))) * float(np.abs(weights).sum(axis=0).max(initial=0))
     assert largest < 2**EXACT_BITS, f"sums up to {largest:g} are not exact in float64"
     sums = (values.reshape(int(np.prod(values.shape[:-1])), weights.shape[0]) @ weights).astype(np.int64)
     return sums.reshape(*values.shape[:-1], weights.shape[1]) + initial

@@ -21,7 +21,7 @@ import numpy as np
 
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
-from gradcore.models.numbers import PassFormats
+from gradcore.models.numbers import Fixed, PassFormats, value_format
 
 MAX_MAGNITUDE = 200  # of a number of fraction bits, either way: more than float32 can hold asks for
 
@@ -153,13 +153,21 @@ class QuantisedNetwork:
             )
         return quantise_image(pixels, self.mean, self.std, self.picture_fraction)
 
+    def logits(self, raw: np.ndarray) -> Fixed:
+        """Raw logits with their format."""
+        return Fixed(raw, value_format(self.quantisation.activations[-1]))
+
+    def attribution(self, raw: np.ndarray) -> Fixed:
+        """A raw attribution with its format."""
+        return Fixed(raw, value_format(self.quantisation.gradients[0]))
+
     def dequantise_logits(self, logits: np.ndarray) -> np.ndarray:
         """Raw logits as float64 real numbers."""
-        return np.asarray(logits) * 2.0 ** -self.quantisation.activations[-1]
+        return self.logits(logits).real
 
     def dequantise_attribution(self, attribution: np.ndarray) -> np.ndarray:
         """Raw attribution as float32 real numbers: the derivative of the logit by the normalised input."""
-        return (np.asarray(attribution) * 2.0 ** -self.quantisation.gradients[0]).astype(np.float32)
+        return self.attribution(attribution).real.astype(np.float32)
 
 
 def picture_table(mean: tuple[float, ...], std: tuple[float, ...], fraction: int) -> np.ndarray:

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
 
 from gradcore.compiler import HardwareConfig, Program, compile_network, descriptors
-from gradcore.compiler.layout import TagRegion, join_pieces, split_pieces
+from gradcore.compiler.layout import TagRegion
 from gradcore.compiler.tiling import ConvPass, plan
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
 from gradcore.models.program import Executor, ProgramError, check_tokens, execute, simulate
+from gradcore.models.tags import join_pieces, split_pieces
 from gradcore.network import Layer, Network
 from gradcore.quantise import quantise, standard_images
 from tb.support.random_networks import random_quantised
@@ -69,7 +71,7 @@ def compare(quantised, program, executor, forward, backward):
     np.testing.assert_array_equal(program.read_logits(memory), forward.logits[0])
     np.testing.assert_array_equal(program.read_attribution(memory), backward.attribution[0])
     assert program.class_of(executor.class_index) == forward.winners[0]
-    assert executor.max_value == forward.logits[0].max()
+    assert executor.class_value == forward.logits[0].max()
 
 
 @pytest.mark.parametrize("method", arithmetic.METHODS)
@@ -163,6 +165,88 @@ def test_every_wait_is_needed(table_i, program, field):
             words[index] = original
 
 
+UNITS = (
+    "convolution.tile_loader.placed",
+    "convolution.conv_group.compute",
+    "convolution.tile_store.stored",
+    "convolution.weight_loader.load_blocks",
+    "vector.vector_engine.vector_engine",
+    "vector.seed_unit.seed_unit",
+)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_units_model_takes_part(monkeypatch, unit):
+    """What a program computes is what the models of the units compute: one that loses the end of what it makes is seen."""
+    quantised = quantise(Network.random([Layer("conv", "a", 3, 20, 3), Layer("fc", "b", 320, 5, relu=False)], (3, 4, 4), seed=1))
+    program = compile_network(quantised)
+    picture = quantised.quantise_image(standard_images((3, 4, 4), 1)[0])
+    forward = golden.forward(quantised, picture)
+    backward = golden.backward(quantised, forward, "saliency")
+    compare(quantised, program, execute(program, picture), forward, backward)
+    path, _, name = unit.rpartition(".")
+    module = importlib.import_module(f"gradcore.models.{path}")
+    right = getattr(module, name)
+
+    def wrong(*arguments, **options):
+        made = right(*arguments, **options)
+        match name:
+            case "placed":
+                return made * (np.arange(made.shape[2]) < made.shape[2] - 2)
+            case "compute":
+                return dataclasses.replace(made, values=made.values + 1)
+            case "load_blocks":
+                return [dataclasses.replace(one, initial=one.initial + (1 << 20)) for one in made]
+            case "vector_engine":
+                return dataclasses.replace(made, stored=((), made.stored[1]))
+            case "seed_unit":
+                return dataclasses.replace(made, seed=made.seed * 0)
+        return made[:-1]
+
+    monkeypatch.setattr(module, name, wrong)
+    with pytest.raises(AssertionError):
+        compare(quantised, program, execute(program, picture), forward, backward)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "field", "value", "message"),
+    [
+        ("TILE", "buffer_row_words", 400, "the output buffer overflows"),
+        ("TILE", "buffer_row_pieces", 500, "the output buffer overflows"),
+        ("TILE", "slot", 1, "more entries than its slot"),
+        ("TILE", "row_entries", 8191, "do not fit the tile bank"),
+        ("TILE", "contiguous", None, "the contiguous flag is wrong"),
+        ("TILE", "source_address", 0x1000_0001, "not aligned to words"),
+        ("TILE", "source_address", 0x2000_0000, "outside the window"),
+        ("TILE", "destination_address", 0x2000_0000, "outside the window"),
+        ("TILE", "destination_address", 0x1000_0000, "written before"),
+        ("TILE", "stride_x", 2, "packs cannot be pooled"),
+        ("TILE", "buffer_rows", 60, "not every buffer pixel gets a count"),
+        ("VECTOR", "tags", 0, "applies a ReLU without tags"),
+        ("VECTOR", "pitch_log2", 4, "blocks in rows of 16 bytes"),
+        ("SEED", "channels", 13, "more channels than words"),
+        ("SEED", "logits_address", "seed_address", "never written"),
+    ],
+)
+def test_a_program_that_breaks_a_rule_is_refused(table_i, program, opcode, field, value, message):
+    """One field of one descriptor at a time; the executor names the descriptor and the rule."""
+    words = program.descriptor_words
+    jobs = program.jobs()
+    fits = {"pool": field == "stride_x", "store_tags": True} if opcode == "TILE" else {"load_relu": 1} if opcode == "VECTOR" else {}
+    index = next(n for n, job in enumerate(jobs) if job["opcode"] == opcode and all(bool(job[one]) == fits[one] for one in fits))
+    original = words[index].copy()
+    wrong = jobs[index][value] if isinstance(value, str) else 1 - jobs[index][field] if value is None else value
+    changed = {**jobs[index], field: wrong}
+    words[index] = descriptors.encode(
+        opcode, {name: changed[name] for name in descriptors.fields_of(opcode) if name in changed and name != "opcode"}
+    )
+    try:
+        with pytest.raises(ProgramError, match=rf"descriptor {index} \({opcode}\).*{message}"):
+            execute(program, table_i[1])
+    finally:
+        words[index] = original
+
+
 def test_a_deadlock_is_noticed(program):
     jobs = program.jobs()
     broken = [dict(job) for job in jobs]
@@ -183,6 +267,17 @@ def test_seed_at_a_class(table_i, program):
     np.testing.assert_array_equal(
         program.read_attribution(executor.memory), golden.backward(quantised, forward, "guided", 3).attribution[0]
     )
+
+
+@pytest.mark.parametrize("index", [0, 2, 9, 11, 12, 1 << 20])
+def test_a_given_index_moves_the_seed_and_not_the_winner(table_i, program, index):
+    """The class registers hold the arg-max in every mode, and an index beyond the map leaves zeros, as in the Verilog."""
+    _, picture, forward = table_i
+    executor = execute(program, picture, "guided", seed_mode=1, seed_index=index)
+    assert program.class_of(executor.class_index) == forward.winners[0] != index
+    assert executor.class_value == forward.logits[0].max()
+    seed = program.seed.read(executor.memory, program.base, padding=True).reshape(-1)
+    assert seed.tolist() == [program.seed_value * (place == index) for place in range(12)]
 
 
 def test_any_seed(table_i, program):

@@ -8,7 +8,7 @@ import pytest
 
 from gradcore.compiler import HardwareConfig, compile_network
 from gradcore.hardware import DESCRIPTOR_BYTES, DESCRIPTOR_WORDS
-from gradcore.models.descriptor_check import Limits, problems
+from gradcore.models.control.descriptor_check import Limits, problems
 from tb.support.random_networks import random_quantised
 from tb.support.seeds import FRESH_SEED
 

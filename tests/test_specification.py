@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradcore.models import arithmetic, specification
-from gradcore.models.conv_group import ConvJob, output
+from gradcore.models.convolution.conv_group import ConvJob, output
 from gradcore.models.expectation import Checked, SpecificationError
 from gradcore.models.numbers import Format, PassFormats, value_format
 from tb.support.seeds import SEEDS

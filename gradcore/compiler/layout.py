@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gradcore.models.tags import BLOCK, split_pieces
+
 ALIGNMENT = 64
 VALUES_PER_WORD = 4
-BLOCK = 16
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -141,30 +142,6 @@ class TagRegion(Region):
         pieces = self.read_pieces(memory, base)
         mask, index = split_pieces(pieces)
         return mask[..., : self.channels], None if index is None else index[..., : self.channels]
-
-
-def split_pieces(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """(..., blocks, pieces) of 16 bits to (mask bool (..., blocks * 16), index int64 or None)."""
-    lanes = np.arange(BLOCK)
-    pieces = pieces.astype(np.int64)
-    shape = (*pieces.shape[:-2], pieces.shape[-2] * BLOCK)
-    mask = ((pieces[..., :1] >> lanes) & 1).astype(bool).reshape(shape)
-    if pieces.shape[-1] == 1:
-        return mask, None
-    index = (np.repeat(pieces[..., 1:3], BLOCK // 2, axis=-1) >> (2 * (lanes % 8))) & 3
-    return mask, index.reshape(shape)
-
-
-def join_pieces(mask: np.ndarray, index: np.ndarray | None) -> np.ndarray:
-    """The inverse of ``split_pieces``: uint16 (..., blocks, 1 or 3) from (..., blocks * 16)."""
-    lanes = np.arange(BLOCK)
-    mask = np.asarray(mask).reshape(*mask.shape[:-1], -1, BLOCK).astype(np.int64)
-    pieces = [(mask << lanes).sum(axis=-1)]
-    if index is not None:
-        index = np.asarray(index).reshape(mask.shape).astype(np.int64)
-        shifted = index << (2 * (lanes % 8))
-        pieces += [shifted[..., :8].sum(axis=-1), shifted[..., 8:].sum(axis=-1)]
-    return np.stack(pieces, axis=-1).astype(np.uint16)
 
 
 def region_from_json(data: dict[str, Any]) -> Region:

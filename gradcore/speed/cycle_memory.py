@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 
-from gradcore.models.axi_bursts import bursts
+from gradcore.models.axi.axi_bursts import bursts
 from gradcore.speed.cycle_kernel import Scheduler, Signal
 
 LATENCY = 32  # from a read address to its first beat, and from the last beat written to its response

@@ -5,7 +5,7 @@
 // `check` (pulse) starts; `descriptor` and `checksum` (exclusive-or of all its words) must be stable until `done`
 // pulses, together with `illegal`: 4 cycles later, 11 for a TILE, whose eight products go through one multiplier.
 // What is checked keeps every unit from waiting for a job of no size and every internal address in its memory;
-// external addresses are checked by the AXI ports. The same rules in Python: models/descriptor_check.py.
+// external addresses are checked by the AXI ports. The same rules in Python: models/control/descriptor_check.py.
 `default_nettype none
 module descriptor_check #(
     parameter GROUPS       = 4,

@@ -15,7 +15,7 @@ from typing import Any
 from cocotb.triggers import RisingEdge, Timer
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequence, uvm_sequencer
 
-from gradcore.models.vector_engine import Write
+from gradcore.models.vector.vector_engine import Write
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.streams import Item, StreamMonitor
 from tb.support.uvm import SinkAgent, SourceAgent, StreamItem, StreamPort, stream_port

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from gradcore.models.axi_bursts import MAXIMUM_BEATS, PAGE_BYTES, WORD_BYTES
+from gradcore.models.axi.axi_bursts import MAXIMUM_BEATS, PAGE_BYTES, WORD_BYTES
 
 OKAY = 0
 SLVERR = 2

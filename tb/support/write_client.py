@@ -11,7 +11,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from gradcore.models.vector_engine import Write
+from gradcore.models.vector.vector_engine import Write
 from tb.support.stalls import stall_pattern
 from tb.support.streams import Item, StreamMonitor, StreamSink, signals
 

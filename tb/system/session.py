@@ -16,11 +16,12 @@ import numpy as np
 
 from gradcore import hardware
 from gradcore.compiler import HardwareConfig, Program, compile_network
-from gradcore.compiler.layout import TagRegion, join_pieces
+from gradcore.compiler.layout import TagRegion
 from gradcore.models import arithmetic
 from gradcore.models import network as network_model
 from gradcore.models import program as program_model
-from gradcore.models.performance_counters import broken_identities
+from gradcore.models.control.performance_counters import broken_identities
+from gradcore.models.tags import join_pieces
 from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator

@@ -9,7 +9,7 @@ from collections import deque
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from gradcore.models.axi_bursts import bursts
+from gradcore.models.axi.axi_bursts import bursts
 from tb.support.declaration import parameter
 from tb.support.streams import start_clock_and_reset
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of axi_read_port: random requests of several clients against models/axi_bursts.py.
+"""Bench of axi_read_port: random requests of several clients against models/axi/axi_bursts.py.
 
 The memory is a pure function of the address. Stalls on every port, windows, errors, flushes, throughput.
 """
@@ -14,7 +14,7 @@ from itertools import product
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from gradcore.models.axi_bursts import bursts, in_window
+from gradcore.models.axi.axi_bursts import bursts, in_window
 from tb.support.axi_slave import ReadSlave
 from tb.support.declaration import parameter
 from tb.support.stalls import STALLS, stall_pattern

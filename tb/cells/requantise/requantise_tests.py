@@ -11,9 +11,9 @@ import numpy as np
 import pyuvm
 
 from gradcore.models.arithmetic import VALUE_MAX, VALUE_MIN
+from gradcore.models.cells.requantise import SHIFTS, requantise, saturated
 from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
-from gradcore.models.requantise import SHIFTS, requantise, saturated
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.seeds import test_rng

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import pyuvm
 
-from gradcore.models.saturation import TILE_VALUES, VECTOR_VALUES, LayerSaturation
+from gradcore.models.control.layer_saturation import VECTOR_VALUES, LayerSaturation
+from gradcore.models.convolution.tile_saturation import TILE_VALUES
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.uvm import Coverage

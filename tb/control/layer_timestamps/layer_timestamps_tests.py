@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pyuvm
 
-from gradcore.models.performance_counters import LayerTimestamps
+from gradcore.models.control.performance_counters import LayerTimestamps
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.uvm import Coverage

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pyuvm
 
 from gradcore import hardware
-from gradcore.models.performance_counters import ENGINES, PerformanceCounters, broken_identities
+from gradcore.models.control.performance_counters import ENGINES, PerformanceCounters, broken_identities
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.declaration import parameter

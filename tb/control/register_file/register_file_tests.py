@@ -13,7 +13,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from pyuvm import uvm_sequence, uvm_status_e
 
 from gradcore import hardware
-from gradcore.models.register_file import OKAY, RUN_PARAMETERS, SLVERR, RegisterFile
+from gradcore.models.control.register_file import OKAY, RUN_PARAMETERS, SLVERR, RegisterFile
 from tb.support.agents import PinsAgent, pins
 from tb.support.axi_agents import AxiLiteAgent, AxiLiteItem
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail

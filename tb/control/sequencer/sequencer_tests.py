@@ -2,7 +2,7 @@
 """Bench of sequencer: random legal programs with stalls, broken descriptors of every kind, and the ends of a program.
 
 The bench plays the read port (latency, stalls, a watch on every address) and the units (take jobs, finish them later).
-What must happen is said by the program and by models/descriptor_check.py.
+What must happen is said by the program and by models/control/descriptor_check.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS, descriptor_checksum, pack_descriptor
-from gradcore.models.descriptor_check import Limits, problems
+from gradcore.models.control.descriptor_check import Limits, problems
 from tb.support.declaration import parameter
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import start_clock_and_reset, wait_until

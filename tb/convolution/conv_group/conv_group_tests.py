@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of conv_group: random tile jobs, several in flight, against models/conv_group.py, every transfer bit for bit."""
+"""Bench of conv_group: random tile jobs, several in flight, against models/convolution/conv_group.py, every transfer bit for bit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from gradcore.models.conv_group import ConvJob, group_share, output
+from gradcore.models.convolution.conv_group import ConvJob, group_share, output
 from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS, stall_pattern

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pyuvm
 
-from gradcore.models.tile_store import pack_pieces
+from gradcore.models.convolution.tile_store import pack_pieces
 from tb.support.base import FlowCoverage, ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.stalls import STALLS
 from tb.support.uvm import Coverage

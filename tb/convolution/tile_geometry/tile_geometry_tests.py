@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of tile_geometry.v: every origin and kernel width, with random tiles, against models/conv_group.py."""
+"""Bench of tile_geometry.v: every origin and kernel width, with random tiles, against models/convolution/conv_group.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pyuvm
 
-from gradcore.models.conv_group import ConvJob
+from gradcore.models.convolution.conv_group import ConvJob
 from gradcore.models.jobs import ConvGroupJob
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail

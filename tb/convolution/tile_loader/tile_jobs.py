@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcore.models.tile_loader import BANK_ENTRIES, BANK_PIXELS, TileJob
+from gradcore.models.convolution.tile_loader import BANK_ENTRIES, BANK_PIXELS, TileJob
 from tb.support.read_client import WordMemory
 
 EXTREMES = np.array([-32768, -32767, -1, 1, 32766, 32767])

@@ -13,7 +13,7 @@ from cocotb.triggers import RisingEdge
 from pyuvm import uvm_analysis_port, uvm_component, uvm_env, uvm_monitor
 
 from gradcore.models import arithmetic
-from gradcore.models.tile_loader import LoadedTile, TileJob, load_tile, tag_requests, value_requests
+from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, load_tile, tag_requests, value_requests
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.stalls import stall_pattern
 from tb.support.streams import Item, wait_until

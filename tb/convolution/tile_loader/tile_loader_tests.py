@@ -12,7 +12,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_test
 
 from gradcore.models import arithmetic
-from gradcore.models.tile_loader import TileJob
+from gradcore.models.convolution.tile_loader import TileJob
 from tb.convolution.tile_loader.tile_jobs import Shape, corner_shapes, make_job, random_shape
 from tb.convolution.tile_loader.tile_loader_env import TileLoaderEnv, tile_coverage
 from tb.support.seeds import test_rng

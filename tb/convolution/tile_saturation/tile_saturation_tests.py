@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import pyuvm
 
-from gradcore.models.saturation import TILE_VALUES, TileSaturation
+from gradcore.models.convolution.tile_saturation import TILE_VALUES, TileSaturation
 from tb.support.agents import PinsAgent, pins
 from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
 from tb.support.declaration import parameter

@@ -16,8 +16,8 @@ import pyuvm
 from cocotb.triggers import RisingEdge
 from pyuvm import uvm_env, uvm_test
 
+from gradcore.models.convolution.tile_store import apply, store_half, write_beat
 from gradcore.models.jobs import TileStoreJob
-from gradcore.models.tile_store import apply, store_half, write_beat
 from tb.support.stalls import stall_pattern
 from tb.support.streams import StreamMonitor, StreamSource, start_clock_and_reset, wait_until
 from tb.support.uvm import Coverage, Scoreboard

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pyuvm bench of weight_loader.v: every weight row and initial accumulator against models/weight_loader.py."""
+"""pyuvm bench of weight_loader.v: every weight row and initial accumulator against models/convolution/weight_loader.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pyuvm
 from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_analysis_port, uvm_env, uvm_monitor, uvm_test
 
+from gradcore.models.convolution.weight_loader import LANES, load_weights, requests
 from gradcore.models.jobs import WeightLoaderJob
-from gradcore.models.weight_loader import LANES, load_weights, requests
 from tb.support.declaration import parameter
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of seed_unit: maps of logits with ties and extremes, all modes, against models/seed_unit.py."""
+"""Bench of seed_unit: maps of logits with ties and extremes, all modes, against models/vector/seed_unit.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from gradcore.models.jobs import SeedUnitJob
-from gradcore.models.seed_unit import GIVEN, SeedResult, seed_unit
+from gradcore.models.vector.seed_unit import GIVEN, SeedResult, seed_unit
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of vector_engine: random and extreme jobs, several in flight, against models/vector_engine.py, every write bit for bit."""
+"""Bench of vector_engine: random and extreme jobs, several in flight, against models/vector/vector_engine.py, every write bit for bit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from gradcore.models.arithmetic import METHODS
 from gradcore.models.jobs import VectorEngineJob
-from gradcore.models.vector_engine import VectorResult, vector_engine
+from gradcore.models.vector.vector_engine import VectorResult, vector_engine
 from tb.support.read_client import ReadClient, WordMemory
 from tb.support.seeds import test_rng
 from tb.support.stalls import STALLS

@@ -7,18 +7,17 @@ one word after another; they share nothing but the layouts in docs/architecture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradcore.models import arithmetic
 from gradcore.models.jobs import TileLoaderJob
+from gradcore.models.memory import ADDRESSES, ReadWords, Span
+from gradcore.models.tags import POOLED_PIECES, split_pieces
 
 BANK_ENTRIES = 8192
 BANK_PIXELS = 512
-ReadWords = Callable[[int, int], np.ndarray]
-"""Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
 
 
 class TileJob(TileLoaderJob):
@@ -27,7 +26,7 @@ class TileJob(TileLoaderJob):
     @property
     def pieces_per_pixel(self) -> int:
         """16-bit tag pieces of a source pixel: masks of each block of 16 channels, with unpooling two pieces of indices too."""
-        return -(-self.words_per_pixel // 4) * (3 if self.unpool else 1)
+        return -(-self.words_per_pixel // 4) * (POOLED_PIECES if self.unpool else 1)
 
     def reads_tags(self, method: str) -> bool:
         """Whether tags are read: DeconvNet's ReLU rule ignores them, unless the unpooling index is wanted."""
@@ -58,19 +57,20 @@ class LoadedTile:
 def value_requests(job: TileJob, half: int) -> list[Request]:
     """Requests for the values of a half's rows, in order."""
     words = job.source_columns * job.words_per_pixel
-    return [Request((job.source_address + row * job.source_row_pitch) & 0xFFFFFFFF, words) for row in range(half, job.source_rows, 2)]
+    return [Request((job.source_address + row * job.source_row_pitch) % ADDRESSES, words) for row in range(half, job.source_rows, 2)]
+
+
+def tag_spans(job: TileJob, method: str) -> list[Span]:
+    """The bytes of each row's tags, in the order of rows; none when no tags are read."""
+    if not job.reads_tags(method):
+        return []
+    size = 2 * job.source_columns * job.pieces_per_pixel
+    return [Span((job.tag_address + row * job.tag_row_pitch) % ADDRESSES, size) for row in range(job.source_rows)]
 
 
 def tag_requests(job: TileJob, half: int, method: str) -> list[Request]:
     """Requests for the tags of a half's rows, in order: aligned down to 8 bytes, long enough to cover the row's pieces."""
-    if not job.reads_tags(method):
-        return []
-    requests = []
-    for row in range(half, job.source_rows, 2):
-        first = (job.tag_address + row * job.tag_row_pitch) & 0xFFFFFFFF
-        end = first + 2 * job.source_columns * job.pieces_per_pixel
-        requests.append(Request(first & ~7, (end + 7) // 8 - first // 8))
-    return requests
+    return [Request(span.start, span.words) for span in tag_spans(job, method)[half::2]]
 
 
 def read_values(job: TileJob, read_words: ReadWords) -> np.ndarray:
@@ -88,49 +88,47 @@ def read_tags(job: TileJob, method: str, read_words: ReadWords) -> tuple[np.ndar
 
     Without tags in memory all masks are 1, and the index is 0 without pooling tags.
     """
-    shape = (job.source_rows, job.source_columns, 4 * job.words_per_pixel)
-    mask, index = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
-    if not job.reads_tags(method):
-        return mask, index
-    for row in range(job.source_rows):
-        request = tag_requests(job, row % 2, method)[row // 2]
-        skip = (job.tag_address + row * job.tag_row_pitch) % 8 // 2
-        words = np.asarray(read_words(request.address, request.words), dtype="<u8")
-        pieces = words.view("<u2").astype(np.int64)[skip : skip + job.source_columns * job.pieces_per_pixel]
-        pieces = pieces.reshape(job.source_columns, -1, 3 if job.unpool else 1)
-        bits = (pieces[:, :, 0, None] >> np.arange(16)) & 1
-        mask[row] = bits.reshape(job.source_columns, -1)[:, : shape[2]]
-        if job.unpool:
-            pairs = (pieces[:, :, 1:, None] >> (2 * np.arange(8))) & 3
-            index[row] = pairs.reshape(job.source_columns, -1)[:, : shape[2]]
-    return mask, index
+    channels = 4 * job.words_per_pixel
+    shape = (job.source_rows, job.source_columns, channels)
+    spans = tag_spans(job, method)
+    if not spans:
+        return np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+    pieces = np.stack([span.read(read_words).view("<u2") for span in spans])
+    mask, index = split_pieces(pieces.reshape(*shape[:2], -1, POOLED_PIECES if job.unpool else 1))
+    return mask[..., :channels], np.zeros(shape, dtype=np.int64) if index is None else index[..., :channels]
 
 
-def tile_values(job: TileJob, method: str, read_words: ReadWords, *, rules=arithmetic) -> np.ndarray:
-    """int64 (buffer_rows or fewer, buffer_columns or fewer, channels): the values that the tile bank holds, zeros among them.
+def ruled_values(job: TileJob, method: str, read_words: ReadWords, *, rules=arithmetic) -> tuple[np.ndarray, np.ndarray]:
+    """(values, index) of the shape of ``read_values``: after the method's ReLU rule, and the winners' places.
 
-    Fewer where the source, unpooled and cut, has no more. ``method``: one of arithmetic.METHODS. ``read_words``: the memory.
-    ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
+    ``method``: one of arithmetic.METHODS. ``read_words``: the memory. ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
     """
     values = read_values(job, read_words)
     mask, index = read_tags(job, method, read_words)
-    if job.load_relu:
-        values = rules.relu_backward(values, mask, method)
+    return rules.relu_backward(values, mask, method) if job.load_relu else values, index
+
+
+def placed(job: TileJob, values: np.ndarray, index: np.ndarray, *, rules=arithmetic) -> np.ndarray:
+    """int64 (buffer_rows or fewer, buffer_columns or fewer, channels): the values that the tile bank holds, zeros among them.
+
+    Unpooled and cut where the job says so; fewer rows and columns where the source then has no more.
+    """
     if job.unpool:
         values = rules.max_unpool(values, index, 2 * job.source_rows, 2 * job.source_columns)[job.crop_row :, job.crop_column :]
     return values[: job.buffer_rows, : job.buffer_columns]
 
 
 def load_tile(job: TileJob, method: str, read_words: ReadWords, *, rules=arithmetic) -> LoadedTile:
-    """Everything that the job writes in the tile bank; arguments as for ``tile_values``.
+    """Everything that the job writes in the tile bank; arguments as for ``ruled_values``.
 
     Raises ValueError when the job exceeds a bank.
     """
     if job.buffer_rows * job.buffer_columns > BANK_PIXELS or job.buffer_rows * job.row_entries > BANK_ENTRIES:
         raise ValueError(f"tile of {job.buffer_rows} x {job.buffer_columns} pixels does not fit a bank: {job}")
     scale, crop_row = (2, job.crop_row) if job.unpool else (1, 0)
-    tile = LoadedTile(dropped=4 * job.source_rows * job.source_columns * job.words_per_pixel)
-    for buffer_row, row in enumerate(tile_values(job, method, read_words, rules=rules)):
+    values, index = ruled_values(job, method, read_words, rules=rules)
+    tile = LoadedTile(dropped=values.size)
+    for buffer_row, row in enumerate(placed(job, values, index, rules=rules)):
         half = (buffer_row + crop_row) // scale % 2
         for buffer_column, pixel in enumerate(row):
             channels = np.flatnonzero(pixel)

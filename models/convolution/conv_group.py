@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from gradcore.models import arithmetic
 from gradcore.models.jobs import ConvGroupJob
+from gradcore.models.tags import join_pieces
 
 LANES = 16
 WORD_VALUES = 4
@@ -26,6 +28,13 @@ class ConvJob(ConvGroupJob):
     """
 
     quarters: int = 0
+
+    @classmethod
+    def from_descriptor(cls, values: Mapping[str, int]) -> Self:
+        """The job in a TILE descriptor's field values: conv_engine makes ``quarters`` of the columns that are stored."""
+        stride, packs = values["stride_x"], not values["pool"]
+        quarters = values["columns_stored"] % stride * 4 // stride if packs else 0
+        return replace(super().from_descriptor(values), quarters=quarters)
 
     @classmethod
     def tight(cls, **fields: int) -> Self:
@@ -66,13 +75,13 @@ class ConvJob(ConvGroupJob):
 
 
 def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
-    """int64 (unit rows, unit columns, pixels of a unit, taps, channels): what the taps of each pixel see of the tile.
+    """float64 (unit rows, unit columns, pixels of a unit, taps, channels): what the taps of each pixel see of the tile.
 
     ``tile`` is (rows, columns, channels), int; taps outside the job's buffer see zeros. Pixels of a pooling window are in
-    row-major order; without pooling a unit is one pixel.
+    row-major order; without pooling a unit is one pixel. (Whole numbers, in the type that ``arithmetic.exact_sum`` multiplies.)
     """
     height, width, channels = job.buffer_rows, job.buffer_columns, tile.shape[2]
-    framed = np.zeros((height + 1, width + 1, channels), dtype=np.int64)
+    framed = np.zeros((height + 1, width + 1, channels))
     framed[:height, :width] = tile[:height, :width]
     shrink = 2 if job.pool else 1
 
@@ -98,15 +107,6 @@ def pack_word(values: np.ndarray) -> int:
     return sum((int(value) & 0xFFFF) << (16 * position) for position, value in enumerate(values))
 
 
-def tag_pieces(mask: np.ndarray, index: np.ndarray | None) -> list[int]:
-    """The 16-bit tag pieces of LANES channels: the mask, and with ``index`` two pieces of 2-bit winners."""
-    pieces = [sum(int(bit) << lane for lane, bit in enumerate(mask))]
-    if index is not None:
-        packed = sum(int(winner) << (2 * lane) for lane, winner in enumerate(index))
-        pieces += [packed & 0xFFFF, packed >> 16]
-    return pieces
-
-
 def group_share(job: ConvJob, groups: int, group: int) -> tuple[int, int, int] | None:
     """(block, set, copies) of a group in a job, or None when the group has no work in it."""
     copies = groups // job.blocks
@@ -121,10 +121,11 @@ class Output:
 
     Attributes:
         parity, words, pieces: int (units,): parity of the unit's row, and where its first word and its first tag piece go.
-        values: int64 (units, LANES). tags: uint16 (units, pieces of a unit) or None when no tags are stored.
+        values: int64 (units, LANES). tags: uint16 (units, pieces of a unit), or None when no tags are stored.
         entries: int (units, pixels of a unit): non-zero values that the taps of each pixel see.
         saturated: values, before pooling, that were clipped and count: see ``gradcore.models.arithmetic.saturated``.
         behind: likewise, but of pixels of a pack that are not stored: they do not count.
+        largest: the largest magnitude of an accumulator.
     """
 
     parity: np.ndarray
@@ -135,6 +136,7 @@ class Output:
     entries: np.ndarray
     saturated: int
     behind: int
+    largest: int
 
     @property
     def transfers(self) -> dict[tuple[int, int, int], int]:
@@ -153,9 +155,10 @@ def compute(
 ) -> Output:
     """Everything that a group makes of a job, given what its taps see (``windows``); the other arguments as for ``output``."""
     share = group_share(job, groups, group)
-    owner = np.add.outer(np.arange(job.unit_rows), np.arange(job.unit_columns))
     block, own_set, copies = share or (0, 0, 1)
-    rows, columns = np.nonzero(owner % copies == own_set) if share else (np.zeros(0, dtype=np.int64),) * 2
+    rows, columns = np.divmod(np.arange(job.unit_rows * job.unit_columns if share else 0), job.unit_columns)
+    own = (rows + columns) % copies == own_set
+    rows, columns = rows[own], columns[own]
     pixels, taps, channels = seen.shape[2:]
     seen = seen[rows, columns].reshape(len(rows), pixels, taps * channels)
     accumulators = rules.exact_sum(seen, weights[weight_rows(job, channels, len(weights))], initial)
@@ -166,17 +169,17 @@ def compute(
     if job.relu:
         values, _ = rules.relu(values)
     best, index = rules.winners(values) if job.pool else (values[:, 0], None)
-    tags = np.array([tag_pieces(mask, None if index is None else index[unit]) for unit, mask in enumerate(best > 0)], dtype=np.uint16)
-    unit = columns * job.blocks + block  # of its row
+    place = columns * job.blocks + block
     return Output(
         parity=rows % 2,
-        words=rows // 2 * job.buffer_row_words + unit * WORD_VALUES,
-        pieces=rows // 2 * job.buffer_row_pieces + unit * job.pieces,
+        words=rows // 2 * job.buffer_row_words + place * WORD_VALUES,
+        pieces=rows // 2 * job.buffer_row_pieces + place * job.pieces,
         values=best,
-        tags=tags if job.store_tags else None,
+        tags=join_pieces(best > 0, index)[:, 0] if job.store_tags else None,
         entries=np.count_nonzero(seen, axis=2),
         saturated=int(np.count_nonzero(clipped & stored)),
         behind=int(np.count_nonzero(clipped & ~stored)),
+        largest=int(np.abs(accumulators).max(initial=0)),
     )
 
 

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradcore.models import arithmetic
 from gradcore.models.jobs import SeedUnitJob
+from gradcore.models.memory import ReadWords
 
 ARG_MAX, GIVEN, SUPPLIED = 0, 1, 2
-ReadWords = Callable[[int, int], np.ndarray]
-"""Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
 
 
 @dataclass(frozen=True)

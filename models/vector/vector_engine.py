@@ -3,55 +3,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradcore.models import arithmetic
 from gradcore.models.jobs import VectorEngineJob
+from gradcore.models.memory import ByteWrite, ReadWords, Span, Write, bytes_of
+from gradcore.models.tags import BLOCK, join_pieces
 
 LEAST_ROW_WORDS = 4
-ReadWords = Callable[[int, int], np.ndarray]
-"""Reads memory: (byte address, a multiple of 8; number of words) -> uint64 array of words."""
-
-
-@dataclass(frozen=True)
-class Write:
-    """A write request with its words: ``data`` unsigned 64-bit words (bytes without strobe are 0), ``strobes`` 8 bits each."""
-
-    address: int
-    data: tuple[int, ...]
-    strobes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class VectorResult:
-    """What a job does: the writes of each half in order, its multiplications, and the zero inputs that it skips.
+    """What a job does: what each half stores, its multiplications, and the zero inputs that it skips.
 
-    ``vector_reads``: words read for values and tags; ``row_reads``: words read by each half for rows and bias.
-    ``saturated``: outputs of each half that were clipped (see ``gradcore.models.arithmetic.saturated``).
+    ``stored``: the bytes that each half writes, in order. ``vector_reads``: words read for values and tags; ``row_reads``: words read
+    by each half for rows and bias. ``saturated``: outputs of each half that were clipped (see ``gradcore.models.arithmetic.saturated``).
     """
 
-    writes: tuple[tuple[Write, ...], tuple[Write, ...]]
+    stored: tuple[tuple[ByteWrite, ...], tuple[ByteWrite, ...]]
     vector_reads: int
     row_reads: tuple[int, int]
     macs: int
     zeros: int
     saturated: tuple[int, int]
 
+    @property
+    def writes(self) -> tuple[tuple[Write, ...], tuple[Write, ...]]:
+        """The write requests of each half in order, as its port shows them."""
+        first, second = (tuple(map(Write.of, half)) for half in self.stored)
+        return first, second
 
-def byte_write(address: int, content: np.ndarray) -> Write:
-    """The write of ``content`` (any dtype, little-endian) to a byte address: whole words, byte strobes covering just it."""
-    content = np.ascontiguousarray(content).view(np.uint8).reshape(-1)
-    skip = address % 8
-    words = -(-(skip + len(content)) // 8)
-    buffer = np.zeros(8 * words, dtype=np.uint8)
-    buffer[skip : skip + len(content)] = content
-    inside = np.zeros(8 * words, dtype=np.uint8)
-    inside[skip : skip + len(content)] = 1
-    strobes = np.packbits(inside, bitorder="little")
-    return Write(address - skip, tuple(map(int, buffer.view("<u8"))), tuple(map(int, strobes)))
+
+def tag_span(job: VectorEngineJob, method: str) -> Span | None:
+    """The bytes of the mask of the input values; None when it is not read: DeconvNet's rule ignores it."""
+    if not (job.load_relu and job.tags and method != "deconvnet"):
+        return None
+    return Span(job.tag_address, -(-4 * job.vector_words // 8))
 
 
 def loaded_vector(job: VectorEngineJob, method: str, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
@@ -59,11 +49,9 @@ def loaded_vector(job: VectorEngineJob, method: str, read: ReadWords, *, rules=a
     values = read(job.vector_address, job.vector_words).view("<i2").astype(np.int64)
     if not job.load_relu:
         return values
-    mask = np.ones(len(values), dtype=bool)
-    if job.tags and method != "deconvnet":
-        skip = job.tag_address % 8
-        raw = read(job.tag_address - skip, -(-(8 * skip + len(values)) // 64))
-        mask = np.unpackbits(raw.view(np.uint8), bitorder="little")[8 * skip :][: len(values)].astype(bool)
+    span = tag_span(job, method)
+    bits = np.unpackbits(span.read(read), bitorder="little") if span else np.ones(len(values))
+    mask = bits[: len(values)].astype(bool)
     return rules.relu_backward(values, mask, method)
 
 
@@ -76,7 +64,8 @@ def half_sums(job: VectorEngineJob, half: int, values: np.ndarray, read: ReadWor
     matrix_address = getattr(job, f"matrix_address{half}")
     rows = np.zeros((len(used), 4 * words), dtype=np.int64)
     for place, index in enumerate(used):
-        rows[place] = read(matrix_address + (int(index) << job.pitch_log2), words).view("<i2")
+        row = read(matrix_address + (int(index) << job.pitch_log2), max(LEAST_ROW_WORDS, words))
+        rows[place] = row.view("<i2")[: 4 * words]
     if job.has_bias:
         initial = (read(getattr(job, f"bias_address{half}"), 4 * words) << np.uint64(16)).view("<i8") >> 16
     else:
@@ -84,19 +73,17 @@ def half_sums(job: VectorEngineJob, half: int, values: np.ndarray, read: ReadWor
     return rules.exact_sum(values[used][None], rows, initial)[0]
 
 
-def half_writes(job: VectorEngineJob, half: int, accumulators: np.ndarray, *, rules=arithmetic) -> tuple[Write, ...]:
-    """The writes of one half, given its accumulators."""
-    words = len(accumulators) // 4
-    if not words:
+def half_writes(job: VectorEngineJob, half: int, accumulators: np.ndarray, *, rules=arithmetic) -> tuple[ByteWrite, ...]:
+    """What one half stores, given its accumulators."""
+    if not len(accumulators):
         return ()
     outputs = rules.requantise_rounded(accumulators, job.shift)
     passed, mask = rules.relu(outputs)
-    writes = [byte_write(getattr(job, f"destination_address{half}"), (passed if job.relu else outputs).astype("<i2"))]
+    content = bytes_of((passed if job.relu else outputs).astype("<i2"))
+    writes = [ByteWrite(getattr(job, f"destination_address{half}"), content)]
     if job.store_tags:
-        bits = np.zeros(-(-words // 4) * 16, dtype=bool)
-        bits[: len(mask)] = mask
-        pieces = np.packbits(bits, bitorder="little").view("<u2")
-        writes.append(byte_write(getattr(job, f"tag_destination{half}"), pieces))
+        pieces = join_pieces(np.pad(mask, (0, -len(mask) % BLOCK)), None)
+        writes.append(ByteWrite(getattr(job, f"tag_destination{half}"), bytes_of(pieces.astype("<u2"))))
     return tuple(writes)
 
 
@@ -109,13 +96,12 @@ def vector_engine(job: VectorEngineJob, method: str, read: ReadWords, *, rules=a
     used = int(np.count_nonzero(values))
     stored = (job.destination_words0, job.destination_words1)
     rows = [max(LEAST_ROW_WORDS, words) if words else 0 for words in stored]
-    masked = job.load_relu and job.tags and method != "deconvnet"
-    tag_words = -(-(job.tag_address % 8 * 8 + len(values)) // 64) if masked else 0
+    tags = tag_span(job, method)
     sums = [half_sums(job, half, values, read, rules=rules) for half in (0, 1)]
     saturated = [int(rules.saturated_rounded(one, job.shift, bool(job.relu)).sum()) for one in sums]
     return VectorResult(
-        writes=(half_writes(job, 0, sums[0], rules=rules), half_writes(job, 1, sums[1], rules=rules)),
-        vector_reads=job.vector_words + tag_words,
+        stored=(half_writes(job, 0, sums[0], rules=rules), half_writes(job, 1, sums[1], rules=rules)),
+        vector_reads=job.vector_words + (tags.words if tags else 0),
         row_reads=(
             used * rows[0] + 4 * stored[0] * bool(job.has_bias),
             used * rows[1] + 4 * stored[1] * bool(job.has_bias),

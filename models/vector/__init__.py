@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of the units on the path of fully connected layers."""
