@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradcore import hardware
+
 VALUE_BITS = 16
 ACCUMULATOR_BITS = 48
 VALUE_MIN = -(1 << (VALUE_BITS - 1))
 VALUE_MAX = (1 << (VALUE_BITS - 1)) - 1
 EXACT_BITS = 53  # of a float64: BLAS adds integers below 2**53 exactly, in any order
-METHODS = ("saliency", "deconvnet", "guided")
+METHODS = tuple(hardware.METHODS)
 
 
 def quantise(real: np.ndarray, fraction: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcore import hardware
 from gradcore.models import arithmetic
 from gradcore.models.jobs import SeedUnitJob
 from gradcore.models.memory import ReadWords
 
-ARG_MAX, GIVEN, SUPPLIED = 0, 1, 2
+ARG_MAX, GIVEN, SUPPLIED = hardware.SEED_MODE_ARG_MAX, hardware.SEED_MODE_INDEX, hardware.SEED_MODE_SUPPLIED
 
 
 @dataclass(frozen=True)
