@@ -199,7 +199,7 @@ class _Compiler:
 
     def _allocate_constants(self, step: _Step) -> None:
         layer, backward = step.layer, step.info.direction == "backward"
-        shift = layer.backward_shift if backward else layer.shift
+        formats = layer.backward_formats if backward else layer.formats
         if step.conv is not None:
             kernels, bias = layer.weights, None if backward else layer.bias
             if backward:
@@ -207,7 +207,7 @@ class _Compiler:
             for number, one in enumerate(step.sets):
                 for index, part in enumerate(one.parts):
                     name = f"{step.info.name} weights, set {number}, part {index}"
-                    made = weights.planes(one, part, kernels, bias, shift)
+                    made = weights.planes(one, part, kernels, bias, formats)
                     one.addresses.append(tuple(self._constant(f"{name}, plane {half}", made[half]).address for half in (0, 1)))
         elif step.chunks:
             matrix = weights.matrix_in_memory_order(layer.weights, self.network.shapes[step.position])
@@ -220,7 +220,7 @@ class _Compiler:
                 made = weights.matrix_planes(matrix, chunk)
                 addresses = [self._constant(f"{name}, matrix {half}", made[half]).address for half in (0, 1)]
                 if not backward:
-                    made = weights.bias_planes(bias, shift, chunk)
+                    made = weights.bias_planes(bias, formats, chunk)
                     addresses += [self._constant(f"{name}, bias {half}", made[half]).address for half in (0, 1)]
                 step.info.addresses.append(tuple(addresses))
 
@@ -295,7 +295,7 @@ class _Compiler:
                 for columns in step.conv.columns:
                     count += 1
                     values = tile_fields(step.conv, layer, one, rows, columns, source, target, source_tags, target_tags)
-                    values["shift"] = layer.backward_shift if backward else layer.shift
+                    values["shift"] = (layer.backward_formats if backward else layer.formats).shift
                     read_rows = range(rows.source_start, rows.source_start + rows.source_size)
                     read_columns = range(columns.source_start, columns.source_start + columns.source_size)
                     waits = [self._waits(region.name, read_rows, read_columns) for region in (source, source_tags) if region is not None]
@@ -335,7 +335,7 @@ class _Compiler:
                 "store_tags": target_tags is not None,
                 "blocks": chunk.blocks,
                 "pitch_log2": chunk.pitch_log2,
-                "shift": layer.backward_shift if backward else layer.shift,
+                "shift": (layer.backward_formats if backward else layer.formats).shift,
             }
             for half in (0, 1):
                 values[f"matrix_address{half}"] = addresses[half]

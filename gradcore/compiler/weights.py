@@ -11,6 +11,7 @@ from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, padded, round_up
 from gradcore.compiler.tiling import ConvPass
 from gradcore.models import arithmetic
+from gradcore.models.numbers import PassFormats
 
 MERGE_ROWS = 32  # a part of fewer rows is not worth a WEIGHTS job of its own
 
@@ -107,9 +108,9 @@ def block_weights(conv: ConvPass, kernels: np.ndarray, block: int) -> np.ndarray
     return taps.reshape(-1, BLOCK)
 
 
-def initial_accumulators(conv: ConvPass, bias: np.ndarray | None, shift: int, block: int) -> np.ndarray:
+def initial_accumulators(conv: ConvPass, bias: np.ndarray | None, formats: PassFormats, block: int) -> np.ndarray:
     """int64 (16,): bias plus rounding constant of each lane."""
-    values = np.full(BLOCK, arithmetic.rounding_constant(shift), dtype=np.int64)
+    values = np.full(BLOCK, arithmetic.rounding_constant(formats.shift), dtype=np.int64)
     if bias is not None:
         if conv.stride == 1:
             part = bias[block * BLOCK : (block + 1) * BLOCK]
@@ -121,12 +122,12 @@ def initial_accumulators(conv: ConvPass, bias: np.ndarray | None, shift: int, bl
     return values
 
 
-def planes(weights: WeightSet, part: WeightPart, kernels: np.ndarray, bias: np.ndarray | None, shift: int) -> list[np.ndarray]:
+def planes(weights: WeightSet, part: WeightPart, kernels: np.ndarray, bias: np.ndarray | None, formats: PassFormats) -> list[np.ndarray]:
     """The two planes of a part, uint8: for each block its rows of 8 lanes, then 8 initial accumulators of 64 bits."""
     result: list[list[np.ndarray]] = [[], []]
     for block in weights.blocks:
         rows = block_weights(weights.conv, kernels, block)[part.first : part.first + part.rows]
-        initial = initial_accumulators(weights.conv, bias, shift, block)
+        initial = initial_accumulators(weights.conv, bias, formats, block)
         for half in (0, 1):
             lanes = slice(8 * half, 8 * half + 8)
             result[half] += [
@@ -178,10 +179,10 @@ def matrix_planes(matrix: np.ndarray, chunk: MatrixChunk) -> list[np.ndarray]:
     return result
 
 
-def bias_planes(bias: np.ndarray, shift: int, chunk: MatrixChunk) -> list[np.ndarray]:
+def bias_planes(bias: np.ndarray, formats: PassFormats, chunk: MatrixChunk) -> list[np.ndarray]:
     """Initial accumulators of each half, uint8 of 64-bit words; bias int64 (outputs,) in memory order, padding
     included."""
-    values = np.full(16 * chunk.blocks, arithmetic.rounding_constant(shift), dtype="<i8")
+    values = np.full(16 * chunk.blocks, arithmetic.rounding_constant(formats.shift), dtype="<i8")
     values[: chunk.outputs] += bias[chunk.first : chunk.first + chunk.outputs]
     return [values[: 8 * chunk.blocks].view(np.uint8), values[8 * chunk.blocks :].view(np.uint8)]
 
