@@ -365,6 +365,34 @@ OPCODE_VECTOR = 3
 OPCODE_SEED = 4
 OPCODE_END = 5
 
+# Presets: name -> parameters of the Verilog's top.
+PRESETS: dict[str, dict[str, int]] = {
+    "small": {"GROUPS": 1},
+    "paper": {"GROUPS": 2},
+    "full": {"GROUPS": 4},
+}
+
+# Sizes of the hardware.
+STREAMS = 2  # Streams of a group.
+LANES = 16  # Lanes (MACs) of a stream: a block of output channels, and the bits of a tag piece.
+VECTOR_LANES = 8  # Lanes of the vector engine, both halves.
+TILE_ENTRIES = 8192  # Entries (non-zero values) of a bank of the tile buffer.
+TILE_PIXELS = 512  # Pixels of a bank of the tile buffer.
+WEIGHT_ROWS = 1024  # Rows of a group's weight buffer, one weight a lane each.
+OUTPUT_WORDS = 512  # Words, and tag pieces, of one side and bank of the output buffer.
+
+# The read clients of each AXI port, in the order in which it serves them.
+READ_CLIENTS = (
+    ("TILE_VALUES0", "TILE_TAGS0", "WEIGHTS0", "MATRIX0", "DESCRIPTORS"),
+    ("TILE_VALUES1", "TILE_TAGS1", "WEIGHTS1", "MATRIX1", "VECTOR", "LOGITS"),
+)
+
+# The write clients of each AXI port, in the order in which it serves them.
+WRITE_CLIENTS = (
+    ("TILE0", "OUTPUTS0", "SEED"),
+    ("TILE1", "OUTPUTS1"),
+)
+
 # Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit).
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 128

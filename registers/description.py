@@ -11,6 +11,8 @@ from pathlib import Path
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, Node, RegfileNode, RegNode
 
+from registers.sizes import read_sizes
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "registers" / "gradcore.rdl"
 CHECKSUM_KEY = 0x47524144
@@ -144,7 +146,9 @@ class Description:
 def read_description(source: Path = SOURCE) -> Description:
     """Compile the RDL file. Raises AssertionError when something in it has no description."""
     compiler = RDLCompiler()
-    compiler.compile_file(str(source))
+    sizes = read_sizes()
+    values = {"GROUPS": max(sizes.presets.values()), **{name: size for name, (size, _) in sizes.sizes.items()}}
+    compiler.compile_file(str(source), defines={name: str(value) for name, value in values.items()})
     maps = {name: compiler.elaborate(top_def_name=name).top for name in ("gradcore_registers", "gradcore_descriptors")}
     registers, counters, descriptors = [], [], []
     enumerations: dict[str, list[tuple[str, int, str]]] = {}

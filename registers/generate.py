@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 from registers.c_header import c_header
-from registers.description import ROOT, SOURCE, read_description
+from registers.description import NOTICE, ROOT, SOURCE, read_description
 from registers.documents import markdown
 from registers.jobs import job_headers, job_ports, job_types
 from registers.python import python
 from registers.register_model import register_model
+from registers.sizes import read_sizes, sizes_header
 from registers.verilog import verilog
 
 
@@ -25,6 +26,7 @@ def generate(source: Path = SOURCE) -> dict[Path, str]:
     description = read_description(source)
     return {
         Path("rtl/gradcore_constants.vh"): verilog(description),
+        Path("rtl/gradcore_sizes.vh"): sizes_header(read_sizes(), NOTICE.replace("gradcore.rdl", "sizes.toml")),
         Path("rtl/gradcore_jobs.vh"): job_ports(description),
         **{Path(f"rtl/{unit}_job.vh"): text for unit, text in job_headers(description).items()},
         Path("models/jobs.py"): job_types(description),

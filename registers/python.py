@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from registers.description import CHECKSUM_KEY, NOTICE, ROOT, Description, common_fields, own_fields
+from registers.sizes import read_sizes, sizes_constants
 
 
 def python(description: Description) -> str:
@@ -41,6 +42,7 @@ def python(description: Description) -> str:
         out += ["", f"# {name}", f"{plural} = {{", *(f'    "{case(member)}": {value},' for member, value, _ in members), "}"]
         out += [f"{name}_{member} = {value}" for member, value, _ in members]
     (version,) = (f for r in description.registers for f in r.fields if f.name == "descriptor_version")
+    out += sizes_constants(read_sizes())
     out += ["", "# Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit)."]
     out += [
         "DESCRIPTOR_WORDS = 32",

@@ -5,14 +5,14 @@
 //
 // Contract: software writes program, weights and picture to memory inside the window, then the registers, then START.
 //   The interrupt comes when the program has ended or failed; see docs/registers.md. All outputs to AXI follow a
-//   flush: accepted bursts are always completed. Parameters: GROUPS 1, 2 or 4 conv groups of two streams of LANES
-//   (16) multipliers.
+//   flush: accepted bursts are always completed. Parameters: GROUPS 1, 2 or 4 conv groups of two streams of 16
+//   multipliers; TILE_DEPTH entries of a tile bank, WEIGHT_DEPTH rows of a weight buffer.
 // Numbers: see docs/architecture.md.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module gradcore #(
     parameter GROUPS = 4,
-    parameter LANES = 16,
     parameter TILE_DEPTH = 8192,
     parameter WEIGHT_DEPTH = 1024
 ) (
@@ -98,19 +98,40 @@ module gradcore #(
     output wire         m_axi1_bready
 );
 
-  // ---- Registers and run control. A half of the vector engine is active when it begins its four multiplications.
+  // ---- What goes between the blocks. A half of the vector engine is active when it begins its four multiplications.
+  // Run control and registers.
   wire explain, clear, flush, sequencer_start, finished, error_illegal;
-  wire [1:0] method, seed_mode, error_read, error_write, read_beat, write_beat, mark_valid;
-  wire [3:0] error_window, port_idle, tile_zeros, vector_macs;
-  wire [2:0] event_loader, event_store, vector_zeros;
-  wire [9:0] vector_saturated;
-  wire [14:0] tile_saturated;
-  wire [15:0] descriptor_index, class_value, mark_layer;
+  wire [1:0] method, seed_mode, error_read, error_write, read_beat, write_beat;
+  wire [3:0] error_window, port_idle;
+  wire [15:0] descriptor_index, class_value;
   wire [31:0] seed_index, program_address, window_base, window_limit, class_index;
   wire [127:0] port_error_address;
-  wire [2*GROUPS-1:0] event_issue, event_output_wait;
-  wire vector_active, vector_waiting_input, vector_waiting_output, tile_stored, vector_done;
   wire unit_rst = rst || clear;
+  // Jobs, what has finished, and the tokens counted from it.
+  wire [1023:0] descriptor;
+  wire tile_job_valid, tile_job_ready, weights_job_valid, weights_job_ready;
+  wire vector_job_valid, vector_job_ready, seed_job_valid, seed_job_ready;
+  wire tile_computed, tile_stored, weights_done, vector_done, seed_done;
+  wire [23:0] tiles_stored, vectors_done, weights_loaded, tiles_computed;
+  wire [1:0] mark_valid;
+  wire [15:0] mark_layer;
+  wire [14:0] tile_saturated;
+  wire [9:0] vector_saturated;
+  // Events for the counters.
+  wire [2*GROUPS-1:0] event_issue, event_output_wait;
+  wire [2:0] event_loader, event_store, vector_zeros;
+  wire [3:0] tile_zeros, vector_macs;
+  wire vector_active, vector_waiting_input, vector_waiting_output;
+  // The bus of the AXI ports' clients.
+  wire [`READ_CLIENTS-1:0] read_request_valid, read_request_ready, read_response_valid, read_response_ready;
+  wire [32*`READ_CLIENTS-1:0] read_request_address;
+  wire [16*`READ_CLIENTS-1:0] read_request_words;
+  wire [64*`READ_CLIENTS-1:0] read_response_data;
+  wire [`WRITE_CLIENTS-1:0] write_request_valid, write_request_ready, write_data_valid, write_data_ready, write_done;
+  wire [32*`WRITE_CLIENTS-1:0] write_request_address;
+  wire [16*`WRITE_CLIENTS-1:0] write_request_words;
+  wire [64*`WRITE_CLIENTS-1:0] write_data;
+  wire [8*`WRITE_CLIENTS-1:0] write_strobe;
 
   control_unit #(
       .GROUPS(GROUPS),
@@ -178,34 +199,6 @@ module gradcore #(
       .write_beat(write_beat)
   );
 
-  wire unused_events =
-      &{1'b0, event_loader[1], event_store[1], vector_active, vector_waiting_input, vector_macs[1:0]};
-
-  // ---- AXI ports and their clients: conv path (tile loader, weight loader, tile store), vector path, sequencer.
-  wire [5:0] conv_read_request_valid, conv_read_request_ready, conv_read_response_valid, conv_read_response_ready;
-  wire [191:0] conv_read_request_address;
-  wire [95:0] conv_read_request_words;
-  wire [383:0] conv_read_response_data;
-  wire [1:0] conv_write_request_valid, conv_write_request_ready, conv_write_data_valid, conv_write_data_ready, conv_write_done;
-  wire [63:0] conv_write_request_address;
-  wire [31:0] conv_write_request_words;
-  wire [127:0] conv_write_data;
-  wire [15:0] conv_write_strobe;
-  wire [3:0] vector_read_request_valid, vector_read_request_ready, vector_read_response_valid, vector_read_response_ready;
-  wire [127:0] vector_read_request_address;
-  wire [63:0] vector_read_request_words;
-  wire [255:0] vector_read_response_data;
-  wire [2:0] vector_write_request_valid, vector_write_request_ready, vector_write_data_valid, vector_write_data_ready,
-      vector_write_done;
-  wire [95:0] vector_write_request_address;
-  wire [47:0] vector_write_request_words;
-  wire [191:0] vector_write_data;
-  wire [23:0] vector_write_strobe;
-  wire fetch_request_valid, fetch_request_ready, fetch_response_valid, fetch_response_ready;
-  wire [31:0] fetch_request_address;
-  wire [15:0] fetch_request_words;
-  wire [63:0] fetch_response_data;
-
   axi_ports axi_ports (
       .clk(clk),
       .rst(rst),
@@ -219,104 +212,52 @@ module gradcore #(
       .port_error_address(port_error_address),
       .read_beat(read_beat),
       .write_beat(write_beat),
-      .read_request_valid({vector_read_request_valid[3:1], conv_read_request_valid[5], conv_read_request_valid[3:2],
-        fetch_request_valid, vector_read_request_valid[0], conv_read_request_valid[4], conv_read_request_valid[1:0]}),
-      .read_request_ready({vector_read_request_ready[3:1], conv_read_request_ready[5], conv_read_request_ready[3:2],
-        fetch_request_ready, vector_read_request_ready[0], conv_read_request_ready[4], conv_read_request_ready[1:0]}),
-      .read_request_address({vector_read_request_address[127:32], conv_read_request_address[191:160], conv_read_request_address[127:64],
-        fetch_request_address, vector_read_request_address[31:0], conv_read_request_address[159:128], conv_read_request_address[63:0]}),
-      .read_request_words({vector_read_request_words[63:16], conv_read_request_words[95:80], conv_read_request_words[63:32],
-        fetch_request_words, vector_read_request_words[15:0], conv_read_request_words[79:64], conv_read_request_words[31:0]}),
-      .read_response_valid({vector_read_response_valid[3:1], conv_read_response_valid[5], conv_read_response_valid[3:2],
-        fetch_response_valid, vector_read_response_valid[0], conv_read_response_valid[4], conv_read_response_valid[1:0]}),
-      .read_response_ready({vector_read_response_ready[3:1], conv_read_response_ready[5], conv_read_response_ready[3:2],
-        fetch_response_ready, vector_read_response_ready[0], conv_read_response_ready[4], conv_read_response_ready[1:0]}),
-      .read_response_data({vector_read_response_data[255:64], conv_read_response_data[383:320], conv_read_response_data[255:128],
-        fetch_response_data, vector_read_response_data[63:0], conv_read_response_data[319:256], conv_read_response_data[127:0]}),
-      .write_request_valid({vector_write_request_valid[1], conv_write_request_valid[1],
-        vector_write_request_valid[2], vector_write_request_valid[0], conv_write_request_valid[0]}),
-      .write_request_ready({vector_write_request_ready[1], conv_write_request_ready[1],
-        vector_write_request_ready[2], vector_write_request_ready[0], conv_write_request_ready[0]}),
-      .write_request_address({vector_write_request_address[63:32], conv_write_request_address[63:32],
-        vector_write_request_address[95:64], vector_write_request_address[31:0], conv_write_request_address[31:0]}),
-      .write_request_words({vector_write_request_words[31:16], conv_write_request_words[31:16],
-        vector_write_request_words[47:32], vector_write_request_words[15:0], conv_write_request_words[15:0]}),
-      .write_data_valid({vector_write_data_valid[1], conv_write_data_valid[1],
-        vector_write_data_valid[2], vector_write_data_valid[0], conv_write_data_valid[0]}),
-      .write_data_ready({vector_write_data_ready[1], conv_write_data_ready[1],
-        vector_write_data_ready[2], vector_write_data_ready[0], conv_write_data_ready[0]}),
-      .write_data({vector_write_data[127:64], conv_write_data[127:64],
-        vector_write_data[191:128], vector_write_data[63:0], conv_write_data[63:0]}),
-      .write_strobe({vector_write_strobe[15:8], conv_write_strobe[15:8],
-        vector_write_strobe[23:16], vector_write_strobe[7:0], conv_write_strobe[7:0]}),
-      .write_done({vector_write_done[1], conv_write_done[1],
-        vector_write_done[2], vector_write_done[0], conv_write_done[0]}),
-      .m_axi0_araddr(m_axi0_araddr),
-      .m_axi0_arlen(m_axi0_arlen),
-      .m_axi0_arsize(m_axi0_arsize),
-      .m_axi0_arburst(m_axi0_arburst),
-      .m_axi0_arcache(m_axi0_arcache),
-      .m_axi0_arprot(m_axi0_arprot),
-      .m_axi0_arvalid(m_axi0_arvalid),
-      .m_axi0_arready(m_axi0_arready),
-      .m_axi0_rdata(m_axi0_rdata),
-      .m_axi0_rresp(m_axi0_rresp),
-      .m_axi0_rlast(m_axi0_rlast),
-      .m_axi0_rvalid(m_axi0_rvalid),
-      .m_axi0_rready(m_axi0_rready),
-      .m_axi0_awaddr(m_axi0_awaddr),
-      .m_axi0_awlen(m_axi0_awlen),
-      .m_axi0_awsize(m_axi0_awsize),
-      .m_axi0_awburst(m_axi0_awburst),
-      .m_axi0_awcache(m_axi0_awcache),
-      .m_axi0_awprot(m_axi0_awprot),
-      .m_axi0_awvalid(m_axi0_awvalid),
-      .m_axi0_awready(m_axi0_awready),
-      .m_axi0_wdata(m_axi0_wdata),
-      .m_axi0_wstrb(m_axi0_wstrb),
-      .m_axi0_wlast(m_axi0_wlast),
-      .m_axi0_wvalid(m_axi0_wvalid),
-      .m_axi0_wready(m_axi0_wready),
-      .m_axi0_bresp(m_axi0_bresp),
-      .m_axi0_bvalid(m_axi0_bvalid),
-      .m_axi0_bready(m_axi0_bready),
-      .m_axi1_araddr(m_axi1_araddr),
-      .m_axi1_arlen(m_axi1_arlen),
-      .m_axi1_arsize(m_axi1_arsize),
-      .m_axi1_arburst(m_axi1_arburst),
-      .m_axi1_arcache(m_axi1_arcache),
-      .m_axi1_arprot(m_axi1_arprot),
-      .m_axi1_arvalid(m_axi1_arvalid),
-      .m_axi1_arready(m_axi1_arready),
-      .m_axi1_rdata(m_axi1_rdata),
-      .m_axi1_rresp(m_axi1_rresp),
-      .m_axi1_rlast(m_axi1_rlast),
-      .m_axi1_rvalid(m_axi1_rvalid),
-      .m_axi1_rready(m_axi1_rready),
-      .m_axi1_awaddr(m_axi1_awaddr),
-      .m_axi1_awlen(m_axi1_awlen),
-      .m_axi1_awsize(m_axi1_awsize),
-      .m_axi1_awburst(m_axi1_awburst),
-      .m_axi1_awcache(m_axi1_awcache),
-      .m_axi1_awprot(m_axi1_awprot),
-      .m_axi1_awvalid(m_axi1_awvalid),
-      .m_axi1_awready(m_axi1_awready),
-      .m_axi1_wdata(m_axi1_wdata),
-      .m_axi1_wstrb(m_axi1_wstrb),
-      .m_axi1_wlast(m_axi1_wlast),
-      .m_axi1_wvalid(m_axi1_wvalid),
-      .m_axi1_wready(m_axi1_wready),
-      .m_axi1_bresp(m_axi1_bresp),
-      .m_axi1_bvalid(m_axi1_bvalid),
-      .m_axi1_bready(m_axi1_bready)
+      .read_request_valid(read_request_valid),
+      .read_request_ready(read_request_ready),
+      .read_request_address(read_request_address),
+      .read_request_words(read_request_words),
+      .read_response_valid(read_response_valid),
+      .read_response_ready(read_response_ready),
+      .read_response_data(read_response_data),
+      .write_request_valid(write_request_valid),
+      .write_request_ready(write_request_ready),
+      .write_request_address(write_request_address),
+      .write_request_words(write_request_words),
+      .write_data_valid(write_data_valid),
+      .write_data_ready(write_data_ready),
+      .write_data(write_data),
+      .write_strobe(write_strobe),
+      .write_done(write_done),
+      .m_axi_araddr({m_axi1_araddr, m_axi0_araddr}),
+      .m_axi_arlen({m_axi1_arlen, m_axi0_arlen}),
+      .m_axi_arsize({m_axi1_arsize, m_axi0_arsize}),
+      .m_axi_arburst({m_axi1_arburst, m_axi0_arburst}),
+      .m_axi_arcache({m_axi1_arcache, m_axi0_arcache}),
+      .m_axi_arprot({m_axi1_arprot, m_axi0_arprot}),
+      .m_axi_arvalid({m_axi1_arvalid, m_axi0_arvalid}),
+      .m_axi_arready({m_axi1_arready, m_axi0_arready}),
+      .m_axi_rdata({m_axi1_rdata, m_axi0_rdata}),
+      .m_axi_rresp({m_axi1_rresp, m_axi0_rresp}),
+      .m_axi_rlast({m_axi1_rlast, m_axi0_rlast}),
+      .m_axi_rvalid({m_axi1_rvalid, m_axi0_rvalid}),
+      .m_axi_rready({m_axi1_rready, m_axi0_rready}),
+      .m_axi_awaddr({m_axi1_awaddr, m_axi0_awaddr}),
+      .m_axi_awlen({m_axi1_awlen, m_axi0_awlen}),
+      .m_axi_awsize({m_axi1_awsize, m_axi0_awsize}),
+      .m_axi_awburst({m_axi1_awburst, m_axi0_awburst}),
+      .m_axi_awcache({m_axi1_awcache, m_axi0_awcache}),
+      .m_axi_awprot({m_axi1_awprot, m_axi0_awprot}),
+      .m_axi_awvalid({m_axi1_awvalid, m_axi0_awvalid}),
+      .m_axi_awready({m_axi1_awready, m_axi0_awready}),
+      .m_axi_wdata({m_axi1_wdata, m_axi0_wdata}),
+      .m_axi_wstrb({m_axi1_wstrb, m_axi0_wstrb}),
+      .m_axi_wlast({m_axi1_wlast, m_axi0_wlast}),
+      .m_axi_wvalid({m_axi1_wvalid, m_axi0_wvalid}),
+      .m_axi_wready({m_axi1_wready, m_axi0_wready}),
+      .m_axi_bresp({m_axi1_bresp, m_axi0_bresp}),
+      .m_axi_bvalid({m_axi1_bvalid, m_axi0_bvalid}),
+      .m_axi_bready({m_axi1_bready, m_axi0_bready})
   );
-
-  // ---- Sequencer.
-  wire [1023:0] descriptor;
-  wire tile_job_valid, tile_job_ready, weights_job_valid, weights_job_ready;
-  wire vector_job_valid, vector_job_ready, seed_job_valid, seed_job_ready;
-  wire tile_computed, weights_done, seed_done;
-  wire [23:0] tiles_stored, vectors_done, weights_loaded, tiles_computed;
 
   sequencer #(
       .GROUPS(GROUPS),
@@ -330,13 +271,13 @@ module gradcore #(
       .explain(explain),
       .finished(finished),
       .error_illegal(error_illegal),
-      .request_valid(fetch_request_valid),
-      .request_ready(fetch_request_ready),
-      .request_address(fetch_request_address),
-      .request_words(fetch_request_words),
-      .response_valid(fetch_response_valid),
-      .response_ready(fetch_response_ready),
-      .response_data(fetch_response_data),
+      .request_valid(read_request_valid[`SEQUENCER_READ(1)]),
+      .request_ready(read_request_ready[`SEQUENCER_READ(1)]),
+      .request_address(read_request_address[`SEQUENCER_READ(32)]),
+      .request_words(read_request_words[`SEQUENCER_READ(16)]),
+      .response_valid(read_response_valid[`SEQUENCER_READ(1)]),
+      .response_ready(read_response_ready[`SEQUENCER_READ(1)]),
+      .response_data(read_response_data[`SEQUENCER_READ(64)]),
       .job_tile_valid(tile_job_valid),
       .job_tile_ready(tile_job_ready),
       .job_weights_valid(weights_job_valid),
@@ -360,10 +301,8 @@ module gradcore #(
       .mark_layer(mark_layer)
   );
 
-  // ---- Convolutions.
   conv_path #(
       .GROUPS(GROUPS),
-      .LANES(LANES),
       .TILE_DEPTH(TILE_DEPTH),
       .WEIGHT_DEPTH(WEIGHT_DEPTH)
   ) conv_path (
@@ -383,22 +322,22 @@ module gradcore #(
       .tile_stored(tile_stored),
       .tile_saturated(tile_saturated),
       .weights_done(weights_done),
-      .read_request_valid(conv_read_request_valid),
-      .read_request_ready(conv_read_request_ready),
-      .read_request_address(conv_read_request_address),
-      .read_request_words(conv_read_request_words),
-      .read_response_valid(conv_read_response_valid),
-      .read_response_ready(conv_read_response_ready),
-      .read_response_data(conv_read_response_data),
-      .write_request_valid(conv_write_request_valid),
-      .write_request_ready(conv_write_request_ready),
-      .write_request_address(conv_write_request_address),
-      .write_request_words(conv_write_request_words),
-      .write_data_valid(conv_write_data_valid),
-      .write_data_ready(conv_write_data_ready),
-      .write_data(conv_write_data),
-      .write_strobe(conv_write_strobe),
-      .write_done(conv_write_done),
+      .read_request_valid(read_request_valid[`CONV_READ(1)]),
+      .read_request_ready(read_request_ready[`CONV_READ(1)]),
+      .read_request_address(read_request_address[`CONV_READ(32)]),
+      .read_request_words(read_request_words[`CONV_READ(16)]),
+      .read_response_valid(read_response_valid[`CONV_READ(1)]),
+      .read_response_ready(read_response_ready[`CONV_READ(1)]),
+      .read_response_data(read_response_data[`CONV_READ(64)]),
+      .write_request_valid(write_request_valid[`CONV_WRITE(1)]),
+      .write_request_ready(write_request_ready[`CONV_WRITE(1)]),
+      .write_request_address(write_request_address[`CONV_WRITE(32)]),
+      .write_request_words(write_request_words[`CONV_WRITE(16)]),
+      .write_data_valid(write_data_valid[`CONV_WRITE(1)]),
+      .write_data_ready(write_data_ready[`CONV_WRITE(1)]),
+      .write_data(write_data[`CONV_WRITE(64)]),
+      .write_strobe(write_strobe[`CONV_WRITE(8)]),
+      .write_done(write_done[`CONV_WRITE(1)]),
       .event_issue(event_issue),
       .event_output_wait(event_output_wait),
       .event_zeros(tile_zeros),
@@ -406,7 +345,6 @@ module gradcore #(
       .event_store(event_store)
   );
 
-  // ---- Fully connected layers, arg-max and seed.
   vector_path vector_path (
       .clk(clk),
       .rst(unit_rst),
@@ -426,28 +364,31 @@ module gradcore #(
       .vector_done(vector_done),
       .vector_saturated(vector_saturated),
       .seed_done(seed_done),
-      .read_request_valid(vector_read_request_valid),
-      .read_request_ready(vector_read_request_ready),
-      .read_request_address(vector_read_request_address),
-      .read_request_words(vector_read_request_words),
-      .read_response_valid(vector_read_response_valid),
-      .read_response_ready(vector_read_response_ready),
-      .read_response_data(vector_read_response_data),
-      .write_request_valid(vector_write_request_valid),
-      .write_request_ready(vector_write_request_ready),
-      .write_request_address(vector_write_request_address),
-      .write_request_words(vector_write_request_words),
-      .write_data_valid(vector_write_data_valid),
-      .write_data_ready(vector_write_data_ready),
-      .write_data(vector_write_data),
-      .write_strobe(vector_write_strobe),
-      .write_done(vector_write_done),
+      .read_request_valid(read_request_valid[`VECTOR_READ(1)]),
+      .read_request_ready(read_request_ready[`VECTOR_READ(1)]),
+      .read_request_address(read_request_address[`VECTOR_READ(32)]),
+      .read_request_words(read_request_words[`VECTOR_READ(16)]),
+      .read_response_valid(read_response_valid[`VECTOR_READ(1)]),
+      .read_response_ready(read_response_ready[`VECTOR_READ(1)]),
+      .read_response_data(read_response_data[`VECTOR_READ(64)]),
+      .write_request_valid(write_request_valid[`VECTOR_WRITE(1)]),
+      .write_request_ready(write_request_ready[`VECTOR_WRITE(1)]),
+      .write_request_address(write_request_address[`VECTOR_WRITE(32)]),
+      .write_request_words(write_request_words[`VECTOR_WRITE(16)]),
+      .write_data_valid(write_data_valid[`VECTOR_WRITE(1)]),
+      .write_data_ready(write_data_ready[`VECTOR_WRITE(1)]),
+      .write_data(write_data[`VECTOR_WRITE(64)]),
+      .write_strobe(write_strobe[`VECTOR_WRITE(8)]),
+      .write_done(write_done[`VECTOR_WRITE(1)]),
       .event_macs(vector_macs),
       .event_zeros(vector_zeros),
       .event_active(vector_active),
       .event_waiting_input(vector_waiting_input),
       .event_waiting_output(vector_waiting_output)
   );
+
+  wire unused_events =
+      &{1'b0, event_loader[1], event_store[1], vector_active, vector_waiting_input, vector_macs[1:0]};
 
 endmodule
 

@@ -16,6 +16,7 @@ from gradcore.compiler import descriptors as compiler_descriptors
 from gradcore.models.jobs import JOBS, Job
 from registers.description import SOURCE, UNITS, read_description
 from registers.generate import generate
+from registers.sizes import read_sizes
 from tb.support.seeds import SEEDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +40,7 @@ def test_check_notices_a_change(tmp_path: Path) -> None:
     before, after = generate(), generate(changed)
     # Where a unit's fields lie in its job depends on their widths alone, not on their places in the descriptor.
     same = {Path(f"rtl/{unit}_job.vh") for unit in UNITS} | {Path("models/jobs.py")}
-    assert {path for path in before if before[path] == after[path]} == same
+    assert {path for path in before if before[path] == after[path]} == same | {Path("rtl/gradcore_sizes.vh")}
     changed.write_text(text.replace('Rows between two taps."; conv_group; } tap_rows[26:16]', 'Rows."; conv_group; } tap_rows[27:16]'))
     after = generate(changed)
     assert {path.name for path in same if before[path] != after[path]} == {"conv_group_job.vh", "jobs.py"}
@@ -311,3 +312,35 @@ def test_every_field_of_a_job_is_used(unit: str) -> None:
     assert users and all(re.search(rf"input\s+wire\s+\[`{unit.upper()}_JOB_BITS-1:0\]\s+job\b", text) for text in users)
     unused = [name for name in JOBS[unit].PLACES if not any(re.search(rf"\b{name}\b", text) for text in users)]
     assert not unused, f"{unit} takes {', '.join(unused)} for nothing"
+
+
+# Sizes ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_top_has_the_sizes_of_the_largest_preset() -> None:
+    """The defaults of gradcore.v, which Vivado reads, are those of registers/sizes.toml; so are the resets of CONFIGURATION."""
+    header = (ROOT / "rtl" / "gradcore.v").read_text().partition(");")[0]
+    groups = max(preset["GROUPS"] for preset in hardware.PRESETS.values())
+    sizes = {"GROUPS": groups, "TILE_DEPTH": hardware.TILE_ENTRIES, "WEIGHT_DEPTH": hardware.WEIGHT_ROWS}
+    assert {name: int(value) for name, value in re.findall(r"parameter (\w+) = (\d+)", header)} == sizes
+    shown = {name: hardware.register_field(hardware.RESETS["CONFIGURATION"], f"CONFIGURATION.{name}") for name in ("groups", "lanes")}
+    assert shown == {"groups": groups, "lanes": hardware.LANES}
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_every_client_has_one_place(kind: str) -> None:
+    """Each place of the bus is served by one port and belongs to one path; the macros say the same as the description."""
+    text = (ROOT / "rtl" / "gradcore_sizes.vh").read_text()
+    clients = read_sizes().clients[kind]
+    served: list[int] = []
+    for port in (0, 1):
+        bits, digits = re.search(rf"`define {kind.upper()}_ORDER{port} (\d+)'h(\w+)", text).groups()
+        assert int(bits) == 4 * len(clients) and int(re.search(rf"{kind.upper()}_CLIENTS{port} (\d+)", text)[1]) == len(digits)
+        order = [int(digit, 16) for digit in reversed(digits)]
+        served += order
+        assert [clients[place].name for place in order] == list(getattr(hardware, f"{kind.upper()}_CLIENTS")[port])
+        assert all(clients[place].port == port for place in order)
+    assert sorted(served) == list(range(len(clients)))
+    ranges = re.findall(rf"`define (\w+)_{kind.upper()}\(width\) \(width\)\*(\d+)\+:\(width\)\*(\d+)", text)
+    owners = [path for path, first, count in ranges for _ in range(int(first), int(first) + int(count))]
+    assert owners == [client.path for client in clients]

@@ -158,7 +158,7 @@ def test_interfaces(good: Build) -> None:
     assert good.properties("parameter:bus:rst:POLARITY")["value"] == "ACTIVE_HIGH"
     assert good.properties("parameter:bus:irq:SENSITIVITY")["value"] == "LEVEL_HIGH"
     assert good.properties("user:GROUPS")["value_validation_list"] == "{1} {2} {4}"
-    for name in ("GROUPS", "LANES", "TILE_DEPTH", "WEIGHT_DEPTH"):
+    for name in ("GROUPS", "TILE_DEPTH", "WEIGHT_DEPTH"):
         assert good.properties(f"gui:{name}")["widget"] == "comboBox"
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcore.errors import GradCoreError
+from gradcore.hardware import PRESETS
 from gradcore.host.inputs import check_choice
-from gradcore.presets import PRESETS
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gradcore.errors import GradCoreError
+from gradcore.hardware import PRESETS
 from gradcore.host.cache import check_cache, discard
 from gradcore.host.processes import cannot_run, ended_by_signals
 from gradcore.host.progress import Progress, silent
 from gradcore.host.tools import find_tools
-from gradcore.presets import PRESETS
 from gradcore.simulator.build import build, run_command
 from gradcore.simulator.output_files import OutputFile, check_waves
 from gradcore.simulator.session import Gone, Session, Silent, lost, told

@@ -10,11 +10,11 @@
 //   pack of a row that lie behind columns_stored.
 // Numbers: as in conv_group.
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
 module conv_engine #(
     parameter GROUPS = 4,
-    parameter LANES = 16,
     parameter TILE_DEPTH = 8192,
     parameter WEIGHT_DEPTH = 1024
 ) (
@@ -40,7 +40,7 @@ module conv_engine #(
     // From the weight loader.
     input  wire [    GROUPS-1:0] weight_write,
     input  wire [           9:0] weight_address,
-    input  wire [  LANES*16-1:0] weight_data,
+    input  wire [  `LANES*16-1:0] weight_data,
     input  wire [    GROUPS-1:0] initial_write,
     input  wire [           4:0] initial_address,
     input  wire [          47:0] initial_data,
@@ -79,7 +79,7 @@ module conv_engine #(
   reg [10:0] data_of_count;
   reg [GROUPS-1:0] write_weight, write_initial;
   reg [9:0] address_of_weight;
-  reg [LANES*16-1:0] data_of_weight;
+  reg [`LANES*16-1:0] data_of_weight;
   reg [4:0] address_of_initial;
   reg [47:0] data_of_initial;
 
@@ -179,7 +179,6 @@ module conv_engine #(
       conv_group #(
           .GROUPS(GROUPS),
           .GROUP(group),
-          .LANES(LANES),
           .TILE_DEPTH(TILE_DEPTH),
           .WEIGHT_DEPTH(WEIGHT_DEPTH)
       ) conv_group (

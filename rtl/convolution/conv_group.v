@@ -9,12 +9,12 @@
 //   job; but in a row's last unit, with quarters 1 to 3, only lanes below 4 x quarters count (see stream_drain).
 // Numbers: values and weights signed 16 bits, sums exact in 48 bits, one requantisation for each output.
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
 module conv_group #(
     parameter GROUPS = 4,
     parameter GROUP = 0,
-    parameter LANES = 16,
     parameter TILE_DEPTH = 8192,
     parameter WEIGHT_DEPTH = 1024,
     parameter ENTRY_ADDRESS_BITS = 13,
@@ -50,7 +50,7 @@ module conv_group #(
     // From the weight loader.
     input  wire                             weight_write,
     input  wire [  WEIGHT_ADDRESS_BITS-1:0] weight_write_address,
-    input  wire [             LANES*16-1:0] weight_write_data,
+    input  wire [             `LANES*16-1:0] weight_write_data,
     input  wire                             initial_write,
     input  wire [                      4:0] initial_write_address,
     input  wire [                     47:0] initial_write_data,
@@ -119,7 +119,7 @@ module conv_group #(
   wire [2*WEIGHT_ADDRESS_BITS-1:0] lane_address;
   wire [31:0] lane_value;
   wire [95:0] lane_initial;
-  wire [2*LANES*48-1:0] accumulators;
+  wire [2*`LANES*48-1:0] accumulators;
 
   genvar index;
   generate
@@ -153,7 +153,6 @@ module conv_group #(
 
     for (index = 0; index < 2; index = index + 1) begin : g_stream
       conv_stream #(
-          .LANES(LANES),
           .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
           .PIXEL_BITS(PIXEL_BITS),
           .COUNT_BITS(COUNT_BITS),
@@ -195,7 +194,7 @@ module conv_group #(
           .lane_first(lane_first[index]),
           .lane_value(lane_value[index*16+:16]),
           .lane_initial(lane_initial[index*48+:48]),
-          .accumulators(accumulators[index*LANES*48+:LANES*48]),
+          .accumulators(accumulators[index*`LANES*48+:`LANES*48]),
           .out_valid(transfer_valid[index]),
           .out_ready(transfer_ready[index]),
           .out_tag(transfer_tag[index]),
@@ -212,7 +211,6 @@ module conv_group #(
   endgenerate
 
   lane_array #(
-      .LANES(LANES),
       .WEIGHT_DEPTH(WEIGHT_DEPTH),
       .ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
   ) lane_array (

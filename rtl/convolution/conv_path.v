@@ -9,11 +9,11 @@
 //   axi_ports.
 // Numbers: as in the units.
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
 module conv_path #(
     parameter GROUPS = 4,
-    parameter LANES = 16,
     parameter TILE_DEPTH = 8192,
     parameter WEIGHT_DEPTH = 1024
 ) (
@@ -150,7 +150,7 @@ module conv_path #(
 
   wire [GROUPS-1:0] weight_write, initial_write;
   wire [9:0] weight_address;
-  wire [LANES*16-1:0] weight_data;
+  wire [`LANES*16-1:0] weight_data;
   wire [4:0] initial_address;
   wire [47:0] initial_data;
   wire unused_weights_busy;
@@ -191,7 +191,6 @@ module conv_path #(
 
   conv_engine #(
       .GROUPS(GROUPS),
-      .LANES(LANES),
       .TILE_DEPTH(TILE_DEPTH),
       .WEIGHT_DEPTH(WEIGHT_DEPTH)
   ) conv_engine (

@@ -12,10 +12,10 @@
 //   taken by the output buffer. Transfers: valid/ready; units leave in the order in which they came.
 // Numbers: as in lane_array and stream_drain.
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
 module conv_stream #(
-    parameter LANES = 16,
     parameter ENTRY_ADDRESS_BITS = 13,
     parameter PIXEL_BITS = 9,
     parameter COUNT_BITS = 11,
@@ -60,7 +60,7 @@ module conv_stream #(
     output reg                            lane_first,
     output reg  [                   15:0] lane_value,
     output reg  [                   47:0] lane_initial,
-    input  wire [           LANES*48-1:0] accumulators,
+    input  wire [           `LANES*48-1:0] accumulators,
     // Transfers to the output buffer.
     output reg                            out_valid,
     input  wire                           out_ready,
@@ -156,7 +156,6 @@ module conv_stream #(
   wire [WEIGHT_ADDRESS_BITS-1:0] issue_weight;
 
   entry_issuer #(
-      .LANES(LANES),
       .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
       .COUNT_BITS(COUNT_BITS),
       .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
@@ -262,7 +261,6 @@ module conv_stream #(
   wire [63:0] drain_data;
 
   stream_drain #(
-      .LANES(LANES),
       .ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
   ) stream_drain (
       .clk(clk),

@@ -9,9 +9,9 @@
 //   Without `enable` all holds.
 // Numbers: entry address and weight row are modulo their width; counts up to 2^COUNT_BITS - 1.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module entry_issuer #(
-    parameter LANES = 16,
     parameter ENTRY_ADDRESS_BITS = 13,
     parameter COUNT_BITS = 11,
     parameter WEIGHT_ADDRESS_BITS = 10
@@ -78,7 +78,7 @@ module entry_issuer #(
       end else if (loaded || in_pixel) begin
         in_pixel <= 1'b1;
         if (!long_enough) issues <= issues + 5'd1;
-        if (issues == LANES - 2) long_enough <= 1'b1;
+        if (issues == `LANES - 2) long_enough <= 1'b1;
       end
       padding <= (padding || start_padding) && !pixel_done;
       if (take) begin

@@ -9,9 +9,9 @@
 //   enabled cycles apart. Without `enable` a stream's registers all hold. A bubble is an issue with value 0.
 // Numbers: as in conv_lane.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module lane_array #(
-    parameter LANES = 16,
     parameter WEIGHT_DEPTH = 1024,
     parameter ADDRESS_BITS = 10
 ) (
@@ -21,31 +21,31 @@ module lane_array #(
     input  wire [             1:0] first,
     input  wire [            31:0] value,
     input  wire [            95:0] initial_value,
-    output wire [  2*LANES*48-1:0] accumulators,
+    output wire [  2*`LANES*48-1:0] accumulators,
     input  wire                    weight_write,
     input  wire [ADDRESS_BITS-1:0] weight_address,
-    input  wire [    LANES*16-1:0] weight_data
+    input  wire [    `LANES*16-1:0] weight_data
 );
 
   genvar stream, lane;
   generate
     for (stream = 0; stream < 2; stream = stream + 1) begin : g_chain
       // Element l of a chain is lane l's register. `first` enters three cycles late: it belongs to the product.
-      reg [LANES*ADDRESS_BITS-1:0] address_chain;
-      reg [LANES*16-1:0] value_chain;
-      reg [LANES+2:0] first_chain;
+      reg [`LANES*ADDRESS_BITS-1:0] address_chain;
+      reg [`LANES*16-1:0] value_chain;
+      reg [`LANES+2:0] first_chain;
       always @(posedge clk) begin
         if (enable[stream]) begin
           address_chain <= {
-            address_chain[(LANES-1)*ADDRESS_BITS-1:0], address[stream*ADDRESS_BITS+:ADDRESS_BITS]
+            address_chain[(`LANES-1)*ADDRESS_BITS-1:0], address[stream*ADDRESS_BITS+:ADDRESS_BITS]
           };
-          value_chain <= {value_chain[(LANES-1)*16-1:0], value[stream*16+:16]};
-          first_chain <= {first_chain[LANES+1:0], first[stream]};
+          value_chain <= {value_chain[(`LANES-1)*16-1:0], value[stream*16+:16]};
+          first_chain <= {first_chain[`LANES+1:0], first[stream]};
         end
       end
     end
 
-    for (lane = 0; lane < LANES; lane = lane + 1) begin : g_lane
+    for (lane = 0; lane < `LANES; lane = lane + 1) begin : g_lane
       conv_lane #(
           .DEPTH(WEIGHT_DEPTH),
           .ADDRESS_BITS(ADDRESS_BITS)
@@ -62,7 +62,7 @@ module lane_array #(
           .value1(g_chain[1].value_chain[lane*16+:16]),
           .first1(g_chain[1].first_chain[lane+3]),
           .initial1(initial_value[95:48]),
-          .accumulator1(accumulators[(LANES+lane)*48+:48]),
+          .accumulator1(accumulators[(`LANES+lane)*48+:48]),
           .weight_write(weight_write),
           .weight_address(weight_address),
           .weight_data(weight_data[lane*16+:16])

@@ -15,16 +15,16 @@
 //   of a pack that are stored; with 0 all do. `saturated_bank` is the unit's bank.
 // Numbers: accumulators signed 48 bits (rounding constant included), values signed 16 bits.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module stream_drain #(
-    parameter LANES = 16,
     parameter ADDRESS_BITS = 9
 ) (
     input  wire                    clk,
     input  wire                    rst,
     input  wire                    enable,
     input  wire                    start,
-    input  wire [    LANES*48-1:0] accumulators,
+    input  wire [    `LANES*48-1:0] accumulators,
     output wire                    unit_pop,
     input  wire [             5:0] unit_shift,
     input  wire                    unit_relu,
@@ -50,8 +50,8 @@ module stream_drain #(
   localparam [3:0] LAST_LANE = 4'd15;
 
   initial begin
-    if (LANES != 16) begin
-      $display("%m: LANES must be 16, the width of a tag piece, not %0d", LANES);
+    if (`LANES != 16) begin
+      $display("%m: LANES must be 16, the width of a tag piece, not %0d", `LANES);
       $finish;
     end
   end
@@ -154,7 +154,7 @@ module stream_drain #(
   end
 
   // Stage 3: pool. Each lane's largest value so far, with its index.
-  (* ram_style = "distributed" *) reg [17:0] pool_memory[0:LANES-1];
+  (* ram_style = "distributed" *) reg [17:0] pool_memory[0:`LANES-1];
   wire [17:0] best = pool_memory[value_lane];
   wire signed [15:0] best_value = best[15:0];
   wire better = (value_pixel == 2'd0) || (value > best_value);
@@ -190,12 +190,12 @@ module stream_drain #(
   wire unit_done = result_valid && (result_lane == LAST_LANE);
 
   reg [47:0] earlier_values;
-  reg [LANES-1:1] mask;
-  reg [2*LANES-1:2] index;
-  wire [LANES-1:0] next_mask = {result_mask, mask};
-  wire [2*LANES-1:0] next_index = {result[17:16], index};
+  reg [`LANES-1:1] mask;
+  reg [2*`LANES-1:2] index;
+  wire [`LANES-1:0] next_mask = {result_mask, mask};
+  wire [2*`LANES-1:0] next_index = {result[17:16], index};
   // The tag pieces of the unit just done; they leave while the next unit's first values arrive.
-  reg [3*LANES-1:0] pieces;
+  reg [3*`LANES-1:0] pieces;
   reg [1:0] pieces_left;
   reg [ADDRESS_BITS-1:0] piece_address;
   reg piece_bank, piece_parity;
@@ -204,8 +204,8 @@ module stream_drain #(
     if (enable) begin
       if (result_valid) begin
         earlier_values <= {result_value, earlier_values[47:16]};
-        mask  <= next_mask[LANES-1:1];
-        index <= next_index[2*LANES-1:2];
+        mask  <= next_mask[`LANES-1:1];
+        index <= next_index[2*`LANES-1:2];
       end
       out_valid <= word_done || (pieces_left != 2'd0);
       out_tag   <= !word_done;
@@ -220,7 +220,7 @@ module stream_drain #(
         out_bank <= piece_bank;
         out_parity <= piece_parity;
         out_address <= piece_address;
-        out_data <= {48'd0, pieces[LANES-1:0]};
+        out_data <= {48'd0, pieces[`LANES-1:0]};
       end
       if (unit_done) begin
         pieces <= {next_index, next_mask};
@@ -229,7 +229,7 @@ module stream_drain #(
         piece_bank <= result_bank;
         piece_parity <= result_parity;
       end else if (pieces_left != 2'd0) begin
-        pieces <= {{LANES{1'b0}}, pieces[3*LANES-1:LANES]};
+        pieces <= {{`LANES{1'b0}}, pieces[3*`LANES-1:`LANES]};
         pieces_left <= pieces_left - 2'd1;
         piece_address <= piece_address + 1'b1;
       end
