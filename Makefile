@@ -54,6 +54,7 @@ CHECKS := "tests/test_system_memory.py::test_icarus[small-0.0]" tests/test_netwo
 check: $(VENV)/.ready-test  ## In under a minute: lint, models, one run of the small core; before each commit
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "run make format" >&2; exit 1; }
+	@$(BIN)/python -m verification.verilog_format
 	@imports="$$($(BIN)/lint-imports --no-logo --no-cache)" || { echo "$$imports" >&2; exit 1; }
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(CHECKS) $(PYTEST)
 
@@ -82,14 +83,16 @@ accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and writ
 accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
 	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
 
-lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff and its formatter, who may import whom, and the rules of the sources
+lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, the formatters of Python and Verilog, who may import whom, and the rules of the sources
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --diff .
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m verification.verilog_format
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/test_lint.py
 
-format: $(VENV)/.ready-test  ## Write the sources as the formatter wants them
+format: $(VENV)/.ready-test  ## Write the sources as the formatters want them
 	$(BIN)/ruff format .
+	$(BIN)/python -m verification.verilog_format --write
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python -m registers.generate
