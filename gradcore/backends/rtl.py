@@ -27,7 +27,6 @@ from gradcore.simulator import MEMORY_BYTES, Simulator
 from gradcore.timeline.activity import Activity
 from gradcore.timeline.tracks import build_timeline
 
-VECTOR_MACS = 8
 WATCHDOG_CYCLES = 1_000_000
 _START = hardware.CONTROL_START | hardware.CONTROL_INTERRUPT_ENABLE
 
@@ -52,7 +51,7 @@ class RtlBackend:
         config = HardwareConfig.of_preset(setup.preset)
         self.quantised = quantise(network)
         self.notes = self.quantised.notes
-        self.macs = config.groups * 2 * config.lanes + VECTOR_MACS
+        self.macs = config.macs
         self.program: Program = compile_network(self.quantised, config, base=0)
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcore.errors import GradCoreError
-from gradcore.hardware import PRESETS
+from gradcore.hardware import LANES, OUTPUT_WORDS, PRESETS, STREAMS, TILE_ENTRIES, TILE_PIXELS, VECTOR_LANES, WEIGHT_ROWS
 from gradcore.host.inputs import check_choice
 
 
@@ -25,13 +25,13 @@ class HardwareConfig:
         vector_blocks: most blocks of 8 lanes in each half of the vector engine.
     """
 
-    groups: int = 4
-    lanes: int = 16
-    tile_depth: int = 8192
-    tile_pixels: int = 512
-    weight_depth: int = 1024
-    output_words: int = 512
-    output_pieces: int = 512
+    groups: int = PRESETS["full"]["GROUPS"]
+    lanes: int = LANES
+    tile_depth: int = TILE_ENTRIES
+    tile_pixels: int = TILE_PIXELS
+    weight_depth: int = WEIGHT_ROWS
+    output_words: int = OUTPUT_WORDS
+    output_pieces: int = OUTPUT_WORDS
     vector_blocks: int = 32
 
     @classmethod
@@ -40,8 +40,18 @@ class HardwareConfig:
         check_choice("preset", preset, tuple(PRESETS))
         return cls(groups=PRESETS[preset]["GROUPS"])
 
+    @property
+    def group_macs(self) -> int:
+        """Multipliers of a group."""
+        return STREAMS * self.lanes
+
+    @property
+    def macs(self) -> int:
+        """Multipliers of the core: conv groups and vector engine."""
+        return self.groups * self.group_macs + VECTOR_LANES
+
     def __post_init__(self) -> None:
         if not 1 <= self.groups <= 7:
             raise GradCoreError(f"{self.groups} groups cannot be compiled for: use 1 to 7")
-        if self.lanes != 16:
-            raise GradCoreError(f"{self.lanes} lanes cannot be compiled for: the layouts need 16")
+        if self.lanes != LANES:
+            raise GradCoreError(f"{self.lanes} lanes cannot be compiled for: the layouts need {LANES}")

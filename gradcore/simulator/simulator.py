@@ -42,6 +42,11 @@ _ANSWER_SECONDS = 600.0
 _POLITE = {"verilator": signal.SIGTERM, "icarus": signal.SIGINT}
 
 
+def bytes_per_1024(clock_mhz: float) -> int:
+    """What the memory gives in 1,024 cycles: 1.6 GB/s, whatever the clock of the core."""
+    return int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6))
+
+
 class Simulator:
     """A simulation of the core in its memory. Use it in a ``with`` block, or call ``close``.
 
@@ -97,7 +102,7 @@ class Simulator:
             check_waves(Path(waves))
         self._plusargs = {
             "half_period": round(500_000 / clock_mhz),
-            "bytes_per_1024": int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6)),
+            "bytes_per_1024": bytes_per_1024(clock_mhz),
             "stall": round(stalls * 1000) if stalls < 0.999 else 999,
             "seed": seed & 0x7FFFFFFF,
             **(options or {}),

@@ -21,8 +21,9 @@ from gradcore.host.progress import Progress, silent
 from gradcore.network import Network, check_pictures, load_network
 from gradcore.pictures.picture import load_picture, read_picture, skimage_folder
 from gradcore.quantise import precision
+from gradcore.simulator import bytes_per_1024
 from gradcore.speed.bounds import LayerBound, layer_bounds, sparse_bound
-from gradcore.speed.cycle_model import Prediction, bytes_per_1024, predict, zeros_of
+from gradcore.speed.cycle_model import Prediction, predict, zeros_of
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcore.hardware import LANES, STREAMS, VECTOR_LANES
 from gradcore.models import arithmetic
-from gradcore.speed.cycle_model import PassZeros, bytes_per_1024
+from gradcore.simulator import bytes_per_1024
+from gradcore.speed.cycle_model import PassZeros
 
 if TYPE_CHECKING:
     from gradcore.quantise import QuantisedLayer, QuantisedNetwork
 
-GROUP_MACS = 32  # two streams of 16 lanes
-VECTOR_MACS = 8  # weights of 16 bits that two ports of 64 bits bring in a cycle
+GROUP_MACS = STREAMS * LANES
+VECTOR_MACS = VECTOR_LANES  # as many weights of 16 bits as two ports of 64 bits bring in a cycle
 VALUE_BYTES = 2
 BIAS_BYTES = 8  # a word for each initial accumulator
 

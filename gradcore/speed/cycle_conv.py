@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
+from gradcore.hardware import LANES  # issues a pixel at least; results leave one lane a cycle
 from gradcore.speed.cycle_kernel import Counter, JobQueue, Scheduler, Signal
 
 Wait = Generator["int | Signal", None, None]
-LANES = 16  # issues a pixel at least; results leave one lane a cycle
 TAPS_AHEAD = 14  # taps that the scanner may be ahead: it stops at 10 in the FIFO, four more are on their way
 FIRST_WORD = 17  # cycles from the end of a pixel's issues to its first word: 8 to the lanes' sums, 4 stages, 4 values, a register
 DESCRIBED = 16  # units of a stream whose first sum has not been taken

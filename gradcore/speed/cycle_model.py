@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcore.hardware import READ_CLIENTS, WRITE_CLIENTS
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
+from gradcore.simulator import bytes_per_1024
 from gradcore.speed.cycle_conv import ConvEngine
 from gradcore.speed.cycle_kernel import Counter, Scheduler, Signal
 from gradcore.speed.cycle_memory import Memory, ReadPort, WritePort
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from gradcore.compiler import Program
     from gradcore.quantise import QuantisedNetwork
 
-MEMORY_BYTES_PER_SECOND = 1.6e9
-WINDOW_CYCLES = 1024
 START = 8  # cycles from the write to START to the first descriptor's request: the registers, and run_control's clear
 CHECK = {"TILE": 11, "WEIGHTS": 4, "VECTOR": 4, "SEED": 4, "END": 4}  # descriptor_check: 8 products of a TILE
 FINISH = 5  # from the last token to the interrupt as the bench sees it: quiet, finished, done, irq
@@ -114,11 +114,6 @@ def zeros_of(
     return result
 
 
-def bytes_per_1024(clock_mhz: float) -> int:
-    """What the memory gives in 1,024 cycles, as ``gradcore.simulator`` sets it."""
-    return int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6))
-
-
 def predict(
     program: Program,
     zeros: Sequence[PassZeros],
@@ -147,17 +142,20 @@ class _Core:
         memory = self.memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)
         read = [ReadPort(scheduler, memory), ReadPort(scheduler, memory)]
         write = [WritePort(scheduler, memory), WritePort(scheduler, memory)]
-        values, tags, weights, rows = ([port.client() for port in read] for _ in range(4))
-        self.fetch = read[0].client()
-        vector, seed = read[1].client(), read[1].client()
-        stores, outputs = ([port.client() for port in write] for _ in range(2))
+        reading = {name: port.client() for port, names in zip(read, READ_CLIENTS, strict=True) for name in names}
+        writing = {name: port.client() for port, names in zip(write, WRITE_CLIENTS, strict=True) for name in names}
+        values, tags, weights, rows = (
+            [reading[f"{what}{port}"] for port in (0, 1)] for what in ("TILE_VALUES", "TILE_TAGS", "WEIGHTS", "MATRIX")
+        )
+        stores, outputs = ([writing[f"{what}{port}"] for port in (0, 1)] for what in ("TILE", "OUTPUTS"))
+        self.fetch = reading["DESCRIPTORS"]
         self.tokens = Tokens(Counter(scheduler), Counter(scheduler), Counter(scheduler))
         self.engine = ConvEngine(scheduler, program.hardware.groups)
         self.loader = TileLoader(scheduler, self.engine, self.tokens, values, tags)
         self.store = TileStore(scheduler, self.engine, stores)
         self.weights = WeightLoader(scheduler, self.engine, self.tokens, weights)
-        self.vectors = VectorEngine(scheduler, self.tokens, vector, rows, outputs)
-        self.seed = SeedUnit(scheduler, self.tokens, seed, write[0].client())
+        self.vectors = VectorEngine(scheduler, self.tokens, reading["VECTOR"], rows, outputs)
+        self.seed = SeedUnit(scheduler, self.tokens, reading["LOGITS"], writing["SEED"])
         self.store.stored = self._tile_stored
         self.vectors.done = self.seed.done = self._vector_done
         self.loader.began = self.vectors.began = self.seed.began = self._began

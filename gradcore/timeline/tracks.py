@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcore.hardware import LANES, VECTOR_LANES
 from gradcore.timeline.activity import Activity, intervals
 from gradcore.timeline.jobs import job_labels, job_times, layer_label
 from gradcore.timeline.timeline import WINDOW, Counter, Slice, Timeline, Track
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from gradcore.compiler import Program
 
 PAUSE = 16  # cycles: shorter pauses do not show; a stream needs 16 cycles a pixel at least
-LANES = 16
-VECTOR_LANES = 4  # of a half
 WORD_BYTES = 8
 
 
@@ -241,7 +240,7 @@ class _Builder:
         streams = sum(activity.values("stream", index) & 1 for index in range(activity.count("stream")))
         halves = sum(activity.values("half", index) & 1 for index in range(2))
         yield Counter("memory and multipliers", "multipliers, convolution", "in use", _means(LANES * streams))
-        yield Counter("memory and multipliers", "multipliers, vector engine", "in use", _means(VECTOR_LANES * halves))
+        yield Counter("memory and multipliers", "multipliers, vector engine", "in use", _means(VECTOR_LANES // 2 * halves))
         for port in range(2):
             for name in ("read", "write"):
                 beats = activity.values(f"{name}_beat", port)
