@@ -82,7 +82,7 @@ module axi_ports (
       wire [16*CLIENTS-1:0] request_words;
       wire [64*CLIENTS-1:0] response_data;
       for (client = 0; client < CLIENTS; client = client + 1) begin : g_client
-        localparam integer PLACE = {28'd0, ORDER[4*client +: 4]};  // on the bus
+        localparam integer PLACE = {28'd0, ORDER[4*client+:4]};  // on the bus
         assign request_valid[client] = read_request_valid[PLACE];
         assign read_request_ready[PLACE] = request_ready[client];
         assign request_address[32*client +: 32] = read_request_address[32*PLACE +: 32];
@@ -104,7 +104,7 @@ module axi_ports (
           .window_limit(window_limit),
           .error_window(error_window[port]),
           .error_response(error_read[port]),
-          .error_address(port_error_address[32*port +: 32]),
+          .error_address(port_error_address[32*port+:32]),
           .beat(read_beat[port]),
           .request_valid(request_valid),
           .request_ready(request_ready),
@@ -113,16 +113,16 @@ module axi_ports (
           .response_valid(response_valid),
           .response_ready(response_ready),
           .response_data(response_data),
-          .m_axi_araddr(m_axi_araddr[32*port +: 32]),
-          .m_axi_arlen(m_axi_arlen[8*port +: 8]),
-          .m_axi_arsize(m_axi_arsize[3*port +: 3]),
-          .m_axi_arburst(m_axi_arburst[2*port +: 2]),
-          .m_axi_arcache(m_axi_arcache[4*port +: 4]),
-          .m_axi_arprot(m_axi_arprot[3*port +: 3]),
+          .m_axi_araddr(m_axi_araddr[32*port+:32]),
+          .m_axi_arlen(m_axi_arlen[8*port+:8]),
+          .m_axi_arsize(m_axi_arsize[3*port+:3]),
+          .m_axi_arburst(m_axi_arburst[2*port+:2]),
+          .m_axi_arcache(m_axi_arcache[4*port+:4]),
+          .m_axi_arprot(m_axi_arprot[3*port+:3]),
           .m_axi_arvalid(m_axi_arvalid[port]),
           .m_axi_arready(m_axi_arready[port]),
-          .m_axi_rdata(m_axi_rdata[64*port +: 64]),
-          .m_axi_rresp(m_axi_rresp[2*port +: 2]),
+          .m_axi_rdata(m_axi_rdata[64*port+:64]),
+          .m_axi_rresp(m_axi_rresp[2*port+:2]),
           .m_axi_rlast(m_axi_rlast[port]),
           .m_axi_rvalid(m_axi_rvalid[port]),
           .m_axi_rready(m_axi_rready[port])
@@ -138,7 +138,7 @@ module axi_ports (
       wire [64*CLIENTS-1:0] data;
       wire [8*CLIENTS-1:0] strobe;
       for (client = 0; client < CLIENTS; client = client + 1) begin : g_client
-        localparam integer PLACE = {28'd0, ORDER[4*client +: 4]};  // on the bus
+        localparam integer PLACE = {28'd0, ORDER[4*client+:4]};  // on the bus
         assign request_valid[client] = write_request_valid[PLACE];
         assign write_request_ready[PLACE] = request_ready[client];
         assign request_address[32*client +: 32] = write_request_address[32*PLACE +: 32];
@@ -161,7 +161,7 @@ module axi_ports (
           .window_limit(window_limit),
           .error_window(error_window[2+port]),
           .error_response(error_write[port]),
-          .error_address(port_error_address[32*(2+port) +: 32]),
+          .error_address(port_error_address[32*(2+port)+:32]),
           .beat(write_beat[port]),
           .request_valid(request_valid),
           .request_ready(request_ready),
@@ -172,20 +172,20 @@ module axi_ports (
           .data(data),
           .strobe(strobe),
           .done(done),
-          .m_axi_awaddr(m_axi_awaddr[32*port +: 32]),
-          .m_axi_awlen(m_axi_awlen[8*port +: 8]),
-          .m_axi_awsize(m_axi_awsize[3*port +: 3]),
-          .m_axi_awburst(m_axi_awburst[2*port +: 2]),
-          .m_axi_awcache(m_axi_awcache[4*port +: 4]),
-          .m_axi_awprot(m_axi_awprot[3*port +: 3]),
+          .m_axi_awaddr(m_axi_awaddr[32*port+:32]),
+          .m_axi_awlen(m_axi_awlen[8*port+:8]),
+          .m_axi_awsize(m_axi_awsize[3*port+:3]),
+          .m_axi_awburst(m_axi_awburst[2*port+:2]),
+          .m_axi_awcache(m_axi_awcache[4*port+:4]),
+          .m_axi_awprot(m_axi_awprot[3*port+:3]),
           .m_axi_awvalid(m_axi_awvalid[port]),
           .m_axi_awready(m_axi_awready[port]),
-          .m_axi_wdata(m_axi_wdata[64*port +: 64]),
-          .m_axi_wstrb(m_axi_wstrb[8*port +: 8]),
+          .m_axi_wdata(m_axi_wdata[64*port+:64]),
+          .m_axi_wstrb(m_axi_wstrb[8*port+:8]),
           .m_axi_wlast(m_axi_wlast[port]),
           .m_axi_wvalid(m_axi_wvalid[port]),
           .m_axi_wready(m_axi_wready[port]),
-          .m_axi_bresp(m_axi_bresp[2*port +: 2]),
+          .m_axi_bresp(m_axi_bresp[2*port+:2]),
           .m_axi_bvalid(m_axi_bvalid[port]),
           .m_axi_bready(m_axi_bready[port])
       );
