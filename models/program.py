@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gradcore.hardware import LANES
 from gradcore.models.convolution import conv_group, tile_loader, tile_store, weight_loader
-from gradcore.models.convolution.conv_group import LANES, ConvJob
+from gradcore.models.convolution.conv_group import ConvJob
 from gradcore.models.convolution.output_buffer import SIDES, OutputBank
 from gradcore.models.convolution.tile_loader import TileJob
 from gradcore.models.jobs import SeedUnitJob, TileStoreJob, VectorEngineJob, WeightLoaderJob

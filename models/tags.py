@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-BLOCK = 16
+from gradcore.hardware import LANES
+
+BLOCK = LANES
 POOLED_PIECES = 3  # of a block: the mask and two pieces of winners
 
 

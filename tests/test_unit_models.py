@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradcore.hardware import LANES
 from gradcore.models import arithmetic
-from gradcore.models.convolution.conv_group import LANES, ConvJob, output
+from gradcore.models.convolution.conv_group import ConvJob, output
 from gradcore.models.convolution.output_buffer import OutputBank
 from gradcore.models.convolution.tile_loader import TileJob, load_tile, tag_requests
 from gradcore.models.convolution.tile_store import HalfWrites, apply, store_half

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gradcore import hardware
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS, DESCRIPTOR_VERSION, OPCODES, descriptor_checksum
 
 
@@ -14,10 +15,10 @@ class Limits:
     """Sizes of the hardware: the parameters of sequencer.v."""
 
     groups: int = 4
-    weight_depth: int = 1024
-    tile_pixels: int = 512
-    tile_entries: int = 8192
-    output_words: int = 512
+    weight_depth: int = hardware.WEIGHT_ROWS
+    tile_pixels: int = hardware.TILE_PIXELS
+    tile_entries: int = hardware.TILE_ENTRIES
+    output_words: int = hardware.OUTPUT_WORDS
 
 
 def problems(words: Sequence[int], limits: Limits | None = None) -> list[str]:

@@ -9,14 +9,12 @@ from typing import Self
 
 import numpy as np
 
+from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
 from gradcore.models.jobs import ConvGroupJob
 from gradcore.models.tags import join_pieces
 
-LANES = 16
 WORD_VALUES = 4
-ENTRIES = 1 << 13  # of a tile bank
-PIXELS = 1 << 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +49,22 @@ class ConvJob(ConvGroupJob):
     @property
     def origin_entry(self) -> int:
         """Entry address, modulo 2**13, of tap (0, 0) of the first unit's first pixel, which may lie outside the buffer."""
-        return (self.origin_row * self.row_entries + self.origin_column * self.slot) % ENTRIES
+        return (self.origin_row * self.row_entries + self.origin_column * self.slot) % TILE_ENTRIES
 
     @property
     def origin_pixel(self) -> int:
         """Its count address, modulo 2**9."""
-        return (self.origin_row * self.buffer_columns + self.origin_column) % PIXELS
+        return (self.origin_row * self.buffer_columns + self.origin_column) % TILE_PIXELS
 
     @property
     def line_entries(self) -> int:
         """Entries, modulo 2**13, from the last tap of a line to the first of the next."""
-        return (self.row_entries - (self.kernel_w - 1) * self.slot) % ENTRIES
+        return (self.row_entries - (self.kernel_w - 1) * self.slot) % TILE_ENTRIES
 
     @property
     def line_pixels(self) -> int:
         """Pixels, modulo 2**9, from the last tap of a line to the first of the next."""
-        return (self.buffer_columns - (self.kernel_w - 1)) % PIXELS
+        return (self.buffer_columns - (self.kernel_w - 1)) % TILE_PIXELS
 
     @property
     def pieces(self) -> int:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gradcore import hardware
 from gradcore.models import arithmetic
 from gradcore.models.jobs import TileLoaderJob
 from gradcore.models.memory import ADDRESSES, ReadWords, Span
 from gradcore.models.tags import POOLED_PIECES, split_pieces
 
-BANK_ENTRIES = 8192
-BANK_PIXELS = 512
+BANK_ENTRIES, BANK_PIXELS = hardware.TILE_ENTRIES, hardware.TILE_PIXELS
 
 
 class TileJob(TileLoaderJob):

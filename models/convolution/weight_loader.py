@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcore.hardware import LANES
 from gradcore.models.jobs import WeightLoaderJob
 from gradcore.models.memory import ADDRESSES, ReadWords
-
-LANES = 16
 
 
 @dataclass(frozen=True)

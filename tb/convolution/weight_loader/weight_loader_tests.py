@@ -13,7 +13,8 @@ import pyuvm
 from cocotb.triggers import ClockCycles, RisingEdge
 from pyuvm import uvm_analysis_port, uvm_env, uvm_monitor, uvm_test
 
-from gradcore.models.convolution.weight_loader import LANES, load_weights, requests
+from gradcore.hardware import LANES
+from gradcore.models.convolution.weight_loader import load_weights, requests
 from gradcore.models.jobs import WeightLoaderJob
 from tb.support.declaration import parameter
 from tb.support.read_client import ReadClient, WordMemory
