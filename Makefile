@@ -33,7 +33,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain check test coverage regress regress-merge formal accept-cycles accept-resources lint format registers waves pages constraints try-versions bitstream clean distclean
+.PHONY: help setup explain check test coverage regress regress-merge formal mutate accept-cycles accept-resources lint format registers waves pages constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -76,6 +76,9 @@ regress-merge: $(VENV)/.ready-test  ## One report of all shards of SEED and RUNS
 
 formal: $(VENV)/.ready-test  ## Prove the leaf cells (SymbiYosys, Z3), and that each proof finds a planted bug: CELLS="fifo ...", optional
 	@$(BIN)/python -m verification.formal $(CELLS)
+
+mutate: $(VENV)/.ready-test  ## Faults in the Verilog, one at a time, that benches must notice (hours): SEED=n COUNT=450 MODULES="fifo ...", optional
+	$(BIN)/python -m verification.mutate $(if $(SEED),--seed "$(SEED)") $(if $(COUNT),--count "$(COUNT)") --jobs "$(JOBS)" --report $(if $(MODULES),--modules $(MODULES))
 
 accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and write them to tests/expected/, where they are the limit
 	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py

@@ -225,6 +225,7 @@ def build(
     defines: list[str] | None = None,
     visible: tuple[str, ...] = (),
     arguments: list[str] | None = None,
+    builds: Path | None = None,
 ) -> Path:
     """Build ``toplevel`` unless the same build exists; returns its folder. Raises BenchError with the tool's output."""
     if simulator not in SIMULATORS:
@@ -240,7 +241,7 @@ def build(
     digest.update(repr((*shape, _tool_versions(simulator), visible)).encode())
     for path in [*sources, *sorted(RTL.glob("*.vh")), *RTL.glob("lint.vlt")]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    builds = workshop() / "simulation"
+    builds = builds or workshop() / "simulation"
     folder = builds / f"{toplevel}-{simulator}-{digest.hexdigest()[:16]}"
     builds.mkdir(parents=True, exist_ok=True)
     with open(f"{folder}.lock", "w") as lock:
@@ -311,6 +312,7 @@ def run_bench(
     timeout: float = WALL_SECONDS,
     visible: tuple[str, ...] = (),
     arguments: list[str] | None = None,
+    builds: Path | None = None,
 ) -> Path:
     """Run the cocotb tests of ``module`` (dotted name) on ``toplevel``; raise BenchError unless at least one ran and all passed.
 
@@ -333,6 +335,7 @@ def run_bench(
         defines=defines,
         visible=visible,
         arguments=arguments,
+        builds=builds,
     )
     RUNS.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{name or module.rsplit('.', 1)[-1]}-{simulator}-", dir=RUNS))
