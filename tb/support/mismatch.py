@@ -29,7 +29,7 @@ def differences(want: Mapping[str, object], got: Mapping[str, object], formats: 
 
 def _numbers(name: str, expected: int, actual: int, form: Format) -> Iterator[str]:
     """The numbers of a field that differ."""
-    if form.holds(expected) and form.holds(actual):
+    if all(form.least <= number <= form.most for number in (expected, actual)):
         yield f"{name}: {form.text(actual)}, expected {form.text(expected)}"
         return
     lane, mask = 0, (1 << form.word) - 1

@@ -1,55 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of seed_unit: maps of logits with ties and extremes, all modes, against models/vector/seed_unit.py."""
+"""Tests of seed_unit.v: maps of logits with ties and extremes, all modes, against models/vector/seed_unit.py in fxpmath."""
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, RisingEdge
+import pyuvm
 
 from gradcore.models.jobs import SeedUnitJob
-from gradcore.models.vector.seed_unit import GIVEN, SeedResult, seed_unit
-from tb.support.read_client import ReadClient, WordMemory
-from tb.support.seeds import test_rng
-from tb.support.stalls import STALLS
-from tb.support.streams import StreamMonitor, StreamSource, start_clock_and_reset, wait_until
-from tb.support.vectors import job_fields
-from tb.support.write_client import WriteClient
+from gradcore.models.vector.seed_unit import GIVEN, SeedResult
+from tb.support.base import ItemSequence, UnitTest, must_fail, place
+from tb.support.read_client import WordMemory
+from tb.vector.seed_unit.seed_unit_env import SeedEnvironment, SeedPredictor
 
-LONGEST_REQUEST = 64
 # (words per pixel, pixels): one word, the usual ten classes, around the longest request, long pixels
-SHAPES = ((1, 1), (3, 1), (1, 3), (2, 7), (63, 1), (64, 1), (1, 65), (32, 4), (13, 10), (200, 1))
-KINDS = ("random", "tie", "all least", "padding largest", "last largest", "negative")
+SHAPES = ((1, 1), (3, 1), (1, 3), (2, 7), (2, 1), (63, 1), (64, 1), (1, 65), (32, 4), (13, 10), (200, 1))
+SMALL = SHAPES[:5]
+KINDS = ("random", "tie", "two", "all least", "padding largest", "first largest", "last largest", "negative", "most")
 
 
-class Bench:
-    """The ports of the seed unit, and the check of each job."""
+class MapMaker:
+    """Makes maps of logits and the jobs that read them."""
 
-    def __init__(self, dut: Any, rng: np.random.Generator, stalls: str = "none", *, latency: int = 0) -> None:
-        self.dut, self.rng = dut, rng
-        self.memory = WordMemory(0x2000_0000, 1 << 14, rng)
-        self.reader = ReadClient(dut, "read", self.memory, request_stalls=stalls, response_stalls=stalls, latency=latency)
-        self.writer = WriteClient(dut, "write", request_stalls=stalls, data_stalls=stalls)
-        self.jobs = StreamSource(dut.clk, dut.job_valid, dut.job_ready, job_fields(dut.job, SeedUnitJob), rst=dut.rst)
-        self.finished = StreamMonitor(
-            dut.clk,
-            dut.done,
-            None,
-            {"class_index": dut.class_index, "class_value": dut.class_value},
-            signed=("class_value",),
-            rst=dut.rst,
-        )
-        self.writes = 0
-        self.responses_at_done: list[int] = []
-        self.finished.callbacks.append(lambda _: self.responses_at_done.append(self.writer.responses))
-        self.kinds: Counter[str] = Counter()
-        for name in ("seed_mode", "seed_index", "explain", "tiles_stored", "vectors_done"):
-            getattr(dut, name).value = 0
+    def __init__(self, memory: WordMemory, rng: np.random.Generator) -> None:
+        self.memory, self.rng = memory, rng
 
     def logits(self, kind: str, words: int, pixels: int, channels: int) -> np.ndarray:
         """Values (pixels, 4 * words) int64; what is beyond ``channels`` is rubbish that must not win."""
@@ -58,135 +36,271 @@ class Bench:
         valid = values[:, :channels]
         if kind == "tie":
             valid[:] = rng.integers(0, 3, valid.shape)
+        elif kind == "two":
+            valid[:] = np.minimum(valid, 1000)
+            for spot in rng.choice(valid.size, min(2, valid.size), replace=False):
+                valid[divmod(int(spot), channels)] = 1001
         elif kind == "all least":
             valid[:] = -32768
         elif kind == "padding largest":
+            valid[:] = np.minimum(valid, 32766)
             values[:, channels:] = 32767
-        elif kind == "last largest":
+        elif kind in ("first largest", "last largest"):
             valid[:] = np.minimum(valid, 1000)
-            valid[-1, -1] = 1001
+            valid[(0, 0) if kind == "first largest" else (-1, -1)] = 1001
         elif kind == "negative":
             valid[:] = -rng.integers(1, 32769, valid.shape)
-        self.kinds[kind] += 1
+        elif kind == "most":
+            valid[divmod(int(rng.integers(valid.size)), channels)] = 32767
         return values
 
-    def make(self, kind: str, words: int, pixels: int) -> SeedUnitJob:
+    def make(self, kind: str, words: int, pixels: int, padding: int | None = None, **given: int) -> SeedUnitJob:
         """A job with its logits in memory."""
-        channels = int(self.rng.integers(max(1, 4 * words - 7), 4 * words + 1))
-        values = self.logits(kind, words, pixels, channels)
-        return SeedUnitJob(
-            logits_address=self.memory.allocate(values.astype("<i2").view("<u8").reshape(-1)),
-            words_per_pixel=words,
-            pixels=pixels,
-            channels=channels,
-            seed_address=0x6000_0000 + 8 * int(self.rng.integers(1 << 20)),
-            seed_value=int(self.rng.integers(1, 1 << 16)),
-        )
+        if padding is None:
+            padding = int(self.rng.integers(0, min(8, 4 * words)))
+        channels = 4 * words - padding
+        return self.job(self.logits(kind, words, pixels, channels), channels, **given)
 
-    async def run(self, job: SeedUnitJob, mode: int, index: int, explain: bool) -> SeedResult:
-        """One job to its end; all that it shows and writes is compared with the model."""
-        dut = self.dut
-        dut.seed_mode.value = mode
-        dut.seed_index.value = index
-        dut.explain.value = int(explain)
-        want = seed_unit(job, mode, index, explain, self.memory.read)
-        self.jobs.send(asdict(job))
-        await self.finished.wait_for(self.finished.count + 1, 60 + 60 * job.pixels * job.words_per_pixel)
-        assert self.finished.received.popleft() == {"class_index": want.class_index, "class_value": want.class_value}
-        data: list[int] = []
-        for write in self.writer.writes:
-            assert write.address == job.seed_address + 8 * len(data), "requests are not in order without gaps"
-            assert len(write.data) <= LONGEST_REQUEST and set(write.strobes) == {0xFF}
-            data += write.data
-        assert data == ([] if want.seed is None else list(map(int, want.seed))), "the words of the seed"
-        assert self.writer.empty and self.reader.idle
-        self.writes += len(self.writer.writes)
-        assert self.responses_at_done[-1] == self.writes, "done before the last write response"
-        self.writer.writes.clear()
-        return want
+    def job(self, values: np.ndarray, channels: int, **given: int) -> SeedUnitJob:
+        """The job for a map (pixels, 4 * words)."""
+        settings = {
+            "logits_address": self.memory.allocate(values.astype("<i2").view("<u8").reshape(-1)),
+            "words_per_pixel": values.shape[1] // 4,
+            "pixels": values.shape[0],
+            "channels": channels,
+            "seed_address": 0x6000_0000 + 8 * int(self.rng.integers(1 << 20)),
+            "seed_value": int(self.rng.integers(1, 1 << 16)),
+        }
+        return SeedUnitJob(**{**settings, **given})
 
 
-@cocotb.test()
-@cocotb.parametrize(stalls=STALLS)
-async def all_kinds(dut, stalls: str) -> None:
-    """Each kind of map in random shapes and modes; each shape with the arg-max."""
-    rng = test_rng()
-    bench = Bench(dut, rng, stalls, latency=int(rng.integers(0, 40)))
-    await start_clock_and_reset(dut)
-    jobs = [(kind, SHAPES[rng.integers(len(SHAPES) if stalls == "none" else 4)], mode) for kind in KINDS for mode in range(4)]
-    jobs += [("random", shape, 0) for shape in SHAPES if stalls == "none" or shape[0] * shape[1] < 70]
-    written = 0
-    for kind, (words, pixels), mode in jobs:
-        values = 4 * words * pixels
-        index = int(rng.choice([0, values - 1, int(rng.integers(values)), values, int(rng.integers(values)) + (1 << 28)]))
-        result = await bench.run(bench.make(kind, words, pixels), mode, index, explain=True)
-        written += result.seed is not None
-    assert written >= 3 * len(KINDS) and bench.finished.count == len(jobs) and set(bench.kinds) == set(KINDS)
+class Maps(ItemSequence):
+    """Jobs for maps: ``cases`` are (kind, (words per pixel, pixels)); ``given`` fixes fields of all."""
+
+    cases: Sequence[tuple[str, tuple[int, int]]] = ()
+    given: dict[str, int] = {}
+
+    def items(self) -> Iterable[dict[str, int]]:
+        for kind, (words, pixels) in self.cases:
+            yield asdict(self.sequencer.maker.make(kind, words, pixels, **self.given))
 
 
-@cocotb.test()
-async def inference_only(dut) -> None:
+class Paddings(Maps):
+    """Every number of padding values of a map of two words, which are larger than the winner."""
+
+    def items(self) -> Iterable[dict[str, int]]:
+        for padding in range(8):
+            yield asdict(self.sequencer.maker.make("padding largest", 2, 1 + padding % 2, padding))
+
+
+class OnePlace(Maps):
+    """A map of eight values whose largest is at ``spot``, and a seed that is the least number."""
+
+    spot = 0
+
+    def items(self) -> Iterable[dict[str, int]]:
+        maker = self.sequencer.maker
+        values = maker.rng.integers(-100, 100, (1, 8))
+        values[0, self.spot] = 100
+        yield asdict(maker.job(values, 8, seed_address=0x7000_0000, seed_value=0x8000))
+
+
+class SeedTest(UnitTest):
+    """Base: a maker of maps for the sequences; ``run_maps`` sets the controls, sends jobs back to back and waits for their end."""
+
+    environment_type = SeedEnvironment
+    watchdog = 40_000
+    covers = False
+    latency: int | None = 0  # None: at random
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.environment.latency = int(self.rng.integers(0, 40)) if self.latency is None else self.latency
+
+    def end_of_elaboration_phase(self) -> None:
+        self.environment.jobs.sequencer.maker = MapMaker(self.environment.memory, self.rng)
+
+    async def run_maps(self, sequence: type[Maps] = Maps, mode: int = 0, index: int = 0, explain: int = 1, **settings: object) -> None:
+        environment = self.environment
+        await environment.set(seed_mode=mode, seed_index=index, explain=explain)
+        made = sequence.create("maps")
+        for name, value in settings.items():
+            setattr(made, name, value)
+        await environment.jobs.start(made)
+        while environment.predictor.done < environment.predictor.accepted or environment.predictor.pins["busy"]:
+            await self.cycles(1)
+
+    async def all_kinds(self, shapes: Sequence[tuple[int, int]]) -> None:
+        """Each kind of map in random shapes, in each mode; the given index in, at the end of, and beyond the map."""
+        for mode, kind in itertools.product(range(4), KINDS):
+            words, pixels = shapes[int(self.rng.integers(len(shapes)))]
+            values = 4 * words * pixels
+            index = int(self.rng.choice([0, values - 1, int(self.rng.integers(values)), values, int(self.rng.integers(values)) + (1 << 28)]))
+            await self.run_maps(mode=mode, index=index, cases=[(kind, (words, pixels))])
+
+
+@pyuvm.test()
+class AllKinds(SeedTest):
+    """Each kind of map and shape in each mode, with and without stalls, until every case has been seen."""
+
+    latency = None
+    covers = True
+
+    async def main(self) -> None:
+        environment = self.environment
+        await self.all_kinds(SHAPES)
+        await self.run_maps(cases=[("random", shape) for shape in SHAPES])
+        await self.run_maps(Paddings)
+        for place_of_index in (0, 5, 11, 12, 12 + (1 << 28)):
+            await self.run_maps(mode=GIVEN, index=place_of_index, cases=[("first largest", (3, 1))])
+        await self.run_maps(cases=[(kind, (3, 2)) for kind in KINDS])
+        await self.run_maps(cases=[("two", (3, 1)), ("all least", (2, 2)), ("tie", (13, 10))])
+        for stalls in ("three_of_four", "random"):
+            environment.set_stalls(stalls)
+            await self.run_maps(cases=[("random", shape) for shape in SHAPES if shape[0] * shape[1] < 70])
+        environment.set_stalls("none")
+        for mode in range(4):
+            await self.run_maps(mode=mode, index=2, explain=0, cases=[("random", (3, 1))])
+        for tiles, vectors in itertools.product((0, 1), (0, 1)):
+            await environment.set(tiles_stored=tiles, vectors_done=vectors)
+            await self.run_maps(cases=[("random", (3, 1))], given={"wait_tiles": tiles, "wait_vectors": vectors})
+
+
+@pyuvm.test()
+class StalledPorts(SeedTest):
+    """Each kind in each mode with small maps, while the ports stall; a second environment watches and drives nothing."""
+
+    latency = None
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        place(self, "watcher", self.dut)
+        self.watcher = SeedEnvironment.create("watcher", self)
+
+    async def main(self) -> None:
+        for stalls in ("three_of_four", "random"):
+            self.environment.set_stalls(stalls)
+            await self.all_kinds(SMALL)
+        assert self.watcher.scoreboard.seen == self.environment.scoreboard.seen
+        assert self.environment.scoreboard.seen["write"] >= 6 * len(KINDS)
+
+
+@pyuvm.test()
+class InferenceOnly(SeedTest):
     """Without explain nothing is written in any mode, and the class is found all the same."""
-    rng = test_rng()
-    bench = Bench(dut, rng, "none", latency=8)
-    await start_clock_and_reset(dut)
-    for mode in range(4):
-        await bench.run(bench.make("random", 3, 1), mode, 2, explain=False)
-    assert bench.writer.responses == 0 and bench.finished.count == 4
+
+    latency = 8
+
+    async def main(self) -> None:
+        for mode in range(4):
+            await self.run_maps(mode=mode, index=2, explain=0, cases=[("random", (3, 1))])
+        assert self.environment.predictor.responses == 0 and self.environment.predictor.done == 4
 
 
-@cocotb.test()
-async def every_place(dut) -> None:
+@pyuvm.test()
+class EveryPlace(SeedTest):
     """The winner, and the given index, in each place of a small map."""
-    rng = test_rng()
-    bench = Bench(dut, rng, "none")
-    await start_clock_and_reset(dut)
-    for place, mode in itertools.product(range(8), (0, GIVEN)):
-        values = rng.integers(-100, 100, 8)
-        values[place if mode == 0 else 7 - place] = 100
-        job = SeedUnitJob(
-            logits_address=bench.memory.allocate(values.astype("<i2").view("<u8")),
-            words_per_pixel=2,
-            pixels=1,
-            channels=8,
-            seed_address=0x7000_0000,
-            seed_value=0x8000,
-        )
-        result = await bench.run(job, mode, place, explain=True)
-        assert result.seed is not None and result.seed.view("<u2")[place] == 0x8000
-    assert bench.finished.count == 16
+
+    async def main(self) -> None:
+        for spot, mode in itertools.product(range(8), (0, GIVEN)):
+            await self.run_maps(OnePlace, mode=mode, index=spot, spot=spot if mode == 0 else 7 - spot)
+            written = [word for write in self.environment.writer.collector.writes for word in write.data]
+            assert written == [0x8000 << 16 * (spot % 4) if word == spot // 4 else 0 for word in range(2)]
+            self.environment.writer.collector.writes.clear()
+        assert self.environment.predictor.done == 16
 
 
-@cocotb.test()
-async def tokens(dut) -> None:
+@pyuvm.test()
+class Tokens(SeedTest):
     """A job waits for its tiles and vectors and reads nothing before."""
-    rng = test_rng()
-    bench = Bench(dut, rng, "none")
-    await start_clock_and_reset(dut)
-    job = SeedUnitJob(**{**asdict(bench.make("random", 3, 1)), "wait_tiles": 0x800001, "wait_vectors": 2})
-    running = cocotb.start_soon(bench.run(job, 0, 0, explain=True))
-    for tiles, vectors in ((0, 0), (0x800001, 1), (0x800000, 2)):
-        dut.tiles_stored.value = tiles
-        dut.vectors_done.value = vectors
-        await ClockCycles(dut.clk, 30)
-        assert int(dut.busy.value) == 0 and not bench.reader.requests
-    dut.tiles_stored.value = 0x800001
-    await running
-    assert int(dut.busy.value) == 0
+
+    async def main(self) -> None:
+        environment, predictor = self.environment, self.environment.predictor
+        given = {"wait_tiles": 0x800001, "wait_vectors": 2}
+        running = cocotb.start_soon(self.run_maps(cases=[("random", (3, 1))], given=given))
+        for tiles, vectors in ((0, 0), (0x800001, 1), (0x800000, 2)):
+            await environment.set(tiles_stored=tiles, vectors_done=vectors)
+            await self.cycles(30)
+            assert not predictor.accepted and not predictor.pins["busy"] and not environment.scoreboard.seen["read"]
+        await environment.set(tiles_stored=0x800001)
+        await running
+        assert predictor.done == 1
 
 
-@cocotb.test()
-async def latency(dut) -> None:
+@pyuvm.test()
+class Latency(SeedTest):
     """Ten classes take at most 12 values' cycles and a few more."""
-    rng = test_rng()
-    bench = Bench(dut, rng, "none")
-    await start_clock_and_reset(dut)
-    job = bench.make("random", 3, 1)
-    dut.explain.value = 0
-    bench.jobs.send(asdict(job))
-    await wait_until(dut.clk, lambda: int(dut.busy.value) == 1, 20, "busy")
-    cycles = 0
-    while not int(dut.done.value):
-        await RisingEdge(dut.clk)
-        cycles += 1
+
+    async def main(self) -> None:
+        predictor = self.environment.predictor
+        running = cocotb.start_soon(self.run_maps(explain=0, cases=[("random", (3, 1))]))
+        while not predictor.pins.get("busy"):
+            await self.cycles(1)
+        started = predictor.cycles
+        await running
+        cycles = predictor.cycles - started
         assert cycles < 12 + 12, f"{cycles} cycles for ten classes"
+
+
+# ---- Twins that must fail ----
+
+
+class TwinTest(SeedTest):
+    """Base: one map with a tie."""
+
+    covers = True
+    watchdog = 2_000
+
+    async def main(self) -> None:
+        await self.run_maps(cases=[("all least", (3, 1))])
+
+
+class LastWins(SeedPredictor):
+    """A wrong model: of equal values the last one wins."""
+
+    def compute(self, job: SeedUnitJob, logits: np.ndarray, pins: dict[str, int]) -> SeedResult:
+        values = logits.view("<i2").reshape(job.pixels, -1)[:, : job.channels]
+        right = super().compute(job, logits, pins)
+        last = int(np.flatnonzero(values == values.max())[-1])
+        return SeedResult(last // job.channels * 4 * job.words_per_pixel + last % job.channels, right.class_value, right.seed)
+
+
+class HalfAsLarge(SeedPredictor):
+    """A model whose values have one more fraction bit."""
+
+    def class_of(self, result: SeedResult) -> dict[str, int]:
+        return {**super().class_of(result), "class_value": result.class_value >> 1}
+
+
+class OneWriteMore(SeedPredictor):
+    """A model that expects the first write twice: the unit seems to have lost one."""
+
+    def expect(self, stream: str, fields: dict, where: str = "", formats: dict | None = None) -> None:
+        for _ in range(2 if stream == "write" else 1):
+            super().expect(stream, fields, where, formats)
+
+
+@must_fail("environment.scoreboard", r"done item 0: expected (.|\n)*class_index: 0 .*, expected \d+")
+class WrongModel(TwinTest):
+    """The wrong class of two equal ones must be noticed."""
+
+    overrides = {SeedPredictor: LastWins}
+
+
+@must_fail("environment.scoreboard", r"done item 0: expected (.|\n)*class_value: \S+ \(Q\S+, raw 0x8000\), expected \S+ \(Q\S+, raw 0xC000\)")
+class WrongFraction(TwinTest):
+    """A value that is half as large must be noticed, with both numbers."""
+
+    overrides = {SeedPredictor: HalfAsLarge}
+
+
+@must_fail("", r"watchdog: not done after 2000 cycles; still expected: \{'write': 1\}")
+class LostItem(TwinTest):
+    """A write that never comes must be noticed."""
+
+    overrides = {SeedPredictor: OneWriteMore}
+
+
+@must_fail("environment.coverage", r"coverage holes: mode=\(0, False\)")
+class Hole(TwinTest):
+    """Coverage must see what was left out."""

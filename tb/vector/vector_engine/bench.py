@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("vector_engine", netlist=(Run(tests="random_jobs/stalls=2", name="quick"), Run(regress=True)))
+BENCH = Bench("vector_engine", netlist=(Run(tests="StalledPorts", name="quick"), Run(regress=True)))
