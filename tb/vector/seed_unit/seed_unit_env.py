@@ -44,6 +44,7 @@ class SeedPredictor(Predictor):
         self.rng = test_rng()
         self.accepted = self.done = self.cycles = 0
         self.job_now: SeedUnitJob | None = None
+        self.next_job: SeedUnitJob | None = None  # accepted in the cycle in which the other is done
         self.job_time = 0.0
         self.words: list[int] = []
         self.result: SeedResult | None = None  # of the job at work
@@ -55,12 +56,19 @@ class SeedPredictor(Predictor):
 
     def job(self, item: dict[str, int]) -> None:
         """A job was accepted: its tokens were there in the cycle before."""
-        assert self.job_now is None, "a job was accepted during another"
         before = self.pins if self.pins_time < get_sim_time("ns") else self.before
         job = SeedUnitJob(**item)
         assert job.wait_tiles <= before["tiles_stored"], "accepted before its tiles were stored"
         assert job.wait_vectors <= before["vectors_done"], "accepted before the vectors it waits for"
-        self.job_now, self.job_time, self.words, self.shown = job, get_sim_time("ns"), [], None
+        assert self.next_job is None, "two jobs were accepted at once"
+        self.next_job, self.job_time = job, get_sim_time("ns")
+        if self.job_now is None:
+            self.begin()
+
+    def begin(self) -> None:
+        """The job that was accepted is at work: what it must ask for."""
+        job = self.job_now = self.next_job
+        self.next_job, self.words, self.shown = None, [], None
         self.rules = Checked.of_shift(0, self.rng)
         for address, words in stretches(job.logits_address, job.pixels * job.words_per_pixel):
             self.expect("read", {"address": address, "words": words}, self.where)
@@ -113,8 +121,11 @@ class SeedPredictor(Predictor):
             self.get_parent().scoreboard.actual("done", now)
             self.job_now, self.result, self.shown = None, None, now
             self.done += 1
+            if self.next_job is not None:
+                self.begin()
         elif self.shown is not None and self.job_now is None:
             assert now == self.shown, f"{now} after done, not {self.shown}"
+        assert self.next_job is None, "a job was accepted during another"
         self.responses += pins["write_done"]
         inside = self.job_now is not None and self.job_time < self.pins_time
         assert pins["busy"] == inside, f"busy is {pins['busy']} {'during a job' if inside else 'without a job'}"
@@ -169,9 +180,8 @@ class SeedEnvironment(UnitEnvironment):
 
     def _ports(self, item: Any) -> None:
         for port in PORTS:
-            valid, ready = item.fields[f"{port}_valid"], item.fields[f"{port}_ready"]
-            if valid != ready:
-                self.coverage.sample(waits=(port, "not ready" if valid else "not valid"))
+            if item.fields[f"{port}_valid"] and not item.fields[f"{port}_ready"]:
+                self.coverage.sample(waits=port)
 
     def computed(self, job: SeedUnitJob, words: np.ndarray, pins: dict[str, int], result: SeedResult) -> None:
         """A class was found: which case it was."""
@@ -216,6 +226,6 @@ def seed_coverage(parent: SeedEnvironment) -> Coverage:
         "index": ("first", "inside", "last", "one beyond", "far beyond"),
         "seed_place": range(4),
         "tokens": list(itertools.product((False, True), (False, True))),
-        "waits": [(port, "not ready") for port in PORTS] + [("read_response", "not valid")],
+        "waits": PORTS,  # valid and not ready
     }
     return Coverage("coverage", parent, points, {"shape": ("pixels", "pixel_words")})
