@@ -45,7 +45,7 @@ class TimestampPredictor(Predictor):
         self.marked.clear()
         while self.pending and self.pending[0][0] <= self.number:
             self.late.mark(*self.pending.popleft()[1])
-        if self.since_clear > INDEX_DELAY:
+        if self.since_clear >= INDEX_DELAY:
             self.compare(pins, self.indexes[0])
         self.indexes.append(pins["layer_index"])
         for writer in (0, 1):
@@ -111,7 +111,12 @@ class Runs(ItemSequence):
         for layers in (*LAYERS, random.choice(LAYERS)):
             time = random.choice((0, random.getrandbits(31), (1 << 32) - 30))
             index = 0
+            # Marks that a start still forgets: in the cycle before it, and in its own.
+            yield {"mark_valid": sum(1 << writer for writer in self.writers), "mark_layer": random.getrandbits(16)}
             yield {"clear": 1}
+            for _ in range(random.randrange(8)):
+                yield {}
+            yield {"clear": 1, "mark_valid": 1, "mark_layer": random.getrandbits(16)}
             yield {}
             marks: list[tuple[int, ...]] = []
             layer = 0
