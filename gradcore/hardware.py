@@ -380,6 +380,14 @@ TILE_ENTRIES = 8192  # Entries (non-zero values) of a bank of the tile buffer.
 TILE_PIXELS = 512  # Pixels of a bank of the tile buffer.
 WEIGHT_ROWS = 1024  # Rows of a group's weight buffer, one weight a lane each.
 OUTPUT_WORDS = 512  # Words, and tag pieces, of one side and bank of the output buffer.
+COUNT_BITS = 11  # Bits of a pixel's number of entries, and of an entry's channel.
+PROGRAM_LIMIT = 65536  # Descriptors of a program at most.
+OUTSTANDING = 8  # Bursts of an AXI port in flight.
+RESPONSE_WORDS = 64  # Words of the response FIFO of a read client.
+COUNTER_BITS = 40  # Bits of a performance counter.
+ZERO_BITS = 5  # Bits of the number of zeros skipped in a cycle.
+CLEAR_CYCLES = 4  # Cycles for which the units are cleared at least.
+STOP_LIMIT = 4096  # Cycles after which a run that does not stop is given up.
 
 # The read clients of each AXI port, in the order in which it serves them.
 READ_CLIENTS = (

@@ -9,6 +9,13 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent / "sizes.toml"
 PORTS = (0, 1)
+# Macros of the widths of addresses -> the sizes that they reach.
+_ADDRESSES = {
+    "ENTRY_ADDRESS_BITS": "TILE_ENTRIES",
+    "PIXEL_BITS": "TILE_PIXELS",
+    "WEIGHT_ADDRESS_BITS": "WEIGHT_ROWS",
+    "OUTPUT_ADDRESS_BITS": "OUTPUT_WORDS",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ def sizes_header(sizes: Sizes, notice: str) -> str:
     ]
     for name, (value, text) in sizes.sizes.items():
         lines += [f"// {text}", f"`define {name} {value}"]
+    lines += ["", "// Bits of addresses."]
+    for name, size in _ADDRESSES.items():
+        lines.append(f"`define {name} {(sizes.sizes[size][0] - 1).bit_length()}")
     for kind, clients in sizes.clients.items():
         lines += ["", f"// The {kind} clients on the bus, from 0 on:", f"// {', '.join(client.name for client in clients)}."]
         lines.append(f"`define {kind.upper()}_CLIENTS {len(clients)}")

@@ -262,7 +262,8 @@ module gradcore #(
   sequencer #(
       .GROUPS(GROUPS),
       .WEIGHT_DEPTH(WEIGHT_DEPTH),
-      .TILE_ENTRIES(TILE_DEPTH)
+      .TILE_ENTRIES(TILE_DEPTH),
+      .PROGRAM_LIMIT(`PROGRAM_LIMIT)
   ) sequencer (
       .clk(clk),
       .rst(unit_rst),

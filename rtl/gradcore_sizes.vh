@@ -20,6 +20,28 @@
 `define WEIGHT_ROWS 1024
 // Words, and tag pieces, of one side and bank of the output buffer.
 `define OUTPUT_WORDS 512
+// Bits of a pixel's number of entries, and of an entry's channel.
+`define COUNT_BITS 11
+// Descriptors of a program at most.
+`define PROGRAM_LIMIT 65536
+// Bursts of an AXI port in flight.
+`define OUTSTANDING 8
+// Words of the response FIFO of a read client.
+`define RESPONSE_WORDS 64
+// Bits of a performance counter.
+`define COUNTER_BITS 40
+// Bits of the number of zeros skipped in a cycle.
+`define ZERO_BITS 5
+// Cycles for which the units are cleared at least.
+`define CLEAR_CYCLES 4
+// Cycles after which a run that does not stop is given up.
+`define STOP_LIMIT 4096
+
+// Bits of addresses.
+`define ENTRY_ADDRESS_BITS 13
+`define PIXEL_BITS 9
+`define WEIGHT_ADDRESS_BITS 10
+`define OUTPUT_ADDRESS_BITS 9
 
 // The read clients on the bus, from 0 on:
 // TILE_VALUES0, TILE_TAGS0, TILE_VALUES1, TILE_TAGS1, WEIGHTS0, WEIGHTS1, MATRIX0, MATRIX1, VECTOR, LOGITS, DESCRIPTORS.

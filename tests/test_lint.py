@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from registers.sizes import read_sizes
 from tb.support.runner import RTL, file_list, module_closure, verilator_bin
 
 ROOT = RTL.parent
@@ -143,6 +145,41 @@ def test_style(module: str) -> None:
     assert not re.search(words, plain), "a construct that is ruled out"
     for block in re.findall(r"\binitial\b(?s:.*?)\bend\s*end\b", plain):
         assert "$finish" in block, "initial is for checks of parameters only"
+
+
+def parameters(module: str) -> dict[str, str]:
+    """The parameters of a module with their defaults."""
+    header = re.search(rf"\bmodule\s+{module}\s*#\s*\((.*?)\)\s*\(", code(read(module)), flags=re.S)
+    return dict(re.findall(r"\bparameter\s+(?:\[[^\]]*\]\s*)?(\w+)\s*=\s*([^,\n)]+)", header[1])) if header else {}
+
+
+def instances(module: str) -> Iterator[tuple[str, set[str]]]:
+    """What a module instantiates: each module, with the parameters that it is given."""
+    text = code(read(module))
+    for found in re.finditer(r"^ *(\w+) (#\(|\w+ \()", text, flags=re.M):
+        if found[1] in FILES and found[1] != module:
+            given = text[found.end() :].partition(");")[0] if found[2] == "#(" else ""
+            given = re.split(r"\)\s*\w+\s*\(", given)[0]
+            yield found[1], set(re.findall(r"\.(\w+)\s*\(", given))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_default_is_used_below_the_top(module: str) -> None:
+    """Each instance sets every parameter, so that a size that is forgotten on the way is seen; sizes stand in registers/sizes.toml."""
+    for used, given in instances(module):
+        assert set(parameters(used)) <= given, f"{module} leaves {used} its default of {', '.join(sorted(set(parameters(used)) - given))}"
+    if module != TOP:
+        sizes = {str(value) for value, _ in read_sizes().sizes.values() if value > 16}
+        written = [name for name, default in parameters(module).items() if default.strip() in sizes - {"64"}]
+        assert not written, f"{module} has a size of its own for {', '.join(written)}: use the macro of gradcore_sizes.vh"
+
+
+def test_a_forgotten_parameter_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above does notice."""
+    text = read("conv_engine").replace("          .TILE_DEPTH(TILE_DEPTH),\n", "")
+    monkeypatch.setitem(globals(), "read", lambda module: text if module == "conv_engine" else FILES[module].read_text())
+    with pytest.raises(AssertionError, match="conv_engine leaves conv_group its default of TILE_DEPTH"):
+        test_no_default_is_used_below_the_top("conv_engine")
 
 
 def test_long_leaves_are_long() -> None:

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradcore import hardware
+from gradcore.hardware import TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
 from gradcore.models.jobs import TileLoaderJob
 from gradcore.models.memory import ADDRESSES, ReadWords, Span
 from gradcore.models.tags import POOLED_PIECES, split_pieces
-
-BANK_ENTRIES, BANK_PIXELS = hardware.TILE_ENTRIES, hardware.TILE_PIXELS
 
 
 class TileJob(TileLoaderJob):
@@ -123,7 +121,7 @@ def load_tile(job: TileJob, method: str, read_words: ReadWords, *, rules=arithme
 
     Raises ValueError when the job exceeds a bank.
     """
-    if job.buffer_rows * job.buffer_columns > BANK_PIXELS or job.buffer_rows * job.row_entries > BANK_ENTRIES:
+    if job.buffer_rows * job.buffer_columns > TILE_PIXELS or job.buffer_rows * job.row_entries > TILE_ENTRIES:
         raise ValueError(f"tile of {job.buffer_rows} x {job.buffer_columns} pixels does not fit a bank: {job}")
     scale, crop_row = (2, job.crop_row) if job.unpool else (1, 0)
     values, index = ruled_values(job, method, read_words, rules=rules)

@@ -8,10 +8,11 @@
 // cycles a client. completed counts a burst off. clear drops the choice, but axi_valid stays up until accepted.
 // empty: no burst on the bus.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module axi_burst_issue #(
   parameter CLIENTS     = 2,
-  parameter OUTSTANDING = 8  // a power of two, at least 2
+  parameter OUTSTANDING = `OUTSTANDING  // a power of two, at least 2
 ) (
   input  wire                  clk,
   input  wire                  rst,

@@ -94,6 +94,8 @@ module axi_ports (
 
       axi_read_port #(
           .CLIENTS(CLIENTS),
+          .FIFO_DEPTH(`RESPONSE_WORDS),
+          .OUTSTANDING(`OUTSTANDING),
           .SHALLOW((port == 0) ? `READ_SHORT0 : `READ_SHORT1)
       ) read_port (
           .clk(clk),
@@ -151,7 +153,8 @@ module axi_ports (
       end
 
       axi_write_port #(
-          .CLIENTS(CLIENTS)
+          .CLIENTS(CLIENTS),
+          .OUTSTANDING(`OUTSTANDING)
       ) write_port (
           .clk(clk),
           .rst(rst),

@@ -14,12 +14,13 @@
 // flush (a level) drops requests and FIFO contents and issues nothing; bursts on the bus are completed and their
 // beats discarded, also after flush falls. idle: no request in hand, nothing on the bus.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module axi_read_port #(
   parameter CLIENTS     = 2,
-  parameter FIFO_DEPTH  = 64,  // words a client; a power of two, at least 32
+  parameter FIFO_DEPTH  = `RESPONSE_WORDS,  // words a client; a power of two, at least 32
   parameter SHALLOW     = 0,   // bit c: client c has 32 words only
-  parameter OUTSTANDING = 8    // a power of two, at least 2
+  parameter OUTSTANDING = `OUTSTANDING    // a power of two, at least 2
 ) (
   input  wire                  clk,
   input  wire                  rst,

@@ -15,10 +15,11 @@
 // flush (a level) drops requests and issues nothing; bursts whose address is out are completed with beats without
 // strobes, also after flush falls; no done pulses. idle: no request in hand, nothing on the bus.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module axi_write_port #(
   parameter CLIENTS     = 2,
-  parameter OUTSTANDING = 8  // a power of two, at least 2
+  parameter OUTSTANDING = `OUTSTANDING  // a power of two, at least 2
 ) (
   input  wire                  clk,
   input  wire                  rst,

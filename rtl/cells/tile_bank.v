@@ -6,10 +6,11 @@
 //   later and hold. A bank is either being loaded or being read: the two never meet on one entry.
 // Numbers: an entry is {channel[10:0], value[15:0]}.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module tile_bank #(
-    parameter DEPTH = 8192,
-    parameter ADDRESS_BITS = 13,
+    parameter DEPTH = `TILE_ENTRIES,
+    parameter ADDRESS_BITS = `ENTRY_ADDRESS_BITS,
     parameter ENTRY_BITS = 27
 ) (
     input  wire                    clk,

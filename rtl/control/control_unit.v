@@ -5,11 +5,12 @@
 // Contract: see register_file, run_control, performance_counters, layer_saturation and layer_timestamps. `clear` resets all units,
 //   `flush` empties the AXI ports; both hold until the ports are idle. Events are counted while a run goes on.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module control_unit #(
-    parameter GROUPS = 4,
-    parameter TILE_DEPTH = 8192,
-    parameter WEIGHT_DEPTH = 1024
+    parameter GROUPS = `GROUPS,
+    parameter TILE_DEPTH = `TILE_ENTRIES,
+    parameter WEIGHT_DEPTH = `WEIGHT_ROWS
 ) (
     input  wire                clk,
     input  wire                rst,
@@ -87,7 +88,8 @@ module control_unit #(
   register_file #(
       .GROUPS(GROUPS),
       .TILE_ENTRIES(TILE_DEPTH),
-      .WEIGHT_DEPTH(WEIGHT_DEPTH)
+      .WEIGHT_DEPTH(WEIGHT_DEPTH),
+      .COUNTER_TOTAL(COUNTERS)
   ) register_file (
       .clk(clk),
       .rst(rst),
@@ -154,7 +156,10 @@ module control_unit #(
     if (rst) {illegal, window_broken, read_failed, write_failed} <= 9'd0;
   end
 
-  run_control run_control (
+  run_control #(
+      .CLEAR_CYCLES(`CLEAR_CYCLES),
+      .STOP_LIMIT  (`STOP_LIMIT)
+  ) run_control (
       .clk(clk),
       .rst(rst),
       .start(start),
@@ -186,6 +191,8 @@ module control_unit #(
   // ---- Counters. A half of the vector engine is active when it begins its four multiplications.
   performance_counters #(
       .GROUPS(GROUPS),
+      .ZERO_WIDTH(`ZERO_BITS),
+      .BITS(`COUNTER_BITS),
       .COUNTER_TOTAL(COUNTERS)
   ) performance_counters (
       .clk(clk),

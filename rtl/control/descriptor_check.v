@@ -7,12 +7,11 @@
 // What is checked keeps every unit from waiting for a job of no size and every internal address in its memory;
 // external addresses are checked by the AXI ports. The same rules in Python: models/control/descriptor_check.py.
 `default_nettype none
+`include "gradcore_sizes.vh"
 module descriptor_check #(
-    parameter GROUPS       = 4,
-    parameter WEIGHT_DEPTH = 1024,  // rows of a weight buffer
-    parameter TILE_PIXELS  = 512,   // pixels of a tile bank
-    parameter TILE_ENTRIES = 8192,  // entries of a tile bank
-    parameter OUTPUT_WORDS = 512    // words, and pieces, of a side and bank of the output buffer
+    parameter GROUPS       = `GROUPS,
+    parameter WEIGHT_DEPTH = `WEIGHT_ROWS,  // rows of a weight buffer
+    parameter TILE_ENTRIES = `TILE_ENTRIES  // entries of a tile bank
 ) (
     input  wire          clk,
     input  wire          rst,
@@ -25,12 +24,12 @@ module descriptor_check #(
   `include "gradcore_constants.vh"
 
   localparam [20:0] WEIGHT_LIMIT = WEIGHT_DEPTH;
-  localparam [20:0] PIXEL_LIMIT = TILE_PIXELS;
+  localparam [20:0] PIXEL_LIMIT = `TILE_PIXELS;
   localparam [20:0] ENTRY_LIMIT = TILE_ENTRIES;
-  localparam [20:0] WORD_LIMIT = OUTPUT_WORDS;
+  localparam [20:0] WORD_LIMIT = `OUTPUT_WORDS;
   localparam [2:0] BLOCK_LIMIT = GROUPS[2:0];
   localparam [5:0] SHIFT_LIMIT = 6'd47;
-  localparam [7:0] FORMAT_VERSION = 8'd1;
+  localparam [7:0] FORMAT_VERSION = REGISTER_CONFIGURATION_RESET[31:24];
 
   initial begin
     if (GROUPS < 1 || GROUPS > 7) begin

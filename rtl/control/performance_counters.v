@@ -9,10 +9,11 @@
 // cycles. A conv stream is active when it issues an entry. `cycle` is the number of cycles with running so far, this
 // one not included, without delay: for time stamps.
 `default_nettype none
+`include "gradcore_sizes.vh"
 module performance_counters #(
-  parameter GROUPS        = 4,
-  parameter ZERO_WIDTH    = 5,  // bits of the number of zeros skipped in a cycle
-  parameter BITS          = 40,
+  parameter GROUPS        = `GROUPS,
+  parameter ZERO_WIDTH    = `ZERO_BITS,  // bits of the number of zeros skipped in a cycle
+  parameter BITS          = `COUNTER_BITS,
   parameter COUNTER_TOTAL = 17
 ) (
   input  wire                  clk,

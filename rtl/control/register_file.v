@@ -10,12 +10,11 @@
 // acknowledged) and INTERRUPT_ENABLE; an event in the cycle of the acknowledgement is not lost. `counters` holds 64
 // bits each, number i at [64i+63:64i].
 `default_nettype none
+`include "gradcore_sizes.vh"
 module register_file #(
-  parameter GROUPS        = 4,
-  parameter TILE_ENTRIES  = 8192,
-  parameter TILE_PIXELS   = 512,
-  parameter WEIGHT_DEPTH  = 1024,
-  parameter OUTPUT_WORDS  = 512,
+  parameter GROUPS        = `GROUPS,
+  parameter TILE_ENTRIES  = `TILE_ENTRIES,
+  parameter WEIGHT_DEPTH  = `WEIGHT_ROWS,
   parameter COUNTER_TOTAL = 17
 ) (
   input  wire                   clk,
@@ -76,8 +75,8 @@ module register_file #(
   localparam integer LAST_COUNTER = COUNTERS - 1;
 
   initial begin
-    if (GROUPS < 1 || GROUPS > 15 || TILE_ENTRIES > 65535 || TILE_PIXELS > 65535 || WEIGHT_DEPTH > 65535 ||
-        OUTPUT_WORDS > 65535 || COUNTER_TOTAL != COUNTERS) begin
+    if (GROUPS < 1 || GROUPS > 15 || TILE_ENTRIES > 65535 || `TILE_PIXELS > 65535 || WEIGHT_DEPTH > 65535 ||
+        `OUTPUT_WORDS > 65535 || COUNTER_TOTAL != COUNTERS) begin
       $display("%m: a size does not fit its field, or COUNTER_TOTAL is not the number of counters");
       $finish;
     end
@@ -204,9 +203,9 @@ module register_file #(
   wire        is_counter = counter_offset[11:3] <= LAST_COUNTER[8:0];
   wire [63:0] counter = counters[64*counter_number+:64];
 
-  localparam integer STREAMS = 2, LANES = 16, VECTOR_LANES = 8, DESCRIPTOR_VERSION_NUMBER = 1;
+  localparam integer STREAMS = `STREAMS, LANES = `LANES, VECTOR_LANES = `VECTOR_LANES, PIXELS = `TILE_PIXELS, OUTPUTS = `OUTPUT_WORDS;
   wire [31:0] configuration =
-      {DESCRIPTOR_VERSION_NUMBER[7:0], VECTOR_LANES[7:0], LANES[7:0], STREAMS[3:0], GROUPS[3:0]};
+      {REGISTER_CONFIGURATION_RESET[31:24], VECTOR_LANES[7:0], LANES[7:0], STREAMS[3:0], GROUPS[3:0]};
 
   reg [15:0] status;
   always @(posedge clk) status <= {code, 4'd0, start_while_busy, error, done, busy};
@@ -224,9 +223,9 @@ module register_file #(
     implemented[REGISTER_VERSION_ADDRESS/4] = 1'b1;
     values[8*REGISTER_CONFIGURATION_ADDRESS+:32] = configuration;
     implemented[REGISTER_CONFIGURATION_ADDRESS/4] = 1'b1;
-    values[8*REGISTER_CONFIGURATION_TILE_ADDRESS+:32] = {TILE_PIXELS[15:0], TILE_ENTRIES[15:0]};
+    values[8*REGISTER_CONFIGURATION_TILE_ADDRESS+:32] = {PIXELS[15:0], TILE_ENTRIES[15:0]};
     implemented[REGISTER_CONFIGURATION_TILE_ADDRESS/4] = 1'b1;
-    values[8*REGISTER_CONFIGURATION_BUFFERS_ADDRESS+:32] = {OUTPUT_WORDS[15:0], WEIGHT_DEPTH[15:0]};
+    values[8*REGISTER_CONFIGURATION_BUFFERS_ADDRESS+:32] = {OUTPUTS[15:0], WEIGHT_DEPTH[15:0]};
     implemented[REGISTER_CONFIGURATION_BUFFERS_ADDRESS/4] = 1'b1;
     values[8*REGISTER_CONTROL_ADDRESS+:32] = {23'd0, interrupt_enable, 3'd0, explain, 4'd0};
     implemented[REGISTER_CONTROL_ADDRESS/4] = 1'b1;

@@ -12,9 +12,10 @@
 // descriptor, window, read response, write response, watchdog. The watchdog fires after `watchdog_limit` cycles of
 // running without `progress` (0 = off).
 `default_nettype none
+`include "gradcore_sizes.vh"
 module run_control #(
-    parameter CLEAR_CYCLES = 4,
-    parameter STOP_LIMIT   = 4096
+    parameter CLEAR_CYCLES = `CLEAR_CYCLES,
+    parameter STOP_LIMIT   = `STOP_LIMIT
 ) (
     input  wire         clk,
     input  wire         rst,

@@ -12,13 +12,12 @@
 // from then on until the next start. Tokens: pulses of finished jobs in, counts out (tokens.v). Marks: end of the
 // last job of a layer (layer_marks.v).
 `default_nettype none
+`include "gradcore_sizes.vh"
 module sequencer #(
-    parameter GROUPS        = 4,
-    parameter WEIGHT_DEPTH  = 1024,
-    parameter TILE_PIXELS   = 512,
-    parameter TILE_ENTRIES  = 8192,
-    parameter OUTPUT_WORDS  = 512,
-    parameter PROGRAM_LIMIT = 65536
+    parameter GROUPS        = `GROUPS,
+    parameter WEIGHT_DEPTH  = `WEIGHT_ROWS,
+    parameter TILE_ENTRIES  = `TILE_ENTRIES,
+    parameter PROGRAM_LIMIT = `PROGRAM_LIMIT
 ) (
     input  wire          clk,
     input  wire          rst,
@@ -135,9 +134,7 @@ module sequencer #(
   descriptor_check #(
       .GROUPS      (GROUPS),
       .WEIGHT_DEPTH(WEIGHT_DEPTH),
-      .TILE_PIXELS (TILE_PIXELS),
-      .TILE_ENTRIES(TILE_ENTRIES),
-      .OUTPUT_WORDS(OUTPUT_WORDS)
+      .TILE_ENTRIES(TILE_ENTRIES)
   ) checker_unit (
       .clk       (clk),
       .rst       (rst),

@@ -14,9 +14,9 @@
 `include "gradcore_jobs.vh"
 
 module conv_engine #(
-    parameter GROUPS = 4,
-    parameter TILE_DEPTH = 8192,
-    parameter WEIGHT_DEPTH = 1024
+    parameter GROUPS = `GROUPS,
+    parameter TILE_DEPTH = `TILE_ENTRIES,
+    parameter WEIGHT_DEPTH = `WEIGHT_ROWS
 ) (
     input  wire                  clk,
     input  wire                  rst,

@@ -13,15 +13,10 @@
 `include "gradcore_jobs.vh"
 
 module conv_group #(
-    parameter GROUPS = 4,
+    parameter GROUPS = `GROUPS,
     parameter GROUP = 0,
-    parameter TILE_DEPTH = 8192,
-    parameter WEIGHT_DEPTH = 1024,
-    parameter ENTRY_ADDRESS_BITS = 13,
-    parameter PIXEL_BITS = 9,
-    parameter COUNT_BITS = 11,
-    parameter WEIGHT_ADDRESS_BITS = 10,
-    parameter OUTPUT_ADDRESS_BITS = 9
+    parameter TILE_DEPTH = `TILE_ENTRIES,
+    parameter WEIGHT_DEPTH = `WEIGHT_ROWS
 ) (
     input  wire                             clk,
     input  wire                             rst,
@@ -34,22 +29,22 @@ module conv_group #(
     input  wire                             job_valid,
     output wire                             job_ready,
     input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
-    input  wire [   ENTRY_ADDRESS_BITS-1:0] origin_entry,
-    input  wire [           PIXEL_BITS-1:0] origin_pixel,
-    input  wire [   ENTRY_ADDRESS_BITS-1:0] line_entries,
-    input  wire [           PIXEL_BITS-1:0] line_pixels,
+    input  wire [   `ENTRY_ADDRESS_BITS-1:0] origin_entry,
+    input  wire [           `PIXEL_BITS-1:0] origin_pixel,
+    input  wire [   `ENTRY_ADDRESS_BITS-1:0] line_entries,
+    input  wire [           `PIXEL_BITS-1:0] line_pixels,
     input  wire [                      1:0] quarters,
     // From the tile loader: entries of two halves, one count.
     input  wire                             entry_bank,
     input  wire [                      1:0] entry_write,
-    input  wire [ 2*ENTRY_ADDRESS_BITS-1:0] entry_write_address,
-    input  wire [    2*(COUNT_BITS+16)-1:0] entry_write_data,
+    input  wire [ 2*`ENTRY_ADDRESS_BITS-1:0] entry_write_address,
+    input  wire [    2*(`COUNT_BITS+16)-1:0] entry_write_data,
     input  wire                             count_write,
-    input  wire [               PIXEL_BITS:0] count_write_address,
-    input  wire [           COUNT_BITS-1:0] count_write_data,
+    input  wire [               `PIXEL_BITS:0] count_write_address,
+    input  wire [           `COUNT_BITS-1:0] count_write_data,
     // From the weight loader.
     input  wire                             weight_write,
-    input  wire [  WEIGHT_ADDRESS_BITS-1:0] weight_write_address,
+    input  wire [  `WEIGHT_ADDRESS_BITS-1:0] weight_write_address,
     input  wire [             `LANES*16-1:0] weight_write_data,
     input  wire                             initial_write,
     input  wire [                      4:0] initial_write_address,
@@ -60,7 +55,7 @@ module conv_group #(
     output wire [                      1:0] transfer_tag,
     output wire [                      1:0] transfer_bank,
     output wire [                      1:0] transfer_parity,
-    output wire [2*OUTPUT_ADDRESS_BITS-1:0] transfer_address,
+    output wire [2*`OUTPUT_ADDRESS_BITS-1:0] transfer_address,
     output wire [                    127:0] transfer_data,
     // Events for the counters.
     output wire [                      1:0] event_issue,
@@ -69,22 +64,19 @@ module conv_group #(
     output wire [                      1:0] event_saturated_bank
 );
 
-  localparam ENTRY_BITS = COUNT_BITS + 16;
+  localparam ENTRY_BITS = `COUNT_BITS + 16;
 
   wire bank;
   wire [1:0] unit_valid, unit_ready, scanner_busy, unit_done, unit_done_bank;
   wire signed [9:0] unit_row, unit_column;
-  wire [PIXEL_BITS-1:0] unit_pixel;
-  wire [ENTRY_ADDRESS_BITS-1:0] unit_entry;
+  wire [`PIXEL_BITS-1:0] unit_pixel;
+  wire [`ENTRY_ADDRESS_BITS-1:0] unit_entry;
   wire unit_parity, unit_last;
-  wire [OUTPUT_ADDRESS_BITS-1:0] unit_word_address, unit_tag_address;
+  wire [`OUTPUT_ADDRESS_BITS-1:0] unit_word_address, unit_tag_address;
 
   unit_dispatcher #(
       .GROUPS(GROUPS),
-      .GROUP(GROUP),
-      .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
-      .PIXEL_BITS(PIXEL_BITS),
-      .OUTPUT_ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
+      .GROUP(GROUP)
   ) unit_dispatcher (
       .clk(clk),
       .rst(rst),
@@ -114,9 +106,9 @@ module conv_group #(
   );
 
   wire [1:0] lane_enable, read_bank, lane_first;
-  wire [2*ENTRY_ADDRESS_BITS-1:0] read_address;
+  wire [2*`ENTRY_ADDRESS_BITS-1:0] read_address;
   wire [2*ENTRY_BITS-1:0] bank_entry0, bank_entry1;
-  wire [2*WEIGHT_ADDRESS_BITS-1:0] lane_address;
+  wire [2*`WEIGHT_ADDRESS_BITS-1:0] lane_address;
   wire [31:0] lane_value;
   wire [95:0] lane_initial;
   wire [2*`LANES*48-1:0] accumulators;
@@ -127,21 +119,21 @@ module conv_group #(
       wire [ENTRY_BITS-1:0] entry0, entry1;
       tile_bank #(
           .DEPTH(TILE_DEPTH),
-          .ADDRESS_BITS(ENTRY_ADDRESS_BITS),
+          .ADDRESS_BITS(`ENTRY_ADDRESS_BITS),
           .ENTRY_BITS(ENTRY_BITS)
       ) tile_bank (
           .clk(clk),
           .write0(entry_write[0] && entry_bank == index),
-          .write_address0(entry_write_address[ENTRY_ADDRESS_BITS-1:0]),
+          .write_address0(entry_write_address[`ENTRY_ADDRESS_BITS-1:0]),
           .write_data0(entry_write_data[ENTRY_BITS-1:0]),
           .enable0(lane_enable[0]),
-          .address0(read_address[ENTRY_ADDRESS_BITS-1:0]),
+          .address0(read_address[`ENTRY_ADDRESS_BITS-1:0]),
           .entry0(entry0),
           .write1(entry_write[1] && entry_bank == index),
-          .write_address1(entry_write_address[2*ENTRY_ADDRESS_BITS-1:ENTRY_ADDRESS_BITS]),
+          .write_address1(entry_write_address[2*`ENTRY_ADDRESS_BITS-1:`ENTRY_ADDRESS_BITS]),
           .write_data1(entry_write_data[2*ENTRY_BITS-1:ENTRY_BITS]),
           .enable1(lane_enable[1]),
-          .address1(read_address[2*ENTRY_ADDRESS_BITS-1:ENTRY_ADDRESS_BITS]),
+          .address1(read_address[2*`ENTRY_ADDRESS_BITS-1:`ENTRY_ADDRESS_BITS]),
           .entry1(entry1)
       );
       if (index == 0) begin : g_even
@@ -152,13 +144,7 @@ module conv_group #(
     end
 
     for (index = 0; index < 2; index = index + 1) begin : g_stream
-      conv_stream #(
-          .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
-          .PIXEL_BITS(PIXEL_BITS),
-          .COUNT_BITS(COUNT_BITS),
-          .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS),
-          .OUTPUT_ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
-      ) conv_stream (
+      conv_stream conv_stream (
           .clk(clk),
           .rst(rst),
           .enable(index == 0 || !weight_write),
@@ -186,11 +172,11 @@ module conv_group #(
           .initial_write(initial_write),
           .initial_write_address(initial_write_address),
           .initial_write_data(initial_write_data),
-          .entry_address(read_address[index*ENTRY_ADDRESS_BITS+:ENTRY_ADDRESS_BITS]),
+          .entry_address(read_address[index*`ENTRY_ADDRESS_BITS+:`ENTRY_ADDRESS_BITS]),
           .entry_bank(read_bank[index]),
           .entry(read_bank[index] ? bank_entry1[index*ENTRY_BITS+:ENTRY_BITS]
                                   : bank_entry0[index*ENTRY_BITS+:ENTRY_BITS]),
-          .lane_address(lane_address[index*WEIGHT_ADDRESS_BITS+:WEIGHT_ADDRESS_BITS]),
+          .lane_address(lane_address[index*`WEIGHT_ADDRESS_BITS+:`WEIGHT_ADDRESS_BITS]),
           .lane_first(lane_first[index]),
           .lane_value(lane_value[index*16+:16]),
           .lane_initial(lane_initial[index*48+:48]),
@@ -200,7 +186,7 @@ module conv_group #(
           .out_tag(transfer_tag[index]),
           .out_bank(transfer_bank[index]),
           .out_parity(transfer_parity[index]),
-          .out_address(transfer_address[index*OUTPUT_ADDRESS_BITS+:OUTPUT_ADDRESS_BITS]),
+          .out_address(transfer_address[index*`OUTPUT_ADDRESS_BITS+:`OUTPUT_ADDRESS_BITS]),
           .out_data(transfer_data[index*64+:64]),
           .event_issue(event_issue[index]),
           .event_output_wait(event_output_wait[index]),
@@ -212,7 +198,7 @@ module conv_group #(
 
   lane_array #(
       .WEIGHT_DEPTH(WEIGHT_DEPTH),
-      .ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
+      .ADDRESS_BITS(`WEIGHT_ADDRESS_BITS)
   ) lane_array (
       .clk(clk),
       .enable(lane_enable),

@@ -9,10 +9,11 @@
 //   a value of 0): what is read is undefined.
 // Numbers: weights and values signed 16 bits, accumulators signed 48 bits.
 `default_nettype none
+`include "gradcore_sizes.vh"
 
 module conv_lane #(
-    parameter DEPTH = 1024,
-    parameter ADDRESS_BITS = 10
+    parameter DEPTH = `WEIGHT_ROWS,
+    parameter ADDRESS_BITS = `WEIGHT_ADDRESS_BITS
 ) (
     input  wire                    clk,
     input  wire                    enable0,

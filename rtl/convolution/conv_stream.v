@@ -15,13 +15,7 @@
 `include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
-module conv_stream #(
-    parameter ENTRY_ADDRESS_BITS = 13,
-    parameter PIXEL_BITS = 9,
-    parameter COUNT_BITS = 11,
-    parameter WEIGHT_ADDRESS_BITS = 10,
-    parameter OUTPUT_ADDRESS_BITS = 9
-) (
+module conv_stream (
     input  wire                           clk,
     input  wire                           rst,
     input  wire                           enable,
@@ -30,33 +24,33 @@ module conv_stream #(
     // Configuration of the tile job.
     input  wire                           bank,
     input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] line_entries,
-    input  wire [         PIXEL_BITS-1:0] line_pixels,
+    input  wire [ `ENTRY_ADDRESS_BITS-1:0] line_entries,
+    input  wire [         `PIXEL_BITS-1:0] line_pixels,
     // Units.
     input  wire                           unit_valid,
     output wire                           unit_ready,
     input  wire signed [             9:0] unit_row,
     input  wire signed [             9:0] unit_column,
-    input  wire [         PIXEL_BITS-1:0] unit_pixel,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
+    input  wire [         `PIXEL_BITS-1:0] unit_pixel,
+    input  wire [ `ENTRY_ADDRESS_BITS-1:0] unit_entry,
     input  wire                           unit_parity,
     input  wire [                    1:0] unit_quarters,
-    input  wire [OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
-    input  wire [OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
+    input  wire [`OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
+    input  wire [`OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
     output wire                           unit_done,
     output wire                           unit_done_bank,
     // Counts and initial values are written here; entries are read outside.
     input  wire                           count_write,
-    input  wire [           PIXEL_BITS:0] count_write_address,
-    input  wire [         COUNT_BITS-1:0] count_write_data,
+    input  wire [           `PIXEL_BITS:0] count_write_address,
+    input  wire [         `COUNT_BITS-1:0] count_write_data,
     input  wire                           initial_write,
     input  wire [                    4:0] initial_write_address,
     input  wire [                   47:0] initial_write_data,
-    output wire [ ENTRY_ADDRESS_BITS-1:0] entry_address,
+    output wire [ `ENTRY_ADDRESS_BITS-1:0] entry_address,
     output reg                            entry_bank,
-    input  wire [        COUNT_BITS+15:0] entry,
+    input  wire [        `COUNT_BITS+15:0] entry,
     // Lanes.
-    output reg  [WEIGHT_ADDRESS_BITS-1:0] lane_address,
+    output reg  [`WEIGHT_ADDRESS_BITS-1:0] lane_address,
     output reg                            lane_first,
     output reg  [                   15:0] lane_value,
     output reg  [                   47:0] lane_initial,
@@ -67,7 +61,7 @@ module conv_stream #(
     output reg                            out_tag,
     output reg                            out_bank,
     output reg                            out_parity,
-    output reg  [OUTPUT_ADDRESS_BITS-1:0] out_address,
+    output reg  [`OUTPUT_ADDRESS_BITS-1:0] out_address,
     output reg  [                   63:0] out_data,
     // Events for the counters: an entry issued; frozen by the output; a value saturated, and its unit's bank.
     output wire                           event_issue,
@@ -81,36 +75,31 @@ module conv_stream #(
   wire transfer_ready;
   assign lane_enable = enable && transfer_ready;
 
-  // ---- Counts: one block RAM a stream, both banks. Bit COUNT_BITS says that the count is not 0: found out here, it needs
+  // ---- Counts: one block RAM a stream, both banks. Bit `COUNT_BITS says that the count is not 0: found out here, it needs
   // no logic between the memory's late output and the scanner's registers.
-  (* ram_style = "block" *) reg [COUNT_BITS:0] counts[0:(2<<PIXEL_BITS)-1];
-  reg [COUNT_BITS:0] count;
-  wire [PIXEL_BITS-1:0] count_address;
+  (* ram_style = "block" *) reg [`COUNT_BITS:0] counts[0:(2<<`PIXEL_BITS)-1];
+  reg [`COUNT_BITS:0] count;
+  wire [`PIXEL_BITS-1:0] count_address;
   always @(posedge clk) begin
     if (count_write) counts[count_write_address] <= {|count_write_data, count_write_data};
     count <= counts[{bank, count_address}];
   end
 
   // ---- Units, taps, issues.
-  localparam TAP_BITS = ENTRY_ADDRESS_BITS + COUNT_BITS + WEIGHT_ADDRESS_BITS + 3;
-  localparam UNIT_BITS = 13 + 2 * OUTPUT_ADDRESS_BITS;
+  localparam TAP_BITS = `ENTRY_ADDRESS_BITS + `COUNT_BITS + `WEIGHT_ADDRESS_BITS + 3;
+  localparam UNIT_BITS = 13 + 2 * `OUTPUT_ADDRESS_BITS;
 
   wire scanner_ready, description_ready;
   assign unit_ready = scanner_ready && description_ready;
   wire unit_taken = unit_valid && unit_ready;
 
   wire tap_valid, tap_final;
-  wire [ENTRY_ADDRESS_BITS-1:0] tap_entry;
-  wire [COUNT_BITS-1:0] tap_count;
-  wire [WEIGHT_ADDRESS_BITS-1:0] tap_weight;
+  wire [`ENTRY_ADDRESS_BITS-1:0] tap_entry;
+  wire [`COUNT_BITS-1:0] tap_count;
+  wire [`WEIGHT_ADDRESS_BITS-1:0] tap_weight;
   wire [4:0] tap_level;
 
-  tap_scanner #(
-      .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
-      .PIXEL_BITS(PIXEL_BITS),
-      .COUNT_BITS(COUNT_BITS),
-      .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
-  ) tap_scanner (
+  tap_scanner tap_scanner (
       .clk(clk),
       .rst(rst),
       .busy(busy),
@@ -124,8 +113,8 @@ module conv_stream #(
       .unit_pixel(unit_pixel),
       .unit_entry(unit_entry),
       .count_address(count_address),
-      .count(count[COUNT_BITS-1:0]),
-      .count_some(count[COUNT_BITS]),
+      .count(count[`COUNT_BITS-1:0]),
+      .count_some(count[`COUNT_BITS]),
       .tap_space(tap_level < 5'd10),
       .tap_valid(tap_valid),
       .tap_entry(tap_entry),
@@ -153,21 +142,17 @@ module conv_stream #(
   );
 
   wire issue_entry, issue_bank, issue_bias_bank, issue_first, issue_last;
-  wire [WEIGHT_ADDRESS_BITS-1:0] issue_weight;
+  wire [`WEIGHT_ADDRESS_BITS-1:0] issue_weight;
 
-  entry_issuer #(
-      .ENTRY_ADDRESS_BITS(ENTRY_ADDRESS_BITS),
-      .COUNT_BITS(COUNT_BITS),
-      .WEIGHT_ADDRESS_BITS(WEIGHT_ADDRESS_BITS)
-  ) entry_issuer (
+  entry_issuer entry_issuer (
       .clk(clk),
       .rst(rst),
       .enable(lane_enable),
       .tap_valid(next_tap_valid),
       .tap_ready(next_tap_ready),
-      .tap_entry(next_tap[ENTRY_ADDRESS_BITS-1:0]),
-      .tap_count(next_tap[ENTRY_ADDRESS_BITS+:COUNT_BITS]),
-      .tap_weight(next_tap[ENTRY_ADDRESS_BITS+COUNT_BITS+:WEIGHT_ADDRESS_BITS]),
+      .tap_entry(next_tap[`ENTRY_ADDRESS_BITS-1:0]),
+      .tap_count(next_tap[`ENTRY_ADDRESS_BITS+:`COUNT_BITS]),
+      .tap_weight(next_tap[`ENTRY_ADDRESS_BITS+`COUNT_BITS+:`WEIGHT_ADDRESS_BITS]),
       .tap_final(next_tap[TAP_BITS-3]),
       .tap_bank(next_tap[TAP_BITS-2]),
       .tap_bias_bank(next_tap[TAP_BITS-1]),
@@ -187,8 +172,8 @@ module conv_stream #(
   // one cycle later. A bubble multiplies row 0 of the weights by 0.
   reg [2:1] stage_entry, stage_first;
   reg [7:1] stage_last;
-  reg [WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
-  reg [COUNT_BITS-1:0] channel2;
+  reg [`WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
+  reg [`COUNT_BITS-1:0] channel2;
   reg [15:0] value2, value3;
   reg [5:1] stage_bias_bank;
   reg [5:4] late_first;
@@ -202,10 +187,10 @@ module conv_stream #(
       entry_bank <= issue_bank;
       weight1 <= issue_weight;
       weight2 <= weight1;
-      channel2 <= entry[16+:COUNT_BITS];
+      channel2 <= entry[16+:`COUNT_BITS];
       value2 <= stage_entry[1] ? entry[15:0] : 16'd0;
-      lane_address <= {WEIGHT_ADDRESS_BITS{1'b0}};
-      if (stage_entry[2]) lane_address <= weight2 + channel2[WEIGHT_ADDRESS_BITS-1:0];
+      lane_address <= {`WEIGHT_ADDRESS_BITS{1'b0}};
+      if (stage_entry[2]) lane_address <= weight2 + channel2[`WEIGHT_ADDRESS_BITS-1:0];
       lane_first <= stage_first[2];
       value3 <= value2;
       lane_value <= value3;
@@ -257,11 +242,11 @@ module conv_stream #(
   );
 
   wire drain_valid, drain_tag, drain_bank, drain_parity, drain_unit_end;
-  wire [OUTPUT_ADDRESS_BITS-1:0] drain_address;
+  wire [`OUTPUT_ADDRESS_BITS-1:0] drain_address;
   wire [63:0] drain_data;
 
   stream_drain #(
-      .ADDRESS_BITS(OUTPUT_ADDRESS_BITS)
+      .ADDRESS_BITS(`OUTPUT_ADDRESS_BITS)
   ) stream_drain (
       .clk(clk),
       .rst(rst),
@@ -276,8 +261,8 @@ module conv_stream #(
       .unit_bank(description[UNIT_BITS-10]),
       .unit_parity(description[UNIT_BITS-11]),
       .unit_quarters(description[UNIT_BITS-12-:2]),
-      .unit_word_address(description[OUTPUT_ADDRESS_BITS+:OUTPUT_ADDRESS_BITS]),
-      .unit_tag_address(description[OUTPUT_ADDRESS_BITS-1:0]),
+      .unit_word_address(description[`OUTPUT_ADDRESS_BITS+:`OUTPUT_ADDRESS_BITS]),
+      .unit_tag_address(description[`OUTPUT_ADDRESS_BITS-1:0]),
       .out_valid(drain_valid),
       .out_tag(drain_tag),
       .out_bank(drain_bank),
@@ -292,10 +277,10 @@ module conv_stream #(
   reg out_unit_end;
   wire next_valid;
   wire next_ready = !out_valid || out_ready;
-  wire [OUTPUT_ADDRESS_BITS+67:0] next_transfer;
+  wire [`OUTPUT_ADDRESS_BITS+67:0] next_transfer;
   wire [3:0] unused_transfer_level;
   fifo #(
-      .WIDTH(OUTPUT_ADDRESS_BITS + 68),
+      .WIDTH(`OUTPUT_ADDRESS_BITS + 68),
       .DEPTH(8)
   ) transfer_fifo (
       .clk(clk),
@@ -320,7 +305,7 @@ module conv_stream #(
   assign unit_done = out_valid && out_ready && out_unit_end;
   assign unit_done_bank = out_bank;
 
-  wire unused_channel = &{1'b0, channel2[COUNT_BITS-1:WEIGHT_ADDRESS_BITS]};
+  wire unused_channel = &{1'b0, channel2[`COUNT_BITS-1:`WEIGHT_ADDRESS_BITS]};
 
 endmodule
 

@@ -7,29 +7,25 @@
 //   lasts at least LANES issues, since the lanes share one bus for initial values and one for results; shorter ones
 //   are filled with bubbles. Taps follow one another without a bubble while `tap_valid`. Outputs are registered.
 //   Without `enable` all holds.
-// Numbers: entry address and weight row are modulo their width; counts up to 2^COUNT_BITS - 1.
+// Numbers: entry address and weight row are modulo their width; counts up to 2^`COUNT_BITS - 1.
 `default_nettype none
 `include "gradcore_sizes.vh"
 
-module entry_issuer #(
-    parameter ENTRY_ADDRESS_BITS = 13,
-    parameter COUNT_BITS = 11,
-    parameter WEIGHT_ADDRESS_BITS = 10
-) (
+module entry_issuer (
     input  wire                           clk,
     input  wire                           rst,
     input  wire                           enable,
     input  wire                           tap_valid,
     output wire                           tap_ready,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] tap_entry,
-    input  wire [         COUNT_BITS-1:0] tap_count,
-    input  wire [WEIGHT_ADDRESS_BITS-1:0] tap_weight,
+    input  wire [ `ENTRY_ADDRESS_BITS-1:0] tap_entry,
+    input  wire [         `COUNT_BITS-1:0] tap_count,
+    input  wire [`WEIGHT_ADDRESS_BITS-1:0] tap_weight,
     input  wire                           tap_final,
     input  wire                           tap_bank,
     input  wire                           tap_bias_bank,
     output reg                            issue_entry,
-    output reg  [ ENTRY_ADDRESS_BITS-1:0] issue_address,
-    output reg  [WEIGHT_ADDRESS_BITS-1:0] issue_weight,
+    output reg  [ `ENTRY_ADDRESS_BITS-1:0] issue_address,
+    output reg  [`WEIGHT_ADDRESS_BITS-1:0] issue_weight,
     output reg                            issue_bank,
     output reg                            issue_bias_bank,
     output reg                            issue_first,
@@ -40,11 +36,11 @@ module entry_issuer #(
   reg padding;  // all entries are issued, the pixel is still shorter than LANES issues
   reg in_pixel;  // the first issue of the pixel has been made
   reg final_tap;
-  reg [ENTRY_ADDRESS_BITS-1:0] address;
-  reg [COUNT_BITS-1:0] used_up;  // ~entries left: counting up takes less logic than counting down
+  reg [`ENTRY_ADDRESS_BITS-1:0] address;
+  reg [`COUNT_BITS-1:0] used_up;  // ~entries left: counting up takes less logic than counting down
   reg some, last_entry;  // entries left != 0, <= 1
-  localparam [COUNT_BITS-1:0] TWO_LEFT = {{(COUNT_BITS - 2) {1'b1}}, 2'b01};
-  reg [WEIGHT_ADDRESS_BITS-1:0] weight;
+  localparam [`COUNT_BITS-1:0] TWO_LEFT = {{(`COUNT_BITS - 2) {1'b1}}, 2'b01};
+  reg [`WEIGHT_ADDRESS_BITS-1:0] weight;
   reg bank, bias_bank;
   reg [4:0] issues;  // issues of this pixel so far, at most LANES - 1
   reg long_enough;  // issues == LANES - 1
@@ -85,7 +81,7 @@ module entry_issuer #(
         loaded <= tap_valid;
         address <= tap_entry;
         used_up <= ~tap_count;
-        some <= (tap_count != {COUNT_BITS{1'b0}});
+        some <= (tap_count != {`COUNT_BITS{1'b0}});
         last_entry <= (tap_count <= 1);
         weight <= tap_weight;
         final_tap <= tap_final;

@@ -12,8 +12,8 @@
 `include "gradcore_sizes.vh"
 
 module lane_array #(
-    parameter WEIGHT_DEPTH = 1024,
-    parameter ADDRESS_BITS = 10
+    parameter WEIGHT_DEPTH = `WEIGHT_ROWS,
+    parameter ADDRESS_BITS = `WEIGHT_ADDRESS_BITS
 ) (
     input  wire                    clk,
     input  wire [             1:0] enable,

@@ -9,8 +9,9 @@
 // in the cycle after its last transfer. Reads: latency 1, one word and one piece a cycle and side. Contract: a
 // source's fields are stable while it is valid and not ready. Nobody writes the bank that is being read.
 `default_nettype none
+`include "gradcore_sizes.vh"
 module output_buffer #(
-    parameter GROUPS = 4
+    parameter GROUPS = `GROUPS
 ) (
     input  wire                  clk,
     input  wire                  rst,

@@ -18,7 +18,7 @@
 `include "gradcore_sizes.vh"
 
 module stream_drain #(
-    parameter ADDRESS_BITS = 9
+    parameter ADDRESS_BITS = `OUTPUT_ADDRESS_BITS
 ) (
     input  wire                    clk,
     input  wire                    rst,

@@ -12,38 +12,34 @@
 //   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 5 more fit.
 // Numbers: rows and columns signed, indices and addresses modulo their width.
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
-module tap_scanner #(
-    parameter ENTRY_ADDRESS_BITS = 13,
-    parameter PIXEL_BITS = 9,
-    parameter COUNT_BITS = 11,
-    parameter WEIGHT_ADDRESS_BITS = 10
-) (
+module tap_scanner (
     input  wire                           clk,
     input  wire                           rst,
     output wire                           busy,
     // Configuration, constant for one tile job.
     input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] line_entries,  // from the last tap of a line to the first of the next
-    input  wire [         PIXEL_BITS-1:0] line_pixels,
+    input  wire [ `ENTRY_ADDRESS_BITS-1:0] line_entries,  // from the last tap of a line to the first of the next
+    input  wire [         `PIXEL_BITS-1:0] line_pixels,
     // One output unit: input position of tap (0, 0) of its first pixel.
     input  wire                           unit_valid,
     output wire                           unit_ready,
     input  wire signed [             9:0] unit_row,
     input  wire signed [             9:0] unit_column,
-    input  wire [         PIXEL_BITS-1:0] unit_pixel,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
+    input  wire [         `PIXEL_BITS-1:0] unit_pixel,
+    input  wire [ `ENTRY_ADDRESS_BITS-1:0] unit_entry,
     // Count memory: address now; count, and whether it is not 0, one cycle later.
-    output wire [         PIXEL_BITS-1:0] count_address,
-    input  wire [         COUNT_BITS-1:0] count,
+    output wire [         `PIXEL_BITS-1:0] count_address,
+    input  wire [         `COUNT_BITS-1:0] count,
     input  wire                           count_some,
     // Taps.
     input  wire                           tap_space,
     output reg                            tap_valid,
-    output reg  [ ENTRY_ADDRESS_BITS-1:0] tap_entry,
-    output reg  [         COUNT_BITS-1:0] tap_count,
-    output reg  [WEIGHT_ADDRESS_BITS-1:0] tap_weight,
+    output reg  [ `ENTRY_ADDRESS_BITS-1:0] tap_entry,
+    output reg  [         `COUNT_BITS-1:0] tap_count,
+    output reg  [`WEIGHT_ADDRESS_BITS-1:0] tap_weight,
     output reg                            tap_final
 );
 
@@ -57,19 +53,19 @@ module tap_scanner #(
   reg [3:0] kernel_column;
   // Input position, count address and entry address of the pixel's tap (0, 0) and of its current tap.
   reg signed [9:0] pixel_row, pixel_column, tap_row, tap_column;
-  reg [PIXEL_BITS-1:0] pixel_index, tap_index;
-  reg [ENTRY_ADDRESS_BITS-1:0] pixel_entry, current_entry;
-  reg [WEIGHT_ADDRESS_BITS-1:0] current_weight;
+  reg [`PIXEL_BITS-1:0] pixel_index, tap_index;
+  reg [`ENTRY_ADDRESS_BITS-1:0] pixel_entry, current_entry;
+  reg [`WEIGHT_ADDRESS_BITS-1:0] current_weight;
 
   // What follows from the configuration: the last tap, and the step down and back left in a window.
   reg [3:0] last_kernel_column, last_kernel_row;
-  reg [PIXEL_BITS-1:0] down_index;
-  reg [ENTRY_ADDRESS_BITS-1:0] down_entries;
-  wire [ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
+  reg [`PIXEL_BITS-1:0] down_index;
+  reg [`ENTRY_ADDRESS_BITS-1:0] down_entries;
+  wire [`ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(`ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
   always @(posedge clk) begin
     last_kernel_column <= kernel_w - 4'd1;
     last_kernel_row <= kernel_h - 4'd1;
-    down_index <= {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns} - 1'b1;
+    down_index <= {{(`PIXEL_BITS - 8) {1'b0}}, buffer_columns} - 1'b1;
     down_entries <= row_entries - slot_entries;
   end
 
@@ -79,7 +75,7 @@ module tap_scanner #(
   wire row_inside = !tap_row[9] && (tap_row[8:0] < {1'b0, buffer_rows});
   wire column_inside = !tap_column[9] && (tap_column[8:0] < {1'b0, buffer_columns});
   wire go_right = !pixel[0];
-  wire [PIXEL_BITS-1:0] one_pixel = {{(PIXEL_BITS - 1) {1'b0}}, 1'b1};
+  wire [`PIXEL_BITS-1:0] one_pixel = {{(`PIXEL_BITS - 1) {1'b0}}, 1'b1};
 
   assign unit_ready = (state == IDLE);
   assign count_address = tap_index;
@@ -106,7 +102,7 @@ module tap_scanner #(
       end
       SCAN:
       if (step) begin
-        current_weight <= current_weight + tap_rows[WEIGHT_ADDRESS_BITS-1:0];
+        current_weight <= current_weight + tap_rows[`WEIGHT_ADDRESS_BITS-1:0];
         tap_index <= tap_index + (last_column ? line_pixels : one_pixel);
         current_entry <= current_entry + (last_column ? line_entries : slot_entries);
         kernel_column <= last_column ? 4'd0 : kernel_column + 4'd1;
@@ -132,16 +128,16 @@ module tap_scanner #(
   // Second stage: the count stands at the memory's output. Third stage: in a register, and whether it is zero. One tap is
   // held back until it is known whether another one follows.
   reg read_valid, read_inside, read_last;
-  reg [ENTRY_ADDRESS_BITS-1:0] read_entry;
-  reg [WEIGHT_ADDRESS_BITS-1:0] read_weight;
+  reg [`ENTRY_ADDRESS_BITS-1:0] read_entry;
+  reg [`WEIGHT_ADDRESS_BITS-1:0] read_weight;
   reg seen_valid, seen_some, seen_last;
-  reg [COUNT_BITS-1:0] seen_count;
-  reg [ENTRY_ADDRESS_BITS-1:0] seen_entry;
-  reg [WEIGHT_ADDRESS_BITS-1:0] seen_weight;
+  reg [`COUNT_BITS-1:0] seen_count;
+  reg [`ENTRY_ADDRESS_BITS-1:0] seen_entry;
+  reg [`WEIGHT_ADDRESS_BITS-1:0] seen_weight;
   reg held_valid, flush;
-  reg [ENTRY_ADDRESS_BITS-1:0] held_entry;
-  reg [COUNT_BITS-1:0] held_count;
-  reg [WEIGHT_ADDRESS_BITS-1:0] held_weight;
+  reg [`ENTRY_ADDRESS_BITS-1:0] held_entry;
+  reg [`COUNT_BITS-1:0] held_count;
+  reg [`WEIGHT_ADDRESS_BITS-1:0] held_weight;
 
   wire something = seen_valid && seen_some;
 
@@ -173,7 +169,7 @@ module tap_scanner #(
     tap_final <= flush;
     tap_entry <= held_entry;
     tap_weight <= held_weight;
-    tap_count <= held_valid ? held_count : {COUNT_BITS{1'b0}};
+    tap_count <= held_valid ? held_count : {`COUNT_BITS{1'b0}};
 
     if (rst) begin
       read_valid <= 1'b0;

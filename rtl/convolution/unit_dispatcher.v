@@ -13,14 +13,12 @@
 //   bank is the job number modulo 2. A group without work in a job reports it all the same.
 // Numbers: positions signed in input pixels, addresses modulo their width.
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
 module unit_dispatcher #(
-    parameter GROUPS = 4,
-    parameter GROUP = 0,
-    parameter ENTRY_ADDRESS_BITS = 13,
-    parameter PIXEL_BITS = 9,
-    parameter OUTPUT_ADDRESS_BITS = 9
+    parameter GROUPS = `GROUPS,
+    parameter GROUP = 0
 ) (
     input  wire                           clk,
     input  wire                           rst,
@@ -33,20 +31,20 @@ module unit_dispatcher #(
     input  wire                           job_valid,
     output wire                           job_ready,
     input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
-    input  wire [ ENTRY_ADDRESS_BITS-1:0] origin_entry,
-    input  wire [         PIXEL_BITS-1:0] origin_pixel,
+    input  wire [ `ENTRY_ADDRESS_BITS-1:0] origin_entry,
+    input  wire [         `PIXEL_BITS-1:0] origin_pixel,
     output reg                            bank,
     // Units to the two streams.
     output wire [                    1:0] unit_valid,
     input  wire [                    1:0] unit_ready,
     output reg signed [              9:0] unit_row,
     output reg signed [              9:0] unit_column,
-    output reg  [         PIXEL_BITS-1:0] unit_pixel,
-    output reg  [ ENTRY_ADDRESS_BITS-1:0] unit_entry,
+    output reg  [         `PIXEL_BITS-1:0] unit_pixel,
+    output reg  [ `ENTRY_ADDRESS_BITS-1:0] unit_entry,
     output wire                           unit_parity,
     output reg                            unit_last,  // of its row
-    output reg  [OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
-    output reg  [OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
+    output reg  [`OUTPUT_ADDRESS_BITS-1:0] unit_word_address,
+    output reg  [`OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
     input  wire [                    1:0] scanner_busy,
     input  wire [                    1:0] unit_done,
     input  wire [                    1:0] unit_done_bank
@@ -76,16 +74,16 @@ module unit_dispatcher #(
   reg [2:0] state;
   reg [7:0] row, column;
   // From one unit to the next.
-  reg [ENTRY_ADDRESS_BITS-1:0] step_entries;
+  reg [`ENTRY_ADDRESS_BITS-1:0] step_entries;
   reg [2:0] step_pixels;
-  reg [OUTPUT_ADDRESS_BITS-1:0] step_words, step_pieces;
+  reg [`OUTPUT_ADDRESS_BITS-1:0] step_words, step_pieces;
   reg [1:0] skip, skip_mask;  // units before this group's first one in the row: (set - row) modulo copies
   reg [2:0] walk;  // units to pass before the next one of this group
   // Values of the row's unit 0.
   reg signed [9:0] row_input;
-  reg [PIXEL_BITS-1:0] row_pixel;
-  reg [ENTRY_ADDRESS_BITS-1:0] row_entry;
-  reg [OUTPUT_ADDRESS_BITS-1:0] row_words, row_pieces;
+  reg [`PIXEL_BITS-1:0] row_pixel;
+  reg [`ENTRY_ADDRESS_BITS-1:0] row_entry;
+  reg [`OUTPUT_ADDRESS_BITS-1:0] row_words, row_pieces;
 
   // ---- Credits and completion.
   reg [2:0] loaded_tiles;
@@ -153,10 +151,10 @@ module unit_dispatcher #(
   end
 
   wire [1:0] stride_log2 = pool ? 2'd1 : stride_x[2] ? 2'd2 : stride_x[1] ? 2'd1 : 2'd0;
-  wire [OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(OUTPUT_ADDRESS_BITS - 3) {1'b0}}, blocks};
-  wire [OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
-  wire [ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
-  wire [PIXEL_BITS-1:0] columns_wide = {{(PIXEL_BITS - 8) {1'b0}}, buffer_columns};
+  wire [`OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(`OUTPUT_ADDRESS_BITS - 3) {1'b0}}, blocks};
+  wire [`OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(`OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
+  wire [`ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(`ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
+  wire [`PIXEL_BITS-1:0] columns_wide = {{(`PIXEL_BITS - 8) {1'b0}}, buffer_columns};
   wire signed [9:0] origin_column_wide = {{2{origin_column[7]}}, origin_column};
 
   always @(posedge clk) begin
@@ -201,7 +199,7 @@ module unit_dispatcher #(
         walk <= walk - 3'd1;
         column <= column + 8'd1;
         unit_column <= unit_column + {7'd0, step_pixels};
-        unit_pixel <= unit_pixel + {{(PIXEL_BITS - 3) {1'b0}}, step_pixels};
+        unit_pixel <= unit_pixel + {{(`PIXEL_BITS - 3) {1'b0}}, step_pixels};
         unit_entry <= unit_entry + step_entries;
         unit_word_address <= unit_word_address + step_words;
         unit_tag_address <= unit_tag_address + step_pieces;

@@ -14,11 +14,12 @@
 // Format: weight_data holds 16 signed 16-bit weights, lane l in bits [16l+15:16l]; initial_data is signed, 48 bits.
 
 `default_nettype none
+`include "gradcore_sizes.vh"
 `include "gradcore_jobs.vh"
 
 module weight_loader #(
-  parameter GROUPS = 4,
-  parameter WEIGHT_DEPTH = 1024
+  parameter GROUPS = `GROUPS,
+  parameter WEIGHT_DEPTH = `WEIGHT_ROWS
 ) (
   input  wire              clk,
   input  wire              rst,

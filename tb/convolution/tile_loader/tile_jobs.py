@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcore.models.convolution.tile_loader import BANK_ENTRIES, BANK_PIXELS, TileJob
+from gradcore.hardware import TILE_ENTRIES, TILE_PIXELS
+from gradcore.models.convolution.tile_loader import TileJob
 from tb.support.read_client import WordMemory
 
 EXTREMES = np.array([-32768, -32767, -1, 1, 32766, 32767])
@@ -62,7 +63,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
     buffer_columns = max(1, scale * shape.columns - shape.crop_column * shape.unpool - shape.lost_columns)
     slot = 4 * shape.words + int(rng.integers(2))
     row_entries = buffer_columns * slot
-    assert buffer_rows * buffer_columns <= BANK_PIXELS and buffer_rows * row_entries <= BANK_ENTRIES, shape
+    assert buffer_rows * buffer_columns <= TILE_PIXELS and buffer_rows * row_entries <= TILE_ENTRIES, shape
     return TileJob(
         source_address=source_address,
         source_row_pitch=8 * pitch_words,
