@@ -50,6 +50,7 @@ WITHOUT_FIFO = {unit: rows for unit, rows in PLAN.units.items() if unit != "fifo
         (replace(PLAN, units=WITHOUT_FIFO), r"tb/cells/fifo: fifo is on no row: add `fifo:` to units in docs/verification-plan.yaml"),
         (replace(PLAN, units={**PLAN.units, "gone": ()}), "gone: no tb/<room>/<unit>/bench.py declares this toplevel"),
         (replace(PLAN, core={}), r"tests/test_system\w*.py::\w+ is on no row: add it to `tests`"),
+        (replace(PLAN, core={}), "the mode guided has no row in modes"),
         (replace(PLAN, modules={**PLAN.modules, "fifo": ()}), "fifo is in `modules` of no unit"),
         (replace(PLAN, modules={**PLAN.modules, "fifo": ("fifo", "gone")}), "rtl/rtl.f has no module gone"),
     ],

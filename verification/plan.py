@@ -24,6 +24,7 @@ from pathlib import Path
 
 import yaml
 
+from gradcore import hardware
 from tb.support.declaration import Bench, Run, all_benches
 from tb.support.places import ROOT
 from tb.support.runner import file_list
@@ -200,7 +201,7 @@ def source_problems(plan: Plan, benches: dict[str, Bench] | None = None) -> list
         for function in pytest_functions(path):
             if (test := f"tests/{path.name}::{function}") not in functions:
                 problems.append(f"{test} is on no row: add it to `tests` of a feature under core in {NAME}")
-    return problems + _module_problems(plan)
+    return problems + _module_problems(plan) + _mode_problems(plan)
 
 
 def _named_by_siblings(bench: Bench, benches: dict[str, Bench], named: dict[str, set[str]]) -> set[str]:
@@ -216,6 +217,13 @@ def _module_problems(plan: Plan) -> list[str]:
         *(f"{NAME}: {module} is in `modules` of no unit: add it to that of the bench that checks it" for module in sorted(wanted - listed)),
         *(f"{NAME}: rtl/rtl.f has no module {module}: remove it from `modules`" for module in sorted(listed - wanted)),
     ]
+
+
+def _mode_problems(plan: Plan) -> list[str]:
+    """Each mode of a run stands on a row of its own."""
+    named = {feature.name for feature in plan.core.get("modes", ())}
+    wanted = ("inference", *hardware.METHODS, *hardware.SEED_MODES)
+    return [f"{NAME}: core: the mode {mode} has no row in modes: add it" for mode in wanted if mode not in named]
 
 
 def run_problems(plan: Plan, evidence: Evidence, regress: bool) -> list[str]:

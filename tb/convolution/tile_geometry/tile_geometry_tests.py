@@ -36,10 +36,11 @@ class GeometryPredictor(Predictor):
         """One cycle."""
         if self.since is not None:
             self.since += 1
-            assert pins["done"] == (self.since == CYCLES), f"done is {pins['done']} {self.since} cycles after the start"
-            if self.since >= CYCLES:  # from then on in every cycle
-                self.expect("results", self.want, where=f"{self.fields}")
-                self.get_parent().scoreboard.actual("results", {name: pins[name] for name in OUTPUTS})
+        assert pins["done"] == (self.since == CYCLES), f"done is {pins['done']} {self.since} cycles after the start"
+        assert pins["busy"] == (self.since is not None and self.since < CYCLES), f"busy is {pins['busy']} {self.since} cycles after"
+        if self.since is not None and self.since >= CYCLES:  # from then on in every cycle
+            self.expect("results", self.want, where=f"{self.fields}")
+            self.get_parent().scoreboard.actual("results", {name: pins[name] for name in OUTPUTS})
         if pins["start"]:
             assert not pins["busy"], "a start while busy"
             self.since, self.fields = 0, {name: pins[name] for name in INPUTS}
