@@ -192,3 +192,14 @@ def test_what_is_not_formatted_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a.v").write_text("module a (;\n")
     with pytest.raises(RuntimeError, match="a.v cannot be formatted"):
         verilog_format.problems()
+
+
+def test_the_documents_name_what_exists() -> None:
+    """Files and folders of the checkout that pages name in code, and relative links, are there."""
+    folders = "rtl|tb|models|gradcore|registers|docs|tests|verification|formal"
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+        for name in re.findall(rf"`((?:{folders})/[\w/.*-]+)`", text):
+            assert list(ROOT.glob(name.rstrip("/"))), f"{page.relative_to(ROOT)} names {name}, which is not there"
+        for link in re.findall(r"\]\(([^)#\s]+)", text):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.relative_to(ROOT)} links to {link}, which is not there"
