@@ -6,7 +6,7 @@ Generated from registers/gradcore.rdl by `make registers`: do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 # Byte addresses of the registers.
 IDENTIFIER = 0x000
@@ -530,6 +530,103 @@ DESCRIPTOR_LOCATIONS = frozenset(
         "seed_address",
     )
 )
+# Limits of fields: opcode -> field -> (least, most, multiple of).
+DESCRIPTOR_LIMITS: dict[str, dict[str, tuple[int, int, int]]] = {
+    "TILE": {
+        "source_address": (0, 4294967295, 8),
+        "source_row_pitch": (0, 4294967295, 8),
+        "source_rows": (1, 255, 1),
+        "source_columns": (1, 255, 1),
+        "words_per_pixel": (1, 512, 1),
+        "tag_address": (0, 4294967295, 2),
+        "tag_row_pitch": (0, 4294967295, 2),
+        "buffer_rows": (1, 255, 1),
+        "buffer_columns": (1, 255, 1),
+        "slot": (1, 2047, 1),
+        "unit_rows": (1, 255, 1),
+        "unit_columns": (1, 255, 1),
+        "kernel_h": (1, 8, 1),
+        "kernel_w": (1, 8, 1),
+        "stride_x": (1, 4, 1),
+        "blocks": (1, 7, 1),
+        "shift": (0, 47, 1),
+        "tap_rows": (1, 2047, 1),
+        "destination_address": (0, 4294967295, 8),
+        "destination_row_pitch": (0, 4294967295, 8),
+        "destination_pixel_pitch": (0, 65535, 8),
+        "words_per_pixel_stored": (1, 1023, 1),
+        "columns_stored": (1, 255, 1),
+    },
+    "WEIGHTS": {
+        "address0": (0, 4294967295, 8),
+        "address1": (0, 4294967295, 8),
+        "rows": (1, 2047, 1),
+        "blocks": (1, 7, 1),
+    },
+    "VECTOR": {
+        "vector_address": (0, 4294967295, 8),
+        "vector_words": (1, 1048575, 1),
+        "tag_address": (0, 4294967295, 2),
+        "blocks": (2, 32, 2),
+        "shift": (0, 47, 1),
+        "matrix_address0": (0, 4294967295, 8),
+        "matrix_address1": (0, 4294967295, 8),
+        "bias_address0": (0, 4294967295, 8),
+        "bias_address1": (0, 4294967295, 8),
+        "destination_address0": (0, 4294967295, 8),
+        "destination_address1": (0, 4294967295, 8),
+        "tag_destination0": (0, 4294967295, 2),
+        "tag_destination1": (0, 4294967295, 2),
+    },
+    "SEED": {
+        "logits_address": (0, 4294967295, 8),
+        "words_per_pixel": (1, 1023, 1),
+        "pixels": (1, 65535, 1),
+        "channels": (1, 4095, 1),
+        "seed_address": (0, 4294967295, 8),
+    },
+}
+# Rules: opcode -> name -> what must hold of the fields, and of the sizes: GROUPS and those above.
+Rule = Callable[[Mapping[str, int], Mapping[str, int]], bool]
+DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
+    "TILE": {
+        "unpooling has tags": lambda field, size: field["unpool"] <= field["tags"],
+        "blocks": lambda field, size: field["blocks"] <= size["GROUPS"],
+        "pixels of a tile bank": lambda field, size: field["buffer_rows"] * field["buffer_columns"] <= size["TILE_PIXELS"],
+        "entries of a tile bank": lambda field, size: field["buffer_rows"] * field["row_entries"] <= size["TILE_ENTRIES"],
+        "entries of a row": lambda field, size: field["buffer_columns"] * field["slot"] <= field["row_entries"],
+        "rows of the weight buffer": lambda field, size: field["kernel_h"] * field["kernel_w"] * field["tap_rows"] <= size["WEIGHT_ROWS"],
+        "stored words": lambda field, size: field["words_per_pixel_stored"] <= field["buffer_pixel_words"],
+        "contiguous pixels": lambda field, size: (
+            not field["contiguous"] or field["destination_pixel_pitch"] == 8 * field["words_per_pixel_stored"]
+        ),
+        "words of the output buffer": lambda field, size: (field["unit_rows"] + 1) // 2 * field["buffer_row_words"] <= size["OUTPUT_WORDS"],
+        "words of a row": lambda field, size: field["columns_stored"] * field["buffer_pixel_words"] <= size["OUTPUT_WORDS"],
+        "pieces": lambda field, size: not field["store_tags"] or field["pieces_per_pixel"] >= 1,
+        "pieces of the output buffer": lambda field, size: (
+            not field["store_tags"] or (field["unit_rows"] + 1) // 2 * field["buffer_row_pieces"] <= size["OUTPUT_WORDS"]
+        ),
+        "pieces of a row": lambda field, size: (
+            not field["store_tags"] or field["columns_stored"] * field["pieces_per_pixel"] <= size["OUTPUT_WORDS"]
+        ),
+        "stored tags are even": lambda field, size: (
+            not field["store_tags"]
+            or (field["tag_destination"] | field["tag_destination_row_pitch"] | field["tag_destination_pixel_pitch"]) % 2 == 0
+        ),
+    },
+    "WEIGHTS": {
+        "rows of the weight buffer": lambda field, size: field["rows"] <= size["WEIGHT_ROWS"],
+        "blocks": lambda field, size: field["blocks"] <= size["GROUPS"],
+    },
+    "VECTOR": {
+        "a row of the matrix": lambda field, size: 16 * field["blocks"] <= 1 << field["pitch_log2"],
+        "words of half 0": lambda field, size: field["destination_words0"] <= 2 * field["blocks"],
+        "words of half 1": lambda field, size: field["destination_words1"] <= 2 * field["blocks"],
+    },
+    "SEED": {
+        "channels": lambda field, size: field["channels"] <= 4 * field["words_per_pixel"],
+    },
+}
 
 
 def register_field(value: int, name: str) -> int:

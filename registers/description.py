@@ -32,6 +32,9 @@ class Field:
     signed: bool
     location: bool
     units: tuple[str, ...]  # that take it
+    least: int | None
+    most: int | None
+    multiple: int | None
     values: type[IntEnum] | None = None
     volatile: bool = False  # the hardware changes it
     path: str = ""  # of the signal that holds it, in the module of the registers
@@ -68,6 +71,7 @@ class Descriptor:
     text: str
     words: list[Register]
     units: tuple[str, ...]  # that it is a job for
+    rules: dict[str, str]  # name -> what must hold, see the RDL file
 
 
 @dataclass
@@ -110,6 +114,11 @@ def _units(node: Node) -> tuple[str, ...]:
     return tuple(unit for unit in UNITS if node.get_property(unit, default=False))
 
 
+def _rules(node: Node) -> dict[str, str]:
+    lines = (line.strip() for line in (node.get_property("rules", default=None) or "").splitlines())
+    return {name: rule.strip() for name, _, rule in (line.partition(":") for line in lines if line)}
+
+
 def _register(node: RegNode, address: int, prefix: str = "") -> Register:
     register = Register(prefix + node.inst_name, text_of(node, "name"), address, text_of(node))
     for item in sorted(node.fields(), key=lambda item: item.low):
@@ -124,6 +133,7 @@ def _register(node: RegNode, address: int, prefix: str = "") -> Register:
                 bool(item.get_property("complement", default=False)),
                 bool(item.get_property("location", default=False)),
                 _units(item),
+                *(item.get_property(name, default=None) for name in ("least", "most", "multiple")),
                 item.get_property("encode"),
                 bool(item.is_hw_writable),
                 "".join(item.get_property("hdl_path_slice") or []),
@@ -161,7 +171,7 @@ def read_description(source: Path = SOURCE) -> Description:
             registers.append(_register(node, node.absolute_address))
     for node in maps["gradcore_descriptors"].children():
         words = [_register(word, word.absolute_address - node.absolute_address) for word in node.registers()]
-        descriptors.append(Descriptor(node.inst_name, text_of(node), words, _units(node)))
+        descriptors.append(Descriptor(node.inst_name, text_of(node), words, _units(node), _rules(node)))
     for register in [*registers, *(word for descriptor in descriptors for word in descriptor.words)]:
         for item in register.fields:
             assert item.text, f"{register.name}.{item.name} has no description"

@@ -89,5 +89,8 @@ def markdown(description: Description) -> str:
         if items:
             out += ["| word | bits | field | taken by | meaning |", "|---|---|---|---|---|"]
             out += [f"| {word} | {item.bits} | {item.name} | {_takers(item)} | {item.text} |" for word, item in items]
+        if descriptor.rules:
+            out += ["", "Refused unless, besides the limits of the fields:", ""]
+            out += [f"- {name}: `{rule}`" for name, rule in descriptor.rules.items()]
     text = "\n".join(line.rstrip() for line in out)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

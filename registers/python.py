@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from registers.description import CHECKSUM_KEY, NOTICE, ROOT, Description, common_fields, own_fields
 from registers.sizes import read_sizes, sizes_constants
 
@@ -15,7 +17,7 @@ def python(description: Description) -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from collections.abc import Mapping, Sequence",
+        "from collections.abc import Callable, Mapping, Sequence",
         "",
         "# Byte addresses of the registers.",
     ]
@@ -65,5 +67,37 @@ def python(description: Description) -> str:
     out += ["}", f"DESCRIPTOR_SIGNED = frozenset({tuple(signed)!r})".replace("'", '"')]
     out += ["# Fields that hold an address in memory, 0 where it is not used.", "DESCRIPTOR_LOCATIONS = frozenset(", "    ("]
     out += [f'        "{name}",' for name in dict.fromkeys(locations)] + ["    )", ")", "", "", ""]
+    out[-3:] = _limits(description)
     template = (ROOT / "registers" / "hardware.py.in").read_text()
     return "\n".join(out) + template[template.index("def register_field") :]
+
+
+def _limits(description: Description) -> list[str]:
+    """What the descriptor check refuses."""
+    out = ["# Limits of fields: opcode -> field -> (least, most, multiple of)."]
+    out.append("DESCRIPTOR_LIMITS: dict[str, dict[str, tuple[int, int, int]]] = {")
+    for descriptor in description.descriptors:
+        limited = [item for _, item in own_fields(description, descriptor) if {item.least, item.most, item.multiple} != {None}]
+        if not limited:
+            continue
+        out.append(f'    "{descriptor.name}": {{')
+        for item in limited:
+            most = item.most if item.most is not None else (1 << item.width) - 1
+            out.append(f'        "{item.name}": ({item.least or 0}, {most}, {item.multiple or 1}),')
+        out.append("    },")
+    out += ["}", "# Rules: opcode -> name -> what must hold of the fields, and of the sizes: GROUPS and those above."]
+    out.append("Rule = Callable[[Mapping[str, int], Mapping[str, int]], bool]")
+    out.append("DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {")
+    for descriptor in (one for one in description.descriptors if one.rules):
+        out.append(f'    "{descriptor.name}": {{')
+        for name, rule in descriptor.rules.items():
+            words = re.sub(r"\b(?!not\b|or\b)[a-z]\w*", lambda found: f'field["{found[0]}"]', rule)
+            words = re.sub(r"\b[A-Z][A-Z_]+\b", lambda found: f'size["{found[0]}"]', words)
+            line = f'        "{name}": lambda field, size: {words},'
+            if len(line) <= 140:
+                out.append(line)
+            else:  # as the formatter breaks it
+                parts = [words] if len(words) <= 128 else [words.partition(" or ")[0], "or " + words.partition(" or ")[2]]
+                out += [f'        "{name}": lambda field, size: (', *(f"            {part}" for part in parts), "        ),"]
+        out.append("    },")
+    return [*out, "}", "", "", ""]

@@ -48,4 +48,7 @@ def verilog(description: Description) -> str:
             constant(f"{name}_WORD", str(word))
             constant(f"{name}_LSB", str(item.low))
             constant(f"{name}_WIDTH", str(item.width))
+            for limit in ("least", "most"):
+                if getattr(item, limit) is not None:
+                    constant(f"{name}_{limit.upper()}", f"{item.width}'d{getattr(item, limit)}", f"[{item.width - 1}:0] ")
     return "\n".join(lines) + "\n"

@@ -28,7 +28,7 @@ module descriptor_check #(
   localparam [20:0] ENTRY_LIMIT = TILE_ENTRIES;
   localparam [20:0] WORD_LIMIT = `OUTPUT_WORDS;
   localparam [2:0] BLOCK_LIMIT = GROUPS[2:0];
-  localparam [5:0] SHIFT_LIMIT = 6'd47;
+  localparam [5:0] SHIFT_LIMIT = DESCRIPTOR_TILE_SHIFT_MOST;
   localparam [7:0] FORMAT_VERSION = REGISTER_CONFIGURATION_RESET[31:24];
 
   initial begin
@@ -54,41 +54,43 @@ module descriptor_check #(
        (|descriptor[DESCRIPTOR_TILE_SOURCE_ROW_PITCH+:3]) || descriptor[DESCRIPTOR_TILE_TAG_ADDRESS] ||
        descriptor[DESCRIPTOR_TILE_TAG_ROW_PITCH];
   wire        bad_source = source_rows == 8'd0 || source_columns == 8'd0 || words_per_pixel == 10'd0 ||
-       words_per_pixel > 10'd512 || buffer_rows == 8'd0 || buffer_columns == 8'd0 || slot == 11'd0 ||
+       words_per_pixel > DESCRIPTOR_TILE_WORDS_PER_PIXEL_MOST || buffer_rows == 8'd0 || buffer_columns == 8'd0 || slot == 11'd0 ||
        unpool_without_tags || source_misaligned;
 
   // TILE: what it computes.
   wire [ 7:0] unit_rows = descriptor[DESCRIPTOR_TILE_UNIT_ROWS+:8];
   wire [ 7:0] unit_columns = descriptor[DESCRIPTOR_TILE_UNIT_COLUMNS+:8];
-  wire [ 3:0] kernel_height = descriptor[DESCRIPTOR_TILE_KERNEL_H+:4];
-  wire [ 3:0] kernel_width = descriptor[DESCRIPTOR_TILE_KERNEL_W+:4];
-  wire [ 3:0] stride = descriptor[DESCRIPTOR_TILE_STRIDE_X+:4];
+  wire [ 3:0] kernel_h = descriptor[DESCRIPTOR_TILE_KERNEL_H+:4];
+  wire [ 3:0] kernel_w = descriptor[DESCRIPTOR_TILE_KERNEL_W+:4];
+  wire [ 3:0] stride_x = descriptor[DESCRIPTOR_TILE_STRIDE_X+:4];
   wire [ 2:0] tile_blocks = descriptor[DESCRIPTOR_TILE_BLOCKS+:3];
   wire [ 5:0] tile_shift = descriptor[DESCRIPTOR_TILE_SHIFT+:6];
   wire [10:0] tap_rows = descriptor[DESCRIPTOR_TILE_TAP_ROWS+:11];
   reg  [ 6:0] taps;  // a cycle after the descriptor
-  always @(posedge clk) taps <= {3'd0, kernel_height} * {3'd0, kernel_width};
-  wire        bad_kernel = unit_rows == 8'd0 || unit_columns == 8'd0 || kernel_height == 4'd0 || kernel_height > 4'd8 ||
-       kernel_width == 4'd0 || kernel_width > 4'd8 || stride == 4'd0 || stride > 4'd4 || tile_blocks == 3'd0 ||
+  always @(posedge clk) taps <= {3'd0, kernel_h} * {3'd0, kernel_w};
+  wire        bad_kernel = unit_rows == 8'd0 || unit_columns == 8'd0 || kernel_h == 4'd0 || kernel_h > DESCRIPTOR_TILE_KERNEL_H_MOST ||
+       kernel_w == 4'd0 || kernel_w > DESCRIPTOR_TILE_KERNEL_W_MOST || stride_x == 4'd0 ||
+       stride_x > DESCRIPTOR_TILE_STRIDE_X_MOST || tile_blocks == 3'd0 ||
        tile_blocks > BLOCK_LIMIT || tile_shift > SHIFT_LIMIT || tap_rows == 11'd0;
 
   // TILE: what it stores.
   wire [ 7:0] half_rows = {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]};
-  wire [ 9:0] words_stored = descriptor[DESCRIPTOR_TILE_WORDS_PER_PIXEL_STORED+:10];
-  wire [15:0] pixel_pitch = descriptor[DESCRIPTOR_TILE_DESTINATION_PIXEL_PITCH+:16];
+  wire [ 9:0] words_per_pixel_stored = descriptor[DESCRIPTOR_TILE_WORDS_PER_PIXEL_STORED+:10];
+  wire [15:0] destination_pixel_pitch = descriptor[DESCRIPTOR_TILE_DESTINATION_PIXEL_PITCH+:16];
   wire [ 7:0] columns_stored = descriptor[DESCRIPTOR_TILE_COLUMNS_STORED+:8];
-  wire [ 7:0] pixel_words = descriptor[DESCRIPTOR_TILE_BUFFER_PIXEL_WORDS+:8];
-  wire [ 8:0] row_words = descriptor[DESCRIPTOR_TILE_BUFFER_ROW_WORDS+:9];
-  wire [ 7:0] pieces = descriptor[DESCRIPTOR_TILE_PIECES_PER_PIXEL+:8];
-  wire [ 8:0] row_pieces = descriptor[DESCRIPTOR_TILE_BUFFER_ROW_PIECES+:9];
+  wire [ 7:0] buffer_pixel_words = descriptor[DESCRIPTOR_TILE_BUFFER_PIXEL_WORDS+:8];
+  wire [ 8:0] buffer_row_words = descriptor[DESCRIPTOR_TILE_BUFFER_ROW_WORDS+:9];
+  wire [ 7:0] pieces_per_pixel = descriptor[DESCRIPTOR_TILE_PIECES_PER_PIXEL+:8];
+  wire [ 8:0] buffer_row_pieces = descriptor[DESCRIPTOR_TILE_BUFFER_ROW_PIECES+:9];
   wire        store_tags = descriptor[DESCRIPTOR_TILE_STORE_TAGS];
   wire        destination_misaligned = (|descriptor[DESCRIPTOR_TILE_DESTINATION_ADDRESS+:3]) ||
-       (|descriptor[DESCRIPTOR_TILE_DESTINATION_ROW_PITCH+:3]) || (|pixel_pitch[2:0]);
+       (|descriptor[DESCRIPTOR_TILE_DESTINATION_ROW_PITCH+:3]) || (|destination_pixel_pitch[2:0]);
   wire        tags_misaligned = descriptor[DESCRIPTOR_TILE_TAG_DESTINATION] ||
        descriptor[DESCRIPTOR_TILE_TAG_DESTINATION_ROW_PITCH] || descriptor[DESCRIPTOR_TILE_TAG_DESTINATION_PIXEL_PITCH];
-  wire        bad_destination = columns_stored == 8'd0 || words_stored == 10'd0 || words_stored > {2'd0, pixel_words} ||
-       (descriptor[DESCRIPTOR_TILE_CONTIGUOUS] && pixel_pitch != {3'd0, words_stored, 3'd0}) ||
-       destination_misaligned || (store_tags && (pieces == 8'd0 || tags_misaligned));
+  wire        bad_destination = columns_stored == 8'd0 || words_per_pixel_stored == 10'd0 ||
+       words_per_pixel_stored > {2'd0, buffer_pixel_words} ||
+       (descriptor[DESCRIPTOR_TILE_CONTIGUOUS] && destination_pixel_pitch != {3'd0, words_per_pixel_stored, 3'd0}) ||
+       destination_misaligned || (store_tags && (pieces_per_pixel == 8'd0 || tags_misaligned));
 
   // WEIGHTS.
   wire [10:0] weight_rows = descriptor[DESCRIPTOR_WEIGHTS_ROWS+:11];
@@ -109,7 +111,8 @@ module descriptor_check #(
        descriptor[DESCRIPTOR_VECTOR_TAG_ADDRESS] || descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION0] ||
        descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION1];
   wire        bad_vector = descriptor[DESCRIPTOR_VECTOR_VECTOR_WORDS+:20] == 20'd0 || vector_blocks == 6'd0 ||
-       vector_blocks[0] || vector_blocks > 6'd32 || descriptor[DESCRIPTOR_VECTOR_SHIFT+:6] > SHIFT_LIMIT;
+       vector_blocks[0] || vector_blocks > DESCRIPTOR_VECTOR_BLOCKS_MOST ||
+       descriptor[DESCRIPTOR_VECTOR_SHIFT+:6] > DESCRIPTOR_VECTOR_SHIFT_MOST;
   wire        bad_matrix = {6'd0, vector_blocks, 4'd0} > matrix_pitch ||
        descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS0+:8] > {1'b0, vector_blocks, 1'b0} ||
        descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS1+:8] > {1'b0, vector_blocks, 1'b0};
@@ -161,10 +164,10 @@ module descriptor_check #(
       3'd1: {factor_a, factor_b, factor_limit} <= {buffer_rows, row_entries, ENTRY_LIMIT};
       3'd2: {factor_a, factor_b, factor_limit} <= {buffer_columns, 2'd0, slot, 8'd0, row_entries};
       3'd3: {factor_a, factor_b, factor_limit} <= {1'b0, taps, 2'd0, tap_rows, WEIGHT_LIMIT};
-      3'd4: {factor_a, factor_b, factor_limit} <= {half_rows, 4'd0, row_words, WORD_LIMIT};
-      3'd5: {factor_a, factor_b, factor_limit} <= {columns_stored, 5'd0, pixel_words, WORD_LIMIT};
-      3'd6: {factor_a, factor_b, factor_limit} <= {half_rows, 4'd0, row_pieces & {9{store_tags}}, WORD_LIMIT};
-      default: {factor_a, factor_b, factor_limit} <= {columns_stored, 5'd0, pieces & {8{store_tags}}, WORD_LIMIT};
+      3'd4: {factor_a, factor_b, factor_limit} <= {half_rows, 4'd0, buffer_row_words, WORD_LIMIT};
+      3'd5: {factor_a, factor_b, factor_limit} <= {columns_stored, 5'd0, buffer_pixel_words, WORD_LIMIT};
+      3'd6: {factor_a, factor_b, factor_limit} <= {half_rows, 4'd0, buffer_row_pieces & {9{store_tags}}, WORD_LIMIT};
+      default: {factor_a, factor_b, factor_limit} <= {columns_stored, 5'd0, pieces_per_pixel & {8{store_tags}}, WORD_LIMIT};
     endcase
     product <= {13'd0, factor_a} * {8'd0, factor_b};
     product_limit <= factor_limit;
