@@ -136,7 +136,8 @@ module weight_loader #(
 
   assign read_response_ready[0] = consuming && (in_rows ? read_response_valid[1] : !lane[0]);
   assign read_response_ready[1] = consuming && (in_rows ? read_response_valid[0] : lane[0]);
-  assign busy = job_valid || consuming || loaded;
+  reg finished;
+  assign busy = job_valid || consuming || finished || loaded;
 
   // Groups that get the current block.
   reg [GROUPS-1:0] targets;
@@ -201,8 +202,6 @@ module weight_loader #(
   end
 
   // ---- Writes: a row is collected in place; it is written while the next row's first words may arrive ----
-  reg finished;
-
   always @(posedge clk) begin
     if (take_row_words && !second_word) begin
       weight_data[63:0] <= read_response_data[63:0];

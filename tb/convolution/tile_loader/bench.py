@@ -3,4 +3,8 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("tile_loader", netlist=(Run(tests="Corners", name="quick"), Run(regress=True)))
+BENCH = Bench(
+    "tile_loader",
+    runs=(Run(tests="(?!Corners$).*"),),
+    netlist=(Run(tests="Corners", name="quick"), Run(regress=True)),
+)

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random and directed jobs of the tile loader, with their data laid out in a memory."""
+"""Sequences of the tile loader: random and directed jobs, with their data laid out in a memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradcore.hardware import TILE_ENTRIES, TILE_PIXELS
 from gradcore.models.convolution.tile_loader import TileJob
+from tb.support.base import ItemSequence
 from tb.support.read_client import WordMemory
+from tb.support.seeds import test_rng
 
 EXTREMES = np.array([-32768, -32767, -1, 1, 32766, 32767])
 
@@ -30,6 +33,7 @@ class Shape:
     lost_rows: int = 0  # source or unpooled rows that the buffer has no room for
     lost_columns: int = 0
     tag_skip: int = 0
+    full: int = 0  # no entry is spared, and the last pixel has no zeros: its list may end with the bank
 
 
 def values(shape: Shape, rng: np.random.Generator) -> np.ndarray:
@@ -40,6 +44,8 @@ def values(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     result = np.where(rng.random(size) < shape.density, result, 0)
     if shape.words == 1:  # one channel: three padding values
         result[:, :, 1 + int(rng.integers(3)) :] = 0
+    if shape.full:
+        result[-1, -1] = rng.integers(1, 32768, 4 * shape.words)
     return result
 
 
@@ -61,7 +67,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
     scale = 2 if shape.unpool else 1
     buffer_rows = max(1, scale * shape.rows - shape.crop_row * shape.unpool - shape.lost_rows)
     buffer_columns = max(1, scale * shape.columns - shape.crop_column * shape.unpool - shape.lost_columns)
-    slot = 4 * shape.words + int(rng.integers(2))
+    slot = 4 * shape.words + int(rng.integers(2)) * (not shape.full)
     row_entries = buffer_columns * slot
     assert buffer_rows * buffer_columns <= TILE_PIXELS and buffer_rows * row_entries <= TILE_ENTRIES, shape
     return TileJob(
@@ -106,6 +112,7 @@ def corner_shapes() -> list[Shape]:
         Shape(2, 255, 1, density=0.3),
         Shape(4, 4, 3, lost_rows=1, lost_columns=2),
         Shape(2, 8, 127, density=0.1),
+        Shape(2, 8, 128, density=0.05, full=1),
         Shape(1, 100, 1, unpool=1, tags=1, tag_skip=1),
         Shape(3, 3, 2, relu=1, tags=0),
         Shape(3, 3, 2, tags=1, tag_skip=2),
@@ -146,3 +153,54 @@ def random_shape(rng: np.random.Generator, unpool: int, relu: int) -> Shape:
         lost_columns=int(rng.integers(2)),
         tag_skip=int(rng.integers(4)),
     )
+
+
+class TileSequence(ItemSequence):
+    """Base: ``shapes`` says what is sent. ``memory`` takes the data; ``waits``: the tokens of the last job, which the next one raises."""
+
+    memory: WordMemory
+    waits: list[int]
+    with_tokens = True
+
+    def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
+        """The jobs' shapes, in order."""
+        raise NotImplementedError
+
+    def items(self) -> Iterable[dict[str, int]]:
+        rng = test_rng()
+        rng = np.random.default_rng([int(rng.integers(1 << 32)), self.memory.used])  # others in each repetition
+        for shape in self.shapes(rng):
+            for token in (0, 1) if self.with_tokens else ():
+                self.waits[token] += int(rng.integers(2))
+            yield {"job": make_job(shape, self.memory, rng, (self.waits[0], self.waits[1])).pack()}
+
+
+class CornerShapes(TileSequence):
+    """The directed shapes."""
+
+    def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
+        return corner_shapes()
+
+
+class RandomShapes(TileSequence):
+    """Random shapes, of each kind in turn."""
+
+    def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
+        return (random_shape(rng, unpool=index % 2, relu=index // 2 % 2) for index in range(8))
+
+
+class SameShape(TileSequence):
+    """Four jobs of one shape, without tokens."""
+
+    shape: Shape
+    with_tokens = False
+
+    def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
+        return [self.shape] * 4
+
+
+class FewShapes(TileSequence):
+    """Some shapes, for twins."""
+
+    def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
+        return [Shape(2, 3, 2, relu=1, tags=1), Shape(2, 3, 2)]

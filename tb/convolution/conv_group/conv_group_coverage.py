@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functional coverage of conv_group: shapes, values, sums and tokens of the jobs that a group was seen to take."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pyuvm import uvm_component
+
+from gradcore.hardware import LANES, OUTPUT_WORDS, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
+from gradcore.models.arithmetic import VALUE_MAX, VALUE_MIN
+from gradcore.models.convolution.conv_group import ConvJob, weight_rows
+from tb.support.uvm import Coverage
+
+KINDS = ("plain", "packed 2", "packed 4", "pooled")
+OUTCOMES = ("clipped low", "negative", "zero", "positive", "clipped high")
+
+
+def shares(groups: int, group: int) -> tuple[str, ...]:
+    """How much of a job a group may have: of all units, of those that copies share, none."""
+    return ("all units", *(("some units",) if groups > 1 else ()), *(("none",) if (groups, group) == (4, 3) else ()))
+
+
+def group_coverage(environment: uvm_component) -> Coverage:
+    """What a bench must have tried, for the group of the environment's predictor."""
+    groups, group = environment.numbers
+    points = {
+        "kind": KINDS,
+        "relu": (0, 1),
+        "tags": (0, 1),
+        "outcome": OUTCOMES,
+        "saturated": ("low", "high", "low, not stored", "high, not stored"),
+        "share": shares(groups, group),
+        "blocks": range(1, groups + 1),
+        "bias_bank": (0, 1),
+        "kernel_h": (1, 2, 7, 8),
+        "kernel_w": (1, 2, 7, 8),
+        "unit_rows": (1, 2, 3),
+        "unit_columns": (1, 2, 3),
+        "origin": ("before", "at", "behind"),
+        "outside": ("no tap", "some taps", "all taps"),
+        "taps": (1, 15, 16, 49, 64),  # the queue of taps holds 16
+        "slot": (1, 4, 16, 20),
+        "entries_of_pixel": (0, 1, LANES - 1, LANES, LANES + 1),  # a pixel takes LANES issues at least
+        "last_place": ("entry", "pixel", "word", "piece", "weight row", "weights wrap"),
+        "density": ("zeros", "sparse", "some", "all"),
+        "shift": (0, 1, 15, 16, 17, 31, 32, 46, 47),
+        "tie": ("even, negative", "odd, negative", "even, positive", "odd, positive"),
+        "product": [(value, weight) for value in (VALUE_MIN, VALUE_MAX) for weight in (VALUE_MIN, VALUE_MAX)],
+        "winner": range(4),
+        "pool_tie": range(3),  # the place that wins
+        "quarters": range(4),
+        "last_token": ("tile", "bank", "weights", "job"),
+        "activity": [(stream, name) for stream in (0, 1) for name in ("issue", "output wait")],
+        "write_while": ("busy",),
+    }
+    crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "relu", "tags")}
+    return Coverage("coverage", environment, points, crosses)
+
+
+def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.ndarray, made: Any, rules: Any, share: Any) -> None:
+    """Sample a job: ``made`` is what the group makes of it, ``rules`` the arithmetic that knows the sums."""
+    kind = "pooled" if job.pool else f"packed {job.stride_x}" if job.stride_x > 1 else "plain"
+    density = np.count_nonzero(tile) / tile.size
+    once = {
+        "kind": kind,
+        "relu": job.relu,
+        "tags": job.store_tags,
+        "share": "none" if share is None else "some units" if share[2] > 1 else "all units",
+        "blocks": job.blocks,
+        "density": "zeros" if not density else "sparse" if density < 0.2 else "some" if density < 1 else "all",
+    }
+    if not len(made.values):
+        coverage.sample(**once)
+        return
+    once |= {name: getattr(job, name) for name in ("bias_bank", "kernel_h", "kernel_w", "unit_rows", "unit_columns", "slot", "shift")}
+    once |= {"taps": job.kernel_h * job.kernel_w, "quarters": job.quarters if job.stride_x > 1 else None}
+    once["origin"] = "before" if min(job.origin_row, job.origin_column) < 0 else "at" if not job.origin_row else "behind"
+    coverage.sample(**once)
+    bins = {
+        "outside": outside(job),
+        "last_place": last_places(job, tile, made),
+        "entries_of_pixel": map(int, np.unique(made.entries)),
+        "product": products(job, tile, weights),
+        "winner": winners(rules),
+        "pool_tie": ties_of_pool(rules),
+        "tie": ties(job, rules.sums),
+        "saturated": saturated(job, rules.sums, made),
+    }
+    for some in itertools.zip_longest(*bins.values()):
+        coverage.sample(**dict(zip(bins, some, strict=True)))
+    for outcome in outcomes(job, rules.sums):
+        coverage.sample(kind=kind, outcome=outcome)
+
+
+def outside(job: ConvJob) -> Iterator[str]:
+    """Whether taps of a pixel lie outside the buffer."""
+    scale = 2 if job.pool else 1
+    inside = []
+    for origin, units, stride, taps, size in (
+        (job.origin_row, job.unit_rows * scale, 1, job.kernel_h, job.buffer_rows),
+        (job.origin_column, job.unit_columns * scale, job.stride_x, job.kernel_w, job.buffer_columns),
+    ):
+        seen = origin + stride * np.arange(units)[:, None] + np.arange(taps)
+        inside.append(((seen >= 0) & (seen < size)).sum(axis=1))
+    counts = np.multiply.outer(*inside)
+    full = job.kernel_h * job.kernel_w
+    yield from (name for name, hit in (("no tap", counts == full), ("all taps", counts == 0)) if hit.any())
+    if ((counts > 0) & (counts < full)).any():
+        yield "some taps"
+
+
+def last_places(job: ConvJob, tile: np.ndarray, made: Any) -> Iterator[str]:
+    """Which memories are used up to their last place."""
+    rows = weight_rows(job, job.slot, WEIGHT_ROWS)
+    last_pixel = np.count_nonzero(tile[-1, -1])
+    first = (job.buffer_rows - 1) * job.row_entries + (job.buffer_columns - 1) * job.slot
+    places = {
+        "entry": first + last_pixel == TILE_ENTRIES,
+        "pixel": job.buffer_rows * job.buffer_columns == TILE_PIXELS,
+        "word": made.words.max() + 3 == OUTPUT_WORDS - 1,
+        "piece": job.store_tags and made.pieces.max() + job.pieces - 1 == OUTPUT_WORDS - 1,
+        "weight row": rows.max() == WEIGHT_ROWS - 1 and rows[-1] == WEIGHT_ROWS - 1,
+        "weights wrap": rows[-1] < rows[0],
+    }
+    return (place for place, used in places.items() if used)
+
+
+def products(job: ConvJob, tile: np.ndarray, weights: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Products of extremes in the first tap's weights and the pixels under it; only where one tap sees all of the buffer."""
+    if job.kernel_h * job.kernel_w > 1 or job.origin_row or job.origin_column:
+        return
+    under = tile[: job.unit_rows, : job.unit_columns].reshape(-1, job.slot)
+    rows = weights[weight_rows(job, job.slot, len(weights))]
+    for value in (VALUE_MIN, VALUE_MAX):
+        for weight in (VALUE_MIN, VALUE_MAX):
+            if ((under == value).astype(int) @ (rows == weight).astype(int)).any():
+                yield value, weight
+
+
+def outcomes(job: ConvJob, sums: np.ndarray) -> Iterator[str]:
+    """What becomes of the sums, before ReLU and pooling."""
+    shifted = sums >> job.shift
+    hits = (shifted < VALUE_MIN, (shifted < 0) & (shifted >= VALUE_MIN), shifted == 0, (shifted > 0) & (shifted <= VALUE_MAX))
+    yield from (name for name, hit in zip(OUTCOMES, (*hits, shifted > VALUE_MAX), strict=True) if hit.any())
+
+
+def saturated(job: ConvJob, sums: np.ndarray, made: Any) -> Iterator[str]:
+    """Clipped values that count, and those of pixels that are not stored."""
+    shifted = sums >> job.shift
+    for name, hit in (("low", shifted < VALUE_MIN), ("high", shifted > VALUE_MAX)):
+        if job.relu and name == "low":
+            continue
+        stored = np.arange(LANES) < LANES // 4 * (job.quarters or 4)
+        if hit[..., stored].any():
+            yield name
+        if made.behind and hit[..., ~stored].any():
+            yield f"{name}, not stored"
+
+
+def ties(job: ConvJob, sums: np.ndarray) -> Iterator[str]:
+    """Sums at exactly one half: the rounding constant is in them, so nothing is cut off."""
+    shifted = sums >> job.shift
+    tie = (sums & ((1 << job.shift) - 1) == 0) & (shifted >= VALUE_MIN) & (shifted <= VALUE_MAX) & bool(job.shift)
+    for odd, parity in enumerate(("even", "odd")):
+        for sign, hit in (("negative", shifted < 0), ("positive", shifted > 0)):
+            if (tie & hit & (shifted & 1 == odd)).any():
+                yield f"{parity}, {sign}"
+
+
+def winners(rules: Any) -> Iterator[int]:
+    """Places of a pooling window that win."""
+    return iter(()) if rules.windows is None else map(int, np.unique(rules.windows.argmax(axis=-2)))
+
+
+def ties_of_pool(rules: Any) -> Iterator[int]:
+    """Places that win against one behind them that is as large."""
+    if rules.windows is None:
+        return
+    best = rules.windows == rules.windows.max(axis=-2, keepdims=True)
+    yield from map(int, np.unique(best.argmax(axis=-2)[best.sum(axis=-2) > 1]))

@@ -1,0 +1,475 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Environment of conv_group: agents of its memories, jobs and transfers, and the predictor, which keeps a copy of the memories."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+from cocotb.triggers import ClockCycles, Event, FallingEdge, RisingEdge
+from pyuvm import ConfigDB, uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequencer
+
+from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
+from gradcore.models.convolution.conv_group import ConvJob, compute, group_share, windows
+from gradcore.models.expectation import Checked
+from tb.convolution.conv_group.conv_group_coverage import group_coverage, job_bins
+from tb.support.agents import bundle_ports
+from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
+from tb.support.declaration import parameter
+from tb.support.seeds import test_rng
+from tb.support.uvm import CheckFailure, SinkAgent, StreamItem
+
+BESIDE = ("origin_entry", "origin_pixel", "line_entries", "line_pixels", "quarters")  # ports beside the job
+TRANSFER = {"tag": 1, "bank": 1, "parity": 1, "address": 9, "data": 64}
+QUEUE = 9  # transfers that wait in a stream when it stops: eight in the queue, one on the port
+LIMIT = 4_000  # products and values of a job that fxpmath computes; of larger ones a random sample of so many
+PULSES = (
+    "tile_loaded", "bank_released", "computed", "entry_write", "count_write", "weight_write", "initial_write",
+    "event_issue", "event_output_wait", "event_saturated",
+)  # fmt: skip
+
+
+def job_item(job: ConvJob) -> dict[str, int]:
+    """What stands on the job's ports."""
+    return {"job": job.pack(), **{name: getattr(job, name) for name in BESIDE}}
+
+
+class GroupMonitor(uvm_monitor):
+    """Publishes every cycle in which something is up but the job and the transfers: the fields that are, and what goes with them."""
+
+    def build_phase(self) -> None:
+        self.analysis_port = uvm_analysis_port("analysis_port", self)
+        self.cycle = 0
+
+    def number(self, name: str) -> int:
+        """What a port holds; X fails."""
+        value = self.handles[name].value
+        try:
+            return int(value)
+        except ValueError as error:
+            raise CheckFailure(self, f"{name} is {value}") from error
+
+    async def run_phase(self) -> None:
+        dut = self.get_parent().dut
+        with_it = {
+            "entry_write": ("entry_bank", "entry_write_address", "entry_write_data"),
+            "count_write": ("count_write_address", "count_write_data"),
+            "weight_write": ("weight_write_address", "weight_write_data"),
+            "initial_write": ("initial_write_address", "initial_write_data"),
+        }
+        ports = ("rst", "job_valid", "job_ready", "job", "weights_loaded", "transfer_valid", "transfer_ready")
+        self.handles = {name: getattr(dut, name) for name in (*PULSES, *itertools.chain(*with_it.values()), *ports)}
+        token = None  # of the job that stands on the port
+        low, width, _ = ConvJob.PLACES["wait_weights"]
+        in_reset = True
+        while True:
+            await RisingEdge(dut.clk)
+            self.cycle += 1
+            item = StreamItem()
+            if self.number("rst"):
+                if not in_reset:
+                    item.fields = {"rst": 1}
+                    self.analysis_port.write(item)
+                in_reset, token = True, None
+                continue
+            in_reset = False
+            up = {name: value for name in PULSES if (value := self.number(name))}
+            for pulse, names in with_it.items():
+                if pulse in up:
+                    up |= {name: self.number(name) for name in names}
+            if "event_saturated" in up:  # the bank of the other stream may be X
+                banks = dut.event_saturated_bank.value
+                up["saturated_banks"] = [int(banks[stream]) for stream in (0, 1) if up["event_saturated"] >> stream & 1]
+            for name, port in (("valid", "job_valid"), ("out_valid", "transfer_valid"), ("out_ready", "transfer_ready")):
+                up[name] = self.number(port)
+            if up["valid"]:
+                up["taken"], up["weights_loaded"] = self.number("job_ready"), self.number("weights_loaded")
+                token = self.number("job") >> low & ((1 << width) - 1) if token is None else token
+                up["wait_weights"] = token
+                if up["taken"]:
+                    token = None
+            item.fields = up
+            self.analysis_port.write(item)
+
+
+class Memories(uvm_agent):
+    """Tile bank, weight buffer, initial accumulators and tokens: one monitor; while active ``sequencer`` takes tiles and rows to write.
+
+    Items: ``tile`` with ``job`` (the next tile), ``row`` with ``weights``, ``initial`` with ``value``, or ``pause`` (cycles).
+    """
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.dut = self.get_parent().dut
+        self.monitor = GroupMonitor("monitor", self)
+        if self.active():
+            self.lanes = {}
+            for name, kind in (("tiles", TileDriver), ("weights", WeightDriver)):
+                sequencer, driver = uvm_sequencer(f"{name}_sequencer", self), kind(f"{name}_driver", self)
+                self.lanes[name] = sequencer, driver
+            self.host = Host("host", self)
+
+    def connect_phase(self) -> None:
+        if self.active():
+            for sequencer, driver in self.lanes.values():
+                driver.seq_item_port.connect(sequencer.seq_item_export)
+
+    def restart(self) -> None:
+        """The group was reset: the next tile goes to bank 0, and no job is computed."""
+        self.host.computed = self.host.unread = self.lanes["tiles"][1].number = 0
+
+    async def start(self, name: str, sequence: Any) -> None:
+        """Run a sequence of ``tiles`` or of ``weights`` to its end."""
+        await sequence.start(self.lanes[name][0])
+
+
+class Host(uvm_component):
+    """Raises ``weights_loaded`` to ``target``, and reads out the output bank of each job that is computed; ``slow``: late, at random."""
+
+    slow = True
+
+    def build_phase(self) -> None:
+        self.computed = self.unread = self.target = self.weights = 0
+        self.progress = Event()
+
+    def start_of_simulation_phase(self) -> None:
+        dut = self.get_parent().dut
+        dut.weights_loaded.value = 0
+        dut.bank_released.value = 0
+
+    async def run_phase(self) -> None:
+        dut, release = self.get_parent().dut, False
+        await FallingEdge(dut.rst)
+        while True:
+            await RisingEdge(dut.clk)
+            if int(dut.computed.value):
+                self.computed += 1
+                self.unread += 1
+                self.progress.set()
+            before, release = release, self.unread > 0 and (not self.slow or random.random() < 0.05)
+            self.unread -= release
+            if release != before:
+                dut.bank_released.value = int(release)
+            if self.weights < self.target and (not self.slow or random.random() < 0.05):
+                self.weights += 1
+                dut.weights_loaded.value = self.weights
+
+
+class TileDriver(uvm_driver):
+    """Writes tiles, in any order of entries, each when the job two before it is computed; random bits stand while nothing is written."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.number = 0
+
+    def start_of_simulation_phase(self) -> None:
+        dut = self.dut = self.get_parent().dut
+        for name in ("entry_write", "count_write", "tile_loaded"):
+            getattr(dut, name).value = 0
+
+    async def run_phase(self) -> None:
+        while True:
+            item = await self.seq_item_port.get_next_item()
+            while self.get_parent().host.computed + 2 <= self.number:
+                self.get_parent().host.progress.clear()
+                await self.get_parent().host.progress.wait()
+            await self.write(item.fields["job"], item.fields["tile"])
+            self.number += 1
+            self.seq_item_port.item_done()
+
+    async def write(self, job: ConvJob, tile: np.ndarray) -> None:
+        """All entries and counts of a tile, then ``tile_loaded``."""
+        dut = self.dut
+        bank = self.number % 2
+        dut.entry_bank.value = bank
+        writes: list[list[tuple[int, int]]] = [[], []]
+        counts = []
+        for row in range(job.buffer_rows):
+            for column in range(job.buffer_columns):
+                channels = np.flatnonzero(tile[row, column])
+                base = row * job.row_entries + column * job.slot
+                for k, channel in enumerate(channels):
+                    writes[row % 2].append((base + k, int(channel) << 16 | int(tile[row, column, channel]) & 0xFFFF))
+                counts.append((row * job.buffer_columns + column, len(channels)))
+        while counts or writes[0] or writes[1]:
+            enable, address, data = 0, random.getrandbits(26), random.getrandbits(54)
+            for half in (0, 1):
+                if writes[half]:
+                    where, what = writes[half].pop()
+                    enable |= 1 << half
+                    address = address & ~(0x1FFF << 13 * half) | where << 13 * half
+                    data = data & ~(0x7FFFFFF << 27 * half) | what << 27 * half
+            dut.entry_write.value, dut.entry_write_address.value, dut.entry_write_data.value = enable, address, data
+            where, what = counts.pop() if counts else (None, random.getrandbits(11))
+            dut.count_write.value = int(where is not None)
+            dut.count_write_address.value = bank * TILE_PIXELS + where if where is not None else random.getrandbits(10)
+            dut.count_write_data.value = what
+            await RisingEdge(dut.clk)
+        dut.entry_write.value = 0
+        dut.count_write.value = 0
+        dut.entry_bank.value = random.getrandbits(1)
+        dut.tile_loaded.value = 1
+        await RisingEdge(dut.clk)
+        dut.tile_loaded.value = 0
+
+
+class WeightDriver(uvm_driver):
+    """Writes a row of weights or an initial accumulator a cycle, or pauses."""
+
+    def start_of_simulation_phase(self) -> None:
+        dut = self.get_parent().dut
+        dut.weight_write.value = 0
+        dut.initial_write.value = 0
+
+    async def run_phase(self) -> None:
+        dut = self.get_parent().dut
+        while True:
+            item = await self.seq_item_port.get_next_item()
+            fields = item.fields
+            if "row" in fields:
+                dut.weight_write.value = 1
+                dut.weight_write_address.value = fields["row"]
+                dut.weight_write_data.value = int.from_bytes(np.asarray(fields["weights"], dtype="<i2").tobytes(), "little")
+            if "initial" in fields:
+                dut.initial_write.value = 1
+                dut.initial_write_address.value = fields["initial"]
+                dut.initial_write_data.value = int(fields["value"]) & ((1 << 48) - 1)
+            await ClockCycles(dut.clk, fields.get("pause", 1))
+            if "pause" not in fields:
+                dut.weight_write.value = 0
+                dut.initial_write.value = 0
+                dut.weight_write_data.value = random.getrandbits(256)
+            self.seq_item_port.item_done()
+
+
+class Watched(Checked):
+    """The arithmetic of a job in fxpmath; keeps its sums and pooling windows for coverage."""
+
+    sums = windows = None
+
+    def exact_sum(self, values: np.ndarray, weights: np.ndarray, initial: np.ndarray | int = 0) -> np.ndarray:
+        self.sums = super().exact_sum(values, weights, initial)
+        return self.sums
+
+    def winners(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.windows = windows
+        return super().winners(windows)
+
+
+class GroupPredictor(Predictor):
+    """What one group makes of each job that it takes, from what was written to its memories; and what must hold in every cycle."""
+
+    def build_phase(self) -> None:
+        self.rng = test_rng()
+        self.groups, self.group = self.get_parent().numbers
+        self.channel = np.zeros((2, TILE_ENTRIES), dtype=np.int64)
+        self.value = np.zeros((2, TILE_ENTRIES), dtype=np.int64)
+        self.counts = np.zeros((2, TILE_PIXELS), dtype=np.int64)
+        self.weights = np.zeros((WEIGHT_ROWS, LANES), dtype=np.int64)
+        self.initial = np.zeros((2, LANES), dtype=np.int64)
+        self.activities: set[tuple[int, str]] = set()
+        self.values: Counter[int] = Counter()  # results, and how often each was expected
+        self.reset()
+
+    def reset(self) -> None:
+        """After a reset no job is known; the memories hold what they held."""
+        self.tiles = self.taken = self.computed = self.released = 0
+        self.open: deque[dict[str, Any]] = deque()  # jobs that were taken and are not computed
+        self.received: list[list[tuple[tuple[int, int, int], int, int]]] = [[], []]  # of each bank: key, data, stream
+        self.saturated = [0, 0]
+        self.issued, self.due = [0, 0], [0, 0]  # entries, of each stream: seen, and of the units that it sent
+        self.most = [1, 1]  # transfers that may wait in each stream
+        self.have: dict[str, bool] = {}  # what the job on the port has of what it waits for
+        self.before: dict[str, bool] = {}  # likewise, a cycle ago
+        self.startable = False
+
+    def formats(self, shift: int) -> Checked:
+        """The arithmetic of a job with this shift."""
+        return Watched.of_shift(shift, self.rng, limit=LIMIT)
+
+    # ---- What the monitors see ---------------------------------------------------------------------------------
+
+    def happened(self, up: dict[str, Any]) -> None:
+        """A cycle of the memories, tokens and events."""
+        if "rst" in up:
+            scoreboard = self.get_parent().scoreboard
+            self.reset()
+            scoreboard.forget()
+            scoreboard.planned["job"] = scoreboard.seen["job"]
+            return
+        self.rules_of_events(up)
+        self.write(up)
+        self.tiles += up.get("tile_loaded", 0)
+        self.released += up.get("bank_released", 0)
+        for bank in up.get("saturated_banks", ()):
+            self.saturated[bank] += 1
+        if up.get("computed"):
+            self.finish()
+        have = {"tile": self.tiles > self.taken, "bank": self.released + 2 > self.taken, "job": bool(up["valid"])}
+        if up["valid"]:
+            have["weights"] = up["weights_loaded"] >= up["wait_weights"]
+        if len(have) == 4 and all(have.values()):
+            for name in have:
+                if not self.before.get(name, False):
+                    self.get_parent().coverage.sample(last_token=name)
+        self.startable = len(self.before) == 4 and all(self.before.values())
+        self.have = have
+        self.before = {} if up.get("taken") else have
+
+    def write(self, up: dict[str, Any]) -> None:
+        """What goes into the memories."""
+        for half in (0, 1):
+            if up.get("entry_write", 0) >> half & 1:
+                address, data = up["entry_write_address"] >> 13 * half & 0x1FFF, up["entry_write_data"] >> 27 * half & 0x7FFFFFF
+                self.channel[up["entry_bank"], address] = data >> 16
+                self.value[up["entry_bank"], address] = signed(data & 0xFFFF, 16)
+        if "count_write" in up:
+            self.counts[divmod(up["count_write_address"], TILE_PIXELS)] = up["count_write_data"]
+        if "weight_write" in up:
+            row = np.frombuffer(up["weight_write_data"].to_bytes(32, "little"), dtype="<i2")
+            self.weights[up["weight_write_address"]] = row
+        if "initial_write" in up:
+            self.initial[divmod(up["initial_write_address"], LANES)] = signed(up["initial_write_data"], 48)
+
+    def rules_of_events(self, up: dict[str, Any]) -> None:
+        """A stream issues, or waits for its output, or neither; it waits only when its queue can be full; stream 1 stands for a write."""
+        issue, wait, frozen = up.get("event_issue", 0), up.get("event_output_wait", 0), up.get("weight_write", 0)
+        coverage = self.get_parent().coverage
+        assert not (self.taken == self.computed and issue and not self.startable), "an entry was issued for a job that may not start"
+        for stream in (0, 1):
+            valid, ready, waits = (bits >> stream & 1 for bits in (up["out_valid"], up["out_ready"], wait))
+            issues = issue >> stream & 1
+            assert not (issues and waits), f"stream {stream} issued while it waited for the output"
+            assert not (issues and stream and frozen), "stream 1 issued in the cycle of a weight write"
+            assert not waits or valid and self.most[stream] >= QUEUE, f"stream {stream} waits for the output, but its queue is not full"
+            self.most[stream] = min(self.most[stream] + 1, QUEUE) - ready if valid else 2
+            self.issued[stream] += issues
+            for activity in ("output wait",) if waits else ("issue",) if issues else ():
+                if (stream, activity) not in self.activities:
+                    self.activities.add((stream, activity))
+                    coverage.sample(activity=(stream, activity))
+        if frozen and any(self.received):
+            coverage.sample(write_while="busy")
+
+    def transfer(self, stream: int, fields: dict[str, int]) -> None:
+        """One transfer of a stream; compared when its job is computed."""
+        key = (fields["tag"], fields["parity"], fields["address"])
+        self.received[fields["bank"]].append((key, fields["data"], stream))
+
+    # ---- Jobs --------------------------------------------------------------------------------------------------
+
+    def job(self, fields: dict[str, int]) -> None:
+        """The group has scanned a job: its tile and its weights stand in the memories. Expect everything it makes."""
+        number, bank = self.taken, self.taken % 2
+        unpacked = ConvJob.unpack(fields["job"])
+        job = dataclasses.replace(unpacked, quarters=fields["quarters"])
+        for name in BESIDE:
+            assert fields[name] == getattr(job, name), f"job {number}: {name} is {fields[name]}, {getattr(job, name)} fits the job"
+        assert self.have.get("weights", False), f"job {number} was taken before {job.wait_weights} weights were loaded"
+        assert self.tiles > number, f"job {number} was taken before its tile was loaded"
+        assert self.released + 2 > number, f"job {number} was taken while its output bank was in use"
+        self.taken += 1
+        tile = self.tile(job, bank)
+        rules = self.formats(job.shift)
+        seen = windows(job, tile)
+        made = compute(job, seen, self.weights, self.initial[job.bias_bank], self.groups, self.group, rules=rules)
+        share = group_share(job, self.groups, self.group)
+        owner = np.add.outer(np.arange(job.unit_rows), np.arange(job.unit_columns))
+        rows, columns = np.nonzero(owner % share[2] == share[1]) if share else ([], [])
+        units = {}  # key of a transfer -> unit, what it holds
+        for unit, (parity, word, piece) in enumerate(zip(made.parity.tolist(), made.words.tolist(), made.pieces.tolist(), strict=True)):
+            for position in range(4):
+                units[0, parity, word + position] = unit, f"channels {4 * position} to {4 * position + 3}"
+            for position in range(job.pieces if job.store_tags else 0):
+                units[1, parity, piece + position] = unit, f"tag piece {position}"
+        transfers = self.transfers(made)
+        self.values.update((made.values & 0xFFFF).reshape(-1).tolist())
+        for key in sorted(transfers):
+            unit, what = units[key]
+            where = f"job {number}, row {rows[unit]}, column {columns[unit]}, {what} of block {share[0]}"
+            formats = {} if key[0] else {"data": rules.formats.result}
+            self.expect("transfer", dict(zip(("tag", "parity", "address"), key, strict=True)) | {"data": transfers[key]}, where, formats)
+        self.expect("job", {"job": number, "transfers": len(transfers), "saturated": made.saturated}, where=f"{job}")
+        entries = {key: int(made.entries[unit].sum()) for key, (unit, what) in units.items() if what.startswith("channels 0")}
+        self.open.append({"entries": entries})
+        self.get_parent().scoreboard.planned["job"] = self.get_parent().scoreboard.planned.get("job", 0) + 1
+        job_bins(self.get_parent().coverage, job, tile, self.weights, made, rules, share)
+
+    def transfers(self, made: Any) -> dict[tuple[int, int, int], int]:
+        """{(is tag, parity, address): data} of what the group sends."""
+        return made.transfers
+
+    def tile(self, job: ConvJob, bank: int) -> np.ndarray:
+        """The values that a bank's lists hold: int64 (buffer_rows, buffer_columns, slot)."""
+        tile = np.zeros((job.buffer_rows, job.buffer_columns, job.slot), dtype=np.int64)
+        for row in range(job.buffer_rows):
+            for column in range(job.buffer_columns):
+                first, count = row * job.row_entries + column * job.slot, self.counts[bank, row * job.buffer_columns + column]
+                tile[row, column, self.channel[bank, first : first + count]] = self.value[bank, first : first + count]
+        return tile
+
+    def finish(self) -> None:
+        """The oldest job is computed: all its transfers and events must have come, and each stream must have issued its entries."""
+        bank = self.computed % 2
+        assert self.open, "`computed`, but no job was taken"
+        entries = self.open.popleft()["entries"]
+        scoreboard = self.get_parent().scoreboard
+        received, self.received[bank] = sorted(self.received[bank]), []
+        for key, data, stream in received:
+            self.due[stream] += entries.get(key, 0)
+            scoreboard.actual("transfer", dict(zip(("tag", "parity", "address"), key, strict=True)) | {"data": data})
+        scoreboard.actual("job", {"job": self.computed, "transfers": len(received), "saturated": self.saturated[bank]})
+        self.saturated[bank] = 0
+        self.computed += 1
+        for stream in (0, 1):
+            issued, due = self.issued[stream], self.due[stream]
+            assert issued >= due, f"stream {stream} issued {issued} entries, its units have {due}"
+            idle = self.computed == self.taken and not self.before.get("job")
+            assert not idle or issued == due, f"stream {stream} issued {issued} entries, its units have {due}"
+
+    def check_phase(self) -> None:
+        if any(self.received) or any(self.saturated):
+            raise CheckFailure(self, f"left over: {self.received} and {self.saturated} saturated values of no job")
+        if not self.open and self.issued != self.due:
+            raise CheckFailure(self, f"the streams issued {self.issued} entries, their units have {self.due}")
+
+
+def signed(word: int, bits: int) -> int:
+    """A word as a signed number."""
+    return word - (1 << bits) if word >> (bits - 1) else word
+
+
+class GroupEnvironment(UnitEnvironment):
+    """Jobs, memories, both streams of transfers, predictor, scoreboard, coverage.
+
+    Inside the core ConfigDB's ``numbers`` says which group of how many: (GROUPS, GROUP).
+    """
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.scoreboard.add_stream("transfer")
+        self.scoreboard.add_stream("job")
+        dut = self.dut
+        self.numbers = ConfigDB().get(self, "", "numbers", None) or (parameter("GROUPS"), parameter("GROUP"))
+        self.job = self.source("job", {"job": dut.job, **{name: getattr(dut, name) for name in BESIDE}})
+        self.memories = Memories("memories", self)
+        ports = bundle_ports(dut, "transfer", 2, TRANSFER)
+        self.streams = [SinkAgent(f"stream{stream}", self, port) for stream, port in enumerate(ports)]
+        self.predictor = GroupPredictor.create("predictor", self)
+        self.coverage = group_coverage(self)
+        self.flow = FlowCoverage("flow", self, {"job": self.job} | {agent.get_name(): agent for agent in self.streams})
+
+    def connect_phase(self) -> None:
+        self.predictor.hear(self.memories, self.predictor.happened)
+        self.predictor.hear(self.job, self.predictor.job)
+        for stream, agent in enumerate(self.streams):
+            self.predictor.hear(agent, lambda fields, stream=stream: self.predictor.transfer(stream, fields))
+
+    def set_stalls(self, stalls: str) -> None:
+        """From now on stall both streams of transfers after the pattern."""
+        for agent in self.streams:
+            agent.set_stalls(stalls)

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sequences of conv_group: jobs with their tiles, directed and random; weights and initial accumulators, and writing them again."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from gradcore.hardware import LANES, WEIGHT_ROWS
+from gradcore.models.convolution.conv_group import ConvJob
+from tb.support.base import ItemSequence
+from tb.support.declaration import parameter
+from tb.support.seeds import test_rng
+
+GROUPS = parameter("GROUPS")
+EXTREMES = np.array([-32768, 32767, -1, 1])
+Work = tuple[ConvJob, np.ndarray]
+
+
+def random_job(rng: np.random.Generator) -> ConvJob:
+    """A small random job within the hardware's limits."""
+    pool = bool(rng.integers(2))
+    kernel_h = int(rng.choice([1, 3, 3, 5]))
+    stride_x = 1 if pool else int(rng.choice([1, 1, 2, 4]))
+    unit_rows, unit_columns = int(rng.integers(1, 5)), int(rng.integers(1, 6))
+    slot = 4 * int(rng.integers(1, 6))
+    scale_y, scale_x = (2, 2) if pool else (1, stride_x)
+    return ConvJob.tight(
+        buffer_rows=max(1, unit_rows * scale_y + int(rng.integers(-1, 3))),
+        buffer_columns=max(1, unit_columns * scale_x + int(rng.integers(-1, 3))),
+        slot=slot,
+        unit_rows=unit_rows,
+        unit_columns=unit_columns,
+        kernel_h=kernel_h,
+        kernel_w=kernel_h + stride_x - 1,
+        stride_x=stride_x,
+        blocks=int(rng.integers(1, GROUPS + 1)),
+        origin_row=int(rng.integers(-2, 2)),
+        origin_column=int(rng.integers(-2, 2)),
+        shift=int(rng.choice([0, 14, 18, 20, 22, 24, 47])),
+        relu=int(rng.integers(2)),
+        pool=int(pool),
+        store_tags=int(rng.integers(2)),
+        weight_base=int(rng.integers(WEIGHT_ROWS)),
+        tap_rows=slot,
+        bias_bank=int(rng.integers(2)),
+        quarters=0 if stride_x == 1 else int(rng.integers(stride_x)) * 4 // stride_x,
+    )
+
+
+def random_tile(rng: np.random.Generator, job: ConvJob, density: float | None = None) -> np.ndarray:
+    """Values (rows, columns, slot) of a density, random where none is given, sometimes extreme ones."""
+    shape = (job.buffer_rows, job.buffer_columns, job.slot)
+    values = rng.integers(-32768, 32768, shape)
+    if rng.random() < 0.2:
+        values = rng.choice(EXTREMES, shape)
+    density = rng.choice([0.0, 0.05, 0.3, 1.0]) if density is None else density
+    values = np.where(values == 0, 1, values)
+    return np.where(rng.random(shape) < density, values, 0)
+
+
+class JobSequence(ItemSequence):
+    """Base: ``work`` yields jobs with their tiles."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        """(job, tile), in order."""
+        raise NotImplementedError
+
+    def items(self) -> Iterable[dict[str, Any]]:
+        rng = test_rng()
+        yield from ({"job": job, "tile": tile} for job, tile in self.work(rng))
+
+
+class RandomJobs(JobSequence):
+    """Small random jobs."""
+
+    count = 6
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        rng = np.random.default_rng(random.getrandbits(32))  # others in each repetition
+        for _ in range(self.count):
+            job = random_job(rng)
+            yield job, random_tile(rng, job)
+
+
+def small_job(**fields: int) -> ConvJob:
+    """A job in which each group works on all units."""
+    usual = {
+        "buffer_rows": 4,
+        "buffer_columns": 4,
+        "slot": 4,
+        "unit_rows": 2,
+        "unit_columns": 2,
+        "kernel_h": 3,
+        "kernel_w": 3,
+        "stride_x": 1,
+        "blocks": GROUPS,
+        "origin_row": -1,
+        "origin_column": -1,
+        "shift": 20,
+        "store_tags": 1,
+    }
+    shape = usual | fields
+    return ConvJob.tight(**{"tap_rows": shape["slot"]} | shape)
+
+
+class Corners(JobSequence):
+    """Directed jobs at the edges of every range."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        one = {"kernel_h": 1, "kernel_w": 1, "origin_row": 0, "origin_column": 0}
+        jobs = [
+            small_job(buffer_rows=1, buffer_columns=1, slot=1, unit_rows=1, unit_columns=1, **one),
+            small_job(unit_rows=1, unit_columns=1, kernel_h=8, kernel_w=8, weight_base=1024 - 256),
+            small_job(unit_rows=3, unit_columns=3, kernel_h=7, kernel_w=7, weight_base=1000, bias_bank=1),
+            small_job(unit_rows=2, unit_columns=3, kernel_h=2, kernel_w=8, slot=16, pool=1),
+            small_job(unit_rows=3, unit_columns=1, kernel_h=3, kernel_w=5, slot=20),
+            small_job(unit_rows=1, unit_columns=2, kernel_h=8, kernel_w=2),
+            *(small_job(origin_row=row, origin_column=column) for row, column in ((-8, 2), (5, 1), (2, -8), (1, 5))),
+            *(small_job(**one, slot=8, shift=shift, relu=shift % 2) for shift in (0, 1, 15, 16, 17, 31, 32, 46, 47)),
+            *(small_job(blocks=blocks, relu=1) for blocks in range(1, GROUPS + 1)),
+        ]
+        yield from ((job, random_tile(rng, job, density)) for job, density in zip(jobs, itertools.cycle((1.0, 0.3, 1.0)), strict=False))
+        yield from self.lists(rng, one)
+        yield from self.full_memories(rng, one)
+        yield from self.values(rng, one)
+
+    def lists(self, rng: np.random.Generator, one: dict[str, int]) -> Iterable[Work]:
+        """Pixels with so many entries, about LANES."""
+        counts = (0, 1, LANES - 1, LANES, LANES + 1, 20)
+        job = small_job(buffer_rows=1, buffer_columns=len(counts), unit_rows=1, unit_columns=len(counts), slot=20, **one)
+        tile = random_tile(rng, job, 1.0)
+        for column, count in enumerate(counts):
+            tile[0, column, rng.permutation(20)[count:]] = 0
+        yield job, tile
+        for density in (0.0, 0.1):
+            job = small_job(slot=20)
+            yield job, random_tile(rng, job, density)
+
+    def full_memories(self, rng: np.random.Generator, one: dict[str, int]) -> Iterable[Work]:
+        """The last entry and count of a bank; the last word and tag piece of the output buffer."""
+        job = small_job(buffer_rows=16, buffer_columns=32, slot=16, origin_row=14, origin_column=30)
+        tile = random_tile(rng, job, 0.0)
+        tile[15, 31] = random_tile(rng, small_job(buffer_rows=1, buffer_columns=1, slot=16), 1.0)
+        yield job, tile
+        for pool in (0, 1):
+            fields = small_job(unit_rows=3, unit_columns=1, pool=pool, **one)
+            units = fields.blocks  # in a row
+            last = {"buffer_row_words": 512 - 4 * units, "buffer_row_pieces": 512 - units * fields.pieces}
+            group = parameter("GROUP")
+            last = {"buffer_row_words": 508 - 4 * group, "buffer_row_pieces": 512 - fields.pieces * (group + 1)}
+            job = ConvJob(**{name: getattr(fields, name) for name in ConvJob.PLACES} | last)
+            yield job, random_tile(rng, job, 1.0)
+
+    def values(self, rng: np.random.Generator, one: dict[str, int]) -> Iterable[Work]:
+        """Extremes times extremes, of which rows 0 to 7 of the weights hold all; sums of initial values alone, ties among them."""
+        job = small_job(slot=8, shift=18, **one)
+        yield job, np.broadcast_to(np.resize(EXTREMES, 8), (4, 4, 8))
+        yield job, np.broadcast_to(np.resize(EXTREMES[::-1], 8), (4, 4, 8))
+        for bank in (0, 1):
+            job = small_job(shift=24, bias_bank=bank)
+            yield job, random_tile(rng, job, 0.0)
+
+
+class Saturating(JobSequence):
+    """Jobs of each kind whose values saturate, both ways; with pixels that are not stored."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        jobs = []
+        for pool, relu, tags, stride_x in itertools.product((0, 1), (0, 1), (0, 1), (1, 2, 4)):
+            if pool and stride_x > 1:
+                continue
+            shape = {"unit_rows": 3, "unit_columns": 3, "buffer_rows": 6, "buffer_columns": 12, "slot": 8, "kernel_w": 2 + stride_x}
+            fields = {"pool": pool, "relu": relu, "store_tags": tags, "stride_x": stride_x, "shift": 15 + int(rng.integers(3))}
+            for quarters in range(0, 4, 4 // stride_x) if stride_x > 1 and tags else (0,):
+                jobs.append(small_job(**shape, **fields, quarters=quarters))
+        for place in rng.permutation(len(jobs)):
+            yield jobs[place], random_tile(rng, jobs[place], rng.choice([0.3, 1.0]))
+        for pool, stride_x in ((0, 1), (0, 2), (0, 4), (1, 1)):  # initial accumulators alone: small ones of both signs, and 0
+            job = small_job(pool=pool, stride_x=stride_x, kernel_w=2 + stride_x, buffer_columns=8, shift=24)
+            yield job, random_tile(rng, job, 0.0)
+
+
+class Dense(JobSequence):
+    """Tiles without zeros, for the rate."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        shape = {"buffer_rows": 10, "buffer_columns": 10, "slot": 16, "unit_rows": 8, "unit_columns": 8}
+        job = small_job(**shape, blocks=1, origin_row=0, origin_column=0, shift=14, store_tags=0)
+        yield from [(job, np.ones((10, 10, 16), dtype=np.int64))] * 3
+
+
+class FewJobs(RandomJobs):
+    """A few jobs of which each group has a share, for twins."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        for _ in range(3):
+            job = small_job(shift=24)
+            yield job, random_tile(rng, job, 0.3)
+
+
+class OneJob(JobSequence):
+    """One job, of some hundred cycles."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        job = small_job(slot=16, unit_rows=3, unit_columns=3)
+        yield job, random_tile(rng, job, 1.0)
+
+
+class Fill(ItemSequence):
+    """All rows of weights, extremes among them, and all initial accumulators."""
+
+    def items(self) -> Iterable[dict[str, Any]]:
+        rng = test_rng()
+        weights = rng.integers(-32768, 32768, (WEIGHT_ROWS, LANES))
+        weights = np.where(rng.random(weights.shape) < 0.05, rng.choice(EXTREMES, weights.shape), weights)
+        for row in range(8):  # each lane meets each extreme
+            weights[row] = np.resize(np.roll(EXTREMES, row // 4 + row), LANES)
+        yield from ({"row": row, "weights": weights[row]} for row in range(WEIGHT_ROWS))
+        # Of all sizes: a large one alone would saturate every result of its lane, whatever is added to it. Some make ties.
+        initial = rng.integers(-(1 << 46), 1 << 46, (2, LANES)) >> rng.choice([6, 14, 22, 30], (2, LANES))
+        initial[:, :4] = np.array([-3, -2, 2, 3]) << 24
+        initial[:, 4] = 0
+        yield from ({"initial": place, "value": int(value)} for place, value in enumerate(initial.reshape(-1)))
+
+
+class Rewrite(ItemSequence):
+    """Writes what is there already, until ``stop``: it freezes stream 1 at random times.
+
+    Not the rows ``busy()`` of the jobs that may be in progress: what a block RAM reads while it is written is undefined. Nor row 0,
+    which streams without an entry read: their value of 0 makes 0 of it in hardware, but of an unknown one not in simulation.
+    """
+
+    stop = False
+    busy: Callable[[], list[ConvJob]]
+    weights: np.ndarray
+
+    def items(self) -> Iterable[dict[str, Any]]:
+        while not self.stop:
+            yield {"pause": random.randrange(1, 7)}
+            free = np.ones(WEIGHT_ROWS, dtype=bool)
+            free[0] = False
+            for job in self.busy():
+                free[(job.weight_base + np.arange(job.kernel_h * job.kernel_w * job.tap_rows)) % WEIGHT_ROWS] = False
+            if free.any():
+                row = int(random.choice(np.flatnonzero(free)))
+                yield {"row": row, "weights": self.weights[row]}
