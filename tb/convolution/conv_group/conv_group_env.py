@@ -246,7 +246,7 @@ class WeightDriver(uvm_driver):
             self.seq_item_port.item_done()
 
 
-class Watched(Checked):
+class SumKeeper(Checked):
     """The arithmetic of a job in fxpmath; keeps its sums and pooling windows for coverage."""
 
     sums = windows = None
@@ -289,7 +289,7 @@ class GroupPredictor(Predictor):
 
     def formats(self, shift: int) -> Checked:
         """The arithmetic of a job with this shift."""
-        return Watched.of_shift(shift, self.rng, limit=LIMIT)
+        return SumKeeper.of_shift(shift, self.rng, limit=LIMIT)
 
     # ---- What the monitors see ---------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from cocotb.triggers import RisingEdge
 from gradcore.models.convolution.conv_group import ConvJob
 from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
-from tb.convolution.conv_group.conv_group_env import GroupEnvironment, GroupPredictor, Watched, job_item
+from tb.convolution.conv_group.conv_group_env import GroupEnvironment, GroupPredictor, SumKeeper, job_item
 from tb.convolution.conv_group.conv_group_sequences import (
     GROUPS,
     Corners,
@@ -27,7 +27,7 @@ from tb.convolution.conv_group.conv_group_sequences import (
     Rewrite,
     Saturating,
 )
-from tb.support.base import UnitTest, must_fail
+from tb.support.base import UnitTest, must_fail, place
 from tb.support.stalls import STALLS
 from tb.support.uvm import StreamSequence
 
@@ -177,12 +177,30 @@ class ResetInJob(GroupTest):
             environment.memories.restart()
 
 
+@pyuvm.test()
+class Watched(GroupTest):
+    """A second environment, which drives nothing, comes to the same results."""
+
+    covers = False
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        place(self, "watcher", self.dut)
+        self.watcher = GroupEnvironment.create("watcher", self)
+
+    async def play(self) -> None:
+        self.environment.set_stalls("random")
+        await self.jobs(FewJobs)
+        await self.cycles(20)
+        assert self.watcher.scoreboard.seen == self.environment.scoreboard.seen
+
+
 class WrongFormats(GroupPredictor):
     """The result has one more fraction bit than the shift gives it."""
 
     def formats(self, shift: int) -> Checked:
         right = super().formats(shift).formats
-        return Watched(PassFormats.of_fractions(right.source.fraction, right.weights.fraction, right.result.fraction + 1))
+        return SumKeeper(PassFormats.of_fractions(right.source.fraction, right.weights.fraction, right.result.fraction + 1))
 
 
 class WrongSum(GroupPredictor):

@@ -14,7 +14,7 @@ from gradcore.models import arithmetic
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob
 from tb.convolution.tile_loader.tile_jobs import CornerShapes, FewShapes, RandomShapes, SameShape, Shape, TileSequence
 from tb.convolution.tile_loader.tile_loader_env import TileLoaderEnvironment, TilePredictor
-from tb.support.base import UnitTest, must_fail
+from tb.support.base import UnitTest, must_fail, place
 from tb.support.stalls import STALLS
 
 LATENCY = 32
@@ -141,6 +141,24 @@ class OneShape(SameShape):
 
     def shapes(self, rng):
         return [self.shape]
+
+
+@pyuvm.test()
+class Watched(TileTest):
+    """A second environment, which drives nothing, comes to the same results."""
+
+    covers = False
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        place(self, "watcher", self.dut)
+        self.watcher = TileLoaderEnvironment.create("watcher", self)
+
+    async def main(self) -> None:
+        self.environment.reads.set_stalls("random", "random")
+        await self.load(RandomShapes, "guided")
+        await self.cycles(20)
+        assert self.watcher.scoreboard.seen == self.environment.scoreboard.seen
 
 
 class WrongRule(TilePredictor):

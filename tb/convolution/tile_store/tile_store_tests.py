@@ -13,7 +13,7 @@ from gradcore.models.convolution.tile_store import HalfWrites
 from gradcore.models.jobs import TileStoreJob
 from tb.convolution.tile_store.tile_store_env import StoreEnvironment, StorePredictor
 from tb.convolution.tile_store.tile_store_sequences import EveryKind, FewJobs
-from tb.support.base import UnitTest, must_fail
+from tb.support.base import UnitTest, must_fail, place
 
 
 class StoreTest(UnitTest):
@@ -111,6 +111,23 @@ class ResetInJob(StoreTest):
             while environment.predictor.stored < environment.predictor.number:
                 await self.cycles(1)
             await self.cycles(10)
+
+
+@pyuvm.test()
+class Watched(StoreTest):
+    """A second environment, which drives nothing, comes to the same results."""
+
+    covers = False
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        place(self, "watcher", self.dut)
+        self.watcher = StoreEnvironment.create("watcher", self)
+
+    async def main(self) -> None:
+        await super().main()
+        await self.cycles(20)
+        assert self.watcher.scoreboard.seen == self.environment.scoreboard.seen
 
 
 class WrongBeat(StorePredictor):

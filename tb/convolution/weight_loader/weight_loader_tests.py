@@ -16,7 +16,7 @@ from gradcore.hardware import LANES
 from gradcore.models.convolution.weight_loader import WeightRow
 from gradcore.models.jobs import WeightLoaderJob
 from tb.convolution.weight_loader.weight_loader_env import WIDEST, WeightLoaderEnvironment, WeightPredictor
-from tb.support.base import ItemSequence, UnitTest, must_fail
+from tb.support.base import ItemSequence, UnitTest, must_fail, place
 from tb.support.declaration import parameter
 from tb.support.read_client import WordMemory
 from tb.support.seeds import test_rng
@@ -184,6 +184,24 @@ class ResetInJob(WeightTest):
                 for name in (*quiet, "busy", "read_request_valid"):
                     assert int(getattr(dut, name).value) == 0, f"{name} after reset"
         assert written, "no job got as far as a write"
+
+
+@pyuvm.test()
+class Watched(WeightTest):
+    """A second environment, which drives nothing, comes to the same results."""
+
+    covers = False
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        place(self, "watcher", self.dut)
+        self.watcher = WeightLoaderEnvironment.create("watcher", self)
+
+    async def main(self) -> None:
+        self.environment.reads.set_stalls("random", "random")
+        await self.load(AllBlocks)
+        await self.cycles(20)
+        assert self.watcher.scoreboard.seen == self.environment.scoreboard.seen
 
 
 class WrongRow(WeightPredictor):
