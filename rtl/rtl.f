@@ -15,6 +15,8 @@ cells/requantise.v
 cells/round_robin.v
 cells/skid_buffer.v
 cells/tile_bank.v
+checks/count_checker.v
+checks/stream_checker.v
 control/control_unit.v
 control/descriptor_check.v
 control/descriptor_fetch.v

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from registers.sizes import read_sizes
-from tb.support.runner import RTL, file_list, module_closure, verilator_bin
+from tb.support.runner import CHECKS, RTL, file_list, module_closure, verilator_bin
 
 ROOT = RTL.parent
 TOP = "gradcore"
@@ -22,13 +22,18 @@ TOP = "gradcore"
 FILES = {path.stem: path for path in file_list()}
 MODULES = list(FILES)
 # The rooms of rtl/, each with the rooms whose modules it may use beside its own. The top uses what it likes.
-ROOMS = {"cells": (), "axi": ("cells",), "control": ("cells",), "convolution": ("cells",), "vector": ("cells",)}
+ROOMS = {
+    "checks": (),
+    "cells": ("checks",),
+    **{room: ("cells", "checks") for room in ("axi", "control", "convolution", "vector")},
+}
 HEADER_LINES = 25
 COLUMNS = 140
 LEAF_LINES, LINES = 250, 500
 # Leaf modules that may be longer, with the reason.
 LONG_LEAVES = {
     "register_file": "a controller: all registers and both AXI4-Lite channels",
+    "stream_drain": "a controller, with its assertions",
 }
 
 
@@ -51,27 +56,30 @@ def run(command: list[str]) -> str:
     return output
 
 
-def verilator_lint(top: str, sources: list[Path], parameters: dict[str, int] | None = None) -> None:
+def verilator_lint(top: str, sources: list[Path], parameters: dict[str, int] | None = None, *defines: str) -> None:
     """Verilator with all warnings, as errors; waivers only from rtl/lint.vlt."""
-    options = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
+    options = [f"-G{name}={value}" for name, value in (parameters or {}).items()] + [f"-D{name}" for name in defines]
     program = str(verilator_bin() / "verilator_bin")  # its wrapper in Perl takes no path with a space
     verilator = [program, "--lint-only", "-Wall", "--quiet", f"-I{RTL}", *options]
     output = run([*verilator, "--top-module", top, str(RTL / "lint.vlt"), *map(str, sources)])
     assert "%Warning" not in output, output
 
 
-def icarus_lint(top: str, sources: list[Path]) -> None:
+def icarus_lint(top: str, sources: list[Path], *defines: str) -> None:
     """Icarus elaborates as Verilog-2005 and warns of nothing."""
-    output = run(["iverilog", "-g2005", "-Wall", f"-I{RTL}", "-s", top, "-t", "null", *map(str, sources)])
+    options = [f"-D{name}" for name in defines]
+    output = run(["iverilog", "-g2005", "-Wall", f"-I{RTL}", *options, "-s", top, "-t", "null", *map(str, sources)])
     assert not output.strip(), output
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_as_top(module: str) -> None:
-    """Every module is clean when elaborated by itself with its default parameters, in both simulators."""
+    """Every module is clean when elaborated by itself with its default parameters, in both simulators, with its assertions and without."""
     sources = module_closure(module, file_list())
-    verilator_lint(module, sources)
-    icarus_lint(module, sources)
+    verilator_lint(module, sources, None, *CHECKS)
+    icarus_lint(module, sources, *CHECKS)
+    if FILES[module].parent.name != "checks":  # for simulation only
+        verilator_lint(module, sources)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -79,6 +87,7 @@ def test_top(groups: int) -> None:
     """The whole core is clean in other sizes than the default, and needs every file of the list."""
     sources = file_list()
     assert module_closure(TOP, sources) == sources, "the file list holds modules that the core does not use"
+    verilator_lint(TOP, sources, {"GROUPS": groups}, *CHECKS)
     verilator_lint(TOP, sources, {"GROUPS": groups})
 
 

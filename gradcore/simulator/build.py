@@ -27,6 +27,7 @@ _HARNESS = Path(__file__).with_name("harness")
 _ACTIVITY_FILE = "activity_trace.v"
 _COMMON_FILES = ("harness.v", "core_with_memory.v", "axi_memory.v", "axi_checker.v")
 _TOP_FILES = {"verilator": ("main.cpp",), "icarus": ("icarus_top.v",)}
+_DEFINES = ("-DSIMULATION",)  # turns on the Verilog's assertions (rtl/assertions.vh)
 _BUILD_OPTIONS = (
     "-O3",
     "--x-assign",
@@ -100,7 +101,7 @@ def build(
     rtl = rtl or rtl_folder()
     sources = source_files(rtl)
     harness = [_HARNESS / name for name in _COMMON_FILES + _TOP_FILES[simulator]]
-    options = [f"-P{name}={value}" for name, value in sorted(parameters.items())]
+    options = [f"-P{name}={value}" for name, value in sorted(parameters.items())] + list(_DEFINES)
     if activity:
         harness.append(_HARNESS / _ACTIVITY_FILE)
         options.append("-DACTIVITY")

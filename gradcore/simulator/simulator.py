@@ -378,6 +378,11 @@ class Simulator:
                     f"the core broke the rules of its memory ({line.removeprefix('VIOLATION').strip()}): "
                     "this is a bug of GradCore; run with --waves and report it"
                 )
+            if line.startswith("ASSERTION"):
+                self._fail(
+                    f"the core broke a rule of its own ({line.removeprefix('ASSERTION').strip()}): "
+                    "this is a bug of GradCore; run with --waves and report it"
+                )
             if line.startswith("HANG"):
                 self._fail(f"the core does not answer ({line}): this is a bug of GradCore; run with --waves and report it")
 

@@ -95,6 +95,13 @@ module axi_burst_issue #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(one_is_chosen, (chosen & (chosen - 1'b1)) == 0)
+  `ASSERT(outstanding_fits, count <= FULL)
+  `ASSERT(completed_was_taken, !completed || count != 0)
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -66,6 +66,17 @@ module axi_burst_splitter (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(loaded_when_free, !load || free)
+  `ASSERT(taken_when_offered, !burst_take || burst_valid)
+  `ASSERT(no_crossing, !burst_valid || {2'b00, burst_address[6:3]} + {1'b0, burst_beats} <= 6'd16)
+  stream_checker #(.WIDTH(35)) bursts (
+    .clk(clk), .rst(rst || clear),
+    .valid(burst_valid), .ready(burst_take), .data({burst_address, burst_beats, burst_last})
+  );
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -224,6 +224,36 @@ module axi_read_port #(
     end
   endgenerate
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(no_beat_unasked, !m_axi_rvalid || unused_order_valid)
+  `ASSERT(order_has_room, !burst_taken || unused_order_ready)
+  `ASSERT(one_owner, (data_owner & (data_owner - 1'b1)) == 0)
+  reg refused;  // a request had no response, since the last flush
+  always @(posedge clk) refused <= !rst && !clear && (refused || error_window);
+  generate
+    for (c = 0; c < CLIENTS; c = c + 1) begin : checks
+      `ASSERT(response_has_room, clear || !data_owner[c] || client[c].unused_ready)
+      `ASSERT(credit_fits, {1'b0, client[c].room} + {1'b0, client[c].unused_level} <= (((SHALLOW >> c) % 2 != 0) ? 32 : FIFO_DEPTH))
+      stream_checker #(.WIDTH(48)) requests (
+        .clk(clk), .rst(rst || clear),
+        .valid(request_valid[c]), .ready(request_ready[c]),
+        .data({request_address[32*c +: 32], request_words[16*c +: 16]})
+      );
+      stream_checker #(.WIDTH(64)) responses (
+        .clk(clk), .rst(rst || clear),
+        .valid(response_valid[c]), .ready(response_ready[c]), .data(response_data[64*c +: 64])
+      );
+      count_checker words (
+        .clk(clk), .rst(rst || clear),
+        .asked(request_words[16*c +: 16] & {16{request_valid[c] && request_ready[c]}}),
+        .given({3'd0, response_valid[c] && response_ready[c]}),
+        .settled(idle && !(|response_valid) && !refused)
+      );
+    end
+  endgenerate
+`endif
+
 endmodule
 
 `default_nettype wire

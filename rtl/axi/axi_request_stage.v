@@ -124,6 +124,13 @@ module axi_request_stage #(
     end
   endgenerate
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(one_is_checked, (held & (held - 1'b1)) == 0 && (checking & (checking - 1'b1)) == 0)
+  `ASSERT(one_is_ready, (request_ready & (request_ready - 1'b1)) == 0)
+  `ASSERT(splitter_is_free, (checking & ~free) == 0)
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -250,6 +250,40 @@ module axi_write_port #(
 
   assign error_address = {error_window ? request_error_address : response_error_address, 3'b000};
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(no_response_unasked, !m_axi_bvalid || unused_response_order_valid)
+  `ASSERT(data_order_has_room, !burst_taken || unused_data_order_ready)
+  `ASSERT(response_order_has_room, !burst_taken || unused_response_order_ready)
+  reg refused;  // a request is never done, since the last flush
+  always @(posedge clk) refused <= !rst && !clear && (refused || error_window);
+  generate
+    genvar c;
+    for (c = 0; c < CLIENTS; c = c + 1) begin : checks
+      stream_checker #(.WIDTH(48)) requests (
+        .clk(clk), .rst(rst || clear),
+        .valid(request_valid[c]), .ready(request_ready[c]),
+        .data({request_address[32*c +: 32], request_words[16*c +: 16]})
+      );
+      stream_checker #(.WIDTH(72)) words (
+        .clk(clk), .rst(rst || clear),
+        .valid(data_valid[c]), .ready(data_ready[c]), .data({strobe[8*c +: 8], data[64*c +: 64]})
+      );
+      count_checker beats (
+        .clk(clk), .rst(rst || clear),
+        .asked(request_words[16*c +: 16] & {16{request_valid[c] && request_ready[c]}}),
+        .given({3'd0, data_valid[c] && data_ready[c]}),
+        .settled(idle && !refused)
+      );
+      count_checker dones (
+        .clk(clk), .rst(rst || clear),
+        .asked({15'd0, request_valid[c] && request_ready[c]}), .given({3'd0, done[c]}),
+        .settled(idle && !refused && !(|done))
+      );
+    end
+  endgenerate
+`endif
+
 endmodule
 
 `default_nettype wire

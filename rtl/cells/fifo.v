@@ -86,6 +86,14 @@ module fifo #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+`ifdef CHECK_STREAMS
+  `ASSERT(push_is_known, in_valid === 1'b0 || in_valid === 1'b1)
+  `ASSERT(level_fits, level <= DEPTH && out_valid == (level != 0) && in_ready == (level != DEPTH))
+`endif
+`endif
+
 endmodule
 
 `default_nettype wire

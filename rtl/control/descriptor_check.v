@@ -197,5 +197,11 @@ module descriptor_check #(
   end
 
   wire unused_bits = &{1'b0, descriptor};
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(one_at_a_time, !check || !(checking || stepping || multiplying || comparing))
+  `ASSERT(result_is_known, !done || illegal === 1'b0 || illegal === 1'b1)
+`endif
 endmodule
 `default_nettype wire

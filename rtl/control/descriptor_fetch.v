@@ -52,5 +52,12 @@ module descriptor_fetch (
       words <= 5'd0;
     end
   end
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(words_fit, words <= 5'd16)
+  `ASSERT(one_request, !fetch || !request_valid || request_ready)
+  `ASSERT(released_when_full, !release_descriptor || start || full)
+`endif
 endmodule
 `default_nettype wire

@@ -70,5 +70,12 @@ module layer_marks (
       mark_valid <= 2'b00;
     end
   end
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(pushed_when_ready, push == 0 || ready)
+  `ASSERT(finished_was_pushed, (pop & ~held) == 0)
+  `ASSERT(seeds_fit, seeds_waiting <= 5'd16)
+`endif
 endmodule
 `default_nettype wire

@@ -295,5 +295,30 @@ module register_file #(
   end
 
   wire unused_bits = &{1'b0, s_axil_awprot, s_axil_arprot, write_address[1:0], counter_offset[2:0]};
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(one_write_open, !(write_now && s_axil_bvalid))
+  `ASSERT(one_read_open, !(read_selected && s_axil_rvalid && !s_axil_rready))
+  `ASSERT(one_command, !(start && soft_reset) || !busy)
+  stream_checker #(
+      .WIDTH(2)
+  ) write_responses (
+      .clk  (clk),
+      .rst  (rst),
+      .valid(s_axil_bvalid),
+      .ready(s_axil_bready),
+      .data (s_axil_bresp)
+  );
+  stream_checker #(
+      .WIDTH(34)
+  ) read_responses (
+      .clk  (clk),
+      .rst  (rst),
+      .valid(s_axil_rvalid),
+      .ready(s_axil_rready),
+      .data ({s_axil_rresp, s_axil_rdata})
+  );
+`endif
 endmodule
 `default_nettype wire

@@ -175,5 +175,17 @@ module run_control #(
       error_address <= 32'd0;
     end
   end
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, ABORTING)
+  `ASSERT(clear_flushes, clear == flush)
+  `ASSERT(cleared_between_runs, clear == (state == PREPARE || state == STOPPING || state == ABORTING))
+  `ASSERT(running_is_busy, !running || (state != IDLE && state != ABORTING))
+  `ASSERT(started_once, !sequencer_start || (state == RUNNING && running))
+  `ASSERT(done_is_over, !done || !running)
+  `ASSERT(interrupt_says_done, !interrupt_event || done)
+  `ASSERT(error_has_code, error == (code != 8'd0))
+`endif
 endmodule
 `default_nettype wire

@@ -228,5 +228,26 @@ module sequencer #(
       descriptor_index <= 16'd0;
     end
   end
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, FAILED)
+  wire [3:0] offers = {job_tile_valid, job_weights_valid, job_vector_valid, job_seed_valid};
+  `ASSERT(one_job_offered, (offers & (offers - 4'd1)) == 4'd0)
+  // Jobs finish after they were pushed.
+  `ASSERT(tiles_in_order, tiles_stored <= tiles_pushed)
+  `ASSERT(vectors_in_order, vectors_done <= vectors_pushed)
+  `ASSERT(weights_in_order, weights_loaded <= weights_pushed)
+  `ASSERT(finished_when_quiet, !finished || (tiles_pushed == tiles_stored && vectors_pushed == vectors_done))
+  stream_checker #(
+      .WIDTH(1044)
+  ) jobs (
+      .clk  (clk),
+      .rst  (rst || start),
+      .valid(|offers),
+      .ready(push),
+      .data ({offers, descriptor_index, descriptor})
+  );
+`endif
 endmodule
 `default_nettype wire

@@ -234,6 +234,26 @@ module conv_engine #(
 
   always @(posedge clk) tile_computed <= all_reported && !rst;
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(queues_have_room, !geometry_done || (&queue_ready))
+  `ASSERT(geometry_is_idle, !starting || !(geometry_busy || geometry_done))
+  generate
+    for (group = 0; group < GROUPS; group = group + 1) begin : g_check
+      `ASSERT(two_banks, g_group[group].ahead <= 2'd2 && !(computed[group] && g_group[group].ahead == 2'd2 && !all_reported))
+      stream_checker #(
+          .WIDTH(QUEUE_BITS)
+      ) jobs (
+          .clk(clk),
+          .rst(rst),
+          .valid(g_group[group].group_job_valid),
+          .ready(g_group[group].group_job_ready),
+          .data(g_group[group].head)
+      );
+    end
+  endgenerate
+`endif
+
 endmodule
 
 `default_nettype wire

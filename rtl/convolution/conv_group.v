@@ -212,6 +212,12 @@ module conv_group #(
       .weight_data(weight_write_data)
   );
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(weight_port_is_free, !weight_write || !lane_enable[1])
+  `ASSERT(one_unit_offered, unit_valid != 2'b11)
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -319,6 +319,13 @@ module conv_path #(
       .write_done(write_done)
   );
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(bank_was_free, free_banks <= 2'd2 && !(load_ready && free_banks == 2'd0))
+  `ASSERT(bank_comes_back_once, !(tile_computed && free_banks == 2'd2 && !load_ready))
+  `ASSERT(stored_was_computed, computed_tiles <= 2'd2 && !(store_ready && computed_tiles == 2'd0))
+`endif
+
 endmodule
 
 `default_nettype wire

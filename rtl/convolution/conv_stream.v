@@ -307,6 +307,26 @@ module conv_stream (
 
   wire unused_channel = &{1'b0, channel2[`COUNT_BITS-1:`WEIGHT_ADDRESS_BITS]};
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(taps_have_room, !tap_valid || unused_tap_in_ready)
+  `ASSERT(drains_a_unit, !unit_pop || unused_description_valid)
+  `ASSERT(transfers_have_room, !(drain_valid && lane_enable) || transfer_ready)
+  // Units leave that have come.
+  reg [5:0] units_inside;
+  always @(posedge clk) units_inside <= rst ? 6'd0 : units_inside + {5'd0, unit_taken} - {5'd0, unit_done};
+  `ASSERT(done_was_taken, !unit_done || units_inside != 6'd0)
+  stream_checker #(
+      .WIDTH(TAP_BITS)
+  ) taps (
+      .clk(clk),
+      .rst(rst),
+      .valid(next_tap_valid),
+      .ready(next_tap_ready),
+      .data(next_tap)
+  );
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -103,6 +103,13 @@ module entry_issuer (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(one_tap, !(loaded && padding))
+  `ASSERT(issues_fit, issues <= `LANES - 1 && long_enough == (issues == `LANES - 1))
+  `ASSERT(ends_what_began, !(enable && pixel_done) || loaded || padding)
+`endif
+
 endmodule
 
 `default_nettype wire

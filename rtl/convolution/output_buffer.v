@@ -70,5 +70,22 @@ module output_buffer #(
       );
     end
   endgenerate
+
+`ifdef SIMULATION
+  genvar s;
+  generate
+    for (s = 0; s < SOURCES; s = s + 1) begin : g_check
+      stream_checker #(
+          .WIDTH(76)
+      ) transfers (
+          .clk  (clk),
+          .rst  (rst),
+          .valid(source_valid[s]),
+          .ready(source_ready[s]),
+          .data ({source_kind[s], source_bank[s], source_parity[s], source_address[9*s+:9], source_data[64*s+:64]})
+      );
+    end
+  endgenerate
+`endif
 endmodule
 `default_nettype wire

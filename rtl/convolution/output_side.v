@@ -98,5 +98,12 @@ module output_side #(
       .read_address (tag_read_address),
       .read_data    (tag_read_data)
   );
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(one_grant, (grant & (grant - 1'b1)) == 0 && grant != 0)
+  `ASSERT(word_not_read_while_written, !(write_word && word_read_enable && write_address == word_read_address))
+  `ASSERT(tag_not_read_while_written, !(write_tag && tag_read_enable && write_address == tag_read_address))
+`endif
 endmodule
 `default_nettype wire

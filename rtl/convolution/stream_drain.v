@@ -240,6 +240,12 @@ module stream_drain #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(starts_apart, !(enable && start && active && lane != LAST_LANE))
+  `ASSERT(pieces_have_left, !(enable && unit_done && pieces_left != 2'd0))
+`endif
+
 endmodule
 
 `default_nettype wire

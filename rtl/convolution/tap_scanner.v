@@ -180,6 +180,13 @@ module tap_scanner (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(known_state, (^state) === 1'b0 || (^state) === 1'b1)  // all four are legal
+  `ASSERT(kernel_is_inside, state != SCAN || (kernel_row < kernel_h && kernel_column < kernel_w))
+  `ASSERT(final_is_a_tap, !(flush && something) || !seen_last)
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -88,6 +88,12 @@ module tile_geometry (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(started_when_idle, !start || !busy)
+  `ASSERT_STATE(legal_step, (busy ? step : 3'd0), LAST)
+`endif
+
 endmodule
 
 `default_nettype wire

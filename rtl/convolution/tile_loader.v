@@ -276,6 +276,17 @@ module tile_loader (
   assign waiting_bank = !consuming && ready_but_for_bank;
   assign waiting_data = !active && (consuming || (job_valid && !ready_but_for_bank));
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_step, step, 4'd10)
+  `ASSERT(prepared_in_steps, prepared == (step == 4'd10))
+  `ASSERT(started_when_prepared, !started || (job_valid && prepared))
+  `ASSERT(taken_when_started, !taken || started)
+  `ASSERT(one_loaded, !(loaded && consume_start))
+  `ASSERT(one_class, {1'b0, active} + {1'b0, waiting_data} + {1'b0, waiting_bank} <= 2'd1)
+  `ASSERT(counts_in_turns, (count_grant & ~count_valid) == 2'b00 && count_grant != 2'b11)
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -381,6 +381,35 @@ module tile_loader_half #(
   assign active = word_valid || !counts_empty;
   assign done = !running && !word_valid && !sum_valid && counts_empty;
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(started_when_done, !start || done)
+  `ASSERT(rows_marked, running == (rows_left != 8'd0) || !started_once)
+  `ASSERT(counts_have_room, !pixel_end || counts_ready)
+  // Of the words taken every value is written or dropped, once.
+  reg started_once;
+  reg [15:0] open;
+  reg [2:0] quiet;  // cycles since all was done
+  always @(posedge clk) begin
+    started_once <= !rst && (started_once || start);
+    open <= rst ? 16'd0 : open + {13'd0, take, 2'b00} - {15'd0, entry_write} - {13'd0, dropped};
+    quiet <= {quiet[1:0], done && !start && !rst};
+  end
+  `ASSERT(values_conserved, quiet != 3'b111 || open == 16'd0)
+  stream_checker #(.WIDTH(16)) pieces (
+    .clk(clk), .rst(rst), .valid(piece_valid), .ready(piece_ready), .data(piece_data)
+  );
+  stream_checker #(.WIDTH(16)) masks (
+    .clk(clk), .rst(rst), .valid(tags_valid), .ready(tags_ready), .data(tags_mask)
+  );
+  stream_checker #(.WIDTH(68)) words (
+    .clk(clk), .rst(rst), .valid(word_here), .ready(take), .data({nonzero, word_data})
+  );
+  stream_checker #(.WIDTH(20)) counted (
+    .clk(clk), .rst(rst), .valid(count_valid), .ready(count_ready), .data({count_address, count_data})
+  );
+`endif
+
 endmodule
 
 `default_nettype wire

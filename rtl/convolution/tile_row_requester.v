@@ -107,6 +107,13 @@ module tile_row_requester #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(started_when_idle, !start || !busy)
+  `ASSERT(rows_marked, !working || (last_row == (rows_left == 8'd1) && rows_left != 8'd0))
+  `ASSERT(offers_a_row, !(value_request_valid || tag_request_valid) || working)
+`endif
+
 endmodule
 
 `default_nettype wire

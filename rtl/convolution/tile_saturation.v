@@ -75,6 +75,14 @@ module tile_saturation #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  reg [2:0] held;  // tiles released and not stored
+  always @(posedge clk) held <= rst ? 3'd0 : held + {2'd0, released} - {2'd0, stored};
+  `ASSERT(stored_was_released, !stored || held != 3'd0)
+  `ASSERT(four_wait, held <= 3'd4)
+`endif
+
 endmodule
 
 `default_nettype wire

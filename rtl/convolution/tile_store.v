@@ -144,5 +144,16 @@ module tile_store (
   endgenerate
 
   wire unused_bits = &{1'b0, row_words[17:10], row_pieces[15:10]};
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, RUN)
+  `ASSERT(one_class, {1'b0, active} + {1'b0, wait_input} + {1'b0, wait_output} == 2'd1)
+  reg [2:0] released;  // jobs released and not stored
+  always @(posedge clk) released <= rst ? 3'd0 : released + {2'd0, job_ready} - {2'd0, stored};
+  `ASSERT(stored_was_released, !stored || released != 3'd0)
+  `ASSERT(four_wait, released <= 3'd4)
+  `ASSERT(released_a_job, !job_ready || job_valid)
+`endif
 endmodule
 `default_nettype wire

@@ -202,5 +202,26 @@ module tile_store_half #(
   end
 
   wire unused_bits = &{1'b0, ahead[14:0]};
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(started_when_finished, !start || finished)
+  `ASSERT(closed_when_finished, !close || (finished && close_ready))
+  `ASSERT(taken_when_written, !written_take || closed_valid)
+  `ASSERT(data_have_room, !(word_read || packed_valid) || unused_fifo_ready)
+  `ASSERT(one_source, !(word_read && packed_valid))
+  `ASSERT(packer_takes, !tag_read || unused_packer_ready)
+  wire [15:0] open_requests = requested - responded;
+  `ASSERT(responses_were_asked, !open_requests[15] && !(write_done && open_requests == 16'd0))
+  stream_checker #(
+      .WIDTH(72)
+  ) words (
+      .clk  (clk),
+      .rst  (rst),
+      .valid(data_valid),
+      .ready(data_ready),
+      .data ({strobe, data})
+  );
+`endif
 endmodule
 `default_nettype wire

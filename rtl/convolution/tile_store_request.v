@@ -96,5 +96,12 @@ module tile_store_request (
   end
 
   wire unused_bits = &{1'b0, tag_places[1:0]};
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, RUN)
+  `ASSERT(started_when_idle, !start || finished)
+  `ASSERT(marks_agree, state != RUN || (last_column == (columns_left == 8'd0) && last_row == (rows_left == 8'd0)))
+`endif
 endmodule
 `default_nettype wire

@@ -109,5 +109,12 @@ module tile_store_walk (
       tag_phase <= 1'b0;
     end
   end
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, RUN)
+  `ASSERT(started_when_idle, !start || finished)
+  `ASSERT(advanced_when_valid, !advance || valid)
+`endif
 endmodule
 `default_nettype wire

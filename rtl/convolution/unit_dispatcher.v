@@ -231,6 +231,27 @@ module unit_dispatcher #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, SCANNERS)
+  `ASSERT(credits_fit, free_banks <= 2'd2 && !(bank_released && free_banks == 2'd2 && !job_start))
+  `ASSERT(credits_are_there, !job_start || (loaded_tiles != 3'd0 && free_banks != 2'd0))
+  `ASSERT(tiles_fit, !(tile_loaded && loaded_tiles == 3'd7))
+  // change() takes away no more than there is.
+  `ASSERT(units_come_back_once, {1'b0, outstanding0} + {9'd0, unit_taken && !bank} >= {9'd0, finish0[0]} + {9'd0, finish0[1]} &&
+          {1'b0, outstanding1} + {9'd0, unit_taken && bank} >= {9'd0, finish1[0]} + {9'd0, finish1[1]})
+  `ASSERT(no_job_overtaken, !(job_ready && dispatched[bank]))
+  stream_checker #(
+      .WIDTH(22 + `PIXEL_BITS + `ENTRY_ADDRESS_BITS + 2 * `OUTPUT_ADDRESS_BITS)
+  ) units (
+      .clk(clk),
+      .rst(rst),
+      .valid(have_unit),
+      .ready(unit_taken),
+      .data({unit_row, unit_column, unit_pixel, unit_entry, unit_parity, unit_last, unit_word_address, unit_tag_address})
+  );
+`endif
+
 endmodule
 
 `default_nettype wire

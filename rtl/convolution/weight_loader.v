@@ -226,6 +226,16 @@ module weight_loader #(
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(issues_once, !(issuing && issued) && (!issuing || requests_left != 3'd0))
+  `ASSERT(takes_a_job, !taken || job_valid)
+  `ASSERT(rows_marked, !consuming || (in_rows == (rows_left != 11'd0) && (!in_rows || last_row == (rows_left == 11'd1))))
+  `ASSERT(blocks_marked, !consuming || (block < job_blocks && last_block == (block + 3'd1 == job_blocks)))
+  `ASSERT(writes_somewhere, !(row_end || take_initial) || targets != 0)
+  `ASSERT(one_kind_of_write, weight_write == 0 || initial_write == 0)
+`endif
+
 endmodule
 
 `default_nettype wire

@@ -259,6 +259,16 @@ module seed_unit (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, AIM)
+  `ASSERT(reads_in_its_state, reading == (state == READ))
+  `ASSERT(writes_in_its_state, !writing || state == WRITE)
+  `ASSERT(last_is_marked, !(reading || writing) || last_word == (words_left == 26'd1))
+  `ASSERT(response_was_asked, !write_done || outstanding != 6'd0)
+  `ASSERT(pixel_is_marked, !reading || last_column == (columns_left == 10'd1))
+`endif
+
 endmodule
 
 `default_nettype wire

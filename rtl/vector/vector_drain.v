@@ -292,6 +292,16 @@ module vector_drain (
   wire unused_drain = &{1'b0, last_word_wide[6], end_position[1:0], piece_wide[4], power_high[7],
                         job_tag_destination[0]};
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT_STATE(legal_state, state, FINISH)
+  `ASSERT(busy_in_states, busy == (state != IDLE))
+  `ASSERT(started_when_idle, !start || state == IDLE)
+  `ASSERT(word_has_room, !(pack_step && fill == 2'd3 && full && !unload))
+  `ASSERT(response_was_asked, !write_done || outstanding != 2'd0)
+  `ASSERT(two_requests, !(accepted && outstanding == 2'd2 && !write_done))
+`endif
+
 endmodule
 
 `default_nettype wire

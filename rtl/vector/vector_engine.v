@@ -184,6 +184,17 @@ module vector_engine (
 
   wire unused_engine = &{1'b0, destination_words[15], destination_words[7]};
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(done_was_accepted, !done || jobs != 4'd0)
+  `ASSERT(jobs_fit, jobs <= 4'd8 && {1'b0, finished0} <= jobs && {1'b0, finished1} <= jobs)
+  `ASSERT(one_class, {1'b0, active} + {1'b0, waiting_input} + {1'b0, waiting_output} <= 2'd1)
+  stream_checker #(.WIDTH(49)) entries (
+    .clk(clk), .rst(rst), .valid(entry_valid), .ready(&entry_room),
+    .data({entry_last, entry_offset, entry_value & {16{!entry_empty}}})
+  );
+`endif
+
 endmodule
 
 `default_nettype wire

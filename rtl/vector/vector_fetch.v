@@ -97,6 +97,12 @@ module vector_fetch (
 
   wire unused_fetch = &{1'b0, row_words_less_one[6]};
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(bias_of_a_job, !bias_next || job_valid)
+  `ASSERT(requests_stand, !(take && wants_row || take_bias) || request_free)
+`endif
+
 endmodule
 
 `default_nettype wire

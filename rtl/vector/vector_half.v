@@ -241,6 +241,24 @@ module vector_half (
 
   wire unused_half = &{1'b0, fetch_jobs_level, drain_jobs_level, entries_level, rows_level, drain_job_valid};
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(queues_agree, !(job_valid && job_ready) || (fetch_job_room && drain_job_room))
+  `ASSERT(drain_is_free, !drain_start || !drain_busy)
+  `ASSERT(drains_a_job, !drain_start || drain_job_valid)
+  `ASSERT(done_was_started, !done || (drain_busy && drain_job_valid))
+  `ASSERT(words_marked, !row_valid || row_end == (words_left == 6'd0))
+  `ASSERT(one_reader, !(beat && bias_ready))
+  stream_checker #(.WIDTH(24)) asked_rows (
+    .clk(clk), .rst(rst), .valid(asked_valid), .ready(asked_ready),
+    .data({asked_last, asked_empty, asked_last_word, asked_value})
+  );
+  stream_checker #(.WIDTH(24)) next_rows (
+    .clk(clk), .rst(rst), .valid(next_valid), .ready(next_ready),
+    .data({next_last, next_empty, next_last_word, next_value})
+  );
+`endif
+
 endmodule
 
 `default_nettype wire

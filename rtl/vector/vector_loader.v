@@ -243,6 +243,14 @@ module vector_loader (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(marks_agree, found == (non_zero != 4'd0) && (!found || last_value == at_most_one(non_zero)))
+  `ASSERT(working_is_busy, !(requesting || responding || found || held) || busy)
+  `ASSERT(words_left, !responding || response_left != 20'd0)
+  `ASSERT(entry_of_a_job, !entry_valid || busy)
+`endif
+
 endmodule
 
 `default_nettype wire

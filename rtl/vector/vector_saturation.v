@@ -58,6 +58,17 @@ module vector_saturation (
       oldest <= 3'd0;
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  reg [3:0] waits0, waits1;  // jobs that a half has finished and the other has not
+  always @(posedge clk) begin
+    waits0 <= rst ? 4'd0 : waits0 + {3'd0, finished[0]} - {3'd0, complete};
+    waits1 <= rst ? 4'd0 : waits1 + {3'd0, finished[1]} - {3'd0, complete};
+  end
+  `ASSERT(complete_was_finished, !complete || (waits0 != 4'd0 && waits1 != 4'd0))
+  `ASSERT(eight_wait, waits0 <= 4'd8 && waits1 <= 4'd8)
+`endif
+
 endmodule
 
 `default_nettype wire

