@@ -32,8 +32,8 @@ class Limits:
         }
 
 
-def problems(words: Sequence[int], limits: Limits | None = None) -> list[str]:
-    """Names of the rules that the 32 words (unsigned, 32 bits each) of a descriptor break; empty when it is legal."""
+def rules(words: Sequence[int], limits: Limits | None = None) -> dict[str, bool]:
+    """The rules for the 32 words (unsigned, 32 bits each) of a descriptor, by name, and whether each is kept."""
     sizes = (limits or Limits()).sizes
     words = [int(word) for word in words]
     names = {code: name for name, code in OPCODES.items()}
@@ -42,13 +42,18 @@ def problems(words: Sequence[int], limits: Limits | None = None) -> list[str]:
         name: words[word] >> low & ((1 << (high - low + 1)) - 1)
         for name, (word, high, low) in {**DESCRIPTOR_COMMON, **DESCRIPTOR_FIELDS.get(opcode, {})}.items()
     }
-    rules = {
+    found = {
         "opcode": bool(opcode),
         "version": field["version"] == DESCRIPTOR_VERSION,
         "checksum": words[1] == descriptor_checksum(words),
     }
     for name, (least, most, multiple) in hardware.DESCRIPTOR_LIMITS.get(opcode, {}).items():
-        rules[f"{name}: {least} to {most}, a multiple of {multiple}"] = least <= field[name] <= most and field[name] % multiple == 0
+        found[f"{name}: {least} to {most}, a multiple of {multiple}"] = least <= field[name] <= most and field[name] % multiple == 0
     for name, rule in hardware.DESCRIPTOR_RULES.get(opcode, {}).items():
-        rules[name] = bool(rule(field, sizes))
-    return [name for name, kept in rules.items() if not kept]
+        found[name] = bool(rule(field, sizes))
+    return found
+
+
+def problems(words: Sequence[int], limits: Limits | None = None) -> list[str]:
+    """Names of the rules that a descriptor breaks; empty when it is legal."""
+    return [name for name, kept in rules(words, limits).items() if not kept]
