@@ -72,8 +72,9 @@ def source_files(folder: Path | None = None) -> list[Path]:
 
 
 def header_files(folder: Path | None = None) -> list[Path]:
-    """The headers that the core's Verilog includes: they lie beside ``rtl.f``."""
-    return sorted((folder or rtl_folder()).glob("*.vh"))
+    """The headers that the core's Verilog includes: they lie beside ``rtl.f``; those that are not there are the package's."""
+    folders = (rtl_folder(), folder or rtl_folder())
+    return sorted({path.name: path for place in folders for path in place.glob("*.vh")}.values())
 
 
 def build(

@@ -7,4 +7,6 @@
 ../../../rtl/cells/fifo.v
 ../../../rtl/cells/round_robin.v
 ../../../rtl/cells/skid_buffer.v
+../../../rtl/checks/count_checker.v
+../../../rtl/checks/stream_checker.v
 gradcore.v
