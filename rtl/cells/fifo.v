@@ -90,7 +90,7 @@ module fifo #(
   `include "assertions.vh"
 `ifdef CHECK_STREAMS
   `ASSERT(push_is_known, in_valid === 1'b0 || in_valid === 1'b1)
-  `ASSERT(level_fits, level <= DEPTH && out_valid == (level != 0) && in_ready == (level != DEPTH))
+  `ASSERT(level_fits, level <= ALMOST_FULL + ONE && out_valid == (level != 0) && in_ready == (level != ALMOST_FULL + ONE))
 `endif
 `endif
 
