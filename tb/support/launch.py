@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tb.support.declaration import Bench, Run
+from tb.support.declaration import SIMULATORS, Bench, Run
 from tb.support.netlist import run_netlist_bench
 from tb.support.runner import run_bench
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
@@ -51,12 +51,18 @@ def run_on_netlist(bench: Bench, run: Run, simulator: str, seed: int, sources: l
 
 
 def cases(benches: dict[str, Bench]) -> Iterator[pytest.param]:
-    """What runs on the Verilog, as (bench, run, simulator, seed), each with an id like conv_group-GROUPS4-GROUP2-icarus-1."""
+    """What runs on the Verilog, as (bench, run, simulator, seed), each with an id like conv_group-GROUPS4-GROUP2-icarus-1.
+
+    `make test` runs a bench that knows both simulators with the fixed seed in Icarus and with the fresh one in Verilator, any other
+    with both; `make regress` runs every seed in every simulator.
+    """
     for bench in benches.values():
+        both = {simulator for run in bench.runs for simulator in run.simulators} == set(SIMULATORS)
         for run in bench.runs:
             for simulator in run.simulators:
                 for seed in (FIXED_SEED,) if run.one_seed else SEEDS:
-                    yield _case(bench, run, simulator, seed, run.regress)
+                    long = both and not run.one_seed and seed != (FIXED_SEED if simulator == "icarus" else FRESH_SEED)
+                    yield _case(bench, run, simulator, seed, run.regress or long)
 
 
 def netlist_cases(benches: dict[str, Bench]) -> Iterator[pytest.param]:
