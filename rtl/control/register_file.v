@@ -300,7 +300,6 @@ module register_file #(
   `include "assertions.vh"
   `ASSERT(one_write_open, !(write_now && s_axil_bvalid))
   `ASSERT(one_read_open, !(read_selected && s_axil_rvalid && !s_axil_rready))
-  `ASSERT(one_command, !(start && soft_reset) || !busy)
   stream_checker #(
       .WIDTH(2)
   ) write_responses (
