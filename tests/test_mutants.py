@@ -24,7 +24,7 @@ FILES = {path.stem: path for path in file_list()}
 
 def test_every_module_has_mutants_with_names_of_their_own() -> None:
     mutants = mutate.all_mutants()
-    assert {one.module for one in mutants} == set(FILES)
+    assert {one.module for one in mutants} == {name for name, path in FILES.items() if path.parent.name != "checks"}
     assert len({one.key for one in mutants}) == len(mutants)
     assert {one.kind for one in mutants} == {"assignment", "branches", "condition", "connection", "constant", "negation", "operator"}
     for one in mutants:

@@ -63,11 +63,11 @@ class Result:
 
 
 def all_mutants(modules: Sequence[str] = ()) -> list[Mutant]:
-    """Every mutant of the modules, or of all. Raises ValueError for a module that does not exist."""
-    files = {path.stem: path for path in file_list()}
+    """Every mutant of the modules, or of all but the checkers of simulation. Raises ValueError for a module that does not exist."""
+    files = {path.stem: path for path in file_list() if path.parent.name != "checks"}
     unknown = sorted(set(modules) - files.keys())
     if unknown:
-        raise ValueError(f"no module {', '.join(unknown)} in rtl/rtl.f")
+        raise ValueError(f"no module {', '.join(unknown)} in rtl/rtl.f that is synthesised")
     return [mutant for name, path in files.items() if not modules or name in modules for mutant in mutants_of(path)]
 
 
