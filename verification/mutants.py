@@ -121,7 +121,7 @@ def sample(mutants: Sequence[Mutant], count: int, least: int, seed: int) -> list
         (first if taken[mutant.module] <= least else rest).append(mutant)
     chosen = first + rest[: max(0, count - len(first))]
     numbers.shuffle(chosen)
-    return chosen[:count] if least == 0 else chosen
+    return chosen
 
 
 def _name(node: Any) -> str:
