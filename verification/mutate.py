@@ -2,10 +2,11 @@
 """``make mutate``: would the benches notice? Faults are put into the Verilog, one at a time, and every one must fail a bench.
 
 A sample of all mutants (``verification/mutants.py``) is drawn by a seed that is printed. Each runs in the benches of its module, the
-unit's own first and then those of the units round it, then in the whole core with its memory: the first failure kills it. So does a
-simulation that does not end. What does not compile in Icarus Verilog is no mutant and is replaced by another. A survivor that Yosys
-proves to be equal to the module is equivalent; others that are equal stand, with the reason, in
-``verification/equivalent_mutants.yaml``. Results are kept as they come, in ``build/mutants/``; a campaign that was cut goes on.
+unit's own first and then those of the units round it, is held against the specification in formal/ if its module is proven, and runs
+in the whole core with its memory: the first failure kills it. So does a simulation that does not end. What does not compile in Icarus
+Verilog is no mutant and is replaced by another. A survivor that Yosys proves to be equal to the module is equivalent; others that are
+equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they come, in ``build/mutants/``; a
+campaign that was cut goes on.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tb.support.declaration import Bench, Run, all_benches
 from tb.support.places import ROOT
 from tb.support.runner import RTL, BenchError, file_list, module_closure, run_bench
 from tb.support.seeds import FIXED_SEED
+from verification import formal
 from verification.mutants import Mutant, mutants_of, sample
 
 COUNT = 450
@@ -131,6 +133,12 @@ def kills(mutant: Mutant, bench: Bench, folder: Path, changed: Path) -> str:
     return ""
 
 
+def specification_kills(mutant: Mutant, folder: Path) -> str:
+    """The assertion of the module's specification in formal/ that fails with the mutant, or an empty text."""
+    failed = formal.violated(mutant.module, mutant.module, mutant.source(), folder / "formal") if mutant.module in formal.PROOF else []
+    return f"{mutant.module} formal: {failed[0]}" if failed else ""
+
+
 def compiles(mutant: Mutant, changed: Path) -> bool:
     """Whether Icarus Verilog takes the module with the fault, and what it instantiates."""
     sources = [changed if path.stem == mutant.module else path for path in module_closure(mutant.module, file_list())]
@@ -202,7 +210,8 @@ def _judge(mutant: Mutant, changed: Path, folder: Path) -> tuple[str, str]:
         return STILLBORN, ""
     reason = explained().get(mutant.key)
     for bench in benches_of(mutant.module):
-        killer = kills(mutant, bench, folder, changed)
+        killer = specification_kills(mutant, folder) if bench.toplevel == SYSTEM else ""
+        killer = killer or kills(mutant, bench, folder, changed)
         if killer:
             return KILLED, killer
     if reason:
@@ -272,13 +281,19 @@ def by_module(results: Sequence[Result]) -> dict[str, list[Result]]:
     return dict(sorted(modules.items()))
 
 
+def _killer(result: Result) -> str:
+    if " formal: " in result.by:
+        return "specifications of cells"
+    return "the whole core" if result.by.startswith(SYSTEM) else "benches of units"
+
+
 def report(campaign: Campaign) -> str:
     """The page docs/mutation.md."""
     results = campaign.judged()
     modules = by_module(results).items()
     rows = [{"module": name, "mutants": len(ones), "killed": score(ones)[0], "counting": score(ones)[1]} for name, ones in modules]
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    killers = Counter("the whole core" if one.by.startswith(SYSTEM) else "benches of units" for one in results if one.outcome == KILLED)
+    killers = Counter(_killer(one) for one in results if one.outcome == KILLED)
     killed, counting = score(results)
     return templates.get_template("mutation.md.j2").render(
         seed=campaign.seed,

@@ -151,16 +151,20 @@ def _exported(variables: dict[str, str]) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-class _FailedAssertions(logging.Handler):
-    """Keeps what assertions in the Verilog have said."""
+class _Output(logging.Handler):
+    """Keeps what the Verilog has said: its assertions, and lines like ``fifo.u_ram: DEPTH must be ...``, which stop a simulation."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.assertions: list[str] = []
+        self.refusals: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("ASSERTION"):
-            self.said.append(record.getMessage())
+        line = record.getMessage()
+        if line.startswith("ASSERTION"):
+            self.assertions.append(line)
+        elif re.match(r"[\w.]+: ", line):
+            self.refusals.append(line)
 
 
 class _BuildOrRun:
@@ -390,8 +394,8 @@ def run_bench(
         )
         runner.run_only = True
         runner.time_limit = timeout
-        assertions = _FailedAssertions()
-        runner.logger.addHandler(assertions)
+        output = _Output()
+        runner.logger.addHandler(output)
         try:
             runner.run()
         except SystemExit as error:
@@ -399,17 +403,18 @@ def run_bench(
         else:
             failure = ""
         finally:
-            runner.logger.removeHandler(assertions)
+            runner.logger.removeHandler(output)
     try:
-        if assertions.said:
-            raise BenchError("; ".join(assertions.said[:3]))
+        if output.assertions:
+            raise BenchError("; ".join(output.assertions[:3]))
         check_results(results)
         if failure:
             raise BenchError(failure)
         facts = {"toplevel": toplevel, "module": module, "simulator": simulator, "seed": seed, "parameters": parameters or {}}
         record(work, results, netlist=netlist, **facts)
     except BenchError as problem:
-        error = f"{problem} ({failure})" if failure and failure not in str(problem) else str(problem)
+        error = "; ".join([*output.refusals[:3], str(problem)])
+        error += f" ({failure})" if failure and failure not in error else ""
         filter_text = f" test {testcase}" if testcase else ""
         raise BenchError(
             f"{module}{filter_text} on {toplevel} ({simulator}, parameters {parameters or {}}, seed {seed}): {error}\n"
