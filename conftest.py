@@ -19,7 +19,7 @@ from tb.support.seeds import FRESH_SEED  # noqa: E402  (needs the path above)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["verification.skips", "verification.evidence", "verification.instrument"]
+pytest_plugins = ["verification.skips", "verification.evidence", "verification.instrument", "verification.distribution"]
 
 
 def pytest_report_header() -> str:
