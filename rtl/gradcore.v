@@ -388,8 +388,7 @@ module gradcore #(
       .event_waiting_output(vector_waiting_output)
   );
 
-  wire unused_events =
-      &{1'b0, event_loader[1], event_store[1], vector_active, vector_waiting_input, vector_macs[1:0]};
+  wire unused_events = &{1'b0, event_loader[1], event_store[1], vector_active, vector_waiting_input, vector_macs[1:0]};
 
 endmodule
 

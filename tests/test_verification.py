@@ -168,25 +168,19 @@ def test_what_a_page_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_verilog_is_formatted() -> None:
-    """As verible-verilog-format writes it, but for older files on a list that only gets shorter."""
+    """As verible-verilog-format writes it."""
     assert not (told := verilog_format.problems()), "\n".join(told)
 
 
 def test_what_is_not_formatted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that differs, one that need not stand on the list, and one that is gone; text that is no Verilog is refused."""
+    """A file that differs; text that is no Verilog is refused."""
     good = "module a (\n    input wire b\n);\n  wire c = b;\nendmodule\n"
-    for name in ("RTL", "ROOT"):
-        monkeypatch.setattr(verilog_format, name, tmp_path)
+    monkeypatch.setattr(verilog_format, "ROOT", tmp_path)
     monkeypatch.setattr(verilog_format, "file_list", lambda: [tmp_path / "a.v"])
-    monkeypatch.setattr(verilog_format, "UNFORMATTED", tmp_path / "list.txt")
-    (tmp_path / "list.txt").write_text("# why\n")
     (tmp_path / "a.v").write_text(good)
     assert verilog_format.problems() == []
-    (tmp_path / "list.txt").write_text("a.v\nb.v\n")
-    assert [one.split(":")[0] for one in verilog_format.problems()] == ["a.v is formatted", "b.v is not in rtl/"]
-    (tmp_path / "list.txt").write_text("")
     (tmp_path / "a.v").write_text(good.replace("  wire", " wire"))
-    assert verilog_format.problems() == ["rtl/a.v is not as the formatter writes it: run make format"]
+    assert verilog_format.problems() == ["a.v is not as the formatter writes it: run make format"]
     monkeypatch.setattr(sys, "argv", ["verilog_format", "--write"])
     assert verilog_format.main() == 0 and (tmp_path / "a.v").read_text() == good
     (tmp_path / "a.v").write_text("module a (;\n")

@@ -81,7 +81,7 @@ PROOFS = (
     Proof("nonzero_squeezer", Bug("remaining != 4'd0 && (!last || finish_ready)", "remaining != 4'd0", "picks")),
     Proof("piece_packer", Bug("else if (out_valid || !filled[i])", "else if (!filled[i])", "data")),
     Proof("piece_unpacker", Bug("row_last <= row_pieces == ONE;", "row_last <= 1'b0;", "row_enters")),
-    Proof("tag_collector", Bug("if (gathered == 2'd0)\n        next_mask", "if (gathered == 2'd1)\n        next_mask", "mask")),
+    Proof("tag_collector", Bug("if (gathered == 2'd0) next_mask", "if (gathered == 2'd1) next_mask", "mask")),
 )
 PROOF = {proof.cell: proof for proof in PROOFS}
 

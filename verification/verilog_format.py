@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The formatter of the Verilog, verible-verilog-format: ``python -m verification.verilog_format`` says what differs, ``--write`` mends it.
 
-Our options leave alignment to the author: they fix indentation, white space and line breaks. Files that were written before it stand
-in ``verification/verilog_unformatted.txt`` and are left alone, except with ``--all``, which empties the list. A file is only written when
-nothing but white space changes.
+Our options leave alignment to the author: they fix indentation, white space and line breaks. A file is only written when nothing but
+white space changes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tb.support.places import ROOT
-from tb.support.runner import RTL, file_list
+from tb.support.runner import file_list
 
 OPTIONS = (
     "--column_limit=140",
@@ -27,18 +26,11 @@ OPTIONS = (
 )
 # The section of assertions at a module's end: macros without semicolons, which the formatter does not read; it stays as it is.
 _ASSERTIONS = re.compile(r"^`ifdef SIMULATION\n.*?^`endif\n\n*(?=endmodule)", flags=re.M | re.S)
-UNFORMATTED = ROOT / "verification" / "verilog_unformatted.txt"
 
 
 def files() -> list[Path]:
     """The files of rtl/ that are formatted: all but rtl/checks, which is macros of assertions."""
     return [path for path in file_list() if path.parent.name != "checks"]
-
-
-def unformatted() -> set[Path]:
-    """The files of rtl/ that are not held to the formatter yet."""
-    names = (line.strip() for line in UNFORMATTED.read_text().splitlines() if not line.startswith("#"))
-    return {RTL / name for name in names if name}
 
 
 def formatted(path: Path) -> str:
@@ -62,34 +54,21 @@ def bare(text: str) -> str:
 
 
 def problems() -> list[str]:
-    """What differs, a line each; and files on the list that need not stand there."""
-    left, told = unformatted(), []
-    for path in files():
-        same = formatted(path) == path.read_text()
-        name = path.relative_to(RTL)
-        if path in left and same:
-            told.append(f"{name} is formatted: remove it from {UNFORMATTED.relative_to(ROOT)}")
-        elif path not in left and not same:
-            told.append(f"rtl/{name} is not as the formatter writes it: run make format")
-    gone = sorted(path.relative_to(RTL).as_posix() for path in left - set(files()))
-    return told + [f"{name} is not in rtl/: remove it from {UNFORMATTED.relative_to(ROOT)}" for name in gone]
+    """The files that differ from what the formatter writes, a line each."""
+    different = [path.relative_to(ROOT) for path in files() if formatted(path) != path.read_text()]
+    return [f"{name} is not as the formatter writes it: run make format" for name in different]
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="verification.verilog_format")
     parser.add_argument("--write", action="store_true", help="write what differs")
-    parser.add_argument("--all", action="store_true", help="write the files of the list, too, and empty it")
-    known = parser.parse_args()
-    if known.all:
-        lines = UNFORMATTED.read_text().splitlines()
-        UNFORMATTED.write_text("".join(f"{line}\n" for line in lines if line.startswith("#")))
-    if known.write or known.all:
-        left = unformatted()
+    if parser.parse_args().write:
         for path in files():
-            if path not in left and (text := formatted(path)) != path.read_text():
+            if (text := formatted(path)) != path.read_text():
                 path.write_text(text)
                 print(f"wrote {path.relative_to(ROOT)}")
+        return 0
     told = problems()
     print("\n".join(told), end="\n" if told else "", file=sys.stderr)
     return 1 if told else 0

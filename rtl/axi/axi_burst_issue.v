@@ -11,26 +11,26 @@
 `include "gradcore_sizes.vh"
 
 module axi_burst_issue #(
-  parameter CLIENTS     = 2,
-  parameter OUTSTANDING = `OUTSTANDING  // a power of two, at least 2
+    parameter CLIENTS     = 2,
+    parameter OUTSTANDING = `OUTSTANDING  // a power of two, at least 2
 ) (
-  input  wire                  clk,
-  input  wire                  rst,
-  input  wire                  clear,
-  input  wire [CLIENTS-1:0]    burst_valid,
-  input  wire [CLIENTS-1:0]    burst_allowed,
-  output wire [CLIENTS-1:0]    burst_take,
-  output wire                  taken,          // any of them
-  input  wire [29*CLIENTS-1:0] burst_address,
-  input  wire [5*CLIENTS-1:0]  burst_beats,
-  output reg  [28:0]           taken_address,  // of burst_take, in words
-  output reg  [4:0]            taken_beats,
-  input  wire                  completed,
-  output wire                  empty,
-  output wire [31:0]           axi_address,
-  output reg  [7:0]            axi_length,
-  output reg                   axi_valid,
-  input  wire                  axi_ready
+    input  wire                  clk,
+    input  wire                  rst,
+    input  wire                  clear,
+    input  wire [CLIENTS-1:0]    burst_valid,
+    input  wire [CLIENTS-1:0]    burst_allowed,
+    output wire [CLIENTS-1:0]    burst_take,
+    output wire                  taken,          // any of them
+    input  wire [29*CLIENTS-1:0] burst_address,
+    input  wire [5*CLIENTS-1:0]  burst_beats,
+    output reg  [28:0]           taken_address,  // of burst_take, in words
+    output reg  [4:0]            taken_beats,
+    input  wire                  completed,
+    output wire                  empty,
+    output wire [31:0]           axi_address,
+    output reg  [7:0]            axi_length,
+    output reg                   axi_valid,
+    input  wire                  axi_ready
 );
 
   localparam COUNT_BITS = $clog2(OUTSTANDING) + 1;
@@ -51,12 +51,14 @@ module axi_burst_issue #(
   assign empty       = count == {COUNT_BITS{1'b0}};
   assign axi_address = {address, 3'b000};
 
-  round_robin #(.WIDTH(CLIENTS)) arbiter (
-    .clk(clk),
-    .rst(rst),
-    .request(burst_valid & burst_allowed & ~chosen),
-    .advance(room && (take || !(|chosen))),
-    .grant(grant)
+  round_robin #(
+      .WIDTH(CLIENTS)
+  ) arbiter (
+      .clk(clk),
+      .rst(rst),
+      .request(burst_valid & burst_allowed & ~chosen),
+      .advance(room && (take || !(|chosen))),
+      .grant(grant)
   );
 
   integer i;
@@ -75,20 +77,14 @@ module axi_burst_issue #(
       axi_length <= {3'b000, taken_beats} - 8'd1;
     end
 
-    if (take)
-      axi_valid <= 1'b1;
-    else if (axi_ready)
-      axi_valid <= 1'b0;
+    if (take) axi_valid <= 1'b1;
+    else if (axi_ready) axi_valid <= 1'b0;
 
-    if (take || !(|chosen))
-      chosen <= room ? grant : {CLIENTS{1'b0}};
-    if (take && !completed)
-      count <= count + ONE;
-    else if (completed && !take)
-      count <= count - ONE;
+    if (take || !(|chosen)) chosen <= room ? grant : {CLIENTS{1'b0}};
+    if (take && !completed) count <= count + ONE;
+    else if (completed && !take) count <= count - ONE;
 
-    if (rst || clear)
-      chosen <= {CLIENTS{1'b0}};
+    if (rst || clear) chosen <= {CLIENTS{1'b0}};
     if (rst) begin
       axi_valid <= 1'b0;
       count     <= {COUNT_BITS{1'b0}};

@@ -10,20 +10,20 @@
 `default_nettype none
 
 module axi_burst_splitter (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire        clear,
-  input  wire        load,
-  input  wire [31:3] load_address,
-  input  wire [15:0] load_words,
-  input  wire [4:0]  load_room,
-  input  wire        refuse,
-  output wire        free,
-  output reg         burst_valid,
-  input  wire        burst_take,
-  output reg  [31:3] burst_address,
-  output reg  [4:0]  burst_beats,   // 1 to 16
-  output reg         burst_last
+    input  wire        clk,
+    input  wire        rst,
+    input  wire        clear,
+    input  wire        load,
+    input  wire [31:3] load_address,
+    input  wire [15:0] load_words,
+    input  wire [4:0]  load_room,
+    input  wire        refuse,
+    output wire        free,
+    output reg         burst_valid,
+    input  wire        burst_take,
+    output reg  [31:3] burst_address,
+    output reg  [4:0]  burst_beats,   // 1 to 16
+    output reg         burst_last
 );
 
   reg        busy;
@@ -51,14 +51,10 @@ module axi_burst_splitter (
       room    <= load_room;
     end
 
-    if (move)
-      burst_valid <= 1'b1;
-    else if (burst_take)
-      burst_valid <= 1'b0;
-    if (load)
-      busy <= 1'b1;
-    else if (refuse || (move && last))
-      busy <= 1'b0;
+    if (move) burst_valid <= 1'b1;
+    else if (burst_take) burst_valid <= 1'b0;
+    if (load) busy <= 1'b1;
+    else if (refuse || (move && last)) busy <= 1'b0;
 
     if (rst || clear) begin
       busy        <= 1'b0;

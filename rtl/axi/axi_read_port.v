@@ -17,45 +17,45 @@
 `include "gradcore_sizes.vh"
 
 module axi_read_port #(
-  parameter CLIENTS     = 2,
-  parameter FIFO_DEPTH  = `RESPONSE_WORDS,  // words a client; a power of two, at least 32
-  parameter SHALLOW     = 0,   // bit c: client c has 32 words only
-  parameter OUTSTANDING = `OUTSTANDING    // a power of two, at least 2
+    parameter CLIENTS     = 2,
+    parameter FIFO_DEPTH  = `RESPONSE_WORDS,  // words a client; a power of two, at least 32
+    parameter SHALLOW     = 0,   // bit c: client c has 32 words only
+    parameter OUTSTANDING = `OUTSTANDING    // a power of two, at least 2
 ) (
-  input  wire                  clk,
-  input  wire                  rst,
-  input  wire                  flush,
-  output reg                   idle,
+    input  wire                  clk,
+    input  wire                  rst,
+    input  wire                  flush,
+    output reg                   idle,
 
-  input  wire [31:0]           window_base,
-  input  wire [31:0]           window_limit,
-  output wire                  error_window,
-  output reg                   error_response,
-  output wire [31:0]           error_address,
-  output wire                  beat,
+    input  wire [31:0]           window_base,
+    input  wire [31:0]           window_limit,
+    output wire                  error_window,
+    output reg                   error_response,
+    output wire [31:0]           error_address,
+    output wire                  beat,
 
-  input  wire [CLIENTS-1:0]    request_valid,
-  output wire [CLIENTS-1:0]    request_ready,
-  input  wire [32*CLIENTS-1:0] request_address,
-  input  wire [16*CLIENTS-1:0] request_words,
+    input  wire [CLIENTS-1:0]    request_valid,
+    output wire [CLIENTS-1:0]    request_ready,
+    input  wire [32*CLIENTS-1:0] request_address,
+    input  wire [16*CLIENTS-1:0] request_words,
 
-  output wire [CLIENTS-1:0]    response_valid,
-  input  wire [CLIENTS-1:0]    response_ready,
-  output wire [64*CLIENTS-1:0] response_data,
+    output wire [CLIENTS-1:0]    response_valid,
+    input  wire [CLIENTS-1:0]    response_ready,
+    output wire [64*CLIENTS-1:0] response_data,
 
-  output wire [31:0]           m_axi_araddr,
-  output wire [7:0]            m_axi_arlen,
-  output wire [2:0]            m_axi_arsize,
-  output wire [1:0]            m_axi_arburst,
-  output wire [3:0]            m_axi_arcache,
-  output wire [2:0]            m_axi_arprot,
-  output wire                  m_axi_arvalid,
-  input  wire                  m_axi_arready,
-  input  wire [63:0]           m_axi_rdata,
-  input  wire [1:0]            m_axi_rresp,
-  input  wire                  m_axi_rlast,
-  input  wire                  m_axi_rvalid,
-  output wire                  m_axi_rready
+    output wire [31:0]           m_axi_araddr,
+    output wire [7:0]            m_axi_arlen,
+    output wire [2:0]            m_axi_arsize,
+    output wire [1:0]            m_axi_arburst,
+    output wire [3:0]            m_axi_arcache,
+    output wire [2:0]            m_axi_arprot,
+    output wire                  m_axi_arvalid,
+    input  wire                  m_axi_arready,
+    input  wire [63:0]           m_axi_rdata,
+    input  wire [1:0]            m_axi_rresp,
+    input  wire                  m_axi_rlast,
+    input  wire                  m_axi_rvalid,
+    output wire                  m_axi_rready
 );
 
   initial begin
@@ -79,24 +79,26 @@ module axi_read_port #(
   wire                  requests_empty;
   wire [31:3]           request_error_address;
 
-  axi_request_stage #(.CLIENTS(CLIENTS)) request_stage (
-    .clk(clk),
-    .rst(rst),
-    .clear(clear),
-    .window_base(window_base),
-    .window_limit(window_limit),
-    .request_valid(request_valid),
-    .request_ready(request_ready),
-    .request_address(request_address),
-    .request_words(request_words),
-    .burst_valid(burst_valid),
-    .burst_take(burst_take),
-    .burst_address(burst_address),
-    .burst_beats(burst_beats),
-    .burst_last(unused_burst_last),
-    .empty(requests_empty),
-    .error_window(error_window),
-    .error_address(request_error_address)
+  axi_request_stage #(
+      .CLIENTS(CLIENTS)
+  ) request_stage (
+      .clk(clk),
+      .rst(rst),
+      .clear(clear),
+      .window_base(window_base),
+      .window_limit(window_limit),
+      .request_valid(request_valid),
+      .request_ready(request_ready),
+      .request_address(request_address),
+      .request_words(request_words),
+      .burst_valid(burst_valid),
+      .burst_take(burst_take),
+      .burst_address(burst_address),
+      .burst_beats(burst_beats),
+      .burst_last(unused_burst_last),
+      .empty(requests_empty),
+      .error_window(error_window),
+      .error_address(request_error_address)
   );
 
   // Read addresses --------------------------------------------------------------------------------------------------
@@ -108,24 +110,27 @@ module axi_read_port #(
 
   wire burst_taken;
 
-  axi_burst_issue #(.CLIENTS(CLIENTS), .OUTSTANDING(OUTSTANDING)) burst_issue (
-    .clk(clk),
-    .rst(rst),
-    .clear(clear),
-    .burst_valid(burst_valid),
-    .burst_allowed(fits),
-    .burst_take(burst_take),
-    .taken(burst_taken),
-    .burst_address(burst_address),
-    .burst_beats(burst_beats),
-    .taken_address(issue_address),
-    .taken_beats(unused_issue_beats),
-    .completed(m_axi_rvalid && m_axi_rlast),
-    .empty(bus_empty),
-    .axi_address(m_axi_araddr),
-    .axi_length(m_axi_arlen),
-    .axi_valid(m_axi_arvalid),
-    .axi_ready(m_axi_arready)
+  axi_burst_issue #(
+      .CLIENTS(CLIENTS),
+      .OUTSTANDING(OUTSTANDING)
+  ) burst_issue (
+      .clk(clk),
+      .rst(rst),
+      .clear(clear),
+      .burst_valid(burst_valid),
+      .burst_allowed(fits),
+      .burst_take(burst_take),
+      .taken(burst_taken),
+      .burst_address(burst_address),
+      .burst_beats(burst_beats),
+      .taken_address(issue_address),
+      .taken_beats(unused_issue_beats),
+      .completed(m_axi_rvalid && m_axi_rlast),
+      .empty(bus_empty),
+      .axi_address(m_axi_araddr),
+      .axi_length(m_axi_arlen),
+      .axi_valid(m_axi_arvalid),
+      .axi_ready(m_axi_arready)
   );
 
   assign m_axi_arsize  = 3'd3;
@@ -142,16 +147,19 @@ module axi_read_port #(
   wire unused_order_valid;
   wire [$clog2(OUTSTANDING):0] unused_order_level;
 
-  fifo #(.WIDTH(CLIENTS + 29), .DEPTH(OUTSTANDING)) order (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(burst_taken),
-    .in_ready(unused_order_ready),
-    .in_data({burst_take, issue_address}),
-    .out_valid(unused_order_valid),
-    .out_ready(m_axi_rvalid && m_axi_rlast),
-    .out_data({owner, owner_address}),
-    .level(unused_order_level)
+  fifo #(
+      .WIDTH(CLIENTS + 29),
+      .DEPTH(OUTSTANDING)
+  ) order (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(burst_taken),
+      .in_ready(unused_order_ready),
+      .in_data({burst_take, issue_address}),
+      .out_valid(unused_order_valid),
+      .out_ready(m_axi_rvalid && m_axi_rlast),
+      .out_data({owner, owner_address}),
+      .level(unused_order_level)
   );
 
   // Data ------------------------------------------------------------------------------------------------------------
@@ -199,16 +207,19 @@ module axi_read_port #(
       reg                   fitting;
       assign fits[c] = fitting;
 
-      fifo #(.WIDTH(64), .DEPTH(DEPTH)) response (
-        .clk(clk),
-        .rst(rst || clear),
-        .in_valid(data_owner[c]),
-        .in_ready(unused_ready),
-        .in_data(data),
-        .out_valid(response_valid[c]),
-        .out_ready(response_ready[c]),
-        .out_data(response_data[64*c +: 64]),
-        .level(unused_level)
+      fifo #(
+          .WIDTH(64),
+          .DEPTH(DEPTH)
+      ) response (
+          .clk(clk),
+          .rst(rst || clear),
+          .in_valid(data_owner[c]),
+          .in_ready(unused_ready),
+          .in_data(data),
+          .out_valid(response_valid[c]),
+          .out_ready(response_ready[c]),
+          .out_data(response_data[64*c+:64]),
+          .level(unused_level)
       );
 
       always @(posedge clk) begin

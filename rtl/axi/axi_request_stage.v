@@ -11,25 +11,25 @@
 `default_nettype none
 
 module axi_request_stage #(
-  parameter CLIENTS = 2
+    parameter CLIENTS = 2
 ) (
-  input  wire                  clk,
-  input  wire                  rst,
-  input  wire                  clear,
-  input  wire [31:0]           window_base,
-  input  wire [31:0]           window_limit,
-  input  wire [CLIENTS-1:0]    request_valid,
-  output reg  [CLIENTS-1:0]    request_ready,
-  input  wire [32*CLIENTS-1:0] request_address,
-  input  wire [16*CLIENTS-1:0] request_words,
-  output wire [CLIENTS-1:0]    burst_valid,
-  input  wire [CLIENTS-1:0]    burst_take,
-  output wire [29*CLIENTS-1:0] burst_address,
-  output wire [5*CLIENTS-1:0]  burst_beats,
-  output wire [CLIENTS-1:0]    burst_last,
-  output wire                  empty,          // no request in hand, no burst offered
-  output reg                   error_window,
-  output reg  [31:3]           error_address
+    input  wire                  clk,
+    input  wire                  rst,
+    input  wire                  clear,
+    input  wire [31:0]           window_base,
+    input  wire [31:0]           window_limit,
+    input  wire [CLIENTS-1:0]    request_valid,
+    output reg  [CLIENTS-1:0]    request_ready,
+    input  wire [32*CLIENTS-1:0] request_address,
+    input  wire [16*CLIENTS-1:0] request_words,
+    output wire [CLIENTS-1:0]    burst_valid,
+    input  wire [CLIENTS-1:0]    burst_take,
+    output wire [29*CLIENTS-1:0] burst_address,
+    output wire [5*CLIENTS-1:0]  burst_beats,
+    output wire [CLIENTS-1:0]    burst_last,
+    output wire                  empty,          // no request in hand, no burst offered
+    output reg                   error_window,
+    output reg  [31:3]           error_address
 );
 
   wire [CLIENTS-1:0] free;
@@ -49,12 +49,14 @@ module axi_request_stage #(
   assign empty = !(|request_ready) && !(|held) && !(|checking) && (&free) && !(|burst_valid);
 
   // A client whose request is on its way to the splitter is left out; its splitter must be free.
-  round_robin #(.WIDTH(CLIENTS)) arbiter (
-    .clk(clk),
-    .rst(rst),
-    .request(request_valid & free & ~request_ready & ~held & ~checking),
-    .advance(1'b1),
-    .grant(grant)
+  round_robin #(
+      .WIDTH(CLIENTS)
+  ) arbiter (
+      .clk(clk),
+      .rst(rst),
+      .request(request_valid & free & ~request_ready & ~held & ~checking),
+      .advance(1'b1),
+      .grant(grant)
   );
 
   always @(posedge clk) begin
@@ -81,45 +83,43 @@ module axi_request_stage #(
   end
 
   axi_window_check window_check (
-    .clk(clk),
-    .address(address),
-    .words(words),
-    .window_base(window_base),
-    .window_limit(window_limit),
-    .checked_address(checked_address),
-    .checked_words(checked_words),
-    .checked_room(checked_room),
-    .legal(legal)
+      .clk(clk),
+      .address(address),
+      .words(words),
+      .window_base(window_base),
+      .window_limit(window_limit),
+      .checked_address(checked_address),
+      .checked_words(checked_words),
+      .checked_room(checked_room),
+      .legal(legal)
   );
 
   always @(posedge clk) begin
     error_window <= (|checking) && !legal && !clear;
-    if (|checking)
-      error_address <= checked_address;
-    if (rst)
-      error_window <= 1'b0;
+    if (|checking) error_address <= checked_address;
+    if (rst) error_window <= 1'b0;
   end
 
   genvar c;
   generate
     for (c = 0; c < CLIENTS; c = c + 1) begin : client
-      wire unused_low_address = &{1'b0, request_address[32*c +: 3]};
+      wire unused_low_address = &{1'b0, request_address[32*c+:3]};
 
       axi_burst_splitter splitter (
-        .clk(clk),
-        .rst(rst),
-        .clear(clear),
-        .load(checking[c]),
-        .load_address(checked_address),
-        .load_words(checked_words),
-        .load_room(checked_room),
-        .refuse(refuse[c]),
-        .free(free[c]),
-        .burst_valid(burst_valid[c]),
-        .burst_take(burst_take[c]),
-        .burst_address(burst_address[29*c +: 29]),
-        .burst_beats(burst_beats[5*c +: 5]),
-        .burst_last(burst_last[c])
+          .clk(clk),
+          .rst(rst),
+          .clear(clear),
+          .load(checking[c]),
+          .load_address(checked_address),
+          .load_words(checked_words),
+          .load_room(checked_room),
+          .refuse(refuse[c]),
+          .free(free[c]),
+          .burst_valid(burst_valid[c]),
+          .burst_take(burst_take[c]),
+          .burst_address(burst_address[29*c+:29]),
+          .burst_beats(burst_beats[5*c+:5]),
+          .burst_last(burst_last[c])
       );
     end
   endgenerate

@@ -8,15 +8,15 @@
 `default_nettype none
 
 module axi_window_check (
-  input  wire        clk,
-  input  wire [31:3] address,       // first word
-  input  wire [15:0] words,
-  input  wire [31:0] window_base,   // first byte
-  input  wire [31:0] window_limit,  // byte after the last one
-  output reg  [31:3] checked_address,
-  output reg  [15:0] checked_words,
-  output reg  [4:0]  checked_room,
-  output wire        legal
+    input  wire        clk,
+    input  wire [31:3] address,       // first word
+    input  wire [15:0] words,
+    input  wire [31:0] window_base,   // first byte
+    input  wire [31:0] window_limit,  // byte after the last one
+    output reg  [31:3] checked_address,
+    output reg  [15:0] checked_words,
+    output reg  [4:0]  checked_room,
+    output wire        legal
 );
 
   reg [31:3] held_address;

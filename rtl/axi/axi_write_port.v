@@ -18,48 +18,48 @@
 `include "gradcore_sizes.vh"
 
 module axi_write_port #(
-  parameter CLIENTS     = 2,
-  parameter OUTSTANDING = `OUTSTANDING  // a power of two, at least 2
+    parameter CLIENTS     = 2,
+    parameter OUTSTANDING = `OUTSTANDING  // a power of two, at least 2
 ) (
-  input  wire                  clk,
-  input  wire                  rst,
-  input  wire                  flush,
-  output reg                   idle,
+    input  wire                  clk,
+    input  wire                  rst,
+    input  wire                  flush,
+    output reg                   idle,
 
-  input  wire [31:0]           window_base,
-  input  wire [31:0]           window_limit,
-  output wire                  error_window,
-  output reg                   error_response,
-  output wire [31:0]           error_address,
-  output wire                  beat,
+    input  wire [31:0]           window_base,
+    input  wire [31:0]           window_limit,
+    output wire                  error_window,
+    output reg                   error_response,
+    output wire [31:0]           error_address,
+    output wire                  beat,
 
-  input  wire [CLIENTS-1:0]    request_valid,
-  output wire [CLIENTS-1:0]    request_ready,
-  input  wire [32*CLIENTS-1:0] request_address,
-  input  wire [16*CLIENTS-1:0] request_words,
+    input  wire [CLIENTS-1:0]    request_valid,
+    output wire [CLIENTS-1:0]    request_ready,
+    input  wire [32*CLIENTS-1:0] request_address,
+    input  wire [16*CLIENTS-1:0] request_words,
 
-  input  wire [CLIENTS-1:0]    data_valid,
-  output wire [CLIENTS-1:0]    data_ready,
-  input  wire [64*CLIENTS-1:0] data,
-  input  wire [8*CLIENTS-1:0]  strobe,
-  output reg  [CLIENTS-1:0]    done,
+    input  wire [CLIENTS-1:0]    data_valid,
+    output wire [CLIENTS-1:0]    data_ready,
+    input  wire [64*CLIENTS-1:0] data,
+    input  wire [8*CLIENTS-1:0]  strobe,
+    output reg  [CLIENTS-1:0]    done,
 
-  output wire [31:0]           m_axi_awaddr,
-  output wire [7:0]            m_axi_awlen,
-  output wire [2:0]            m_axi_awsize,
-  output wire [1:0]            m_axi_awburst,
-  output wire [3:0]            m_axi_awcache,
-  output wire [2:0]            m_axi_awprot,
-  output wire                  m_axi_awvalid,
-  input  wire                  m_axi_awready,
-  output wire [63:0]           m_axi_wdata,
-  output wire [7:0]            m_axi_wstrb,
-  output wire                  m_axi_wlast,
-  output wire                  m_axi_wvalid,
-  input  wire                  m_axi_wready,
-  input  wire [1:0]            m_axi_bresp,
-  input  wire                  m_axi_bvalid,
-  output wire                  m_axi_bready
+    output wire [31:0]           m_axi_awaddr,
+    output wire [7:0]            m_axi_awlen,
+    output wire [2:0]            m_axi_awsize,
+    output wire [1:0]            m_axi_awburst,
+    output wire [3:0]            m_axi_awcache,
+    output wire [2:0]            m_axi_awprot,
+    output wire                  m_axi_awvalid,
+    input  wire                  m_axi_awready,
+    output wire [63:0]           m_axi_wdata,
+    output wire [7:0]            m_axi_wstrb,
+    output wire                  m_axi_wlast,
+    output wire                  m_axi_wvalid,
+    input  wire                  m_axi_wready,
+    input  wire [1:0]            m_axi_bresp,
+    input  wire                  m_axi_bvalid,
+    output wire                  m_axi_bready
 );
 
   // Flushing goes on until the last response of the bursts on the bus has arrived.
@@ -76,24 +76,26 @@ module axi_write_port #(
   wire                  requests_empty;
   wire [31:3]           request_error_address;
 
-  axi_request_stage #(.CLIENTS(CLIENTS)) request_stage (
-    .clk(clk),
-    .rst(rst),
-    .clear(clear),
-    .window_base(window_base),
-    .window_limit(window_limit),
-    .request_valid(request_valid),
-    .request_ready(request_ready),
-    .request_address(request_address),
-    .request_words(request_words),
-    .burst_valid(burst_valid),
-    .burst_take(burst_take),
-    .burst_address(burst_address),
-    .burst_beats(burst_beats),
-    .burst_last(burst_last),
-    .empty(requests_empty),
-    .error_window(error_window),
-    .error_address(request_error_address)
+  axi_request_stage #(
+      .CLIENTS(CLIENTS)
+  ) request_stage (
+      .clk(clk),
+      .rst(rst),
+      .clear(clear),
+      .window_base(window_base),
+      .window_limit(window_limit),
+      .request_valid(request_valid),
+      .request_ready(request_ready),
+      .request_address(request_address),
+      .request_words(request_words),
+      .burst_valid(burst_valid),
+      .burst_take(burst_take),
+      .burst_address(burst_address),
+      .burst_beats(burst_beats),
+      .burst_last(burst_last),
+      .empty(requests_empty),
+      .error_window(error_window),
+      .error_address(request_error_address)
   );
 
   // Write addresses -------------------------------------------------------------------------------------------------
@@ -109,24 +111,27 @@ module axi_write_port #(
 
   wire burst_taken;
 
-  axi_burst_issue #(.CLIENTS(CLIENTS), .OUTSTANDING(OUTSTANDING)) burst_issue (
-    .clk(clk),
-    .rst(rst),
-    .clear(clear),
-    .burst_valid(burst_valid),
-    .burst_allowed(data_valid & {CLIENTS{data_room}}),
-    .burst_take(burst_take),
-    .taken(burst_taken),
-    .burst_address(burst_address),
-    .burst_beats(burst_beats),
-    .taken_address(issue_address),
-    .taken_beats(issue_beats),
-    .completed(m_axi_bvalid),
-    .empty(bus_empty),
-    .axi_address(m_axi_awaddr),
-    .axi_length(m_axi_awlen),
-    .axi_valid(m_axi_awvalid),
-    .axi_ready(m_axi_awready)
+  axi_burst_issue #(
+      .CLIENTS(CLIENTS),
+      .OUTSTANDING(OUTSTANDING)
+  ) burst_issue (
+      .clk(clk),
+      .rst(rst),
+      .clear(clear),
+      .burst_valid(burst_valid),
+      .burst_allowed(data_valid & {CLIENTS{data_room}}),
+      .burst_take(burst_take),
+      .taken(burst_taken),
+      .burst_address(burst_address),
+      .burst_beats(burst_beats),
+      .taken_address(issue_address),
+      .taken_beats(issue_beats),
+      .completed(m_axi_bvalid),
+      .empty(bus_empty),
+      .axi_address(m_axi_awaddr),
+      .axi_length(m_axi_awlen),
+      .axi_valid(m_axi_awvalid),
+      .axi_ready(m_axi_awready)
   );
 
   assign m_axi_awsize  = 3'd3;
@@ -151,16 +156,19 @@ module axi_write_port #(
   wire [4:0] issue_beats_less_one = issue_beats - 5'd1;
   wire       unused_beats_bit = issue_beats_less_one[4];
 
-  fifo #(.WIDTH(CLIENTS + 4), .DEPTH(4)) data_order (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(burst_taken),
-    .in_ready(unused_data_order_ready),
-    .in_data({burst_take, issue_beats_less_one[3:0]}),
-    .out_valid(next_valid),
-    .out_ready(next_take),
-    .out_data({next_owner, next_last_beat}),
-    .level(data_level)
+  fifo #(
+      .WIDTH(CLIENTS + 4),
+      .DEPTH(4)
+  ) data_order (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(burst_taken),
+      .in_ready(unused_data_order_ready),
+      .in_data({burst_take, issue_beats_less_one[3:0]}),
+      .out_valid(next_valid),
+      .out_ready(next_take),
+      .out_data({next_owner, next_last_beat}),
+      .level(data_level)
   );
 
   assign next_take = !data_order_valid || data_order_next;
@@ -171,8 +179,7 @@ module axi_write_port #(
       data_owner       <= next_owner;
       data_last_beat   <= next_last_beat;
     end
-    if (rst)
-      data_order_valid <= 1'b0;
+    if (rst) data_order_valid <= 1'b0;
   end
 
   reg  [3:0]  beats_sent;  // of the burst at the head
@@ -196,15 +203,17 @@ module axi_write_port #(
     end
   end
 
-  skid_buffer #(.WIDTH(73)) data_register (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(send_valid),
-    .in_ready(send_ready),
-    .in_data({send_last, clear ? 8'd0 : owner_strobe, owner_data}),
-    .out_valid(m_axi_wvalid),
-    .out_ready(m_axi_wready),
-    .out_data({m_axi_wlast, m_axi_wstrb, m_axi_wdata})
+  skid_buffer #(
+      .WIDTH(73)
+  ) data_register (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(send_valid),
+      .in_ready(send_ready),
+      .in_data({send_last, clear ? 8'd0 : owner_strobe, owner_data}),
+      .out_valid(m_axi_wvalid),
+      .out_ready(m_axi_wready),
+      .out_data({m_axi_wlast, m_axi_wstrb, m_axi_wdata})
   );
 
   assign beat = m_axi_wvalid && m_axi_wready;
@@ -219,21 +228,23 @@ module axi_write_port #(
   wire               unused_response_order_valid;
   wire [$clog2(OUTSTANDING):0] unused_response_order_level;
 
-  fifo #(.WIDTH(CLIENTS + 30), .DEPTH(OUTSTANDING)) response_order (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(burst_taken),
-    .in_ready(unused_response_order_ready),
-    .in_data({burst_take, issue_last, issue_address}),
-    .out_valid(unused_response_order_valid),
-    .out_ready(m_axi_bvalid),
-    .out_data({response_owner, response_last, response_address}),
-    .level(unused_response_order_level)
+  fifo #(
+      .WIDTH(CLIENTS + 30),
+      .DEPTH(OUTSTANDING)
+  ) response_order (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(burst_taken),
+      .in_ready(unused_response_order_ready),
+      .in_data({burst_take, issue_last, issue_address}),
+      .out_valid(unused_response_order_valid),
+      .out_ready(m_axi_bvalid),
+      .out_data({response_owner, response_last, response_address}),
+      .level(unused_response_order_level)
   );
 
   always @(posedge clk) begin
-    if (send)
-      beats_sent <= send_last ? 4'd0 : beats_sent + 4'd1;
+    if (send) beats_sent <= send_last ? 4'd0 : beats_sent + 4'd1;
     response_error_address <= response_address;
     error_response         <= m_axi_bvalid && m_axi_bresp != 2'b00 && !clear;
     done                   <= response_owner & {CLIENTS{m_axi_bvalid && response_last && !clear}};

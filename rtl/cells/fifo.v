@@ -9,18 +9,18 @@
 `default_nettype none
 
 module fifo #(
-  parameter WIDTH = 64,
-  parameter DEPTH = 16  // a power of two, at least 2
+    parameter WIDTH = 64,
+    parameter DEPTH = 16  // a power of two, at least 2
 ) (
-  input  wire                   clk,
-  input  wire                   rst,
-  input  wire                   in_valid,
-  output reg                    in_ready,
-  input  wire [WIDTH-1:0]       in_data,
-  output reg                    out_valid,
-  input  wire                   out_ready,
-  output wire [WIDTH-1:0]       out_data,
-  output reg  [$clog2(DEPTH):0] level
+    input  wire                   clk,
+    input  wire                   rst,
+    input  wire                   in_valid,
+    output reg                    in_ready,
+    input  wire [WIDTH-1:0]       in_data,
+    output reg                    out_valid,
+    input  wire                   out_ready,
+    output wire [WIDTH-1:0]       out_data,
+    output reg  [$clog2(DEPTH):0] level
 );
 
   localparam ADDRESS_BITS = $clog2(DEPTH);
@@ -57,15 +57,12 @@ module fifo #(
   assign out_data = memory[read_address];
 
   always @(posedge clk) begin
-    if (push)
-      memory[write_address] <= in_data;
+    if (push) memory[write_address] <= in_data;
   end
 
   always @(posedge clk) begin
-    if (push)
-      write_address <= write_address + ONE[ADDRESS_BITS-1:0];
-    if (pop)
-      read_address <= read_address + ONE[ADDRESS_BITS-1:0];
+    if (push) write_address <= write_address + ONE[ADDRESS_BITS-1:0];
+    if (pop) read_address <= read_address + ONE[ADDRESS_BITS-1:0];
 
     if (push && !pop) begin
       level     <= level ^ up_flips;

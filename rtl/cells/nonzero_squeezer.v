@@ -11,21 +11,21 @@
 `default_nettype none
 
 module nonzero_squeezer (
-  input  wire        clk,
-  input  wire        rst,
+    input  wire        clk,
+    input  wire        rst,
 
-  input  wire        in_valid,
-  output wire        in_ready,
-  input  wire [63:0] in_values,
-  input  wire [3:0]  in_write,
+    input  wire        in_valid,
+    output wire        in_ready,
+    input  wire [63:0] in_values,
+    input  wire [3:0]  in_write,
 
-  output reg         word_valid,
-  output wire        finish,
-  input  wire        finish_ready,
+    output reg         word_valid,
+    output wire        finish,
+    input  wire        finish_ready,
 
-  output wire        pick_valid,
-  output reg  [1:0]  pick_position,
-  output reg  [15:0] pick_value
+    output wire        pick_valid,
+    output reg  [1:0]  pick_position,
+    output reg  [15:0] pick_value
 );
 
   reg [63:0] values;
@@ -39,14 +39,10 @@ module nonzero_squeezer (
   assign pick_valid = word_valid && remaining != 4'd0 && (!last || finish_ready);
 
   always @* begin
-    if (remaining[0])
-      pick_position = 2'd0;
-    else if (remaining[1])
-      pick_position = 2'd1;
-    else if (remaining[2])
-      pick_position = 2'd2;
-    else
-      pick_position = 2'd3;
+    if (remaining[0]) pick_position = 2'd0;
+    else if (remaining[1]) pick_position = 2'd1;
+    else if (remaining[2]) pick_position = 2'd2;
+    else pick_position = 2'd3;
     case (pick_position)
       2'd0: pick_value = values[15:0];
       2'd1: pick_value = values[31:16];
@@ -65,8 +61,7 @@ module nonzero_squeezer (
       remaining <= without_lowest;
       last <= (without_lowest & {|without_lowest[2:0], |without_lowest[1:0], without_lowest[0], 1'b0}) == 4'd0;
     end
-    if (rst)
-      word_valid <= 1'b0;
+    if (rst) word_valid <= 1'b0;
   end
 
 endmodule

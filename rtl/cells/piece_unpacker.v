@@ -15,23 +15,23 @@
 `default_nettype none
 
 module piece_unpacker #(
-  parameter PIECES_WIDTH = 16
+    parameter PIECES_WIDTH = 16
 ) (
-  input  wire                    clk,
-  input  wire                    rst,
+    input  wire                    clk,
+    input  wire                    rst,
 
-  input  wire                    row_valid,
-  output wire                    row_ready,
-  input  wire [1:0]              row_skip,
-  input  wire [PIECES_WIDTH-1:0] row_pieces,
+    input  wire                    row_valid,
+    output wire                    row_ready,
+    input  wire [1:0]              row_skip,
+    input  wire [PIECES_WIDTH-1:0] row_pieces,
 
-  input  wire                    word_valid,
-  output wire                    word_ready,
-  input  wire [63:0]             word_data,
+    input  wire                    word_valid,
+    output wire                    word_ready,
+    input  wire [63:0]             word_data,
 
-  output wire                    piece_valid,
-  input  wire                    piece_ready,
-  output reg  [15:0]             piece_data
+    output wire                    piece_valid,
+    input  wire                    piece_ready,
+    output reg  [15:0]             piece_data
 );
 
   reg                    active;       // a row is being unpacked
@@ -68,8 +68,7 @@ module piece_unpacker #(
       pieces_left <= pieces_left - ONE;
       row_last <= pieces_left == TWO;
     end
-    if (rst)
-      active <= 1'b0;
+    if (rst) active <= 1'b0;
   end
 
 endmodule

@@ -13,11 +13,11 @@
 `default_nettype none
 
 module relu_keep (
-  input  wire [3:0] negative,
-  input  wire [3:0] mask,
-  input  wire [1:0] method,
-  input  wire       enable,
-  output wire [3:0] keep
+    input  wire [3:0] negative,
+    input  wire [3:0] mask,
+    input  wire [1:0] method,
+    input  wire       enable,
+    output wire [3:0] keep
 );
 
   `include "gradcore_constants.vh"

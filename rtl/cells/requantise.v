@@ -16,12 +16,12 @@
 `default_nettype none
 
 module requantise (
-  input  wire               clk,
-  input  wire               enable,
-  input  wire signed [47:0] accumulator,
-  input  wire        [5:0]  shift,
-  output wire signed [15:0] value,
-  output wire               saturated
+    input  wire               clk,
+    input  wire               enable,
+    input  wire signed [47:0] accumulator,
+    input  wire        [5:0]  shift,
+    output wire signed [15:0] value,
+    output wire               saturated
 );
 
   wire sign = accumulator[47];

@@ -8,13 +8,13 @@
 `default_nettype none
 
 module round_robin #(
-  parameter WIDTH = 4
+    parameter WIDTH = 4
 ) (
-  input  wire             clk,
-  input  wire             rst,
-  input  wire [WIDTH-1:0] request,
-  input  wire             advance,
-  output wire [WIDTH-1:0] grant
+    input  wire             clk,
+    input  wire             rst,
+    input  wire [WIDTH-1:0] request,
+    input  wire             advance,
+    output wire [WIDTH-1:0] grant
 );
 
   localparam [WIDTH-1:0] ONES = {WIDTH{1'b1}};
@@ -41,10 +41,8 @@ module round_robin #(
   assign grant = any_preferred ? preferred & ~below_preferred : request & ~below_request;
 
   always @(posedge clk) begin
-    if (advance && (|request))
-      above <= any_preferred ? below_preferred : below_request;
-    if (rst)
-      above <= {WIDTH{1'b1}};
+    if (advance && (|request)) above <= any_preferred ? below_preferred : below_request;
+    if (rst) above <= {WIDTH{1'b1}};
   end
 
 endmodule

@@ -7,16 +7,16 @@
 `default_nettype none
 
 module skid_buffer #(
-  parameter WIDTH = 64
+    parameter WIDTH = 64
 ) (
-  input  wire             clk,
-  input  wire             rst,
-  input  wire             in_valid,
-  output reg              in_ready,
-  input  wire [WIDTH-1:0] in_data,
-  output reg              out_valid,
-  input  wire             out_ready,
-  output reg  [WIDTH-1:0] out_data
+    input  wire             clk,
+    input  wire             rst,
+    input  wire             in_valid,
+    output reg              in_ready,
+    input  wire [WIDTH-1:0] in_data,
+    output reg              out_valid,
+    input  wire             out_ready,
+    output reg  [WIDTH-1:0] out_data
 );
 
   // The spare word is held exactly while in_ready is low.
@@ -25,10 +25,8 @@ module skid_buffer #(
   wire out_free = !out_valid || out_ready;
 
   always @(posedge clk) begin
-    if (in_ready)
-      spare <= in_data;
-    if (out_free)
-      out_data <= in_ready ? in_data : spare;
+    if (in_ready) spare <= in_data;
+    if (out_free) out_data <= in_ready ? in_data : spare;
 
     if (out_free) begin
       out_valid <= in_valid || !in_ready;

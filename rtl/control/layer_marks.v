@@ -46,15 +46,15 @@ module layer_marks (
           .WIDTH(9),
           .DEPTH(16)
       ) queue (
-          .clk      (clk),
-          .rst      (rst),
-          .in_valid (push[k]),
-          .in_ready (in_ready[k]),
-          .in_data  ({last_of_layer, layer}),
+          .clk(clk),
+          .rst(rst),
+          .in_valid(push[k]),
+          .in_ready(in_ready[k]),
+          .in_data({last_of_layer, layer}),
           .out_valid(held[k]),
           .out_ready(pop[k]),
-          .out_data ({last[k], layers[8*k+:8]}),
-          .level    (unused_level)
+          .out_data({last[k], layers[8*k+:8]}),
+          .level(unused_level)
       );
     end
   endgenerate

@@ -14,15 +14,15 @@
 `default_nettype none
 
 module layer_saturation (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire        clear,
-  input  wire        tile_stored,
-  input  wire [14:0] tile_saturated,
-  input  wire        vector_done,
-  input  wire [9:0]  vector_saturated,
-  input  wire [1:0]  mark_valid,
-  output wire [63:0] mark_saturated
+    input  wire        clk,
+    input  wire        rst,
+    input  wire        clear,
+    input  wire        tile_stored,
+    input  wire [14:0] tile_saturated,
+    input  wire        vector_done,
+    input  wire [9:0]  vector_saturated,
+    input  wire [1:0]  mark_valid,
+    output wire [63:0] mark_saturated
 );
   localparam TILE_BITS = 30, VECTOR_BITS = 25;
 
@@ -30,8 +30,8 @@ module layer_saturation (
   reg         vector_late;
   reg  [14:0] tile_count;
   reg  [9:0]  vector_count;
-  reg  [TILE_BITS-1:0] tile_total, tile_mark;
-  reg  [VECTOR_BITS-1:0] vector_total, vector_mark;
+  reg [TILE_BITS-1:0] tile_total, tile_mark;
+  reg [VECTOR_BITS-1:0] vector_total, vector_mark;
   wire [TILE_BITS-1:0] tile_sum = tile_total + {{(TILE_BITS - 15) {1'b0}}, tile_count};
   wire [VECTOR_BITS-1:0] vector_sum = vector_total + {{(VECTOR_BITS - 10) {1'b0}}, vector_count};
 

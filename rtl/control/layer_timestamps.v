@@ -11,21 +11,21 @@
 // memory held. A block RAM of 256 x 64.
 `default_nettype none
 module layer_timestamps (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire        clear,
-  input  wire [31:0] cycle,
-  input  wire [1:0]  mark_valid,
-  input  wire [15:0] mark_layer,
-  input  wire [63:0] mark_saturated,
-  input  wire [7:0]  layer_index,
-  output reg  [8:0]  layers_finished,
-  output reg  [31:0] layer_cycles,
-  output reg  [31:0] layer_saturated
+    input  wire        clk,
+    input  wire        rst,
+    input  wire        clear,
+    input  wire [31:0] cycle,
+    input  wire [1:0]  mark_valid,
+    input  wire [15:0] mark_layer,
+    input  wire [63:0] mark_saturated,
+    input  wire [7:0]  layer_index,
+    output reg  [8:0]  layers_finished,
+    output reg  [31:0] layer_cycles,
+    output reg  [31:0] layer_saturated
 );
   // One mark of each writer waits here; writer 0 first.
-  reg        held0, held1;
-  reg [7:0]  layer0, layer1;
+  reg held0, held1;
+  reg [7:0] layer0, layer1;
   reg [31:0] cycle0, cycle1;
 
   wire       write = held0 || held1;

@@ -11,28 +11,28 @@
 `default_nettype none
 `include "gradcore_sizes.vh"
 module performance_counters #(
-  parameter GROUPS        = `GROUPS,
-  parameter ZERO_WIDTH    = `ZERO_BITS,  // bits of the number of zeros skipped in a cycle
-  parameter BITS          = `COUNTER_BITS,
-  parameter COUNTER_TOTAL = 17
+    parameter GROUPS        = `GROUPS,
+    parameter ZERO_WIDTH    = `ZERO_BITS,  // bits of the number of zeros skipped in a cycle
+    parameter BITS          = `COUNTER_BITS,
+    parameter COUNTER_TOTAL = 17
 ) (
-  input  wire                  clk,
-  input  wire                  rst,
-  input  wire                  clear,
-  input  wire                  running,
-  input  wire [1:0]            loader_active,
-  input  wire [1:0]            loader_blocked,
-  input  wire [2*GROUPS-1:0]   conv_active,
-  input  wire [2*GROUPS-1:0]   conv_blocked,
-  input  wire [1:0]            vector_active,
-  input  wire [1:0]            vector_blocked,
-  input  wire [1:0]            store_active,
-  input  wire [1:0]            store_blocked,
-  input  wire [ZERO_WIDTH-1:0] zeros_skipped,
-  input  wire [1:0]            read_beat,
-  input  wire [1:0]            write_beat,
-  output reg  [31:0]           cycle,
-  output wire [64*COUNTER_TOTAL-1:0] counters
+    input  wire                  clk,
+    input  wire                  rst,
+    input  wire                  clear,
+    input  wire                  running,
+    input  wire [1:0]            loader_active,
+    input  wire [1:0]            loader_blocked,
+    input  wire [2*GROUPS-1:0]   conv_active,
+    input  wire [2*GROUPS-1:0]   conv_blocked,
+    input  wire [1:0]            vector_active,
+    input  wire [1:0]            vector_blocked,
+    input  wire [1:0]            store_active,
+    input  wire [1:0]            store_blocked,
+    input  wire [ZERO_WIDTH-1:0] zeros_skipped,
+    input  wire [1:0]            read_beat,
+    input  wire [1:0]            write_beat,
+    output reg  [31:0]           cycle,
+    output wire [64*COUNTER_TOTAL-1:0] counters
 );
   `include "gradcore_constants.vh"
 
@@ -40,8 +40,7 @@ module performance_counters #(
   localparam SUM = 16;  // bits of what one cycle may add
 
   initial begin
-    if (GROUPS < 1 || GROUPS > 64 || ZERO_WIDTH < 1 || ZERO_WIDTH > 15 || BITS < 33 || BITS > 64 ||
-        COUNTER_TOTAL != COUNTERS) begin
+    if (GROUPS < 1 || GROUPS > 64 || ZERO_WIDTH < 1 || ZERO_WIDTH > 15 || BITS < 33 || BITS > 64 || COUNTER_TOTAL != COUNTERS) begin
       $display("%m: needs GROUPS 1..64, ZERO_WIDTH 1..15, BITS 33..64, COUNTER_TOTAL as in the registers");
       $finish;
     end

@@ -12,62 +12,62 @@
 `default_nettype none
 `include "gradcore_sizes.vh"
 module register_file #(
-  parameter GROUPS        = `GROUPS,
-  parameter TILE_ENTRIES  = `TILE_ENTRIES,
-  parameter WEIGHT_DEPTH  = `WEIGHT_ROWS,
-  parameter COUNTER_TOTAL = 17
+    parameter GROUPS        = `GROUPS,
+    parameter TILE_ENTRIES  = `TILE_ENTRIES,
+    parameter WEIGHT_DEPTH  = `WEIGHT_ROWS,
+    parameter COUNTER_TOTAL = 17
 ) (
-  input  wire                   clk,
-  input  wire                   rst,
-  // AXI4-Lite slave
-  input  wire [11:0]            s_axil_awaddr,
-  input  wire [2:0]             s_axil_awprot,
-  input  wire                   s_axil_awvalid,
-  output wire                   s_axil_awready,
-  input  wire [31:0]            s_axil_wdata,
-  input  wire [3:0]             s_axil_wstrb,
-  input  wire                   s_axil_wvalid,
-  output wire                   s_axil_wready,
-  output reg  [1:0]             s_axil_bresp,
-  output reg                    s_axil_bvalid,
-  input  wire                   s_axil_bready,
-  input  wire [11:0]            s_axil_araddr,
-  input  wire [2:0]             s_axil_arprot,
-  input  wire                   s_axil_arvalid,
-  output wire                   s_axil_arready,
-  output reg  [31:0]            s_axil_rdata,
-  output reg  [1:0]             s_axil_rresp,
-  output reg                    s_axil_rvalid,
-  input  wire                   s_axil_rready,
-  output reg                    irq,
-  // to the core
-  output reg                    start,            // pulse
-  output reg                    soft_reset,       // pulse
-  output reg                    explain,
-  output reg  [1:0]             method,
-  output reg  [1:0]             seed_mode,
-  output reg  [31:0]            seed_index,
-  output reg  [31:0]            program_address,
-  output reg  [31:0]            window_base,
-  output reg  [31:0]            window_limit,
-  output reg  [31:0]            watchdog_limit,
-  output reg  [7:0]             layer_index,
-  // from the core
-  input  wire                   busy,
-  input  wire                   done,
-  input  wire                   error,
-  input  wire                   start_while_busy,
-  input  wire [7:0]             code,
-  input  wire                   interrupt_event,  // pulse
-  input  wire [15:0]            descriptor_index, // of the descriptor that is executed
-  input  wire [15:0]            error_index,      // of the error; shown while `error`
-  input  wire [31:0]            error_address,
-  input  wire [31:0]            class_index,
-  input  wire [15:0]            class_value,
-  input  wire [8:0]             layers_finished,
-  input  wire [31:0]            layer_cycles,     // of the layer at layer_index
-  input  wire [31:0]            layer_saturated,  // likewise
-  input  wire [64*COUNTER_TOTAL-1:0] counters
+    input  wire                   clk,
+    input  wire                   rst,
+    // AXI4-Lite slave
+    input  wire [11:0]            s_axil_awaddr,
+    input  wire [2:0]             s_axil_awprot,
+    input  wire                   s_axil_awvalid,
+    output wire                   s_axil_awready,
+    input  wire [31:0]            s_axil_wdata,
+    input  wire [3:0]             s_axil_wstrb,
+    input  wire                   s_axil_wvalid,
+    output wire                   s_axil_wready,
+    output reg  [1:0]             s_axil_bresp,
+    output reg                    s_axil_bvalid,
+    input  wire                   s_axil_bready,
+    input  wire [11:0]            s_axil_araddr,
+    input  wire [2:0]             s_axil_arprot,
+    input  wire                   s_axil_arvalid,
+    output wire                   s_axil_arready,
+    output reg  [31:0]            s_axil_rdata,
+    output reg  [1:0]             s_axil_rresp,
+    output reg                    s_axil_rvalid,
+    input  wire                   s_axil_rready,
+    output reg                    irq,
+    // to the core
+    output reg                    start,            // pulse
+    output reg                    soft_reset,       // pulse
+    output reg                    explain,
+    output reg  [1:0]             method,
+    output reg  [1:0]             seed_mode,
+    output reg  [31:0]            seed_index,
+    output reg  [31:0]            program_address,
+    output reg  [31:0]            window_base,
+    output reg  [31:0]            window_limit,
+    output reg  [31:0]            watchdog_limit,
+    output reg  [7:0]             layer_index,
+    // from the core
+    input  wire                   busy,
+    input  wire                   done,
+    input  wire                   error,
+    input  wire                   start_while_busy,
+    input  wire [7:0]             code,
+    input  wire                   interrupt_event,  // pulse
+    input  wire [15:0]            descriptor_index, // of the descriptor that is executed
+    input  wire [15:0]            error_index,      // of the error; shown while `error`
+    input  wire [31:0]            error_address,
+    input  wire [31:0]            class_index,
+    input  wire [15:0]            class_value,
+    input  wire [8:0]             layers_finished,
+    input  wire [31:0]            layer_cycles,     // of the layer at layer_index
+    input  wire [31:0]            layer_saturated,  // likewise
+    input  wire [64*COUNTER_TOTAL-1:0] counters
 );
   `include "gradcore_constants.vh"
 
@@ -83,7 +83,7 @@ module register_file #(
   end
 
   // ---- writes ----
-  reg        address_held, data_held;
+  reg address_held, data_held;
   reg [11:0] write_address;
   reg [31:0] write_data;
   reg [3:0]  write_strobe;
@@ -103,7 +103,9 @@ module register_file #(
   wire allowed = takes_always || (!busy && (takes_idle || takes_choice));
   always @(posedge clk) begin
     {takes_always, takes_idle, takes_choice} <= 3'b000;
-    case ({write_address[11:2], 2'b00})
+    case ({
+      write_address[11:2], 2'b00
+    })
       REGISTER_CONTROL_ADDRESS, REGISTER_INTERRUPT_ADDRESS, REGISTER_LAYER_INDEX_ADDRESS: takes_always <= 1'b1;
       REGISTER_PROGRAM_ADDRESS_ADDRESS, REGISTER_WINDOW_BASE_ADDRESS, REGISTER_WINDOW_LIMIT_ADDRESS,
       REGISTER_WATCHDOG_ADDRESS, REGISTER_SEED_INDEX_ADDRESS: takes_idle <= 1'b1;
@@ -136,7 +138,9 @@ module register_file #(
       s_axil_bresp <= allowed ? OKAY : SLVERR;
     end
     if (write) begin
-      case ({write_address[11:2], 2'b00})
+      case ({
+        write_address[11:2], 2'b00
+      })
         REGISTER_CONTROL_ADDRESS: begin
           start <= write_strobe[0] && write_data[REGISTER_CONTROL_START_LSB];
           soft_reset <= write_strobe[0] && write_data[REGISTER_CONTROL_SOFT_RESET_LSB];
@@ -191,7 +195,7 @@ module register_file #(
   end
 
   // ---- reads: address, then selection, then the answer ----
-  reg        read_held, read_selected, read_good, read_counter, read_high;
+  reg read_held, read_selected, read_good, read_counter, read_high;
   reg [11:0] read_address;
   reg [31:0] read_value, read_low;  // of a register, of a counter
   reg [31:0] kept_high;

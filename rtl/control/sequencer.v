@@ -107,28 +107,28 @@ module sequencer #(
   wire push_seed = job_seed_valid && job_seed_ready;
   wire push = push_tile || push_weights || push_vector || push_seed;
 
-  reg  tiles_quiet, vectors_quiet, weights_quiet;  // in DRAIN, a cycle late: all that was pushed is done
+  reg tiles_quiet, vectors_quiet, weights_quiet;  // in DRAIN, a cycle late: all that was pushed is done
   wire quiet = tiles_quiet && vectors_quiet && weights_quiet;
   assign finished = state == FINISHED;
   assign error_illegal = failed;
 
   descriptor_fetch fetcher (
-      .clk               (clk),
-      .rst               (rst),
-      .start             (start),
-      .program_address   (program_address),
-      .fetch             ((start && !misaligned) || (accepted && !last)),
+      .clk(clk),
+      .rst(rst),
+      .start(start),
+      .program_address(program_address),
+      .fetch((start && !misaligned) || (accepted && !last)),
       .release_descriptor(push || start),
-      .full              (full),
-      .descriptor        (descriptor),
-      .checksum          (checksum),
-      .request_valid     (request_valid),
-      .request_ready     (request_ready),
-      .request_address   (request_address),
-      .request_words     (request_words),
-      .response_valid    (response_valid),
-      .response_ready    (response_ready),
-      .response_data     (response_data)
+      .full(full),
+      .descriptor(descriptor),
+      .checksum(checksum),
+      .request_valid(request_valid),
+      .request_ready(request_ready),
+      .request_address(request_address),
+      .request_words(request_words),
+      .response_valid(response_valid),
+      .response_ready(response_ready),
+      .response_data(response_data)
   );
 
   descriptor_check #(
@@ -136,44 +136,44 @@ module sequencer #(
       .WEIGHT_DEPTH(WEIGHT_DEPTH),
       .TILE_ENTRIES(TILE_ENTRIES)
   ) checker_unit (
-      .clk       (clk),
-      .rst       (rst),
-      .check     (check),
+      .clk(clk),
+      .rst(rst),
+      .check(check),
       .descriptor(descriptor),
-      .checksum  (checksum),
-      .done      (check_done),
-      .illegal   (illegal)
+      .checksum(checksum),
+      .done(check_done),
+      .illegal(illegal)
   );
 
   tokens token_counters (
-      .clk           (clk),
-      .rst           (rst),
-      .clear         (start),
-      .tile_stored   (tile_stored),
-      .vector_done   (vector_done),
-      .seed_done     (seed_done),
-      .weight_loaded (weight_loaded),
-      .tile_computed (tile_computed),
-      .tiles_stored  (tiles_stored),
-      .vectors_done  (vectors_done),
+      .clk(clk),
+      .rst(rst),
+      .clear(start),
+      .tile_stored(tile_stored),
+      .vector_done(vector_done),
+      .seed_done(seed_done),
+      .weight_loaded(weight_loaded),
+      .tile_computed(tile_computed),
+      .tiles_stored(tiles_stored),
+      .vectors_done(vectors_done),
       .weights_loaded(weights_loaded),
       .tiles_computed(tiles_computed)
   );
 
   layer_marks marks (
-      .clk          (clk),
-      .rst          (rst),
-      .ready        (marks_ready),
-      .push_tile    (push_tile),
-      .push_vector  (push_vector),
-      .push_seed    (push_seed),
+      .clk(clk),
+      .rst(rst),
+      .ready(marks_ready),
+      .push_tile(push_tile),
+      .push_vector(push_vector),
+      .push_seed(push_seed),
       .last_of_layer(descriptor[DESCRIPTOR_LAST_OF_LAYER]),
-      .layer        (descriptor[DESCRIPTOR_LAYER+:8]),
-      .tile_stored  (tile_stored),
-      .vector_done  (vector_done),
-      .seed_done    (seed_done),
-      .mark_valid   (mark_valid),
-      .mark_layer   (mark_layer)
+      .layer(descriptor[DESCRIPTOR_LAYER+:8]),
+      .tile_stored(tile_stored),
+      .vector_done(vector_done),
+      .seed_done(seed_done),
+      .mark_valid(mark_valid),
+      .mark_layer(mark_layer)
   );
 
   always @(posedge clk) begin

@@ -76,7 +76,7 @@ module conv_group #(
 
   unit_dispatcher #(
       .GROUPS(GROUPS),
-      .GROUP(GROUP)
+      .GROUP (GROUP)
   ) unit_dispatcher (
       .clk(clk),
       .rst(rst),
@@ -174,8 +174,7 @@ module conv_group #(
           .initial_write_data(initial_write_data),
           .entry_address(read_address[index*`ENTRY_ADDRESS_BITS+:`ENTRY_ADDRESS_BITS]),
           .entry_bank(read_bank[index]),
-          .entry(read_bank[index] ? bank_entry1[index*ENTRY_BITS+:ENTRY_BITS]
-                                  : bank_entry0[index*ENTRY_BITS+:ENTRY_BITS]),
+          .entry(read_bank[index] ? bank_entry1[index*ENTRY_BITS+:ENTRY_BITS] : bank_entry0[index*ENTRY_BITS+:ENTRY_BITS]),
           .lane_address(lane_address[index*`WEIGHT_ADDRESS_BITS+:`WEIGHT_ADDRESS_BITS]),
           .lane_first(lane_first[index]),
           .lane_value(lane_value[index*16+:16]),

@@ -14,21 +14,21 @@
 `default_nettype none
 
 module count_queue (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire [7:0]  row_pixels,
+    input  wire        clk,
+    input  wire        rst,
+    input  wire [7:0]  row_pixels,
 
-  input  wire        in_valid,
-  output wire        in_ready,
-  input  wire [3:0]  in_write,
-  input  wire [8:0]  in_address,
-  input  wire [43:0] in_counts,
+    input  wire        in_valid,
+    output wire        in_ready,
+    input  wire [3:0]  in_write,
+    input  wire [8:0]  in_address,
+    input  wire [43:0] in_counts,
 
-  output wire        out_valid,
-  input  wire        out_ready,
-  output wire [8:0]  out_address,
-  output wire [10:0] out_count,
-  output wire        empty
+    output wire        out_valid,
+    input  wire        out_ready,
+    output wire [8:0]  out_address,
+    output wire [10:0] out_count,
+    output wire        empty
 );
 
   reg [3:0]  pending;  // positions still to be pushed
@@ -48,14 +48,10 @@ module count_queue (
   reg [10:0] count;
 
   always @* begin
-    if (pending[0])
-      position = 2'd0;
-    else if (pending[1])
-      position = 2'd1;
-    else if (pending[2])
-      position = 2'd2;
-    else
-      position = 2'd3;
+    if (pending[0]) position = 2'd0;
+    else if (pending[1]) position = 2'd1;
+    else if (pending[2]) position = 2'd2;
+    else position = 2'd3;
     case (position)
       2'd0: count = counts[10:0];
       2'd1: count = counts[21:11];
@@ -87,18 +83,18 @@ module count_queue (
   wire [4:0] unused_level;
 
   fifo #(
-    .WIDTH(20),
-    .DEPTH(16)
+      .WIDTH(20),
+      .DEPTH(16)
   ) u_fifo (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(pending != 4'd0),
-    .in_ready(fifo_ready),
-    .in_data({position_address, count}),
-    .out_valid(out_valid),
-    .out_ready(out_ready),
-    .out_data({out_address, out_count}),
-    .level(unused_level)
+      .clk(clk),
+      .rst(rst),
+      .in_valid(pending != 4'd0),
+      .in_ready(fifo_ready),
+      .in_data({position_address, count}),
+      .out_valid(out_valid),
+      .out_ready(out_ready),
+      .out_data({out_address, out_count}),
+      .level(unused_level)
   );
 
 endmodule

@@ -53,20 +53,20 @@ module output_buffer #(
           .SOURCES   (SOURCES),
           .INDEX_BITS(INDEX_BITS)
       ) side (
-          .clk              (clk),
-          .rst              (rst),
-          .request          (request[p]),
-          .grant            (grant[p]),
-          .source_kind      (source_kind),
-          .source_bank      (source_bank),
-          .source_address   (source_address),
-          .source_data      (source_data),
-          .word_read_enable (word_read_enable[p]),
+          .clk(clk),
+          .rst(rst),
+          .request(request[p]),
+          .grant(grant[p]),
+          .source_kind(source_kind),
+          .source_bank(source_bank),
+          .source_address(source_address),
+          .source_data(source_data),
+          .word_read_enable(word_read_enable[p]),
           .word_read_address(word_read_address[10*p+:10]),
-          .word_read_data   (word_read_data[64*p+:64]),
-          .tag_read_enable  (tag_read_enable[p]),
-          .tag_read_address (tag_read_address[10*p+:10]),
-          .tag_read_data    (tag_read_data[16*p+:16])
+          .word_read_data(word_read_data[64*p+:64]),
+          .tag_read_enable(tag_read_enable[p]),
+          .tag_read_address(tag_read_address[10*p+:10]),
+          .tag_read_data(tag_read_data[16*p+:16])
       );
     end
   endgenerate

@@ -33,11 +33,11 @@ module output_side #(
       .SOURCES   (SOURCES),
       .INDEX_BITS(INDEX_BITS)
   ) arbiter (
-      .clk    (clk),
-      .rst    (rst),
+      .clk(clk),
+      .rst(rst),
       .request(request),
-      .grant  (grant),
-      .index  (index)
+      .grant(grant),
+      .index(index)
   );
 
   wire [PACKET*PADDED-1:0] packets;
@@ -46,9 +46,7 @@ module output_side #(
   generate
     for (s = 0; s < PADDED; s = s + 1) begin : g_packet
       if (s < SOURCES) begin : g_used
-        assign packets[PACKET*s+:PACKET] = {
-          source_kind[s], source_bank[s], source_address[9*s+:9], source_data[64*s+:64]
-        };
+        assign packets[PACKET*s+:PACKET] = {source_kind[s], source_bank[s], source_address[9*s+:9], source_data[64*s+:64]};
       end else begin : g_unused
         assign packets[PACKET*s+:PACKET] = {PACKET{1'b0}};
       end
@@ -77,26 +75,26 @@ module output_side #(
       .WIDTH       (64),
       .ADDRESS_BITS(10)
   ) words (
-      .clk          (clk),
-      .write_enable (write_word),
+      .clk(clk),
+      .write_enable(write_word),
       .write_address(write_address),
-      .write_data   (write_data),
-      .read_enable  (word_read_enable),
-      .read_address (word_read_address),
-      .read_data    (word_read_data)
+      .write_data(write_data),
+      .read_enable(word_read_enable),
+      .read_address(word_read_address),
+      .read_data(word_read_data)
   );
 
   output_ram #(
       .WIDTH       (16),
       .ADDRESS_BITS(10)
   ) tags (
-      .clk          (clk),
-      .write_enable (write_tag),
+      .clk(clk),
+      .write_enable(write_tag),
       .write_address(write_address),
-      .write_data   (write_data[15:0]),
-      .read_enable  (tag_read_enable),
-      .read_address (tag_read_address),
-      .read_data    (tag_read_data)
+      .write_data(write_data[15:0]),
+      .read_enable(tag_read_enable),
+      .read_address(tag_read_address),
+      .read_data(tag_read_data)
   );
 
 `ifdef SIMULATION

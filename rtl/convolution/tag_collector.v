@@ -13,18 +13,18 @@
 `default_nettype none
 
 module tag_collector (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire        indexed,
+    input  wire        clk,
+    input  wire        rst,
+    input  wire        indexed,
 
-  input  wire        piece_valid,
-  output wire        piece_ready,
-  input  wire [15:0] piece_data,
+    input  wire        piece_valid,
+    output wire        piece_ready,
+    input  wire [15:0] piece_data,
 
-  output wire        tags_valid,
-  input  wire        tags_ready,
-  output wire [15:0] tags_mask,
-  output wire [31:0] tags_index
+    output wire        tags_valid,
+    input  wire        tags_ready,
+    output wire [15:0] tags_mask,
+    output wire [31:0] tags_index
 );
 
   reg [1:0]  gathered;    // pieces of the next block that are held: 0, 1 or 2
@@ -37,29 +37,26 @@ module tag_collector (
   assign piece_ready = !completes || block_ready;
 
   skid_buffer #(
-    .WIDTH(48)
+      .WIDTH(48)
   ) blocks (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(piece_valid && completes),
-    .in_ready(block_ready),
-    .in_data({piece_data, next_index, indexed ? next_mask : piece_data}),
-    .out_valid(tags_valid),
-    .out_ready(tags_ready),
-    .out_data({tags_index, tags_mask})
+      .clk(clk),
+      .rst(rst),
+      .in_valid(piece_valid && completes),
+      .in_ready(block_ready),
+      .in_data({piece_data, next_index, indexed ? next_mask : piece_data}),
+      .out_valid(tags_valid),
+      .out_ready(tags_ready),
+      .out_data({tags_index, tags_mask})
   );
 
   always @(posedge clk) begin
     if (piece_valid && !completes) begin
-      if (gathered == 2'd0)
-        next_mask <= piece_data;
+      if (gathered == 2'd0) next_mask <= piece_data;
       next_index <= piece_data;
       gathered <= gathered + 2'd1;
     end
-    if (piece_valid && completes && block_ready)
-      gathered <= 2'd0;
-    if (rst)
-      gathered <= 2'd0;
+    if (piece_valid && completes && block_ready) gathered <= 2'd0;
+    if (rst) gathered <= 2'd0;
   end
 
 endmodule

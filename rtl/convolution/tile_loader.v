@@ -17,42 +17,42 @@
 `include "gradcore_jobs.vh"
 
 module tile_loader (
-  input  wire        clk,
-  input  wire        rst,
+    input  wire        clk,
+    input  wire        rst,
 
-  input  wire        job_valid,
-  output wire        job_ready,
-  input  wire [`TILE_LOADER_JOB_BITS-1:0] job,
+    input  wire        job_valid,
+    output wire        job_ready,
+    input  wire [`TILE_LOADER_JOB_BITS-1:0] job,
 
-  input  wire [1:0]  method,
-  input  wire [23:0] tiles_stored,
-  input  wire [23:0] vectors_done,
-  input  wire        bank_free,
-  output reg         loaded,
-  output reg         bank,
-  output wire        busy,
+    input  wire [1:0]  method,
+    input  wire [23:0] tiles_stored,
+    input  wire [23:0] vectors_done,
+    input  wire        bank_free,
+    output reg         loaded,
+    output reg         bank,
+    output wire        busy,
 
-  // Read clients: values and tags of half 0, of half 1.
-  output wire [3:0]   read_request_valid,
-  input  wire [3:0]   read_request_ready,
-  output wire [127:0] read_request_address,
-  output wire [63:0]  read_request_words,
-  input  wire [3:0]   read_response_valid,
-  output wire [3:0]   read_response_ready,
-  input  wire [255:0] read_response_data,
+    // Read clients: values and tags of half 0, of half 1.
+    output wire [3:0]   read_request_valid,
+    input  wire [3:0]   read_request_ready,
+    output wire [127:0] read_request_address,
+    output wire [63:0]  read_request_words,
+    input  wire [3:0]   read_response_valid,
+    output wire [3:0]   read_response_ready,
+    input  wire [255:0] read_response_data,
 
-  // Tile bank: entries of each half, counts.
-  output wire [1:0]  entry_write,
-  output wire [25:0] entry_address,
-  output wire [53:0] entry_data,
-  output reg         count_write,
-  output reg  [8:0]  count_address,
-  output reg  [10:0] count_data,
+    // Tile bank: entries of each half, counts.
+    output wire [1:0]  entry_write,
+    output wire [25:0] entry_address,
+    output wire [53:0] entry_data,
+    output reg         count_write,
+    output reg  [8:0]  count_address,
+    output reg  [10:0] count_data,
 
-  output reg  [3:0]  zeros_dropped,
-  output wire        active,
-  output wire        waiting_data,
-  output wire        waiting_bank
+    output reg  [3:0]  zeros_dropped,
+    output wire        active,
+    output wire        waiting_data,
+    output wire        waiting_bank
 );
 
   `include "gradcore_constants.vh"
@@ -86,8 +86,7 @@ module tile_loader (
   always @(posedge clk) begin
     tokens_ok <= job_valid && tiles_stored >= wait_tiles && vectors_done >= wait_vectors;
     issue_start <= 1'b0;
-    if (step == 4'd0)
-      blocks <= round_up_words[10:2];
+    if (step == 4'd0) blocks <= round_up_words[10:2];
     if (step == 4'd1) begin
       pixel_pieces <= {1'b0, blocks} + (unpool ? {blocks, 1'b0} : 10'd0);
       column_bits <= source_columns;
@@ -133,10 +132,10 @@ module tile_loader (
   reg  [12:0] diagonal;
   // Entry and count address of the halves' first pixel, from the fields of the job at the head: in two steps, the window
   // of the first row beginning `crop` above and left of the buffer. They are there long before the job is taken.
-  reg  [12:0] top_entry0, top_entry1;
-  reg  [25:0] next_entry, first_entry;
-  reg  [8:0]  top_count0, top_count1;
-  reg  [17:0] next_count, first_count;
+  reg [12:0] top_entry0, top_entry1;
+  reg [25:0] next_entry, first_entry;
+  reg [8:0] top_count0, top_count1;
+  reg [17:0] next_count, first_count;
   wire        crops_row = unpool && crop_row;
   wire        crops_column = unpool && crop_column;
   wire        two_rows_down = unpool && !crop_row;
@@ -155,16 +154,14 @@ module tile_loader (
   always @(posedge clk) begin
     consume_start <= take;
     loaded <= finished;
-    if (loaded)
-      bank <= !bank;
+    if (loaded) bank <= !bank;
     if (take) begin
       taken <= 1'b1;
       consuming <= 1'b1;
     end else if (finished) begin
       consuming <= 1'b0;
     end
-    if (job_ready)
-      taken <= 1'b0;
+    if (job_ready) taken <= 1'b0;
     if (take) begin
       taken_job <= job;
       last_word <= words_per_pixel - 10'd1;
@@ -185,7 +182,7 @@ module tile_loader (
   end
 
   // ---- The two halves, each with its requests ----
-  wire [1:0]  count_valid, count_grant, half_active;
+  wire [1:0] count_valid, count_grant, half_active;
   wire [17:0] half_count_address;
   wire [21:0] half_count_data;
   wire [5:0]  dropped;
@@ -194,60 +191,60 @@ module tile_loader (
   generate
     for (half = 0; half < 2; half = half + 1) begin : g_half
       tile_row_requester #(
-        .HALF(half)
+          .HALF(half)
       ) tile_row_requester (
-        .clk(clk),
-        .rst(rst),
-        .start(issue_start),
-        .busy(issue_busy[half]),
-        .source_rows(source_rows),
-        .source_address(source_address),
-        .source_row_pitch(source_row_pitch),
-        .row_words(row_words),
-        .use_tags(use_tags),
-        .tag_address(tag_address),
-        .tag_row_pitch(tag_row_pitch),
-        .row_pieces(row_pieces),
-        .value_request_valid(read_request_valid[2*half]),
-        .value_request_ready(read_request_ready[2*half]),
-        .value_request_address(read_request_address[64*half +: 32]),
-        .value_request_words(read_request_words[32*half +: 16]),
-        .tag_request_valid(read_request_valid[2*half+1]),
-        .tag_request_ready(read_request_ready[2*half+1]),
-        .tag_request_address(read_request_address[64*half+32 +: 32]),
-        .tag_request_words(read_request_words[32*half+16 +: 16])
+          .clk(clk),
+          .rst(rst),
+          .start(issue_start),
+          .busy(issue_busy[half]),
+          .source_rows(source_rows),
+          .source_address(source_address),
+          .source_row_pitch(source_row_pitch),
+          .row_words(row_words),
+          .use_tags(use_tags),
+          .tag_address(tag_address),
+          .tag_row_pitch(tag_row_pitch),
+          .row_pieces(row_pieces),
+          .value_request_valid(read_request_valid[2*half]),
+          .value_request_ready(read_request_ready[2*half]),
+          .value_request_address(read_request_address[64*half+:32]),
+          .value_request_words(read_request_words[32*half+:16]),
+          .tag_request_valid(read_request_valid[2*half+1]),
+          .tag_request_ready(read_request_ready[2*half+1]),
+          .tag_request_address(read_request_address[64*half+32+:32]),
+          .tag_request_words(read_request_words[32*half+16+:16])
       );
 
       tile_loader_half #(
-        .HALF(half)
+          .HALF(half)
       ) tile_loader_half (
-        .clk(clk),
-        .rst(rst),
-        .start(consume_start),
-        .done(done[half]),
-        .active(half_active[half]),
-        .job(taken_job),
-        .last_word(last_word),
-        .method(rule),
-        .use_tags(with_tags),
-        .row_pieces(pieces),
-        .first_entry(first_entry[13*half +: 13]),
-        .first_count(first_count[9*half +: 9]),
-        .diagonal(diagonal),
-        .value_valid(read_response_valid[2*half]),
-        .value_ready(read_response_ready[2*half]),
-        .value_data(read_response_data[128*half +: 64]),
-        .tag_valid(read_response_valid[2*half+1]),
-        .tag_ready(read_response_ready[2*half+1]),
-        .tag_data(read_response_data[128*half+64 +: 64]),
-        .entry_write(entry_write[half]),
-        .entry_address(entry_address[13*half +: 13]),
-        .entry_data(entry_data[27*half +: 27]),
-        .count_valid(count_valid[half]),
-        .count_ready(count_grant[half]),
-        .count_address(half_count_address[9*half +: 9]),
-        .count_data(half_count_data[11*half +: 11]),
-        .dropped(dropped[3*half +: 3])
+          .clk(clk),
+          .rst(rst),
+          .start(consume_start),
+          .done(done[half]),
+          .active(half_active[half]),
+          .job(taken_job),
+          .last_word(last_word),
+          .method(rule),
+          .use_tags(with_tags),
+          .row_pieces(pieces),
+          .first_entry(first_entry[13*half+:13]),
+          .first_count(first_count[9*half+:9]),
+          .diagonal(diagonal),
+          .value_valid(read_response_valid[2*half]),
+          .value_ready(read_response_ready[2*half]),
+          .value_data(read_response_data[128*half+:64]),
+          .tag_valid(read_response_valid[2*half+1]),
+          .tag_ready(read_response_ready[2*half+1]),
+          .tag_data(read_response_data[128*half+64+:64]),
+          .entry_write(entry_write[half]),
+          .entry_address(entry_address[13*half+:13]),
+          .entry_data(entry_data[27*half+:27]),
+          .count_valid(count_valid[half]),
+          .count_ready(count_grant[half]),
+          .count_address(half_count_address[9*half+:9]),
+          .count_data(half_count_data[11*half+:11]),
+          .dropped(dropped[3*half+:3])
       );
     end
   endgenerate

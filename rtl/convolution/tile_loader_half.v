@@ -17,38 +17,38 @@
 `include "gradcore_jobs.vh"
 
 module tile_loader_half #(
-  parameter HALF = 0
+    parameter HALF = 0
 ) (
-  input  wire        clk,
-  input  wire        rst,
+    input  wire        clk,
+    input  wire        rst,
 
-  input  wire        start,
-  output wire        done,
-  output wire        active,
-  input  wire [`TILE_LOADER_JOB_BITS-1:0] job,
-  input  wire [9:0]  last_word,        // words a pixel - 1
-  input  wire [1:0]  method,
-  input  wire        use_tags,
-  input  wire [15:0] row_pieces,
-  input  wire [12:0] diagonal,         // row_entries + slot
-  input  wire [12:0] first_entry,      // of this half's first pixel, or of its window's first pixel
-  input  wire [8:0]  first_count,
+    input  wire        start,
+    output wire        done,
+    output wire        active,
+    input  wire [`TILE_LOADER_JOB_BITS-1:0] job,
+    input  wire [9:0]  last_word,        // words a pixel - 1
+    input  wire [1:0]  method,
+    input  wire        use_tags,
+    input  wire [15:0] row_pieces,
+    input  wire [12:0] diagonal,         // row_entries + slot
+    input  wire [12:0] first_entry,      // of this half's first pixel, or of its window's first pixel
+    input  wire [8:0]  first_count,
 
-  input  wire        value_valid,
-  output wire        value_ready,
-  input  wire [63:0] value_data,
-  input  wire        tag_valid,
-  output wire        tag_ready,
-  input  wire [63:0] tag_data,
+    input  wire        value_valid,
+    output wire        value_ready,
+    input  wire [63:0] value_data,
+    input  wire        tag_valid,
+    output wire        tag_ready,
+    input  wire [63:0] tag_data,
 
-  output reg         entry_write,
-  output reg  [12:0] entry_address,
-  output reg  [26:0] entry_data,
-  output wire        count_valid,
-  input  wire        count_ready,
-  output wire [8:0]  count_address,
-  output wire [10:0] count_data,
-  output reg  [2:0]  dropped
+    output reg         entry_write,
+    output reg  [12:0] entry_address,
+    output reg  [26:0] entry_data,
+    output wire        count_valid,
+    input  wire        count_ready,
+    output wire [8:0]  count_address,
+    output wire [10:0] count_data,
+    output reg  [2:0]  dropped
 );
 
   `include "tile_loader_job.vh"
@@ -62,40 +62,40 @@ module tile_loader_half #(
   reg  [7:0] tag_rows_left;
   reg  [1:0] row_skip;
   wire       tag_row_ready;
-  wire       piece_valid, piece_ready;
+  wire piece_valid, piece_ready;
   wire [15:0] piece_data;
-  wire       tags_valid, tags_ready;
+  wire tags_valid, tags_ready;
   wire [15:0] tags_mask;
   wire [31:0] tags_index;
 
   piece_unpacker #(
-    .PIECES_WIDTH(16)
+      .PIECES_WIDTH(16)
   ) u_pieces (
-    .clk(clk),
-    .rst(rst),
-    .row_valid(tag_rows_left != 8'd0),
-    .row_ready(tag_row_ready),
-    .row_skip(row_skip),
-    .row_pieces(row_pieces),
-    .word_valid(tag_valid),
-    .word_ready(tag_ready),
-    .word_data(tag_data),
-    .piece_valid(piece_valid),
-    .piece_ready(piece_ready),
-    .piece_data(piece_data)
+      .clk(clk),
+      .rst(rst),
+      .row_valid(tag_rows_left != 8'd0),
+      .row_ready(tag_row_ready),
+      .row_skip(row_skip),
+      .row_pieces(row_pieces),
+      .word_valid(tag_valid),
+      .word_ready(tag_ready),
+      .word_data(tag_data),
+      .piece_valid(piece_valid),
+      .piece_ready(piece_ready),
+      .piece_data(piece_data)
   );
 
   tag_collector u_tags (
-    .clk(clk),
-    .rst(rst),
-    .indexed(unpool),
-    .piece_valid(piece_valid),
-    .piece_ready(piece_ready),
-    .piece_data(piece_data),
-    .tags_valid(tags_valid),
-    .tags_ready(tags_ready),
-    .tags_mask(tags_mask),
-    .tags_index(tags_index)
+      .clk(clk),
+      .rst(rst),
+      .indexed(unpool),
+      .piece_valid(piece_valid),
+      .piece_ready(piece_ready),
+      .piece_data(piece_data),
+      .tags_valid(tags_valid),
+      .tags_ready(tags_ready),
+      .tags_mask(tags_mask),
+      .tags_index(tags_index)
   );
 
   // ---- The word at hand, and which of its values are not zero ----
@@ -105,16 +105,16 @@ module tile_loader_half #(
   wire        take;
 
   skid_buffer #(
-    .WIDTH(68)
+      .WIDTH(68)
   ) u_word (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(value_valid),
-    .in_ready(value_ready),
-    .in_data({|value_data[63:48], |value_data[47:32], |value_data[31:16], |value_data[15:0], value_data}),
-    .out_valid(word_here),
-    .out_ready(take),
-    .out_data({nonzero, word_data})
+      .clk(clk),
+      .rst(rst),
+      .in_valid(value_valid),
+      .in_ready(value_ready),
+      .in_data({|value_data[63:48], |value_data[47:32], |value_data[31:16], |value_data[15:0], value_data}),
+      .out_valid(word_here),
+      .out_ready(take),
+      .out_data({nonzero, word_data})
   );
 
   // ---- Walk over the words of the source rows ----
@@ -126,7 +126,7 @@ module tile_loader_half #(
   reg  [8:0] word;
   reg signed [9:0] rows_inside;     // buffer rows from the current pixel's first one to the end; may fall below 0
   reg signed [9:0] columns_inside;
-  reg  [1:0] row_ok, column_ok;     // {more than one, more than none} of them, in this and in the second row or column
+  reg [1:0] row_ok, column_ok;  // {more than one, more than none} of them, in this and in the second row or column
   reg        running;               // rows_left != 0
   reg        last_row_left;         // rows_left == 1
 
@@ -169,10 +169,8 @@ module tile_loader_half #(
         column_ok <= {next_columns_inside > 10'sd1 && unpool, next_columns_inside > 10'sd0};
       end
     end
-    if (start)
-      row_skip <= (HALF == 0) ? tag_skip : tag_skip + tag_skip_step;
-    else if (tag_row_ready)
-      row_skip <= row_skip + {tag_skip_step[0], 1'b0};
+    if (start) row_skip <= (HALF == 0) ? tag_skip : tag_skip + tag_skip_step;
+    else if (tag_row_ready) row_skip <= row_skip + {tag_skip_step[0], 1'b0};
 
     if (start) begin
       rows_left <= half_rows[8:1];
@@ -183,10 +181,8 @@ module tile_loader_half #(
       running <= !last_row_left;
       last_row_left <= rows_left == 8'd2;
     end
-    if (start)
-      tag_rows_left <= use_tags ? half_rows[8:1] : 8'd0;
-    else if (tag_row_ready && tag_rows_left != 8'd0)
-      tag_rows_left <= tag_rows_left - 8'd1;
+    if (start) tag_rows_left <= use_tags ? half_rows[8:1] : 8'd0;
+    else if (tag_row_ready && tag_rows_left != 8'd0) tag_rows_left <= tag_rows_left - 8'd1;
     if (rst) begin
       running <= 1'b0;
       tag_rows_left <= 8'd0;
@@ -207,29 +203,27 @@ module tile_loader_half #(
       2'd2: {mask, index} = {tags_mask[11:8], tags_index[23:16]};
       default: {mask, index} = {tags_mask[15:12], tags_index[31:24]};
     endcase
-    if (!use_tags)
-      mask = 4'b1111;
-    if (!use_tags || !unpool)
-      index = 8'd0;
+    if (!use_tags) mask = 4'b1111;
+    if (!use_tags || !unpool) index = 8'd0;
   end
 
   relu_keep u_rule (
-    .negative({word_data[63], word_data[47], word_data[31], word_data[15]}),
-    .mask(mask),
-    .method(method),
-    .enable(load_relu),
-    .keep(keep)
+      .negative({word_data[63], word_data[47], word_data[31], word_data[15]}),
+      .mask(mask),
+      .method(method),
+      .enable(load_relu),
+      .keep(keep)
   );
 
   genvar k;
   generate
     for (k = 0; k < 4; k = k + 1) begin : g_write
-      assign write[k] = nonzero[k] && keep[k] && positions[index[2*k +: 2]];
+      assign write[k] = nonzero[k] && keep[k] && positions[index[2*k+:2]];
     end
   endgenerate
 
   // ---- One value a cycle ----
-  wire        word_valid, finish, finish_ready, pick_valid;
+  wire word_valid, finish, finish_ready, pick_valid;
   wire [1:0]  pick_position;
   wire [15:0] pick_value;
   reg  [7:0]  held_index;
@@ -237,24 +231,24 @@ module tile_loader_half #(
   reg  [3:0]  held_positions;
   reg  [3:0]  held_write;   // of the word that was taken in the cycle before, with held_new
   reg         held_new;
-  reg         held_pixel_last, held_row_last;
-  wire        counts_ready;
+  reg held_pixel_last, held_row_last;
+  wire counts_ready;
 
   assign finish_ready = !held_pixel_last || counts_ready;
 
   nonzero_squeezer u_squeezer (
-    .clk(clk),
-    .rst(rst),
-    .in_valid(take),
-    .in_ready(squeezer_ready),
-    .in_values(word_data),
-    .in_write(write),
-    .word_valid(word_valid),
-    .finish(finish),
-    .finish_ready(finish_ready),
-    .pick_valid(pick_valid),
-    .pick_position(pick_position),
-    .pick_value(pick_value)
+      .clk(clk),
+      .rst(rst),
+      .in_valid(take),
+      .in_ready(squeezer_ready),
+      .in_values(word_data),
+      .in_write(write),
+      .word_valid(word_valid),
+      .finish(finish),
+      .finish_ready(finish_ready),
+      .pick_valid(pick_valid),
+      .pick_position(pick_position),
+      .pick_value(pick_value)
   );
 
   always @(posedge clk) begin
@@ -276,9 +270,9 @@ module tile_loader_half #(
   end
 
   // ---- Where it goes: first entry and count address of the pixel, or of its window's first pixel ----
-  wire        pixel_end = finish && held_pixel_last;
-  reg  [12:0] pixel_entry, row_entry;
-  reg  [8:0]  pixel_count, row_count;
+  wire pixel_end = finish && held_pixel_last;
+  reg [12:0] pixel_entry, row_entry;
+  reg [8:0] pixel_count, row_count;
   reg  [43:0] counts;
   reg  [43:0] next_counts;
   reg  [1:0]  pick_index;
@@ -323,10 +317,8 @@ module tile_loader_half #(
         pixel_count <= pixel_count + (unpool ? 9'd2 : 9'd1);
       end
     end
-    if (start || pixel_end)
-      counts <= 44'd0;
-    else
-      counts <= next_counts;
+    if (start || pixel_end) counts <= 44'd0;
+    else counts <= next_counts;
   end
 
   // ---- Address: list, then place in the window ----
@@ -363,19 +355,19 @@ module tile_loader_half #(
   wire counts_empty;
 
   count_queue u_counts (
-    .clk(clk),
-    .rst(rst),
-    .row_pixels(buffer_columns),
-    .in_valid(pixel_end),
-    .in_ready(counts_ready),
-    .in_write(held_positions),
-    .in_address(pixel_count),
-    .in_counts(next_counts),
-    .out_valid(count_valid),
-    .out_ready(count_ready),
-    .out_address(count_address),
-    .out_count(count_data),
-    .empty(counts_empty)
+      .clk(clk),
+      .rst(rst),
+      .row_pixels(buffer_columns),
+      .in_valid(pixel_end),
+      .in_ready(counts_ready),
+      .in_write(held_positions),
+      .in_address(pixel_count),
+      .in_counts(next_counts),
+      .out_valid(count_valid),
+      .out_ready(count_ready),
+      .out_address(count_address),
+      .out_count(count_data),
+      .empty(counts_empty)
   );
 
   assign active = word_valid || !counts_empty;

@@ -13,30 +13,30 @@
 `default_nettype none
 
 module tile_row_requester #(
-  parameter HALF = 0
+    parameter HALF = 0
 ) (
-  input  wire        clk,
-  input  wire        rst,
+    input  wire        clk,
+    input  wire        rst,
 
-  input  wire        start,
-  output wire        busy,
-  input  wire [7:0]  source_rows,
-  input  wire [31:0] source_address,
-  input  wire [31:0] source_row_pitch,
-  input  wire [15:0] row_words,
-  input  wire        use_tags,
-  input  wire [31:0] tag_address,
-  input  wire [31:0] tag_row_pitch,
-  input  wire [15:0] row_pieces,
+    input  wire        start,
+    output wire        busy,
+    input  wire [7:0]  source_rows,
+    input  wire [31:0] source_address,
+    input  wire [31:0] source_row_pitch,
+    input  wire [15:0] row_words,
+    input  wire        use_tags,
+    input  wire [31:0] tag_address,
+    input  wire [31:0] tag_row_pitch,
+    input  wire [15:0] row_pieces,
 
-  output reg         value_request_valid,
-  input  wire        value_request_ready,
-  output wire [31:0] value_request_address,
-  output wire [15:0] value_request_words,
-  output reg         tag_request_valid,
-  input  wire        tag_request_ready,
-  output wire [31:0] tag_request_address,
-  output wire [15:0] tag_request_words
+    output reg         value_request_valid,
+    input  wire        value_request_ready,
+    output wire [31:0] value_request_address,
+    output wire [15:0] value_request_words,
+    output reg         tag_request_valid,
+    input  wire        tag_request_ready,
+    output wire [31:0] tag_request_address,
+    output wire [15:0] tag_request_words
 );
 
   initial begin
@@ -54,7 +54,7 @@ module tile_row_requester #(
 
   wire [8:0] half_rows = (HALF == 0) ? {1'b0, source_rows} + 9'd1 : {1'b0, source_rows};
   wire       unused_row_bit = half_rows[0];
-  reg        any_row, one_row;  // half_rows[8:1] != 0, == 1; the job comes some cycles before `start`
+  reg any_row, one_row;  // half_rows[8:1] != 0, == 1; the job comes some cycles before `start`
   always @(posedge clk) begin
     any_row <= source_rows[7:1] != 7'd0 || (HALF == 0 && source_rows[0]);
     one_row <= (HALF == 0) ? source_rows == 8'd1 || source_rows == 8'd2 : source_rows[7:1] == 7'd1;
@@ -83,10 +83,8 @@ module tile_row_requester #(
       value_address <= value_base + value_step;
       tag_position <= tag_base + tag_step;
     end
-    if (value_request_ready)
-      value_request_valid <= 1'b0;
-    if (tag_request_ready)
-      tag_request_valid <= 1'b0;
+    if (value_request_ready) value_request_valid <= 1'b0;
+    if (tag_request_ready) tag_request_valid <= 1'b0;
     if (start) begin
       rows_left <= half_rows[8:1];
       working <= any_row;

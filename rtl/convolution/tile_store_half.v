@@ -55,27 +55,27 @@ module tile_store_half #(
   // Requests.
   wire requests_finished;
   tile_store_request requests (
-      .clk             (clk),
-      .rst             (rst),
-      .start           (start),
-      .finished        (requests_finished),
-      .rows            (half_rows),
-      .columns         (columns_stored),
-      .store_tags      (store_tags),
-      .word_address    (word_address),
-      .word_row_step   ({destination_row_pitch[30:0], 1'b0}),
+      .clk(clk),
+      .rst(rst),
+      .start(start),
+      .finished(requests_finished),
+      .rows(half_rows),
+      .columns(columns_stored),
+      .store_tags(store_tags),
+      .word_address(word_address),
+      .word_row_step({destination_row_pitch[30:0], 1'b0}),
       .word_pixel_pitch(destination_pixel_pitch),
-      .word_contiguous (contiguous),
-      .word_run        (word_run),
-      .tag_address     (tag_address),
-      .tag_row_step    ({tag_destination_row_pitch[30:0], 1'b0}),
-      .tag_pixel_pitch (tag_destination_pixel_pitch),
-      .tag_contiguous  (tag_contiguous),
-      .tag_run         (tag_run),
-      .request_valid   (request_valid),
-      .request_ready   (request_ready),
-      .request_address (request_address),
-      .request_words   (request_words)
+      .word_contiguous(contiguous),
+      .word_run(word_run),
+      .tag_address(tag_address),
+      .tag_row_step({tag_destination_row_pitch[30:0], 1'b0}),
+      .tag_pixel_pitch(tag_destination_pixel_pitch),
+      .tag_contiguous(tag_contiguous),
+      .tag_run(tag_run),
+      .request_valid(request_valid),
+      .request_ready(request_ready),
+      .request_address(request_address),
+      .request_words(request_words)
   );
 
   // Reads of the output buffer.
@@ -90,29 +90,29 @@ module tile_store_half #(
   wire advance = walk_valid && room;
 
   tile_store_walk walk (
-      .clk            (clk),
-      .rst            (rst),
-      .start          (start),
-      .finished       (walk_finished),
-      .bank           (bank),
-      .rows           (half_rows),
-      .columns        (columns_stored),
-      .store_tags     (store_tags),
-      .words          (words_per_pixel_stored),
+      .clk(clk),
+      .rst(rst),
+      .start(start),
+      .finished(walk_finished),
+      .bank(bank),
+      .rows(half_rows),
+      .columns(columns_stored),
+      .store_tags(store_tags),
+      .words(words_per_pixel_stored),
       .word_pixel_step(buffer_pixel_words),
-      .word_row_step  (buffer_row_words),
-      .pieces         (pieces_per_pixel),
-      .piece_row_step (buffer_row_pieces),
-      .tag_contiguous (tag_contiguous),
-      .tag_start      (tag_address[2:1]),
-      .tag_row_step   ({tag_destination_row_pitch[1], 1'b0}),
+      .word_row_step(buffer_row_words),
+      .pieces(pieces_per_pixel),
+      .piece_row_step(buffer_row_pieces),
+      .tag_contiguous(tag_contiguous),
+      .tag_start(tag_address[2:1]),
+      .tag_row_step({tag_destination_row_pitch[1], 1'b0}),
       .tag_pixel_pitch(tag_destination_pixel_pitch[2:1]),
-      .valid          (walk_valid),
-      .advance        (advance),
-      .tag            (walk_tag),
-      .address        (walk_address),
-      .position       (walk_position),
-      .last_of_run    (walk_last_of_run)
+      .valid(walk_valid),
+      .advance(advance),
+      .tag(walk_tag),
+      .address(walk_address),
+      .position(walk_position),
+      .last_of_run(walk_last_of_run)
   );
 
   assign word_read_enable = advance && !walk_tag;
@@ -130,17 +130,17 @@ module tile_store_half #(
   wire unused_packer_ready;
 
   piece_packer packer (
-      .clk        (clk),
-      .rst        (rst),
-      .in_valid   (tag_read),
-      .in_ready   (unused_packer_ready),
-      .in_piece   (tag_read_data),
+      .clk(clk),
+      .rst(rst),
+      .in_valid(tag_read),
+      .in_ready(unused_packer_ready),
+      .in_piece(tag_read_data),
       .in_position(tag_read_position),
-      .in_last    (tag_read_last),
-      .out_valid  (packed_valid),
-      .out_ready  (1'b1),
-      .out_data   (packed_data),
-      .out_strobe (packed_strobe)
+      .in_last(tag_read_last),
+      .out_valid(packed_valid),
+      .out_ready(1'b1),
+      .out_data(packed_data),
+      .out_strobe(packed_strobe)
   );
 
   wire unused_fifo_ready;
@@ -148,15 +148,15 @@ module tile_store_half #(
       .WIDTH(72),
       .DEPTH(8)
   ) data_fifo (
-      .clk      (clk),
-      .rst      (rst),
-      .in_valid (word_read || packed_valid),
-      .in_ready (unused_fifo_ready),
-      .in_data  (packed_valid ? {packed_strobe, packed_data} : {8'hff, word_read_data}),
+      .clk(clk),
+      .rst(rst),
+      .in_valid(word_read || packed_valid),
+      .in_ready(unused_fifo_ready),
+      .in_data(packed_valid ? {packed_strobe, packed_data} : {8'hff, word_read_data}),
       .out_valid(data_valid),
       .out_ready(data_ready),
-      .out_data ({strobe, data}),
-      .level    (level)
+      .out_data({strobe, data}),
+      .level(level)
   );
 
   // Order of responses: running totals of requests and responses; a closed job is written when the responses have
@@ -175,15 +175,15 @@ module tile_store_half #(
       .WIDTH(16),
       .DEPTH(4)
   ) closed_jobs (
-      .clk      (clk),
-      .rst      (rst),
-      .in_valid (close),
-      .in_ready (close_ready),
-      .in_data  (requested),
+      .clk(clk),
+      .rst(rst),
+      .in_valid(close),
+      .in_ready(close_ready),
+      .in_data(requested),
       .out_valid(closed_valid),
       .out_ready(written_take),
-      .out_data (closed_at),
-      .level    (unused_closed_level)
+      .out_data(closed_at),
+      .level(unused_closed_level)
   );
 
   always @(posedge clk) begin

@@ -113,7 +113,9 @@ module unit_dispatcher #(
   function [8:0] change;
     input taken;
     input [1:0] finish;
-    case ({taken, finish})
+    case ({
+      taken, finish
+    })
       3'b100: change = 9'd1;
       3'b000, 3'b101, 3'b110: change = 9'd0;
       3'b001, 3'b010, 3'b111: change = -9'd1;

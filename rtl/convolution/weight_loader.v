@@ -18,35 +18,35 @@
 `include "gradcore_jobs.vh"
 
 module weight_loader #(
-  parameter GROUPS = `GROUPS,
-  parameter WEIGHT_DEPTH = `WEIGHT_ROWS
+    parameter GROUPS = `GROUPS,
+    parameter WEIGHT_DEPTH = `WEIGHT_ROWS
 ) (
-  input  wire              clk,
-  input  wire              rst,
+    input  wire              clk,
+    input  wire              rst,
 
-  input  wire              job_valid,
-  output wire              job_ready,
-  input  wire [`WEIGHT_LOADER_JOB_BITS-1:0] job,
+    input  wire              job_valid,
+    output wire              job_ready,
+    input  wire [`WEIGHT_LOADER_JOB_BITS-1:0] job,
 
-  input  wire [23:0]       tiles_computed,
-  output reg               loaded,
-  output wire              busy,
+    input  wire [23:0]       tiles_computed,
+    output reg               loaded,
+    output wire              busy,
 
-  // Read clients, one part a port.
-  output reg  [1:0]        read_request_valid,
-  input  wire [1:0]        read_request_ready,
-  output reg  [63:0]       read_request_address,
-  output wire [31:0]       read_request_words,
-  input  wire [1:0]        read_response_valid,
-  output wire [1:0]        read_response_ready,
-  input  wire [127:0]      read_response_data,
+    // Read clients, one part a port.
+    output reg  [1:0]        read_request_valid,
+    input  wire [1:0]        read_request_ready,
+    output reg  [63:0]       read_request_address,
+    output wire [31:0]       read_request_words,
+    input  wire [1:0]        read_response_valid,
+    output wire [1:0]        read_response_ready,
+    input  wire [127:0]      read_response_data,
 
-  output reg  [GROUPS-1:0] weight_write,
-  output reg  [9:0]        weight_address,
-  output reg  [255:0]      weight_data,
-  output reg  [GROUPS-1:0] initial_write,
-  output reg  [4:0]        initial_address,  // {bank, lane}
-  output reg  [47:0]       initial_data
+    output reg  [GROUPS-1:0] weight_write,
+    output reg  [9:0]        weight_address,
+    output reg  [255:0]      weight_data,
+    output reg  [GROUPS-1:0] initial_write,
+    output reg  [4:0]        initial_address,  // {bank, lane}
+    output reg  [47:0]       initial_data
 );
 
   `include "weight_loader_job.vh"
@@ -56,8 +56,8 @@ module weight_loader #(
 
   initial begin
     if (GROUPS < 1 || WEIGHT_DEPTH < 2 || WEIGHT_DEPTH > 1024 || (WEIGHT_DEPTH & (WEIGHT_DEPTH - 1)) != 0) begin
-      $display("%m: GROUPS is %0d, WEIGHT_DEPTH %0d; GROUPS must be at least 1, WEIGHT_DEPTH a power of two up to 1024",
-               GROUPS, WEIGHT_DEPTH);
+      $display("%m: GROUPS is %0d, WEIGHT_DEPTH %0d; GROUPS must be at least 1, WEIGHT_DEPTH a power of two up to 1024", GROUPS,
+               WEIGHT_DEPTH);
       $finish;
     end
   end
@@ -97,8 +97,7 @@ module weight_loader #(
         read_request_address[63:32] <= read_request_address[63:32] + {13'd0, request_words, 3'd0};
       end
     end
-    if (job_ready)
-      issued <= 1'b0;
+    if (job_ready) issued <= 1'b0;
     if (rst) begin
       ready_to_issue <= 1'b0;
       issuing <= 1'b0;
@@ -146,9 +145,7 @@ module weight_loader #(
   always @* begin
     targets = {GROUPS{1'b0}};
     for (g = 0; g < GROUPS; g = g + 1)
-      for (n = 1; n <= 7; n = n + 1)
-        if (job_blocks == n[2:0] && g < n * (GROUPS / n) && {29'd0, block} == g % n)
-          targets[g] = 1'b1;
+    for (n = 1; n <= 7; n = n + 1) if (job_blocks == n[2:0] && g < n * (GROUPS / n) && {29'd0, block} == g % n) targets[g] = 1'b1;
   end
 
   always @(posedge clk) begin
@@ -171,18 +168,15 @@ module weight_loader #(
       second_word <= 1'b0;
       lane <= 4'd0;
     end else begin
-      if (job_end)
-        consuming <= 1'b0;
-      if (take_row_words)
-        second_word <= !second_word;
+      if (job_end) consuming <= 1'b0;
+      if (take_row_words) second_word <= !second_word;
       if (row_end) begin
         rows_left <= rows_left - 11'd1;
         in_rows <= !last_row;
         last_row <= rows_left == 11'd2;
         row_address <= (row_address + 10'd1) & ADDRESS_MASK;
       end
-      if (take_initial)
-        lane <= lane + 4'd1;
+      if (take_initial) lane <= lane + 4'd1;
       if (block_end) begin
         rows_left <= block_rows;
         in_rows <= 1'b1;
@@ -192,8 +186,7 @@ module weight_loader #(
         last_block <= block + 3'd2 == job_blocks;
       end
     end
-    if (job_ready)
-      taken <= 1'b0;
+    if (job_ready) taken <= 1'b0;
     if (rst) begin
       taken <= 1'b0;
       consuming <= 1'b0;

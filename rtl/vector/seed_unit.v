@@ -17,40 +17,40 @@
 `include "gradcore_jobs.vh"
 
 module seed_unit (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire [1:0]  seed_mode,
-  input  wire [31:0] seed_index,
-  input  wire        explain,
-  input  wire [23:0] tiles_stored,
-  input  wire [23:0] vectors_done,
-  // job
-  input  wire        job_valid,
-  output wire        job_ready,
-  input  wire [`SEED_UNIT_JOB_BITS-1:0] job,
-  output reg         done,
-  output wire        busy,
-  // result
-  output wire [31:0] class_index,
-  output reg  [15:0] class_value,
-  // read client
-  output reg         read_request_valid,
-  input  wire        read_request_ready,
-  output wire [31:0] read_request_address,
-  output wire [15:0] read_request_words,
-  input  wire        read_response_valid,
-  output wire        read_response_ready,
-  input  wire [63:0] read_response_data,
-  // write client
-  output reg         write_request_valid,
-  input  wire        write_request_ready,
-  output wire [31:0] write_request_address,
-  output wire [15:0] write_request_words,
-  output wire        write_data_valid,
-  input  wire        write_data_ready,
-  output wire [63:0] write_data,
-  output wire [7:0]  write_strobe,
-  input  wire        write_done
+    input  wire        clk,
+    input  wire        rst,
+    input  wire [1:0]  seed_mode,
+    input  wire [31:0] seed_index,
+    input  wire        explain,
+    input  wire [23:0] tiles_stored,
+    input  wire [23:0] vectors_done,
+    // job
+    input  wire        job_valid,
+    output wire        job_ready,
+    input  wire [`SEED_UNIT_JOB_BITS-1:0] job,
+    output reg         done,
+    output wire        busy,
+    // result
+    output wire [31:0] class_index,
+    output reg  [15:0] class_value,
+    // read client
+    output reg         read_request_valid,
+    input  wire        read_request_ready,
+    output wire [31:0] read_request_address,
+    output wire [15:0] read_request_words,
+    input  wire        read_response_valid,
+    output wire        read_response_ready,
+    input  wire [63:0] read_response_data,
+    // write client
+    output reg         write_request_valid,
+    input  wire        write_request_ready,
+    output wire [31:0] write_request_address,
+    output wire [15:0] write_request_words,
+    output wire        write_data_valid,
+    input  wire        write_data_ready,
+    output wire [63:0] write_data,
+    output wire [7:0]  write_strobe,
+    input  wire        write_done
 );
 
   `include "gradcore_constants.vh"
@@ -82,8 +82,7 @@ module seed_unit (
 
   always @(posedge clk) begin
     tokens <= job_valid && !job_ready && tiles_stored >= wait_tiles && vectors_done >= wait_vectors;
-    if (rst)
-      tokens <= 1'b0;
+    if (rst) tokens <= 1'b0;
   end
 
   assign busy = state != IDLE;
@@ -93,7 +92,7 @@ module seed_unit (
   reg  [25:0] left;  // words not yet asked for
   reg         last_stretch;  // left <= STRETCH
   reg         counted;  // COUNT is over: the two below belong to `words`
-  reg         all_in_one, one_word;  // words <= STRETCH, words == 1
+  reg all_in_one, one_word;  // words <= STRETCH, words == 1
   wire        one_more = left[25:8] == 18'd0 && !(left[7] && left[6:0] != 7'd0);  // left <= 2 * STRETCH
   wire [15:0] stretch_words = last_stretch ? {9'd0, left[6:0]} : STRETCH[15:0];
   wire        asked = read_request_valid && read_request_ready || write_request_valid && write_request_ready;
@@ -171,8 +170,7 @@ module seed_unit (
         columns_left <= words_per_pixel;
         last_column <= words_per_pixel == 10'd1;
         place <= 2'd0;
-        if (take_job)
-          state <= COUNT;
+        if (take_job) state <= COUNT;
       end
       COUNT: begin
         left <= words;
@@ -182,8 +180,7 @@ module seed_unit (
         found <= 1'b0;
         addend <= {addend[24:0], 1'b0};
         multiplier <= {1'b0, multiplier[15:1]};
-        if (multiplier[0])
-          words <= words + addend;
+        if (multiplier[0]) words <= words + addend;
         counted <= multiplier == 16'd0;
         if (counted) begin
           state <= READ;

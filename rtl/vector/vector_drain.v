@@ -18,54 +18,54 @@
 `default_nettype none
 
 module vector_drain (
-  input  wire         clk,
-  input  wire         rst,
-  input  wire         start,
-  input  wire         start_empty,
-  output reg          busy,
-  output wire         done,
-  // job: stable from start to done
-  input  wire         job_has_bias,
-  input  wire [5:0]   job_shift,
-  input  wire         job_relu,
-  input  wire         job_store_tags,
-  input  wire [31:0]  job_destination_address,
-  input  wire [31:0]  job_tag_destination,
-  input  wire [6:0]   job_destination_words,
-  // the four lanes' result memories
-  output wire         result_read,
-  output wire [5:0]   result_row,
-  input  wire [191:0] result,
-  // bias words
-  output wire         bias_owner,
-  input  wire         bias_valid,
-  output wire         bias_ready,
-  input  wire [47:0]  bias_data,
-  // write client
-  output wire         request_valid,
-  input  wire         request_ready,
-  output wire [31:0]  request_address,
-  output wire [15:0]  request_words,
-  output reg          data_valid,
-  input  wire         data_ready,
-  output reg  [63:0]  data,
-  output reg  [7:0]   strobe,
-  input  wire         write_done,
-  // events
-  output wire         active,
-  output wire         blocked,
-  output reg          saturated
+    input  wire         clk,
+    input  wire         rst,
+    input  wire         start,
+    input  wire         start_empty,
+    output reg          busy,
+    output wire         done,
+    // job: stable from start to done
+    input  wire         job_has_bias,
+    input  wire [5:0]   job_shift,
+    input  wire         job_relu,
+    input  wire         job_store_tags,
+    input  wire [31:0]  job_destination_address,
+    input  wire [31:0]  job_tag_destination,
+    input  wire [6:0]   job_destination_words,
+    // the four lanes' result memories
+    output wire         result_read,
+    output wire [5:0]   result_row,
+    input  wire [191:0] result,
+    // bias words
+    output wire         bias_owner,
+    input  wire         bias_valid,
+    output wire         bias_ready,
+    input  wire [47:0]  bias_data,
+    // write client
+    output wire         request_valid,
+    input  wire         request_ready,
+    output wire [31:0]  request_address,
+    output wire [15:0]  request_words,
+    output reg          data_valid,
+    input  wire         data_ready,
+    output reg  [63:0]  data,
+    output reg  [7:0]   strobe,
+    input  wire         write_done,
+    // events
+    output wire         active,
+    output wire         blocked,
+    output reg          saturated
 );
 
   localparam [2:0] IDLE = 3'd0;
-  localparam [2:0] LANES = 3'd1;   // outputs enter the pipeline
-  localparam [2:0] FLUSH = 3'd2;   // the last ones leave it
+  localparam [2:0] LANES = 3'd1;  // outputs enter the pipeline
+  localparam [2:0] FLUSH = 3'd2;  // the last ones leave it
   localparam [2:0] PIECES = 3'd3;  // mask pieces are packed
   localparam [2:0] FINISH = 3'd4;  // wait for the write responses
   reg [2:0] state;
 
   // ---- The job, in registers from the first cycle after `start` on
-  reg        has_bias, relu, store_tags;
+  reg has_bias, relu, store_tags;
   reg  [5:0] shift;
   reg  [5:0] last_word;
   reg  [1:0] skip;                                                   // pieces before ours in the first tag word
@@ -98,10 +98,10 @@ module vector_drain (
   assign bias_ready = wants_bias && !stall;
 
   // ---- Stages 1 to 5: the word of accumulators and the initial value, accumulator, sum, shifted sum, value
-  reg               empty;
-  reg               valid_1, valid_2, valid_3, valid_4, valid_5;
-  reg               wanted_1, wanted_2, wanted_3, wanted_4, wanted_5;
-  reg               piece_end_1, piece_end_2, piece_end_3, piece_end_4, piece_end_5;
+  reg empty;
+  reg valid_1, valid_2, valid_3, valid_4, valid_5;
+  reg wanted_1, wanted_2, wanted_3, wanted_4, wanted_5;
+  reg piece_end_1, piece_end_2, piece_end_3, piece_end_4, piece_end_5;
   reg        [47:0] accumulator_2;
   reg        [1:0]  place_1;
   reg        [47:0] bias_1;
@@ -110,7 +110,7 @@ module vector_drain (
   reg signed [15:0] value_5;
   wire signed [15:0] requantised;
   wire              clipped;
-  reg               clipped_5, moved;  // what stage 5 took counts, and it took it in the cycle before
+  reg clipped_5, moved;  // what stage 5 took counts, and it took it in the cycle before
   wire       [7:0]  power_low = 8'd1 << shift[2:0];
   wire       [7:0]  power_high = 8'd1 << shift[5:3];
   wire       [47:0] half;  // the rounding constant: bit i is set when the shift is i + 1
@@ -120,25 +120,23 @@ module vector_drain (
   genvar i;
   generate
     for (i = 0; i < 48; i = i + 1) begin : g_half
-      assign half[i] = power_high[(i + 1) / 8] && power_low[(i + 1) % 8];
+      assign half[i] = power_high[(i+1)/8] && power_low[(i+1)%8];
     end
   endgenerate
 
   requantise requantise_i (
-    .clk(clk),
-    .enable(!stall),
-    .accumulator(sum_3),
-    .shift(shift),
-    .value(requantised),
-    .saturated(clipped)
+      .clk(clk),
+      .enable(!stall),
+      .accumulator(sum_3),
+      .shift(shift),
+      .value(requantised),
+      .saturated(clipped)
   );
 
   always @(posedge clk) begin
     if (!stall) begin
-      if (empty)
-        accumulator_2 <= 48'd0;
-      else
-        accumulator_2 <= picked;
+      if (empty) accumulator_2 <= 48'd0;
+      else accumulator_2 <= picked;
       place_1 <= lane[1:0];
       bias_1 <= bias_data;
       bias_2 <= bias_1;
@@ -161,10 +159,8 @@ module vector_drain (
   wire        mask_step = valid_5 && !stall;
 
   always @(posedge clk) begin
-    if (mask_step)
-      mask <= {mask_bit, mask[14:1]};
-    if (mask_step && piece_end_5)
-      pieces[piece_count] <= {mask_bit, mask};
+    if (mask_step) mask <= {mask_bit, mask[14:1]};
+    if (mask_step && piece_end_5) pieces[piece_count] <= {mask_bit, mask};
   end
 
   // ---- Packing: four steps fill a word, of values first, of pieces later
@@ -213,25 +209,16 @@ module vector_drain (
   assign blocked = busy && (stall || state == FINISH);
 
   always @(posedge clk) begin
-    if (!stall)
-      {valid_1, valid_2, valid_3, valid_4, valid_5} <= {step, valid_1, valid_2, valid_3, valid_4};
-    if (mask_step && piece_end_5)
-      piece_count <= piece_count + 4'd1;
-    if (pack_step)
-      fill <= fill + 2'd1;
-    if (pack_step && fill == 2'd3)
-      full <= 1'b1;
-    else if (unload)
-      full <= 1'b0;
-    if (unload)
-      data_valid <= 1'b1;
-    else if (data_ready)
-      data_valid <= 1'b0;
+    if (!stall) {valid_1, valid_2, valid_3, valid_4, valid_5} <= {step, valid_1, valid_2, valid_3, valid_4};
+    if (mask_step && piece_end_5) piece_count <= piece_count + 4'd1;
+    if (pack_step) fill <= fill + 2'd1;
+    if (pack_step && fill == 2'd3) full <= 1'b1;
+    else if (unload) full <= 1'b0;
+    if (unload) data_valid <= 1'b1;
+    else if (data_ready) data_valid <= 1'b0;
 
-    if (accepted && request_pending)
-      request_pending <= 1'b0;
-    else if (accepted)
-      tags_pending <= 1'b0;
+    if (accepted && request_pending) request_pending <= 1'b0;
+    else if (accepted) tags_pending <= 1'b0;
     outstanding <= outstanding + {1'b0, accepted} - {1'b0, write_done};
 
     case (state)
@@ -251,22 +238,16 @@ module vector_drain (
         fill <= 2'd0;
       end
       LANES: begin
-        if (step)
-          lane <= lane + 8'd1;
-        if (step && lane == {last_word, 2'd3})
-          {wanted, wants_bias} <= 2'b00;
-        if (step && last_lane)
-          state <= FLUSH;
+        if (step) lane <= lane + 8'd1;
+        if (step && lane == {last_word, 2'd3}) {wanted, wants_bias} <= 2'b00;
+        if (step && last_lane) state <= FLUSH;
       end
       FLUSH: begin
-        if (!valid_1 && !valid_2 && !valid_3 && !valid_4 && !valid_5)
-          state <= store_tags ? PIECES : FINISH;
+        if (!valid_1 && !valid_2 && !valid_3 && !valid_4 && !valid_5) state <= store_tags ? PIECES : FINISH;
       end
       PIECES: begin
-        if (piece_step)
-          position <= position + 5'd1;
-        if (piece_step && position == last_position)
-          state <= FINISH;
+        if (piece_step) position <= position + 5'd1;
+        if (piece_step && position == last_position) state <= FINISH;
       end
       default: begin
         if (all_out) begin
@@ -289,8 +270,7 @@ module vector_drain (
     end
   end
 
-  wire unused_drain = &{1'b0, last_word_wide[6], end_position[1:0], piece_wide[4], power_high[7],
-                        job_tag_destination[0]};
+  wire unused_drain = &{1'b0, last_word_wide[6], end_position[1:0], piece_wide[4], power_high[7], job_tag_destination[0]};
 
 `ifdef SIMULATION
   `include "assertions.vh"

@@ -14,34 +14,34 @@
 `default_nettype none
 
 module vector_fetch (
-  input  wire        clk,
-  input  wire        rst,
-  // job: stable until taken, which is when its last request is made
-  input  wire        job_valid,
-  output wire        job_ready,
-  input  wire [31:0] job_matrix_address,
-  input  wire [31:0] job_bias_address,
-  input  wire        job_has_bias,
-  input  wire [6:0]  job_destination_words,
-  // entries of the vector
-  input  wire        entry_valid,
-  output wire        entry_ready,
-  input  wire        entry_last,
-  input  wire        entry_empty,
-  input  wire [31:0] entry_offset,
-  input  wire [15:0] entry_value,
-  // rows to expect from the read port
-  output wire        row_valid,
-  input  wire        row_ready,
-  output wire        row_last,
-  output wire        row_empty,
-  output wire [5:0]  row_last_word,
-  output wire [15:0] row_value,
-  // read requests
-  output reg         request_valid,
-  input  wire        request_ready,
-  output reg  [31:0] request_address,
-  output reg  [15:0] request_words
+    input  wire        clk,
+    input  wire        rst,
+    // job: stable until taken, which is when its last request is made
+    input  wire        job_valid,
+    output wire        job_ready,
+    input  wire [31:0] job_matrix_address,
+    input  wire [31:0] job_bias_address,
+    input  wire        job_has_bias,
+    input  wire [6:0]  job_destination_words,
+    // entries of the vector
+    input  wire        entry_valid,
+    output wire        entry_ready,
+    input  wire        entry_last,
+    input  wire        entry_empty,
+    input  wire [31:0] entry_offset,
+    input  wire [15:0] entry_value,
+    // rows to expect from the read port
+    output wire        row_valid,
+    input  wire        row_ready,
+    output wire        row_last,
+    output wire        row_empty,
+    output wire [5:0]  row_last_word,
+    output wire [15:0] row_value,
+    // read requests
+    output reg         request_valid,
+    input  wire        request_ready,
+    output reg  [31:0] request_address,
+    output reg  [15:0] request_words
 );
 
   localparam [6:0] LEAST_WORDS = 7'd4;
@@ -79,15 +79,11 @@ module vector_fetch (
   end
 
   always @(posedge clk) begin
-    if (take && wants_row || take_bias)
-      request_valid <= 1'b1;
-    else if (request_ready)
-      request_valid <= 1'b0;
+    if (take && wants_row || take_bias) request_valid <= 1'b1;
+    else if (request_ready) request_valid <= 1'b0;
 
-    if (take && entry_last && wants_bias)
-      bias_next <= 1'b1;
-    else if (take_bias)
-      bias_next <= 1'b0;
+    if (take && entry_last && wants_bias) bias_next <= 1'b1;
+    else if (take_bias) bias_next <= 1'b0;
 
     if (rst) begin
       request_valid <= 1'b0;

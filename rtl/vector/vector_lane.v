@@ -13,17 +13,17 @@
 `default_nettype none
 
 module vector_lane (
-  input  wire               clk,
-  // stage 0
-  input  wire signed [15:0] weight,
-  input  wire signed [15:0] value,
-  // stage 1
-  input  wire        [5:0]  read_row,
-  input  wire               first,
-  // stage 3
-  input  wire        [5:0]  write_row,
-  input  wire               write,
-  output wire signed [47:0] sum
+    input  wire               clk,
+    // stage 0
+    input  wire signed [15:0] weight,
+    input  wire signed [15:0] value,
+    // stage 1
+    input  wire        [5:0]  read_row,
+    input  wire               first,
+    // stage 3
+    input  wire        [5:0]  write_row,
+    input  wire               write,
+    output wire signed [47:0] sum
 );
 
   (* ram_style = "distributed" *) reg [47:0] accumulators [0:63];
@@ -42,15 +42,12 @@ module vector_lane (
   end
 
   always @(posedge clk) begin
-    if (first)
-      accumulator_2 <= 48'd0;
-    else
-      accumulator_2 <= accumulators[read_row];
+    if (first) accumulator_2 <= 48'd0;
+    else accumulator_2 <= accumulators[read_row];
   end
 
   always @(posedge clk) begin
-    if (write)
-      accumulators[write_row] <= sum_3;
+    if (write) accumulators[write_row] <= sum_3;
   end
 
   assign sum = sum_3;

@@ -15,30 +15,30 @@
 `include "gradcore_jobs.vh"
 
 module vector_loader (
-  input  wire        clk,
-  input  wire        rst,
-  input  wire [1:0]  method,
-  // job
-  input  wire        job_valid,
-  output wire        job_ready,
-  input  wire [`VECTOR_ENGINE_JOB_BITS-1:0] job,
-  // read client
-  output reg         request_valid,
-  input  wire        request_ready,
-  output reg  [31:0] request_address,
-  output reg  [15:0] request_words,
-  input  wire        response_valid,
-  output wire        response_ready,
-  input  wire [63:0] response_data,
-  // entries
-  output wire        entry_valid,
-  input  wire        entry_ready,
-  output wire        entry_last,
-  output wire        entry_empty,
-  output reg  [31:0] entry_offset,
-  output reg  [15:0] entry_value,
-  // event: zero values met in the cycle before
-  output wire [2:0]  zeros
+    input  wire        clk,
+    input  wire        rst,
+    input  wire [1:0]  method,
+    // job
+    input  wire        job_valid,
+    output wire        job_ready,
+    input  wire [`VECTOR_ENGINE_JOB_BITS-1:0] job,
+    // read client
+    output reg         request_valid,
+    input  wire        request_ready,
+    output reg  [31:0] request_address,
+    output reg  [15:0] request_words,
+    input  wire        response_valid,
+    output wire        response_ready,
+    input  wire [63:0] response_data,
+    // entries
+    output wire        entry_valid,
+    input  wire        entry_ready,
+    output wire        entry_last,
+    output wire        entry_empty,
+    output reg  [31:0] entry_offset,
+    output reg  [15:0] entry_value,
+    // event: zero values met in the cycle before
+    output wire [2:0]  zeros
 );
 
   `include "gradcore_constants.vh"
@@ -104,8 +104,7 @@ module vector_loader (
       here_data <= response_data;
       here_non_zero <= {|response_data[63:48], |response_data[47:32], |response_data[31:16], |response_data[15:0]};
     end
-    if (rst)
-      here_valid <= 1'b0;
+    if (rst) here_valid <= 1'b0;
   end
 
   // ---- Responses: a tag word or a word of values, to which the rule is applied
@@ -132,8 +131,11 @@ module vector_loader (
                                {2'b00, !non_zero[0]} : 3'd0;
 
   relu_keep rule (
-    .negative({here_data[63], here_data[47], here_data[31], here_data[15]}),
-    .mask(mask), .method(method), .enable(apply_rule), .keep(keep)
+      .negative({here_data[63], here_data[47], here_data[31], here_data[15]}),
+      .mask(mask),
+      .method(method),
+      .enable(apply_rule),
+      .keep(keep)
   );
 
   // A vector may begin at any piece of its first tag word: nibble is a multiple of 4 when a tag word comes.
@@ -146,10 +148,8 @@ module vector_loader (
         2'd2: mask <= here_data[35:32];
         default: mask <= here_data[51:48];
       endcase
-    end else if (load_word)
-      mask <= tag_word[4*next_nibble+:4] | {4{!with_tags}};
-    if (take_job)
-      mask <= 4'b1111;
+    end else if (load_word) mask <= tag_word[4*next_nibble+:4] | {4{!with_tags}};
+    if (take_job) mask <= 4'b1111;
     if (load_word) begin
       word <= here_data;
       word_number <= next_word_number;
@@ -165,7 +165,7 @@ module vector_loader (
   reg         held;
   wire [1:0]  lowest = non_zero[0] ? 2'd0 : non_zero[1] ? 2'd1 : non_zero[2] ? 2'd2 : 2'd3;
   wire [3:0]  non_zero_rest = non_zero & {|non_zero[2:0], |non_zero[1:0], non_zero[0], 1'b0};
-  reg         found, last_value;  // non_zero has a bit, has one at most
+  reg found, last_value;  // non_zero has a bit, has one at most
   wire        hold = found && (!held || entry_ready);
   wire        finish = busy && !responding && !found;
 
@@ -183,13 +183,10 @@ module vector_loader (
 
   // ---- Control
   always @(posedge clk) begin
-    if (request_free)
-      request_valid <= requesting;
-    if (requesting && request_free && !request_tags && last_stretch)
-      requesting <= 1'b0;
+    if (request_free) request_valid <= requesting;
+    if (requesting && request_free && !request_tags && last_stretch) requesting <= 1'b0;
 
-    if (load_tag)
-      tag_next <= 1'b0;
+    if (load_tag) tag_next <= 1'b0;
     if (load_word) begin
       nibble <= next_nibble;
       next_nibble <= next_nibble + 4'd1;
@@ -210,8 +207,7 @@ module vector_loader (
       last_value <= at_most_one(non_zero_rest);
     end
 
-    if (hold)
-      held <= 1'b1;
+    if (hold) held <= 1'b1;
     if (finish && entry_ready) begin
       held <= 1'b0;
       busy <= 1'b0;

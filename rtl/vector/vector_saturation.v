@@ -12,12 +12,12 @@
 `default_nettype none
 
 module vector_saturation (
-  input  wire       clk,
-  input  wire       rst,
-  input  wire [1:0] saturated,  // of each half: a value in this cycle
-  input  wire [1:0] finished,   // of each half: a job
-  input  wire       complete,
-  output reg  [9:0] count
+    input  wire       clk,
+    input  wire       rst,
+    input  wire [1:0] saturated,  // of each half: a value in this cycle
+    input  wire [1:0] finished,   // of each half: a job
+    input  wire       complete,
+    output reg  [9:0] count
 );
 
   reg  [2:0] oldest;  // place of the oldest job that waits
@@ -30,17 +30,13 @@ module vector_saturation (
       reg [2:0] place;
       reg [8:0] so_far;
 
-      assign waiting[9*h +: 9] = done_jobs[oldest];
+      assign waiting[9*h+:9] = done_jobs[oldest];
 
       always @(posedge clk) begin
-        if (finished[h])
-          done_jobs[place] <= so_far;
-        if (finished[h])
-          place <= place + 3'd1;
-        if (finished[h])
-          so_far <= 9'd0;
-        else if (saturated[h])
-          so_far <= so_far + 9'd1;
+        if (finished[h]) done_jobs[place] <= so_far;
+        if (finished[h]) place <= place + 3'd1;
+        if (finished[h]) so_far <= 9'd0;
+        else if (saturated[h]) so_far <= so_far + 9'd1;
         if (rst) begin
           place <= 3'd0;
           so_far <= 9'd0;
@@ -54,8 +50,7 @@ module vector_saturation (
       oldest <= oldest + 3'd1;
       count <= {1'b0, waiting[8:0]} + {1'b0, waiting[17:9]};
     end
-    if (rst)
-      oldest <= 3'd0;
+    if (rst) oldest <= 3'd0;
   end
 
 `ifdef SIMULATION
