@@ -84,6 +84,7 @@ class PinsMonitor(uvm_monitor):
     def build_phase(self) -> None:
         self.analysis_port = uvm_analysis_port("analysis_port", self)
         self.cycle = 0
+        self.edges = 0  # of the clock, those in reset, too
 
     async def run_phase(self) -> None:
         pins = self.pins
@@ -99,6 +100,7 @@ class PinsMonitor(uvm_monitor):
         while True:
             if pins.clk is not None:
                 await RisingEdge(pins.clk)
+                self.edges += 1
                 if pins.rst is not None and int(pins.rst.value):
                     continue
             self.cycle += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from cocotb.triggers import RisingEdge
@@ -14,9 +15,10 @@ from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_m
 from tb.support.axi_slave import Held, ReadSlave, WriteSlave, check_burst
 from tb.support.stalls import stall_pattern
 from tb.support.streams import Item, StreamMonitor
-from tb.support.uvm import StreamItem, is_active
+from tb.support.uvm import CheckFailure, StreamItem
 
 BURST = ("addr", "len", "size", "burst")
+BEAT = ("data", "strb", "last", "valid", "ready")
 
 
 class AxiLiteItem(uvm_sequence_item):
@@ -135,7 +137,13 @@ class _OneAccess(uvm_sequence):
 
 
 class _AxiMemoryAgent(uvm_agent):
-    """Base: calls ``_sample`` at each rising edge out of reset, and while active ``_drive`` after it."""
+    """Base: the channels of a master's port ``<prefix>_*`` of ``dut``, watched at each rising edge out of reset, and answered while active.
+
+    ``offers`` publishes each burst (address, beats, size, kind) in the first cycle in which it is offered, ``bursts`` when it is accepted.
+    Of what is accepted, ``waited`` and ``gap`` say how it came.
+    """
+
+    pins: tuple[str, ...]
 
     def __init__(self, name: str, parent: uvm_component, dut: Any, prefix: str = "m_axi") -> None:
         self.dut, self.prefix = dut, prefix
@@ -143,99 +151,143 @@ class _AxiMemoryAgent(uvm_agent):
 
     def build_phase(self) -> None:
         super().build_phase()
+        self.offers = uvm_analysis_port("offers", self)
         self.bursts = uvm_analysis_port("bursts", self)
         self.beats = uvm_analysis_port("beats", self)
+        self.cycle = 0
+        self._held = Held("address")
+        self._handles = {name: getattr(self.dut, f"{self.prefix}_{name}") for name in self.pins}
+        self._shown: dict[str, int] = {}
+        self._flows: dict[str, list[int]] = {}  # of each channel: cycles for which what is offered has waited, and without an offer before
 
-    def _pin(self, name: str) -> Any:
-        return getattr(self.dut, f"{self.prefix}_{name}")
+    async def run_phase(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk)
+            self.cycle += 1
+            if not int(self.dut.rst.value):
+                try:
+                    self._step()
+                except AssertionError as error:
+                    raise CheckFailure(self, str(error)) from error
+
+    def _step(self) -> None:
+        """One cycle."""
+        raise NotImplementedError
 
     def _number(self, name: str) -> int:
-        return int(self._pin(name).value)
+        value = self._handles[name].value
+        try:
+            return int(value)
+        except ValueError as error:
+            raise AssertionError(f"{self.prefix}_{name} is {value} while not in reset") from error
 
-    def _burst(self, channel: str) -> tuple[int, int, int, int] | None:
-        """(address, length, size, burst) while the address channel is valid."""
+    def _move(self, channel: str, fields: Callable[[], Item], accepted: uvm_analysis_port, offers: uvm_analysis_port | None = None) -> Item:
+        """One cycle of a channel: publishes what is accepted, with ``waited`` and ``gap``. Returns what is offered, {} for nothing."""
+        flow = self._flows.setdefault(channel, [0, 1])
         if not self._number(f"{channel}valid"):
-            return None
-        return tuple(self._number(f"{channel}{field}") for field in BURST)  # type: ignore[return-value]
+            flow[1] += 1
+            return {}
+        item = StreamItem(**fields())
+        if offers and not flow[0]:
+            offers.write(item)
+        if self._number(f"{channel}ready"):
+            item.waited, item.gap = flow
+            flow[:] = 0, 0
+            accepted.write(item)
+        else:
+            flow[0] += 1
+        return item.fields
 
-    def _see_burst(self, channel: str, held: Held) -> tuple[int, int, int, int] | None:
-        """Check and publish what stands on the address channel, for an agent that does not answer itself."""
-        address, ready = self._burst(channel), bool(self._number(f"{channel}ready"))
-        if address is not None and ready:
-            self.bursts.write(StreamItem(address=address[0], beats=address[1] + 1))
-        if not is_active(self):  # while active the slave checks
-            held.check(address, ready)
+    def _move_burst(self, channel: str) -> tuple[int, int, int, int] | None:
+        """An address channel: (address, length, size, kind) while valid; checked where no slave does that."""
+
+        def fields() -> Item:
+            values = [self._number(f"{channel}{name}") for name in BURST]
+            return {"address": values[0], "beats": values[1] + 1, "size": values[2], "kind": values[3]}
+
+        item = self._move(channel, fields, self.bursts, self.offers)
+        address = (item["address"], item["beats"] - 1, item["size"], item["kind"]) if item else None
+        if not self.active():  # while active the slave checks
+            self._held.check(address, bool(self._number(f"{channel}ready")))
             if address is not None:
                 check_burst(*address)
         return address
 
     def _set(self, **values: int) -> None:
         for name, value in values.items():
-            self._pin(name).value = value
+            if self._shown.get(name) != value:
+                self._shown[name] = self._handles[name].value = value
 
 
 class AxiReadAgent(_AxiMemoryAgent):
-    """The memory behind AR and R. ``bursts`` publishes each accepted burst (address, beats); ``beats`` each word (data, response, last).
+    """The memory behind AR and R. ``beats`` publishes each word (data, response, last).
 
     While active it answers as ``slave`` says: set it before the simulation starts.
     """
 
     slave: ReadSlave
+    pins = (*(f"ar{name}" for name in (*BURST, "valid", "ready")), "rdata", "rresp", "rlast", "rvalid", "rready")
 
     def start_of_simulation_phase(self) -> None:
         if self.active():
             self._set(arready=0, rvalid=0, rdata=0, rresp=0, rlast=0)
 
-    async def run_phase(self) -> None:
-        held = Held("read address")
-        while True:
-            await RisingEdge(self.dut.clk)
-            if int(self.dut.rst.value):
-                continue
-            address = self._see_burst("ar", held)
-            if self._number("rvalid") and self._number("rready"):
-                fields = {"data": self._number("rdata"), "response": self._number("rresp"), "last": self._number("rlast")}
-                self.beats.write(StreamItem(**fields))
-            if self.active():
-                assert self._number("rready"), "rready must always be 1"
-                ready, beat = self.slave.step(address)
+    def _beat(self) -> Item:
+        return {"data": self._number("rdata"), "response": self._number("rresp"), "last": self._number("rlast")}
+
+    def _step(self) -> None:
+        address = self._move_burst("ar")
+        self._move("r", self._beat, self.beats)
+        if self.active():
+            assert self._number("rready"), "rready must always be 1"
+            before = self.slave.beat
+            ready, beat = self.slave.step(address)
+            self._set(arready=int(ready), rvalid=int(beat is not None))
+            if beat or before:
                 data, response, last = beat or (random.getrandbits(64), random.getrandbits(2), random.getrandbits(1))
-                self._set(arready=int(ready), rvalid=int(beat is not None), rdata=data, rresp=response, rlast=last)
+                self._set(rdata=data, rresp=response, rlast=last)
 
 
 class AxiWriteAgent(_AxiMemoryAgent):
-    """The memory behind AW, W and B. ``bursts``: accepted bursts; ``beats``: words (data, strobe, last); ``responses``: answers.
+    """The memory behind AW, W and B. ``beats``: words (data, strobe, last; bytes without strobe as 0); ``responses``: answers (response).
 
     While active it answers as ``slave`` says: set it before the simulation starts.
     """
 
     slave: WriteSlave
+    pins = (*(f"aw{name}" for name in (*BURST, "valid", "ready")), *(f"w{name}" for name in BEAT), "bresp", "bvalid", "bready")
 
     def build_phase(self) -> None:
         super().build_phase()
         self.responses = uvm_analysis_port("responses", self)
+        self._held_data = Held("write data")
 
     def start_of_simulation_phase(self) -> None:
         if self.active():
             self._set(awready=0, wready=0, bvalid=0, bresp=0)
 
-    async def run_phase(self) -> None:
-        held, held_data = Held("write address"), Held("write data")
-        while True:
-            await RisingEdge(self.dut.clk)
-            if int(self.dut.rst.value):
-                continue
-            address = self._see_burst("aw", held)
-            valid, ready = self._number("wvalid"), bool(self._number("wready"))
-            data = tuple(self._number(name) for name in ("wdata", "wstrb", "wlast")) if valid else None
-            if data is not None and ready:
-                self.beats.write(StreamItem(**dict(zip(("data", "strobe", "last"), data, strict=True))))
-            if self._number("bvalid") and self._number("bready"):
-                self.responses.write(StreamItem(response=self._number("bresp")))
-            if self.active():
-                assert self._number("bready"), "bready must always be 1"
-                address_ready, data_ready, response = self.slave.step(address, data)
-                answer = random.getrandbits(2) if response is None else response
-                self._set(awready=int(address_ready), wready=int(data_ready), bvalid=int(response is not None), bresp=answer)
-            else:
-                held_data.check(data, ready)
+    def _beat(self) -> Item:
+        strobe, value = self._number("wstrb"), self._handles["wdata"].value
+        try:
+            data = int(value)
+        except ValueError:  # bytes without strobe may be unknown
+            data = sum(value[8 * lane + 7 : 8 * lane].to_unsigned() << 8 * lane for lane in range(8) if strobe >> lane & 1)
+        keep = sum(0xFF << 8 * lane for lane in range(8) if strobe >> lane & 1)
+        return {"data": data & keep, "strobe": strobe, "last": self._number("wlast")}
+
+    def _answer(self) -> Item:
+        return {"response": self._number("bresp")}
+
+    def _step(self) -> None:
+        address = self._move_burst("aw")
+        data = tuple(self._move("w", self._beat, self.beats).values()) or None
+        self._move("b", self._answer, self.responses)
+        if not self.active():
+            self._held_data.check(data, bool(self._number("wready")))
+            return
+        assert self._number("bready"), "bready must always be 1"
+        before = self.slave.response
+        address_ready, data_ready, response = self.slave.step(address, data)
+        self._set(awready=int(address_ready), wready=int(data_ready), bvalid=int(response is not None))
+        if response is not None or before is not None:
+            self._set(bresp=random.getrandbits(2) if response is None else response)

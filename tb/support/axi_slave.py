@@ -16,6 +16,7 @@ from gradcore.models.axi.axi_bursts import MAXIMUM_BEATS, PAGE_BYTES, WORD_BYTES
 
 OKAY = 0
 SLVERR = 2
+DECERR = 3
 
 
 def check_burst(address: int, length: int, size: int, kind: int) -> None:
@@ -42,12 +43,12 @@ class Held:
 
 @dataclass
 class ReadSlave:
-    """Read side. ``data(address)`` gives a word, ``error(address)`` whether it answers SLVERR."""
+    """Read side. ``data(address)`` gives a word, ``error(address)`` its response: OKAY 0, SLVERR 2, DECERR 3."""
 
     data: Callable[[int], int]
     address_stalls: Iterator[bool]
     data_stalls: Iterator[bool]
-    error: Callable[[int], bool] = lambda address: False
+    error: Callable[[int], int] = lambda address: OKAY
     latency: int = 1
     outstanding: int = 8
     ready: bool = False
@@ -88,18 +89,21 @@ class ReadSlave:
         self.ready = self._open < self.outstanding and not next(self.address_stalls)
         if self._waiting and self._waiting[0][0] <= self.cycle and not next(self.data_stalls):
             _, where, last = self._waiting.popleft()
-            self.beat = (self.data(where), SLVERR if self.error(where) else OKAY, last)
+            self.beat = (self.data(where), self.error(where), last)
         return self.ready, self.beat
 
 
 @dataclass
 class WriteSlave:
-    """Write side. ``memory`` maps byte addresses to written bytes; every written byte is also counted in ``writes``."""
+    """Write side. ``memory`` maps byte addresses to written bytes; every written byte is also counted in ``writes``.
+
+    ``error(address)``: the response that a write of this word asks for; a burst gets the largest of its words.
+    """
 
     address_stalls: Iterator[bool]
     data_stalls: Iterator[bool]
     response_stalls: Iterator[bool]
-    error: Callable[[int], bool] = lambda address: False
+    error: Callable[[int], int] = lambda address: OKAY
     latency: int = 1
     outstanding: int = 8
     data_first: bool = False  # accept data before their address, as AXI allows
@@ -165,7 +169,7 @@ class WriteSlave:
         self._beat += 1
         assert last == int(self._beat == beats), f"wlast is {last} on beat {self._beat} of {beats} at {start:#x}"
         if last:
-            failed = any(self.error(start + WORD_BYTES * n) for n in range(beats))
-            self._answers.append((self.cycle + self.latency - 1, SLVERR if failed else OKAY))
+            response = max(self.error(start + WORD_BYTES * n) for n in range(beats))
+            self._answers.append((self.cycle + self.latency - 1, response))
             self._bursts.popleft()
             self._beat = 0

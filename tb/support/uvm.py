@@ -332,6 +332,7 @@ class Coverage(uvm_component):
         super().__init__(name, parent)
         Coverage._instances += 1
         self._top = f"{name}_{Coverage._instances}"
+        self._seen: set[tuple[str, Any]] = set()
         self.points = {point: list(bins) for point, bins in points.items()}
         self.crosses = {cross: list(items) for cross, items in (crosses or {}).items()}
         decorators: list[Callable] = [
@@ -347,6 +348,12 @@ class Coverage(uvm_component):
     def sample(self, **values: Any) -> None:
         """Count the bins that the values of the points hit."""
         self._sampler(values)
+
+    def see(self, point: str, bin_: Any) -> None:
+        """Count the first hit of a bin only: far cheaper for what is seen again and again."""
+        if (point, bin_) not in self._seen:
+            self._seen.add((point, bin_))
+            self.sample(**{point: bin_})
 
     def hits(self) -> dict[str, dict[str, int]]:
         """How often each bin of each point and cross was hit."""

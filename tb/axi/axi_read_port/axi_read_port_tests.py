@@ -1,365 +1,305 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of axi_read_port: random requests of several clients against models/axi/axi_bursts.py.
-
-The memory is a pure function of the address. Stalls on every port, windows, errors, flushes, throughput.
-"""
+"""Tests of axi_read_port: random requests of several clients, stalls on every port, windows, errors, flushes, throughput."""
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections import deque
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterable
+from typing import Any
 
-import cocotb
-from cocotb.triggers import RisingEdge
+import pyuvm
 
-from gradcore.models.axi.axi_bursts import bursts, in_window
-from tb.support.axi_slave import ReadSlave
-from tb.support.declaration import parameter
+from gradcore.hardware import OUTSTANDING
+from gradcore.models.axi.axi_bursts import bursts
+from tb.axi.axi_read_port.axi_read_port_env import BURST, ReadPortEnvironment, ReadPredictor
+from tb.support.axi_port import (
+    LAST_ADDRESS,
+    WINDOWS,
+    Burst,
+    EveryOffset,
+    Long,
+    PortModel,
+    PortSequence,
+    RandomRequests,
+    Refused,
+    WindowEdges,
+)
+from tb.support.axi_slave import DECERR, OKAY, SLVERR
+from tb.support.base import UnitTest, must_fail
 from tb.support.stalls import STALLS, stall_pattern
-from tb.support.streams import start_clock_and_reset
-
-CLIENTS = parameter("CLIENTS")
-OUTSTANDING = 8
-ALL = 0xFFFF_FFFF
+from tb.support.uvm import StreamItem, StreamSequence
 
 
-def word_at(address: int) -> int:
-    """What the memory holds at an address: a mixture of its bits."""
-    return (address * 0x9E37_79B9_7F4A_7C15 ^ address << 40) & 0xFFFF_FFFF_FFFF_FFFF
+class ReadPortTest(UnitTest):
+    """Base: the window is all of memory."""
+
+    environment_type = ReadPortEnvironment
+    watchdog = 10_000
+    covers = False
+
+    async def main(self) -> None:
+        environment = self.environment
+        self.clients, self.slave, self.predictor = environment.clients, environment.memory.slave, environment.predictor
+        self.port: PortModel = self.predictor.port
+        await self.pulse(flush=0, window_base=0, window_limit=LAST_ADDRESS)
+        await self.directed()
+        assert self.slave.idle and self.slave.maximum_open <= OUTSTANDING
+
+    async def directed(self) -> None:
+        """What the test does."""
+        raise NotImplementedError
+
+    async def pulse(self, **values: int) -> None:
+        """New values of flush and window."""
+        await self.environment.pins.start(StreamSequence("pins", [values]))
+
+    def stalls(self, request: str = "none", response: str = "none", address: str = "none", data: str = "none") -> None:
+        """From now on stall after these patterns: the clients' ports, and the bus."""
+        self.clients.set_stalls(request, response)
+        self.slave.address_stalls, self.slave.data_stalls = stall_pattern(address, random), stall_pattern(data, random)
+
+    async def ask(self, kind: type[PortSequence], **fields: Any) -> None:
+        """Hand the requests of a sequence, made by the factory, to the clients' queues."""
+        sequence = kind.create(kind.__name__)
+        for name, value in {"clients": self.clients.clients, **fields}.items():
+            setattr(sequence, name, value)
+        await sequence.start(self.clients.sequencer)
+
+    async def run_all(self, kind: type[PortSequence], **fields: Any) -> None:
+        """Ask, and wait until all is answered and the port idle."""
+        await self.ask(kind, **fields)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Until nothing is in hand."""
+        while any(self.clients.queues) or any(self.clients.offered) or not self.predictor.quiet:
+            await self.cycles(1)
 
 
-def bits(handle, index: int, width: int) -> int:
-    """Field ``index`` of a flat vector; fails on X."""
-    return handle.value[width * (index + 1) - 1 : width * index].to_unsigned()
+@pyuvm.test()
+class EveryCase(ReadPortTest):
+    """Lengths at all offsets, every stall pattern on every port, errors, edges of windows, full FIFOs, flushes at random moments."""
+
+    watchdog = 60_000
+    covers = True
+
+    async def directed(self) -> None:
+        self.slave.latency = 3
+        await self.run_all(EveryOffset)
+        await self.every_stall()
+        await self.full()
+        await self.windows()
+        await self.flushes()
+
+    async def every_stall(self) -> None:
+        """Every three patterns on responses and bus, and each on requests; addresses around 4 KiB; some errors, now and then many."""
+        for number, (address, data, response) in enumerate(itertools.product(STALLS, repeat=3)):
+            self.stalls(random.choice(STALLS), response, address, data)
+            self.slave.latency = random.choice((1, 2, 7, 32))
+            bad, share = random.randrange(1 << 20), 1009 if number % 9 == 4 else 20
+            self.slave.error = lambda where, bad=bad, share=share: random.choice((SLVERR, DECERR)) * ((where ^ bad) % 1009 < share)
+            await self.run_all(RandomRequests, page=2 * number)
+        self.stalls()
+        self.slave.latency, self.slave.error = 32, lambda where: SLVERR + where // 8 % 2
+        for count in (1, 1, 16, 17):
+            await self.run_all(Long, words=count, offset=8 * (count % 2), count=2, page=100)
+        self.slave.error = lambda where: OKAY
+
+    async def full(self) -> None:
+        """No client takes anything for long, so that FIFOs are filled to the last word, or to less than a burst."""
+        for offset in (0, 40):
+            self.clients.stalls = [itertools.chain([True] * 400, itertools.repeat(False)) for _ in self.clients.stalls]
+            await self.run_all(Long, words=110, offset=offset, page=200)
+
+    async def windows(self) -> None:
+        """Requests at the very edges of windows; those outside make no access. Errors of both kinds at once."""
+        self.slave.latency = 2
+        for number, window in enumerate(WINDOWS):
+            await self.pulse(window_base=window[0], window_limit=window[1])
+            refused, beats, requests = self.port.refused, self.slave.beats, self.port.requests
+            await self.run_all(WindowEdges, window=window, words=WindowEdges.words if number < 2 else WindowEdges.words[:-3])
+            refused, beats, requests = self.port.refused - refused, self.slave.beats - beats, self.port.requests - requests
+            assert refused and (beats > 0) == (refused < requests)
+        self.slave.latency, self.slave.error = 32, lambda where: SLVERR
+        await self.pulse(window_base=Refused.window[0], window_limit=Refused.window[1])
+        await self.run_all(Refused)
+        await self.ask(Refused)
+        while not self.port.window_errors:
+            await self.cycles(1)
+        await self.flush(1)
+        await self.pulse(window_base=0, window_limit=LAST_ADDRESS)
+
+    async def flush(self, cycles: int) -> None:
+        """Flush for so long, and wait until the port is idle again."""
+        await self.pulse(flush=1)
+        await self.cycles(cycles - 1)
+        await self.pulse(flush=0)
+        await self.settled()
+
+    async def flushes(self) -> None:
+        """Flushes at random moments: bursts on the bus are completed, none of their data arrives; the port works on."""
+        self.stalls("random", "random", "random", "random")
+        self.slave.latency, self.slave.error = 20, lambda where: SLVERR * (random.random() < 0.2)
+        busy, words = 0, self.predictor.words
+        for number in range(24):
+            if number:
+                await self.ask(RandomRequests, page=3 * number, count=3)
+                await self.cycles(random.randrange(1, 150))
+            busy += not self.slave.idle
+            await self.flush(random.choice((1, 2, 5, 60)))
+            if number % 3 == 0:
+                await self.run_all(RandomRequests, page=200 + number, count=1)
+        assert busy > 5 and self.predictor.words > words + 100
 
 
-class Bench:
-    """Drives all inputs once a cycle and checks all outputs."""
+@pyuvm.test()
+class NoClientBlocksAnother(ReadPortTest):
+    """Each client in turn takes nothing: it gets as many bursts as have room, all others get all of theirs."""
 
-    def __init__(self, dut, slave: ReadSlave, request_stalls: str = "none", response_stalls: str = "none") -> None:
-        self.dut, self.slave = dut, slave
-        self.request_stalls = [stall_pattern(request_stalls, random) for _ in range(CLIENTS)]
-        self.response_stalls: list[Iterator[bool]] = [stall_pattern(response_stalls, random) for _ in range(CLIENTS)]
-        self.queues: list[deque[tuple[int, int]]] = [deque() for _ in range(CLIENTS)]
-        self.offered: list[tuple[int, int] | None] = [None] * CLIENTS
-        self.words: list[deque[int]] = [deque() for _ in range(CLIENTS)]  # expected addresses of response words
-        self.bursts: list[deque[tuple[int, int]]] = [deque() for _ in range(CLIENTS)]  # expected bursts
-        self.owners: deque[int] = deque()  # start of each burst on the bus
-        self.window_errors: deque[int] = deque()
-        self.response_errors: deque[int] = deque()
-        self.window = (0, ALL)
-        self.ready = 0
-        self.cycle = self.beats = self.checked = self.requests = self.refused = self.failed = 0
-        self.first_request = self.last_response = 0
-        self.seen_bursts = 0
-        self.flush = 0  # level to drive
-        self.flush_seen = 0  # level at the next edge
-        self.flushing = False  # from the first edge with flush until the test says so
-        dut.request_valid.value = 0
-        dut.request_address.value = 0
-        dut.request_words.value = 0
-        dut.response_ready.value = 0
-        dut.flush.value = 0
-        dut.m_axi_arready.value = 0
-        dut.m_axi_rvalid.value = 0
-        dut.m_axi_rdata.value = 0
-        dut.m_axi_rresp.value = 0
-        dut.m_axi_rlast.value = 0
-        dut.window_base.value, dut.window_limit.value = self.window
+    async def directed(self) -> None:
+        self.slave.latency = 32
+        clients, words, offset = self.clients, 150, 40
+        assert clients.clients > 1, "this needs several clients"
+        for blocked in range(clients.clients):
+            clients.stalls[blocked] = itertools.repeat(True)
+            taken = self.predictor.words
+            await self.ask(Long, words=words, offset=offset, page=blocked)
+            for _ in range(words * clients.clients + 200):
+                await self.cycles(1)
+                if self.predictor.words - taken == words * (clients.clients - 1):
+                    break
+            else:
+                raise AssertionError(f"client {blocked} blocks others: {self.predictor.words - taken} words came")
+            room = self.predictor.depth[blocked]
+            for _, beats in bursts(offset, words):
+                room -= beats if room >= BURST else 0
+            await self.cycles(100)
+            promised = self.predictor.promised[blocked]
+            assert promised == self.predictor.depth[blocked] - room, f"client {blocked} has {promised} words in its FIFO"
+            clients.stalls[blocked] = stall_pattern("none")
+            await self.settled()
 
-    async def begin(self) -> None:
-        """Reset, and start the per-cycle task."""
-        await start_clock_and_reset(self.dut)
-        assert int(self.dut.m_axi_arsize.value) == 3 and int(self.dut.m_axi_arburst.value) == 1
-        self.task = cocotb.start_soon(self._run())
 
-    async def _run(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk)
-            self.cycle += 1
-            self._sample()
-            self._drive()
+@pyuvm.test()
+class OneBeatACycle(ReadPortTest):
+    """Bursts in a row at a latency of 32: from one client, from all in turns, and in requests of 8 words."""
 
-    def _sample(self) -> None:
-        dut = self.dut
-        assert int(dut.m_axi_rready.value) == 1
-        # Errors first: their causes were sampled in earlier cycles.
-        if int(dut.error_window.value):
-            assert self.window_errors, "unexpected error_window"
-            assert int(dut.error_address.value) == self.window_errors.popleft()
-            self.refused += 1
-        if int(dut.error_response.value):
-            assert self.response_errors, "unexpected error_response"
-            expected = self.response_errors.popleft()
-            assert int(dut.error_window.value) or int(dut.error_address.value) == expected
-            self.failed += 1
-        assert not self.response_errors, "error_response did not come"
-        self.beats += int(dut.beat.value)
+    async def directed(self) -> None:
+        self.slave.latency = 32
+        clients, owners = self.clients.clients, self.port.owners
+        assert await self.time_of(Long, of=(0,), words=1024) <= 1024 + 32 + 12
+        assert len(owners) == 64
+        owners.clear()
+        assert await self.time_of(Long, words=512) <= 512 * clients + 32 + 12 + 32
+        middle = owners[clients : -2 * clients]
+        late = [middle[at:][: 2 * clients] for at in range(len(middle) - 2 * clients) if len(set(middle[at:][: 2 * clients])) < clients]
+        assert not late, f"a client waits for more than two bursts of each other: {late[0]}"
+        assert await self.time_of(Long, of=(0,), words=8, count=128) <= 1024 + 32 + 64
 
-        if self.flush_seen and not self.flushing:
-            self._forget()
+    async def time_of(self, kind: type[PortSequence], **fields: Any) -> int:
+        """Cycles from the first request to the last word."""
+        self.port.began = None
+        await self.run_all(kind, **fields)
+        return self.predictor.last_word - self.port.began
 
-        address = None
-        if int(dut.m_axi_arvalid.value):
-            address = tuple(int(getattr(dut, f"m_axi_ar{name}").value) for name in ("addr", "len", "size", "burst"))
-        beat = self.slave.beat
-        if beat is not None and beat[1] and not self.flushing:
-            self.response_errors.append(self.owners[0])
-        if beat is not None and beat[2]:
-            self.owners.popleft()
-        self.slave.step(address)
-        while len(self.slave.accepted) > self.seen_bursts:
-            burst = self.slave.accepted[self.seen_bursts]
-            self.seen_bursts += 1
-            self.owners.append(burst[0])
-            if not self.flushing:
-                owner = [client for client in range(CLIENTS) if self.bursts[client] and self.bursts[client][0] == burst]
-                assert owner, f"unexpected burst {burst[0]:#x}, {burst[1]} beats"
-                self.bursts[owner[0]].popleft()
 
-        accepted = int(dut.request_ready.value)
-        for client in range(CLIENTS):
-            if self.offered[client] is not None and accepted >> client & 1:
-                where, words = self.offered[client]
-                self.offered[client] = None
-                self.requests += 1
-                self.first_request = self.first_request or self.cycle
-                if self.flushing:
-                    continue
-                if in_window(where, words, *self.window):
-                    self.bursts[client].extend(bursts(where, words))
-                    self.words[client].extend((where & ~7) + 8 * n for n in range(words))
-                else:
-                    self.window_errors.append(where & ~7)
+# ---- Twins that must fail ----
 
-        valid = int(dut.response_valid.value)
-        if not self.flushing:
-            for client in range(CLIENTS):
-                if valid >> client & 1:
-                    assert self.words[client], f"client {client} got a word too many"
-                    data = bits(dut.response_data, client, 64)
-                    assert data == word_at(self.words[client][0]), f"client {client}: {data:#x} from {self.words[client][0]:#x}"
-                    if self.ready >> client & 1:
-                        self.words[client].popleft()
-                        self.checked += 1
-                        self.last_response = self.cycle
 
-    def _forget(self) -> None:
-        """A flush begins: nothing is expected any more, and nothing offered."""
-        self.flushing = True
-        for client in range(CLIENTS):
-            for queue in (self.queues, self.words, self.bursts):
-                queue[client].clear()
-            self.offered[client] = None
-        self.window_errors.clear()
+class FewRequests(EveryOffset):
+    """Some of the requests."""
 
-    def _drive(self) -> None:
-        dut, slave = self.dut, self.slave
-        dut.flush.value = self.flush_seen = self.flush
-        dut.m_axi_arready.value = int(slave.ready)
-        dut.m_axi_rvalid.value = int(slave.beat is not None)
-        data, response, last = slave.beat or (random.getrandbits(64), random.getrandbits(2), random.getrandbits(1))
-        dut.m_axi_rdata.value, dut.m_axi_rresp.value, dut.m_axi_rlast.value = data, response, last
-        valid = where = words = 0
-        for client in range(CLIENTS):
-            if self.offered[client] is None and self.queues[client] and not next(self.request_stalls[client]):
-                self.offered[client] = self.queues[client].popleft()
-            valid |= int(self.offered[client] is not None) << client
-            request = self.offered[client] or (random.getrandbits(32), random.getrandbits(16))
-            where |= request[0] << 32 * client
-            words |= request[1] << 16 * client
-        dut.request_valid.value, dut.request_address.value, dut.request_words.value = valid, where, words
-        self.ready = sum(int(not next(self.response_stalls[client])) << client for client in range(CLIENTS))
-        dut.response_ready.value = self.ready
+    def items(self) -> Iterable[dict[str, int]]:
+        return itertools.islice(super().items(), 30)
 
-    @property
-    def done(self) -> bool:
-        """Everything sent, answered and checked."""
-        return not (
-            any(self.queues)
-            or any(self.words)
-            or any(self.bursts)
-            or any(one is not None for one in self.offered)
-            or self.window_errors
-            or not self.slave.idle
+
+class Short(EveryCase):
+    """The first part alone."""
+
+    covers = True
+
+    async def directed(self) -> None:
+        await self.run_all(EveryOffset)
+
+
+class LongBursts(ReadPredictor):
+    """A wrong model: requests are cut after 256 bytes."""
+
+    def promise(self, burst: Burst) -> None:
+        super().promise(burst)
+        self.port.pending[burst.client] = type(self.port.pending[burst.client])(
+            Burst(one.client, one.address, 2 * one.beats, one.last, one.request, one.first) for one in self.port.pending[burst.client]
         )
 
-    async def finish(self, cycles: int) -> None:
-        """Wait until all is done and the port idle; check the counts."""
-        for _ in range(cycles):
-            await RisingEdge(self.dut.clk)
-            if self.done:
-                break
-        assert self.done, f"not done: {self.queues} {self.offered} {self.words} {self.bursts} {self.window_errors}"
-        for _ in range(4):
-            await RisingEdge(self.dut.clk)
-        assert int(self.dut.idle.value) == 1
-        assert self.beats == self.slave.beats
-        assert self.slave.maximum_open <= OUTSTANDING
 
-    def set_window(self, base: int, limit: int) -> None:
-        """Change the window (while nothing is in hand)."""
-        self.window = (base, limit)
-        self.dut.window_base.value, self.dut.window_limit.value = self.window
+class NextClient(ReadPredictor):
+    """A wrong model: a burst's words go to another client."""
+
+    def owner(self, burst: Burst) -> int:
+        return (burst.client + 1) % len(self.fifo)
 
 
-def make_slave(address: str = "none", data: str = "none", **options) -> ReadSlave:
-    """A read slave over ``word_at``."""
-    return ReadSlave(word_at, stall_pattern(address, random), stall_pattern(data, random), **options)
+class LostWord(ReadPredictor):
+    """A model that expects a word more: the port seems to have lost it."""
+
+    def word(self, item: StreamItem) -> None:
+        if not self.words:
+            self.expect(f"words of client {item.fields['client']}", {"data": 0})
+        super().word(item)
 
 
-async def make_bench(dut, slave: ReadSlave, *stalls: str) -> Bench:
-    """A running bench."""
-    bench = Bench(dut, slave, *stalls)
-    await bench.begin()
-    return bench
+class EarlyIdle(PortModel):
+    """A wrong model: a burst is no work in hand once its address is out."""
+
+    def end(self, pins: dict[str, Any], data: bool = False) -> None:
+        super().end(pins, data)
+        self.busy = any(self.pending)
 
 
-def random_request(client: int, page: int) -> tuple[int, int]:
-    """Round the end of a 4 KiB page of the client's own region."""
-    address = client << 24 | page << 12
-    address += random.choice((4096 - 8 * random.randrange(1, 40), 8 * random.randrange(512), 0, 4096 - 128))
-    return address + random.choice((0, 0, 0, 5)), random.choice((1, 2, 15, 16, 17, random.randrange(1, 70), random.randrange(1, 33)))
+class IdleModel(ReadPredictor):
+    """With that one."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.port.__class__ = EarlyIdle
 
 
-@cocotb.test()
-async def all_stalls(dut):
-    """Every stall pattern on every port; addresses around 4 KiB; some error responses."""
-    total = 0
-    for index, (one, two, three) in enumerate(product(STALLS, repeat=3)):
-        bad = random.randrange(1 << 20)
-        slave = make_slave(one, two, latency=random.choice((1, 2, 7, 32)), error=lambda address, bad=bad: (address ^ bad) % 1009 < 20)
-        bench = await make_bench(dut, slave, random.choice(STALLS), three)
-        for client in range(CLIENTS):
-            for page in range(2):
-                bench.queues[client].append(random_request(client, 2 * index + page))
-        await bench.finish(20000)
-        assert bench.checked and bench.requests == 2 * CLIENTS
-        total += bench.failed
-        bench.task.cancel()
-    assert total > 0
+@must_fail("environment.predictor", "unexpected burst of 1?[0-9] beats")
+class WrongModel(Short):
+    """Bursts that are cut otherwise must be noticed."""
+
+    overrides = {ReadPredictor: LongBursts}
 
 
-@cocotb.test()
-async def every_offset(dut):
-    """All lengths 1 to 34 at all offsets round a page's end, dealt to the clients."""
-    bench = await make_bench(dut, make_slave(latency=3))
-    cases = [(4096 - 8 * offset, words) for offset in range(0, 34) for words in (1, 2, 15, 16, 17, 18, 33)]
-    for index, (offset, words) in enumerate(cases):
-        bench.queues[index % CLIENTS].append(((index % CLIENTS) << 24 | offset, words))
-    await bench.finish(30000)
-    assert bench.requests == len(cases) and bench.checked == sum(words for _, words in cases)
+@must_fail("environment.predictor", "response_valid is 1, expected 10")
+class SwappedClient(Short):
+    """Words that go to another client must be noticed."""
+
+    overrides = {ReadPredictor: NextClient}
 
 
-@cocotb.test()
-async def window_edges(dut):
-    """Requests at the very edges of windows; those outside make no access."""
-    bench = await make_bench(dut, make_slave(latency=2))
-    windows = ((0x1000, 0x2000), (0, 0x1000), (0xFFFF_F000, ALL), (0x1004, 0x1FFC), (0, 0), (0x3000, 0x2000))
-    for index, (base, limit) in enumerate(windows):
-        await bench.finish(1000)
-        bench.set_window(base, limit)
-        await RisingEdge(dut.clk)
-        await RisingEdge(dut.clk)
-        inside = outside = 0
-        for start in {(edge & ~7) + step for edge in (base, limit) for step in (-256, -128, -16, -8, 0, 8, 16)}:
-            start %= 1 << 32
-            for words in (0, 1, 2, 3, 17, 512, 513, 65535):
-                if in_window(start, words, base, limit) and words > 600:
-                    continue
-                bench.queues[index % CLIENTS].append((start, words))
-                inside += in_window(start, words, base, limit)
-                outside += not in_window(start, words, base, limit)
-        before = bench.slave.beats
-        await bench.finish(20000)
-        if not inside:
-            assert bench.slave.beats == before
-        assert outside
-    assert bench.refused > 100 and bench.checked > 100
+@must_fail("environment.scoreboard", r"words of client \d item 0: expected {'data': 0}")
+class LostItem(Short):
+    """A word that never comes must be noticed."""
+
+    overrides = {ReadPredictor: LostWord}
 
 
-@cocotb.test()
-async def no_client_blocks_another(dut):
-    """Client 0 takes nothing; the others get all of theirs."""
-    if CLIENTS == 1:
-        return
-    bench = await make_bench(dut, make_slave(latency=32))
-    bench.response_stalls[0] = iter(lambda: True, False)
-    for client in range(CLIENTS):
-        for page in range(2):
-            bench.queues[client].append((client << 24 | page << 12 | 40, 300))
-    for _ in range(900 * CLIENTS):
-        await RisingEdge(dut.clk)
-        if not any(bench.words[1:]) and not any(bench.queues[1:]) and bench.cycle > 100:
-            break
-    assert bench.checked == 600 * (CLIENTS - 1)
-    bench.response_stalls[0] = stall_pattern("none")
-    await bench.finish(2000)
+@must_fail("environment.predictor", "idle is 0 with nothing in hand")
+class WrongIdle(Short):
+    """An idle that is low for another reason than the model's must be noticed."""
+
+    overrides = {ReadPredictor: IdleModel, EveryOffset: FewRequests}
 
 
-@cocotb.test()
-async def one_beat_a_cycle(dut):
-    """64 bursts in a row at a latency of 32, 8 outstanding: from one client, from all, and in requests of 8 words."""
-    bench = await make_bench(dut, make_slave(latency=32))
-    bench.queues[0].append((0x10000, 1024))
-    await bench.finish(3000)
-    cycles = bench.last_response - bench.first_request
-    assert bench.seen_bursts == 64
-    assert cycles <= 1024 + 32 + 12, f"64 bursts took {cycles} cycles"
-    bench.first_request = 0
-    for client in range(CLIENTS):
-        bench.queues[client].append((client << 24, 512))
-    await bench.finish(512 * CLIENTS + 500)
-    cycles = bench.last_response - bench.first_request
-    assert cycles <= 512 * CLIENTS + 32 + 12 + 32, f"{32 * CLIENTS} bursts took {cycles} cycles"
-    bench.first_request = 0
-    for request in range(128):
-        bench.queues[0].append((128 * request, 8))
-    await bench.finish(3000)
-    cycles = bench.last_response - bench.first_request
-    assert cycles <= 1024 + 32 + 64, f"128 requests of 8 words took {cycles} cycles"
+@must_fail("environment.coverage", "coverage holes: .*window=no words")
+class Hole(Short):
+    """Coverage must see that most was left out."""
 
+    overrides = {EveryOffset: FewRequests}
 
-@cocotb.test()
-async def flush(dut):
-    """Flushes at random moments: bursts on the bus are completed, none of their data arrives; the port works on."""
-    bench = await make_bench(dut, make_slave("random", "random", latency=20), "random", "random")
-    busy = 0
-    for round_number in range(25):
-        for client in range(CLIENTS):
-            for page in range(3):
-                bench.queues[client].append(random_request(client, 3 * round_number + page))
-        for _ in range(random.randrange(1, 150)):
-            await RisingEdge(dut.clk)
-        bench.flush = 1
-        busy += not bench.slave.idle
-        while not bench.flushing:
-            await RisingEdge(dut.clk)
-        length = random.choice((1, 2, 5, 200))
-        accepted = None
-        for cycle in range(length):
-            if cycle == length - 1:
-                bench.flush = 0
-            await RisingEdge(dut.clk)
-            if cycle == 3:
-                accepted = bench.seen_bursts + int(dut.m_axi_arvalid.value)
-            assert int(dut.response_valid.value) == 0
-        if accepted is not None:
-            assert bench.seen_bursts <= accepted, "a burst was issued during the flush"
-        # The old bursts may still be on the bus; requests wait until they have gone.
-        for _ in range(2000):
-            if bench.slave.idle and int(dut.idle.value):
-                break
-            await RisingEdge(dut.clk)
-            assert int(dut.response_valid.value) == 0 and int(dut.request_ready.value) == 0
-        else:
-            raise AssertionError("the port did not become idle after a flush")
-        for _ in range(3):
-            await RisingEdge(dut.clk)
-        bench.flushing = False
-        if round_number % 3 == 0:
-            bench.queues[0].append(random_request(0, 200 + round_number))
-            await bench.finish(3000)
-    assert busy > 5 and bench.checked > 100
+    async def directed(self) -> None:
+        await super().directed()
+        await self.pulse(window_base=Refused.window[0], window_limit=Refused.window[1])
+        await self.run_all(Refused)
