@@ -100,10 +100,11 @@ def parameter_sets(module: str) -> tuple[dict[str, int], ...]:
 
 
 def _runs(bench: Bench) -> Iterator[tuple[Run, str]]:
-    """The bench's runs of `make test`, and the simulator: Verilator where it may be, the faster one."""
+    """The bench's runs of `make test`, and the simulator: Verilator, unless it would compile for longer than Icarus runs."""
+    wanted = "icarus" if bench.light else "verilator"
     for run in bench.runs:
         if not run.regress and not run.name == "bites":
-            yield run, "verilator" if "verilator" in run.simulators else run.simulators[0]
+            yield run, wanted if wanted in run.simulators else run.simulators[0]
 
 
 def kills(mutant: Mutant, bench: Bench, folder: Path, changed: Path) -> str:
@@ -127,6 +128,7 @@ def kills(mutant: Mutant, bench: Bench, folder: Path, changed: Path) -> str:
                 arguments=bench.arguments[simulator] if bench.arguments else None,
                 timeout=min(bench.timeout, SIMULATION_SECONDS),
                 builds=folder / "builds",
+                first_failure=True,
             )
         except BenchError:
             return f"{bench.toplevel} {run.label}"

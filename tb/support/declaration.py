@@ -72,16 +72,18 @@ class Bench:
 
     ``runs``: on the Verilog. ``netlist``: on what Yosys makes of it, in Icarus if a run does not say otherwise; those without
     ``regress`` run in `make test`, with the fixed seed. ``inside``: tests that look at signals inside the unit, which a netlist
-    does not have: they are left out there. ``refusals``: parameters that must stop the simulation. ``sources``: Verilog files, or a
-    function that makes them from a folder for temporary files and the run; default: what the toplevel needs of
-    rtl/rtl.f. ``module``: the file of the tests, default ``<folder>_tests``. ``visible``: see ``run_bench``. ``arguments``: of the
-    compiler, by simulator.
+    does not have: they are left out there. ``light``: Icarus runs it in less time than Verilator compiles it; all but the first
+    set of parameters then run in Icarus alone, except in `make regress`. ``refusals``: parameters that must stop the simulation.
+    ``sources``: Verilog files, or a function that makes them from a folder for temporary files and the run; default: what the
+    toplevel needs of rtl/rtl.f. ``module``: the file of the tests, default ``<folder>_tests``. ``visible``: see ``run_bench``.
+    ``arguments``: of the compiler, by simulator.
     """
 
     toplevel: str
     runs: tuple[Run, ...] = (Run(),)
     netlist: tuple[Run, ...] = ()
     inside: tuple[str, ...] = ()
+    light: bool = False
     refusals: tuple[Refusal, ...] = ()
     sources: tuple[Path, ...] | Callable[[Path, Run], list[Path]] | None = None
     module: str = ""

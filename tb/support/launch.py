@@ -53,15 +53,19 @@ def run_on_netlist(bench: Bench, run: Run, simulator: str, seed: int, sources: l
 def cases(benches: dict[str, Bench]) -> Iterator[pytest.param]:
     """What runs on the Verilog, as (bench, run, simulator, seed), each with an id like conv_group-GROUPS4-GROUP2-icarus-1.
 
-    `make test` runs a bench that knows both simulators with the fixed seed in Icarus and with the fresh one in Verilator, any other
-    with both; `make regress` runs every seed in every simulator.
+    `make test` runs a bench that knows both simulators with the fixed seed in Icarus and with the fresh one in Verilator, further sets
+    of parameters of a light one with the fresh seed in Icarus, and any other bench with both seeds; `make regress` runs every seed in
+    every simulator.
     """
     for bench in benches.values():
         both = {simulator for run in bench.runs for simulator in run.simulators} == set(SIMULATORS)
-        for run in bench.runs:
+        for number, run in enumerate(bench.runs):
+            wanted = {("icarus", FIXED_SEED), ("verilator", FRESH_SEED)}
+            if bench.light and number and "icarus" in run.simulators:
+                wanted = {("icarus", FRESH_SEED)}
             for simulator in run.simulators:
                 for seed in (FIXED_SEED,) if run.one_seed else SEEDS:
-                    long = both and not run.one_seed and seed != (FIXED_SEED if simulator == "icarus" else FRESH_SEED)
+                    long = both and not run.one_seed and (simulator, seed) not in wanted
                     yield _case(bench, run, simulator, seed, run.regress or long)
 
 

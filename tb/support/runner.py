@@ -331,6 +331,7 @@ def run_bench(
     visible: tuple[str, ...] = (),
     arguments: list[str] | None = None,
     builds: Path | None = None,
+    first_failure: bool = False,
 ) -> Path:
     """Run the cocotb tests of ``module`` (dotted name) on ``toplevel``; raise BenchError unless at least one ran and all passed.
 
@@ -339,8 +340,9 @@ def run_bench(
     The bench reads parameters and ``settings`` with ``tb.support.declaration``, which also says whether it runs on a ``netlist``.
     ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``visible``: modules whose signals the bench may see in
     Verilator, beside the toplevel's own; all others are hidden, which compiles several times faster. ``arguments``: options for the
-    compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. With WAVES=1 in the environment an FST is
-    written and its path printed. Returns the run's work directory (kept when the run fails or has waves).
+    compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. ``first_failure``: stop at the first
+    test that fails. With WAVES=1 in the environment an FST is written and its path printed. Returns the run's work directory (kept
+    when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")
     seed = FRESH_SEED if seed is None else seed
@@ -371,6 +373,8 @@ def run_bench(
     environment["COCOTB_RESULTS_FILE"] = str(results)
     environment["COCOTB_RANDOM_SEED"] = str(seed)
     environment[REPLAY] = replay_command()
+    if first_failure:
+        environment["COCOTB_MAX_FAILURES"] = "1"
     if testcase is not None:
         environment["COCOTB_TEST_FILTER"] = test_filter(module, testcase)
     plus_args: list[str] = []

@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("piece_packer", netlist=(Run(regress=True),))
+BENCH = Bench("piece_packer", light=True, netlist=(Run(regress=True),))

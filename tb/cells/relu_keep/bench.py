@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("relu_keep", netlist=(Run(regress=True),))
+BENCH = Bench("relu_keep", light=True, netlist=(Run(regress=True),))

@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("round_robin", runs=(Run({"WIDTH": 1}), Run({"WIDTH": 3}), Run({"WIDTH": 8})))
+BENCH = Bench("round_robin", light=True, runs=(Run({"WIDTH": 1}), Run({"WIDTH": 3}), Run({"WIDTH": 8})))

@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("layer_saturation", netlist=(Run(tests="RandomJobs", regress=True),))
+BENCH = Bench("layer_saturation", light=True, netlist=(Run(tests="RandomJobs", regress=True),))

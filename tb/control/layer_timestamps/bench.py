@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("layer_timestamps", netlist=(Run(regress=True),))
+BENCH = Bench("layer_timestamps", light=True, netlist=(Run(regress=True),))

@@ -8,6 +8,7 @@ USUAL = {"GROUPS": 4, "ZERO_WIDTH": 5, "BITS": 40}
 
 BENCH = Bench(
     "performance_counters",
+    light=True,
     runs=(Run(USUAL), Run({"GROUPS": 1, "ZERO_WIDTH": 3, "BITS": 33}), Run({"GROUPS": 7, "ZERO_WIDTH": 5, "BITS": 64})),
     netlist=(Run({"GROUPS": 1, "ZERO_WIDTH": 3, "BITS": 33}, regress=True),),
     inside=("Carries",),  # it sets counters inside the unit

@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("run_control", runs=(Run({"STOP_LIMIT": 64}),), netlist=(Run({"STOP_LIMIT": 64}, regress=True),))
+BENCH = Bench("run_control", light=True, runs=(Run({"STOP_LIMIT": 64}),), netlist=(Run({"STOP_LIMIT": 64}, regress=True),))

@@ -5,6 +5,7 @@ from tb.support.declaration import Bench, Run
 
 BENCH = Bench(
     "output_buffer",
+    light=True,
     runs=tuple(Run({"GROUPS": groups}) for groups in (1, 2, 4)),
     netlist=(Run({"GROUPS": 2}, regress=True),),
 )

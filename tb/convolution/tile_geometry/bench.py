@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("tile_geometry", netlist=(Run(regress=True),))
+BENCH = Bench("tile_geometry", light=True, netlist=(Run(regress=True),))
