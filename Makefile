@@ -84,7 +84,7 @@ accept-cycles: $(VENV)/.ready-test  ## Measure the cycles of each layer and writ
 	GRADCORE_ACCEPT=1 $(BIN)/python -m pytest -q tests/test_cycles.py
 
 accept-resources: $(VENV)/.ready-test  ## Synthesise all presets and accept what they need as the new measure (minutes)
-	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json
+	$(BIN)/python -m gradcore.synthesis.accept tests/expected/resources.json tests/measured_designs.json
 
 lint: $(VENV)/.ready-test  ## Verilator -Wall, Icarus -Wall, ruff, the formatters of Python and Verilog, who may import whom, and the rules of the sources
 	$(BIN)/ruff check .

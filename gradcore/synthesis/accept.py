@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the resources of the presets from growing unnoticed: measures, compares with what was accepted, accepts anew.
 
-Run it as ``python -m gradcore.synthesis.accept FILE`` (``make accept-resources``) to measure all presets and write FILE.
+Run it as ``python -m gradcore.synthesis.accept FILE DESIGNS`` (``make accept-resources``) to measure all presets: FILE takes the figures,
+DESIGNS the fingerprints of what was measured, by which a test knows a design that need not be measured again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 from gradcore.host.files import check_writable, write_atomically
 from gradcore.host.progress import Progress, ProgressDisplay
 from gradcore.simulator import PRESETS
+from gradcore.synthesis import yosys
 from gradcore.synthesis.report import sources_hash, synth
 from gradcore.synthesis.resources import KINDS
 
@@ -56,12 +60,22 @@ def measure(preset: str, progress: Progress | None = None) -> dict[str, Any]:
     return figures(synth(preset, progress=progress))
 
 
-def main(path: Path) -> None:
-    """Measure all presets and write the file."""
+def fingerprint(preset: str) -> str:
+    """Of all that the figures of a preset follow from: the elaborated Verilog without its places in files, the script, Yosys's version."""
+    design = yosys.elaborate(yosys.TOP, PRESETS[preset])
+    texts = [yosys.renumbered(re.sub(r"[\w.]+\.vh?:[\d.]+(?:-[\d.]+)?", "", text)) for _, text in sorted(design.text.items())]
+    facts = (yosys.version(), yosys.SETTINGS, yosys.SYNTHESIS, yosys.UNITS, texts)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def main(path: Path, designs: Path) -> None:
+    """Measure all presets and write the files."""
     check_writable(path)
+    check_writable(designs)
     with ProgressDisplay() as progress:
         presets = {preset: measure(preset, progress) for preset in PRESETS}
         write_atomically(path, json.dumps({"sources": sources_hash(), "presets": presets}, indent=1) + "\n")
+        write_atomically(designs, json.dumps({preset: fingerprint(preset) for preset in PRESETS}, indent=1) + "\n")
         for preset, numbers in presets.items():
             progress.note(f"{preset}: " + ", ".join(f"{kind} {numbers[kind]:,}" for kind in (*KINDS, "levels")))
 
@@ -77,6 +91,6 @@ def _by_module(numbers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m gradcore.synthesis.accept FILE")
-    main(Path(sys.argv[1]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m gradcore.synthesis.accept FILE DESIGNS")
+    main(*map(Path, sys.argv[1:]))
