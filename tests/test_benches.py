@@ -55,7 +55,7 @@ def test_every_folder_is_declared() -> None:
 
 
 # Benches whose environment is still to be written. Shrinks.
-WITHOUT_ENVIRONMENT = {"axi_memory", "axi_write_port", "system"}
+WITHOUT_ENVIRONMENT = {"system"}
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHES if name not in WITHOUT_ENVIRONMENT])

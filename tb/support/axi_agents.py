@@ -139,8 +139,9 @@ class _OneAccess(uvm_sequence):
 class _AxiMemoryAgent(uvm_agent):
     """Base: the channels of a master's port ``<prefix>_*`` of ``dut``, watched at each rising edge out of reset, and answered while active.
 
-    ``offers`` publishes each burst (address, beats, size, kind) in the first cycle in which it is offered, ``bursts`` when it is accepted.
-    Of what is accepted, ``waited`` and ``gap`` say how it came.
+    ``offers`` publishes each burst (address, beats, size, kind) in the first cycle in which it is offered, ``bursts`` when it is accepted;
+    ``answer_offers`` the memory's answer (a word, or the response to a write) when it is offered first. Of what is accepted, ``waited``
+    and ``gap`` say how it came.
     """
 
     pins: tuple[str, ...]
@@ -153,6 +154,7 @@ class _AxiMemoryAgent(uvm_agent):
         super().build_phase()
         self.offers = uvm_analysis_port("offers", self)
         self.bursts = uvm_analysis_port("bursts", self)
+        self.answer_offers = uvm_analysis_port("answer_offers", self)
         self.beats = uvm_analysis_port("beats", self)
         self.cycle = 0
         self._held = Held("address")
@@ -167,6 +169,8 @@ class _AxiMemoryAgent(uvm_agent):
             if not int(self.dut.rst.value):
                 try:
                     self._step()
+                except CheckFailure:  # of who hears it
+                    raise
                 except AssertionError as error:
                     raise CheckFailure(self, str(error)) from error
 
@@ -237,7 +241,7 @@ class AxiReadAgent(_AxiMemoryAgent):
 
     def _step(self) -> None:
         address = self._move_burst("ar")
-        self._move("r", self._beat, self.beats)
+        self._move("r", self._beat, self.beats, self.answer_offers)
         if self.active():
             assert self._number("rready"), "rready must always be 1"
             before = self.slave.beat
@@ -281,7 +285,7 @@ class AxiWriteAgent(_AxiMemoryAgent):
     def _step(self) -> None:
         address = self._move_burst("aw")
         data = tuple(self._move("w", self._beat, self.beats).values()) or None
-        self._move("b", self._answer, self.responses)
+        self._move("b", self._answer, self.responses, self.answer_offers)
         if not self.active():
             self._held_data.check(data, bool(self._number("wready")))
             return

@@ -7,12 +7,13 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcore.models.axi.axi_bursts import ADDRESS_LIMIT, BLOCK_BYTES, MAXIMUM_BEATS, PAGE_BYTES, WORD_BYTES, bursts, in_window
-from tb.support.base import ItemSequence
-from tb.support.uvm import Coverage
+from tb.support.axi_slave import OKAY, SLVERR
+from tb.support.base import ItemSequence, UnitTest
+from tb.support.uvm import Coverage, StreamItem, StreamSequence
 
 LAST_ADDRESS = ADDRESS_LIMIT - 1
 STAGE_CYCLES = 3  # from an accepted request to error_window, and for which the request stage is busy after the one in which it accepts
@@ -54,6 +55,7 @@ class PortModel:
         self.window_errors: deque[tuple[int, int]] = deque()  # cycle, address
         self.window = (0, 0)
         self.owners: list[int] = []  # of all bursts
+        self.offered: list[int] = []  # and the cycles in which they came
         self.began: int | None = None  # cycle of the first request since a test set it to None
         self.requests = self.refused = 0
 
@@ -84,6 +86,7 @@ class PortModel:
             self.alone = None
         self.on_bus.append(burst)
         self.owners.append(burst.client)
+        self.offered.append(self.cycle)
         assert len(self.on_bus) <= self.outstanding, f"{len(self.on_bus)} bursts are in flight"
         self._cover_burst(burst)
         return burst
@@ -227,6 +230,12 @@ def port_points(clients: int, outstanding: int, holds: Iterable[str]) -> dict[st
     }
 
 
+def see_flow(coverage: Coverage, point: str, item: StreamItem, client: int | None = None) -> None:
+    """How an item moved on a channel, or on a client's port: back to back, after a gap, after it had waited."""
+    for kind in ("gap" if item.gap else "back_to_back", *(("waited",) if item.waited else ())):
+        coverage.see(point, kind if client is None else (client, kind))
+
+
 # ---- Sequences ----
 
 Request = dict[str, int]
@@ -285,13 +294,13 @@ class WindowEdges(PortSequence):
 
 
 class Refused(PortSequence):
-    """A long request of client 0, and then many of all clients that lie outside the window."""
+    """A long request of client 0, of five bursts, and then many of all clients that lie outside the window."""
 
-    window = WINDOWS[1]
+    window, count = WINDOWS[1], 45
 
     def items(self) -> Iterator[Request]:
-        yield {"client": 0, "address": self.window[0], "words": 64}
-        for number in range(24 + self.clients):
+        yield {"client": 0, "address": self.window[0] + 40, "words": 64}
+        for number in range(self.count * self.clients):
             yield {"client": number % self.clients, "address": self.window[1] + PAGE_BYTES * number, "words": 1}
 
 
@@ -306,3 +315,116 @@ class Long(PortSequence):
             for client in range(self.clients) if self.of is None else self.of:
                 address = client << 24 | self.page << 12
                 yield {"client": client, "address": address + self.offset + WORD_BYTES * self.words * number, "words": self.words}
+
+
+# ---- Tests ----
+
+
+class PortTest(UnitTest):
+    """Base of the tests of both ports; the window is all of memory. Environments have ``clients``, ``memory``, ``pins``, ``predictor``."""
+
+    watchdog = 10_000
+    covers = False
+
+    async def main(self) -> None:
+        environment = self.environment
+        self.clients, self.slave, self.predictor = environment.clients, environment.memory.slave, environment.predictor
+        self.port: PortModel = self.predictor.port
+        await self.pulse(flush=0, window_base=0, window_limit=LAST_ADDRESS)
+        await self.directed()
+        assert self.slave.idle and self.slave.maximum_open <= self.port.outstanding
+
+    async def directed(self) -> None:
+        """What the test does."""
+        raise NotImplementedError
+
+    async def pulse(self, **values: int) -> None:
+        """New values of flush and window."""
+        await self.environment.pins.start(StreamSequence("pins", [values]))
+
+    async def ask(self, kind: type[PortSequence], **fields: Any) -> None:
+        """Hand the requests of a sequence, made by the factory, to the clients' queues."""
+        sequence = kind.create(kind.__name__)
+        for name, value in {"clients": self.clients.clients, **fields}.items():
+            setattr(sequence, name, value)
+        await sequence.start(self.clients.sequencer)
+
+    async def run_all(self, kind: type[PortSequence], **fields: Any) -> None:
+        """Ask, and wait until all is answered and the port idle."""
+        await self.ask(kind, **fields)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Until nothing is in hand."""
+        while any(self.clients.queues) or any(self.clients.offered) or not self.predictor.quiet:
+            await self.cycles(1)
+
+    async def time_of(self, kind: type[PortSequence], **fields: Any) -> int:
+        """Cycles from the first request to the last word."""
+        self.port.began = None
+        await self.run_all(kind, **fields)
+        return self.predictor.last_word - self.port.began
+
+    async def windows(self) -> None:
+        """Requests at the very edges of windows; those outside make no access. Errors of both kinds at once."""
+        self.slave.latency = 2
+        for number, window in enumerate(WINDOWS):
+            await self.pulse(window_base=window[0], window_limit=window[1])
+            before = self.port.refused, self.slave.beats, self.port.requests
+            await self.run_all(WindowEdges, window=window, words=WindowEdges.words if number < 2 else WindowEdges.words[:-3])
+            refused, beats, requests = self.port.refused - before[0], self.slave.beats - before[1], self.port.requests - before[2]
+            assert refused and (beats > 0) == (refused < requests)
+        self.slave.latency, self.slave.error = 32, lambda where: SLVERR
+        await self.pulse(window_base=Refused.window[0], window_limit=Refused.window[1])
+        # What answers is held back, and then comes in a row, while a request is refused every few cycles.
+        late = "response_stalls" if hasattr(self.slave, "response_stalls") else "data_stalls"
+        setattr(self.slave, late, itertools.chain([True] * 120, itertools.repeat(False)))
+        await self.run_all(Refused)
+        await self.ask(Refused)
+        while not self.port.window_errors:
+            await self.cycles(1)
+        await self.flush(1)
+        await self.pulse(window_base=0, window_limit=LAST_ADDRESS)
+        self.slave.error = lambda where: OKAY
+
+    async def issue(self, count: int) -> None:
+        """So many bursts that wait come in a row, one a cycle (one client: every second), once the first is accepted."""
+        self.slave.latency, self.slave.address_stalls = 100, itertools.chain([True] * 60, itertools.repeat(False))
+        self.port.offered.clear()
+        await self.run_all(Long, words=64)
+        cycles = [now - self.port.offered[1] for now in self.port.offered[1:count]]
+        step = 1 if self.clients.clients > 1 else 2
+        assert cycles == list(range(0, step * len(cycles), step)), f"bursts that waited come in cycles {cycles}"
+
+    async def flush(self, cycles: int) -> None:
+        """Flush for so long, and wait until the port is idle again."""
+        await self.pulse(flush=1)
+        await self.cycles(cycles - 1)
+        await self.pulse(flush=0)
+        await self.settled()
+
+    async def flushes(self) -> None:
+        """Flushes at random moments under the stalls that are set; the port works on."""
+        self.slave.latency, self.slave.error = 20, lambda where: SLVERR * (random.random() < 0.2)
+        busy, words = 0, self.predictor.words
+        for number in range(24):
+            if number:
+                await self.ask(RandomRequests, page=3 * number, count=3)
+                await self.cycles(random.randrange(1, 150))
+            busy += not self.slave.idle
+            await self.flush(random.choice((1, 2, 5, 60)))
+            if number % 3 == 0:
+                await self.run_all(RandomRequests, page=200 + number, count=1)
+        assert busy > 5 and self.predictor.words > words + 100
+
+
+class FewRequests(EveryOffset):
+    """Some of the requests, for twins."""
+
+    def items(self) -> Iterator[Request]:
+        return itertools.islice(super().items(), 30)
+
+
+def longer_bursts(port: PortModel, client: int) -> None:
+    """What a wrong model does, for twins: takes the client's next bursts to be twice as long."""
+    port.pending[client] = deque(replace(burst, beats=2 * burst.beats) for burst in port.pending[client])

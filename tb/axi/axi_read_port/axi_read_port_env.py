@@ -11,7 +11,7 @@ from gradcore.hardware import OUTSTANDING, RESPONSE_WORDS
 from tb.support.agents import PinsAgent, pins
 from tb.support.axi_agents import AxiReadAgent
 from tb.support.axi_clients import ReadersAgent
-from tb.support.axi_port import OUTPUTS, PINS, Burst, PortModel, port_points
+from tb.support.axi_port import OUTPUTS, PINS, Burst, PortModel, port_points, see_flow
 from tb.support.axi_slave import DECERR, OKAY, SLVERR, ReadSlave
 from tb.support.base import Predictor, UnitEnvironment
 from tb.support.declaration import running
@@ -64,7 +64,7 @@ class ReadPredictor(Predictor):
             self.promise(port.offer(item.fields))
         for item in moved["request"]:
             port.request(item.fields)
-            self.sample_flow("request", item)
+            see_flow(environment.coverage, "request_of_client", item, item.fields["client"])
         for item in moved["word"]:
             self.word(item)
         data = self.beat is not None
@@ -142,14 +142,7 @@ class ReadPredictor(Predictor):
         self.last_word = self.port.cycle
         self.expect(f"words of client {client}", {"data": want}, f"word at {address:#x}, cycle {self.port.cycle}")
         self.get_parent().scoreboard.actual(f"words of client {client}", {"data": data})
-        self.sample_flow("response", item)
-
-    def sample_flow(self, name: str, item: StreamItem) -> None:
-        """How an item of a client moved."""
-        cover, client = self.get_parent().coverage, item.fields["client"]
-        if item.waited:
-            cover.see(f"{name}_of_client", (client, "waited"))
-        cover.see(f"{name}_of_client", (client, "gap" if item.gap else "back_to_back"))
+        see_flow(self.get_parent().coverage, "response_of_client", item, client)
 
     @property
     def quiet(self) -> bool:
@@ -178,13 +171,8 @@ class ReadPortEnvironment(UnitEnvironment):
 
     def connect_phase(self) -> None:
         self.predictor.hear_all(self)
-        listen(self.memory.bursts, self, lambda item: self._moved("address_channel", item))
-        listen(self.memory.beats, self, lambda item: self._moved("data_channel", item))
-
-    def _moved(self, channel: str, item: StreamItem) -> None:
-        if item.waited:
-            self.coverage.see(channel, "waited")
-        self.coverage.see(channel, "gap" if item.gap else "back_to_back")
+        listen(self.memory.bursts, self, lambda item: see_flow(self.coverage, "address_channel", item))
+        listen(self.memory.beats, self, lambda item: see_flow(self.coverage, "data_channel", item))
 
 
 def read_coverage(parent: ReadPortEnvironment, clients: int) -> Coverage:

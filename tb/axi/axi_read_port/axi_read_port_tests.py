@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable
 from typing import Any
 
 import pyuvm
@@ -14,67 +13,31 @@ from gradcore.hardware import OUTSTANDING
 from gradcore.models.axi.axi_bursts import bursts
 from tb.axi.axi_read_port.axi_read_port_env import BURST, ReadPortEnvironment, ReadPredictor
 from tb.support.axi_port import (
-    LAST_ADDRESS,
-    WINDOWS,
     Burst,
     EveryOffset,
+    FewRequests,
     Long,
     PortModel,
-    PortSequence,
+    PortTest,
     RandomRequests,
     Refused,
-    WindowEdges,
+    longer_bursts,
 )
 from tb.support.axi_slave import DECERR, OKAY, SLVERR
-from tb.support.base import UnitTest, must_fail
+from tb.support.base import must_fail
 from tb.support.stalls import STALLS, stall_pattern
-from tb.support.uvm import StreamItem, StreamSequence
+from tb.support.uvm import StreamItem
 
 
-class ReadPortTest(UnitTest):
-    """Base: the window is all of memory."""
+class ReadPortTest(PortTest):
+    """Base."""
 
     environment_type = ReadPortEnvironment
-    watchdog = 10_000
-    covers = False
-
-    async def main(self) -> None:
-        environment = self.environment
-        self.clients, self.slave, self.predictor = environment.clients, environment.memory.slave, environment.predictor
-        self.port: PortModel = self.predictor.port
-        await self.pulse(flush=0, window_base=0, window_limit=LAST_ADDRESS)
-        await self.directed()
-        assert self.slave.idle and self.slave.maximum_open <= OUTSTANDING
-
-    async def directed(self) -> None:
-        """What the test does."""
-        raise NotImplementedError
-
-    async def pulse(self, **values: int) -> None:
-        """New values of flush and window."""
-        await self.environment.pins.start(StreamSequence("pins", [values]))
 
     def stalls(self, request: str = "none", response: str = "none", address: str = "none", data: str = "none") -> None:
         """From now on stall after these patterns: the clients' ports, and the bus."""
         self.clients.set_stalls(request, response)
         self.slave.address_stalls, self.slave.data_stalls = stall_pattern(address, random), stall_pattern(data, random)
-
-    async def ask(self, kind: type[PortSequence], **fields: Any) -> None:
-        """Hand the requests of a sequence, made by the factory, to the clients' queues."""
-        sequence = kind.create(kind.__name__)
-        for name, value in {"clients": self.clients.clients, **fields}.items():
-            setattr(sequence, name, value)
-        await sequence.start(self.clients.sequencer)
-
-    async def run_all(self, kind: type[PortSequence], **fields: Any) -> None:
-        """Ask, and wait until all is answered and the port idle."""
-        await self.ask(kind, **fields)
-        await self.settled()
-
-    async def settled(self) -> None:
-        """Until nothing is in hand."""
-        while any(self.clients.queues) or any(self.clients.offered) or not self.predictor.quiet:
-            await self.cycles(1)
 
 
 @pyuvm.test()
@@ -90,6 +53,7 @@ class EveryCase(ReadPortTest):
         await self.every_stall()
         await self.full()
         await self.windows()
+        self.stalls("random", "random", "random", "random")
         await self.flushes()
 
     async def every_stall(self) -> None:
@@ -111,46 +75,6 @@ class EveryCase(ReadPortTest):
         for offset in (0, 40):
             self.clients.stalls = [itertools.chain([True] * 400, itertools.repeat(False)) for _ in self.clients.stalls]
             await self.run_all(Long, words=110, offset=offset, page=200)
-
-    async def windows(self) -> None:
-        """Requests at the very edges of windows; those outside make no access. Errors of both kinds at once."""
-        self.slave.latency = 2
-        for number, window in enumerate(WINDOWS):
-            await self.pulse(window_base=window[0], window_limit=window[1])
-            refused, beats, requests = self.port.refused, self.slave.beats, self.port.requests
-            await self.run_all(WindowEdges, window=window, words=WindowEdges.words if number < 2 else WindowEdges.words[:-3])
-            refused, beats, requests = self.port.refused - refused, self.slave.beats - beats, self.port.requests - requests
-            assert refused and (beats > 0) == (refused < requests)
-        self.slave.latency, self.slave.error = 32, lambda where: SLVERR
-        await self.pulse(window_base=Refused.window[0], window_limit=Refused.window[1])
-        await self.run_all(Refused)
-        await self.ask(Refused)
-        while not self.port.window_errors:
-            await self.cycles(1)
-        await self.flush(1)
-        await self.pulse(window_base=0, window_limit=LAST_ADDRESS)
-
-    async def flush(self, cycles: int) -> None:
-        """Flush for so long, and wait until the port is idle again."""
-        await self.pulse(flush=1)
-        await self.cycles(cycles - 1)
-        await self.pulse(flush=0)
-        await self.settled()
-
-    async def flushes(self) -> None:
-        """Flushes at random moments: bursts on the bus are completed, none of their data arrives; the port works on."""
-        self.stalls("random", "random", "random", "random")
-        self.slave.latency, self.slave.error = 20, lambda where: SLVERR * (random.random() < 0.2)
-        busy, words = 0, self.predictor.words
-        for number in range(24):
-            if number:
-                await self.ask(RandomRequests, page=3 * number, count=3)
-                await self.cycles(random.randrange(1, 150))
-            busy += not self.slave.idle
-            await self.flush(random.choice((1, 2, 5, 60)))
-            if number % 3 == 0:
-                await self.run_all(RandomRequests, page=200 + number, count=1)
-        assert busy > 5 and self.predictor.words > words + 100
 
 
 @pyuvm.test()
@@ -196,22 +120,10 @@ class OneBeatACycle(ReadPortTest):
         late = [middle[at:][: 2 * clients] for at in range(len(middle) - 2 * clients) if len(set(middle[at:][: 2 * clients])) < clients]
         assert not late, f"a client waits for more than two bursts of each other: {late[0]}"
         assert await self.time_of(Long, of=(0,), words=8, count=128) <= 1024 + 32 + 64
-
-    async def time_of(self, kind: type[PortSequence], **fields: Any) -> int:
-        """Cycles from the first request to the last word."""
-        self.port.began = None
-        await self.run_all(kind, **fields)
-        return self.predictor.last_word - self.port.began
+        await self.issue(min(OUTSTANDING, 4 * clients))
 
 
 # ---- Twins that must fail ----
-
-
-class FewRequests(EveryOffset):
-    """Some of the requests."""
-
-    def items(self) -> Iterable[dict[str, int]]:
-        return itertools.islice(super().items(), 30)
 
 
 class Short(EveryCase):
@@ -228,9 +140,7 @@ class LongBursts(ReadPredictor):
 
     def promise(self, burst: Burst) -> None:
         super().promise(burst)
-        self.port.pending[burst.client] = type(self.port.pending[burst.client])(
-            Burst(one.client, one.address, 2 * one.beats, one.last, one.request, one.first) for one in self.port.pending[burst.client]
-        )
+        longer_bursts(self.port, burst.client)
 
 
 class NextClient(ReadPredictor):

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs on axi_write_port."""
+"""What runs on axi_write_port. One client alone is a corner of the arbiters."""
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("axi_write_port", runs=(Run({"CLIENTS": 1}), Run({"CLIENTS": 3})), netlist=(Run({"CLIENTS": 3}, regress=True),))
+THREE = {"CLIENTS": 3}
+
+BENCH = Bench(
+    "axi_write_port",
+    runs=(Run(THREE), Run({"CLIENTS": 1}, simulators=("icarus",), one_seed=True, tests=r"(?!SwappedClient).*")),
+    netlist=(Run(THREE, regress=True),),
+)
