@@ -69,7 +69,7 @@ def test_table_1(table_1: Measured) -> None:
 
 
 @pytest.mark.parametrize("pictures", [1, pytest.param(3, marks=pytest.mark.regress)])
-@pytest.mark.parametrize(("preset", "clock"), [("full", 150.0), ("paper", 100.0), ("small", 100.0)])
+@pytest.mark.parametrize(("preset", "clock"), [("full", 150.0), ("paper", 100.0), pytest.param("small", 100.0, marks=pytest.mark.regress)])
 def test_table_1_on_other_hardware(preset: str, clock: float, pictures: int) -> None:
     """The same with fewer groups, and with a memory that gives less in a cycle; on the first picture alone, too."""
     network = load_network("cifar10")

@@ -149,6 +149,7 @@ def test_other_presets(preset: str) -> None:
         session.run(make_case(network, picture_for(network, 3), preset))
 
 
+@pytest.mark.regress
 def test_icarus() -> None:
     """Every kind of layer in the simulator that knows X, all methods, with stalls."""
     network = shaped("icarus", *EVERY_LAYER)

@@ -32,19 +32,19 @@ CLOCK = 50.0  # a cycle is 0.02 µs
 LAYERS = [
     Layer("conv", "conv1", 3, 8, 3, pool=True),
     Layer("conv", "conv2", 8, 20, 3, pool=True),
-    Layer("fc", "fc1", 20 * 4 * 8, 5, relu=False),
+    Layer("fc", "fc1", 20 * 4 * 4, 5, relu=False),
 ]
 Trace = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return Network.random(LAYERS, (3, 16, 32), name="tiny", seed=3)
+    return Network.random(LAYERS, (3, 16, 16), name="tiny", seed=3)
 
 
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
-    return np.random.default_rng(4).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+    return np.random.default_rng(4).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,12 @@ def test_states_have_names() -> None:
     assert waves.states("fifo") == {}
 
 
-@pytest.mark.parametrize("toplevel", ["run_control", "tile_store"])
-def test_a_view_fits_the_waves_of_a_bench(toplevel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.parametrize(("toplevel", "test"), [("run_control", "MinimumClear"), ("tile_store", "JobsLeftOut")])
+def test_a_view_fits_the_waves_of_a_bench(toplevel: str, test: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """Every signal that the view names is in the FST of a run, and its range is that of the view."""
     monkeypatch.setenv("WAVES", "1")
     bench = all_benches()[toplevel]
-    run_declared(bench, bench.runs[0], "icarus", 1, tmp_path)
+    run_declared(bench, replace(bench.runs[0], tests=test), "icarus", 1, tmp_path)
     said = capsys.readouterr().out
     dump = Path(re.search(r"^waves: (.*)$", said, flags=re.M)[1])
     view = ROOT / waves.places()[toplevel].with_suffix(".gtkw")

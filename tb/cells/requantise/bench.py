@@ -3,4 +3,4 @@
 
 from tb.support.declaration import Bench, Run
 
-BENCH = Bench("requantise", netlist=(Run(),))
+BENCH = Bench("requantise", light=True, netlist=(Run(),))

@@ -6,10 +6,11 @@ from tb.support.declaration import Bench, Run
 BENCH = Bench(
     "sequencer",
     runs=(
-        Run({"GROUPS": 4, "PROGRAM_LIMIT": 65536}, tests="(?!ProgramLimit$).*"),
+        Run({"GROUPS": 4, "PROGRAM_LIMIT": 65536}, ("verilator",), tests="(?!ProgramLimit$).*"),
+        # Without the tests that need most cycles: each rule, corrupted descriptors.
+        Run({"GROUPS": 4, "PROGRAM_LIMIT": 65536}, ("icarus",), tests="(?!ProgramLimit$|CorruptedBits$|EveryRule$).*"),
         Run({"GROUPS": 2, "PROGRAM_LIMIT": 7}, tests="ProgramLimit"),
     ),
-    # Without the tests that need most cycles: each rule, corrupted descriptors.
     netlist=(
         Run(
             {"GROUPS": 2, "PROGRAM_LIMIT": 65536},
