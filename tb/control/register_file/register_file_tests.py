@@ -546,3 +546,36 @@ async def start_comes_with_its_parameters(dut) -> None:
     await write_word(master, hardware.CONTROL, hardware.CONTROL_START | hardware.CONTROL_EXPLAIN)
     await ClockCycles(dut.clk, 4)
     assert seen == [(1, 0, 0)], "the start reaches the controller, which notes it; EXPLAIN does not change"
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def reset_takes_commands_back(dut) -> None:
+    """One cycle of reset is enough: none of a write's pulses comes after it, in whichever cycle of the write it begins."""
+    drive_inputs(dut, fresh_model())
+    dut.interrupt_event.value = 0
+    zero = ("awaddr", "awprot", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arprot", "arvalid", "rready")
+    for name in zero:
+        getattr(dut, f"s_axil_{name}").value = 0
+    await start_clock_and_reset(dut)
+    for bits in _pulses():
+        came = set()
+        for cycles in range(6):
+            write = {"awaddr": hardware.CONTROL, "awvalid": 1, "wdata": bits, "wstrb": 15, "wvalid": 1, "bready": 1}
+            for name, value in write.items():
+                getattr(dut, f"s_axil_{name}").value = value
+            await RisingEdge(dut.clk)
+            dut.s_axil_awvalid.value = dut.s_axil_wvalid.value = 0
+            seen = 0
+            for _ in range(cycles):
+                await FallingEdge(dut.clk)
+                seen |= int(dut.start.value) | int(dut.soft_reset.value) << 1
+                await RisingEdge(dut.clk)
+            came.add(seen)
+            dut.rst.value = 1
+            await RisingEdge(dut.clk)
+            dut.rst.value = 0
+            for _ in range(6):
+                await FallingEdge(dut.clk)
+                assert (int(dut.start.value), int(dut.soft_reset.value)) == (0, 0), f"a pulse {cycles} cycles after the write, in reset"
+                await RisingEdge(dut.clk)
+        assert came == {0, bits}, "the reset came before the pulses and after them"
