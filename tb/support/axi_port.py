@@ -47,6 +47,7 @@ class PortModel:
         self.cycle = 0
         self.busy = False  # something was in hand in the cycle before
         self.flushing = self.clear = self.cleared = False  # flushing goes on; is cleared; was cleared in the cycle before
+        self.last_clear = -2  # cycle
         self.accepted = -STAGE_CYCLES - 1  # cycle of the last request
         self.accepted_of = [-REQUEST_CYCLES] * clients
         self.alone: int | None = None  # cycle of a request beside which nothing is in hand
@@ -95,6 +96,8 @@ class PortModel:
         """A request was accepted; whether it is in the window. ``prompt``: it need not wait for its client's data."""
         client, address, words = fields["client"], fields["address"], fields["words"]
         apart = self.cycle - self.accepted_of[client]
+        if self.cycle == self.last_clear + 2:
+            self.coverage.see("flush_with", "a request at once after it")
         assert apart >= REQUEST_CYCLES, f"client {client}: two requests are accepted within {apart} cycles"
         legal = in_window(address, words, *self.window)
         self.alone = self.cycle if not self.busy and legal and prompt and self.accepted < self.cycle else None
@@ -136,6 +139,7 @@ class PortModel:
         self.flushing = self.clear and bool(pins["flush"] or self.on_bus or data)
         self.cleared = self.clear
         if self.clear:
+            self.last_clear = self.cycle
             for queue in self.pending:
                 queue.clear()
             self.window_errors.clear()
@@ -226,7 +230,7 @@ def port_points(clients: int, outstanding: int, holds: Iterable[str]) -> dict[st
         "in_flight": [0, 1, outstanding - 1, outstanding, "held back"],
         "waiting_clients": sorted({0, 1, clients}),
         "held_busy_by": list(holds),
-        "flush_with": ["nothing", *holds, "window error", "bus when it falls"],
+        "flush_with": ["nothing", *holds, "window error", "bus when it falls", "a request at once after it"],
     }
 
 
@@ -396,12 +400,12 @@ class PortTest(UnitTest):
         step = 1 if self.clients.clients > 1 else 2
         assert cycles == list(range(0, step * len(cycles), step)), f"bursts that waited come in cycles {cycles}"
 
-    async def flush(self, cycles: int) -> None:
-        """Flush for so long, and wait until the port is idle again."""
+    async def flush(self, cycles: int, requests: int = 0) -> None:
+        """Flush for so long, and wait until the port is idle again. ``requests``: of each client, which wait for the end of it."""
         await self.pulse(flush=1)
         await self.cycles(cycles - 1)
         await self.pulse(flush=0)
-        await self.settled()
+        await self.run_all(RandomRequests, page=250, count=requests)
 
     async def flushes(self) -> None:
         """Flushes at random moments under the stalls that are set; the port works on."""
@@ -412,7 +416,7 @@ class PortTest(UnitTest):
                 await self.ask(RandomRequests, page=3 * number, count=3)
                 await self.cycles(random.randrange(1, 150))
             busy += not self.slave.idle
-            await self.flush(random.choice((1, 2, 5, 60)))
+            await self.flush(random.choice((1, 2, 5, 60)), requests=number % 2)
             if number % 3 == 0:
                 await self.run_all(RandomRequests, page=200 + number, count=1)
         assert busy > 5 and self.predictor.words > words + 100

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from gradcore.models.axi.axi_bursts import MAXIMUM_BEATS, PAGE_BYTES, WORD_BYTES
 
 OKAY = 0
+EXOKAY = 1  # never to an access that is not exclusive: an error, too
 SLVERR = 2
 DECERR = 3
+ERRORS = (EXOKAY, SLVERR, DECERR)
 
 
 def check_burst(address: int, length: int, size: int, kind: int) -> None:
@@ -43,7 +45,7 @@ class Held:
 
 @dataclass
 class ReadSlave:
-    """Read side. ``data(address)`` gives a word, ``error(address)`` its response: OKAY 0, SLVERR 2, DECERR 3."""
+    """Read side. ``data(address)`` gives a word, ``error(address)`` its response: OKAY 0, EXOKAY 1, SLVERR 2, DECERR 3."""
 
     data: Callable[[int], int]
     address_stalls: Iterator[bool]

@@ -134,7 +134,7 @@ class EveryCase(MemoryTest):
             await self.run_all(Single, (port,), writes=True, base=0x800 * port)
             await self.run_all(Single, (port,), base=0x800 * port)
         for number in range(9):
-            self.stalls(*(random.choice(STALLS) if number else "random" for _ in range(5)))
+            self.stalls(*(random.choice(STALLS) if number else "three_of_four" for _ in range(5)))
             latencies = {name: random.choice((1, 2, 32)) for name in ("latency", "write_latency")}
             await self.configure(**latencies, outstanding=(8, 1, 16)[number % 3], stall=(0, 300, 700)[number % 3])
             limits = {"read_error_base": 0x40, "read_error_limit": 0x80, "write_error_base": 0x60, "write_error_limit": 0xA0}

@@ -12,7 +12,7 @@ from tb.support.agents import PinsAgent, pins
 from tb.support.axi_agents import AxiReadAgent
 from tb.support.axi_clients import ReadersAgent
 from tb.support.axi_port import OUTPUTS, PINS, Burst, PortModel, port_points, see_flow
-from tb.support.axi_slave import DECERR, OKAY, SLVERR, ReadSlave
+from tb.support.axi_slave import ERRORS, OKAY, ReadSlave
 from tb.support.base import Predictor, UnitEnvironment
 from tb.support.declaration import running
 from tb.support.stalls import stall_pattern
@@ -181,7 +181,7 @@ def read_coverage(parent: ReadPortEnvironment, clients: int) -> Coverage:
     points = port_points(clients, OUTSTANDING, ("request", "burst", "bus", "data"))
     points |= {
         "error_response": [
-            *itertools.product((SLVERR, DECERR), ("only", "first", "middle", "last")),
+            *itertools.product(ERRORS, ("only", "first", "middle", "last")),
             "in a flush",
             "with error_window",
         ],

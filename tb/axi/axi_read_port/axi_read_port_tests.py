@@ -23,7 +23,7 @@ from tb.support.axi_port import (
     Refused,
     longer_bursts,
 )
-from tb.support.axi_slave import DECERR, OKAY, SLVERR
+from tb.support.axi_slave import ERRORS, OKAY
 from tb.support.base import must_fail
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.uvm import StreamItem
@@ -62,12 +62,12 @@ class EveryCase(ReadPortTest):
             self.stalls(random.choice(STALLS), response, address, data)
             self.slave.latency = random.choice((1, 2, 7, 32))
             bad, share = random.randrange(1 << 20), 1009 if number % 9 == 4 else 20
-            self.slave.error = lambda where, bad=bad, share=share: random.choice((SLVERR, DECERR)) * ((where ^ bad) % 1009 < share)
+            self.slave.error = lambda where, bad=bad, share=share: random.choice(ERRORS) * ((where ^ bad) % 1009 < share)
             await self.run_all(RandomRequests, page=2 * number)
         self.stalls()
-        self.slave.latency, self.slave.error = 32, lambda where: SLVERR + where // 8 % 2
-        for count in (1, 1, 16, 17):
-            await self.run_all(Long, words=count, offset=8 * (count % 2), count=2, page=100)
+        self.slave.latency, self.slave.error = 32, lambda where: ERRORS[where // 8 % 3]
+        for words in (1, 16):  # so that each response stands on each place of a burst
+            await self.run_all(Long, words=words, count=3, page=100)
         self.slave.error = lambda where: OKAY
 
     async def full(self) -> None:

@@ -12,7 +12,7 @@ from tb.support.agents import PinsAgent, pins
 from tb.support.axi_agents import AxiWriteAgent
 from tb.support.axi_clients import WritersAgent
 from tb.support.axi_port import OUTPUTS, PINS, Burst, PortModel, port_points, see_flow
-from tb.support.axi_slave import DECERR, OKAY, SLVERR, WriteSlave
+from tb.support.axi_slave import ERRORS, OKAY, WriteSlave
 from tb.support.base import Predictor, UnitEnvironment
 from tb.support.stalls import stall_pattern
 from tb.support.uvm import Coverage, StreamItem, listen
@@ -205,7 +205,7 @@ def write_coverage(parent: WritePortEnvironment, clients: int) -> Coverage:
     everyone = range(clients)
     points = port_points(clients, OUTSTANDING, ("request", "burst", "bus"))
     points |= {
-        "error_response": [*itertools.product((SLVERR, DECERR), ("last", "not last")), "in a flush", "with error_window"],
+        "error_response": [*itertools.product(ERRORS, ("last", "not last")), "in a flush", "with error_window"],
         "request_of_client": list(itertools.product(everyone, ("waited", "gap"))),
         "data_of_client": list(itertools.product(everyone, ("waited", "gap", "back_to_back"))),
         "strobe": ["all", "none", "some"],

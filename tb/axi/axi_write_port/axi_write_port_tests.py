@@ -11,7 +11,7 @@ import pyuvm
 
 from tb.axi.axi_write_port.axi_write_port_env import AHEAD, WritePortEnvironment, WritePredictor
 from tb.support.axi_port import Burst, EveryOffset, FewRequests, Long, PortModel, PortTest, RandomRequests, Refused, longer_bursts
-from tb.support.axi_slave import DECERR, OKAY, SLVERR
+from tb.support.axi_slave import ERRORS, OKAY
 from tb.support.base import must_fail
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.uvm import StreamItem
@@ -56,12 +56,11 @@ class EveryCase(WritePortTest):
             self.stalls(random.choice(STALLS), client, address, data, random.choice(STALLS))
             self.slave.latency, self.slave.data_first = random.choice((1, 2, 7, 32)), bool(number % 2)
             bad, share = random.randrange(1 << 20), 1009 if number % 9 == 4 else 20
-            self.slave.error = lambda where, bad=bad, share=share: random.choice((SLVERR, DECERR)) * ((where ^ bad) % 1009 < share)
+            self.slave.error = lambda where, bad=bad, share=share: random.choice(ERRORS) * ((where ^ bad) % 1009 < share)
             await self.run_all(RandomRequests, page=2 * (number % 4))
         self.stalls()
-        self.slave.latency, self.slave.error, self.slave.data_first = 32, lambda where: SLVERR + where // 128 % 2, False
-        await self.run_all(Long, words=65, page=100)
-        await self.run_all(Long, words=65, offset=128, page=100)
+        self.slave.latency, self.slave.error, self.slave.data_first = 32, lambda where: ERRORS[where // 128 % 3], False
+        await self.run_all(Long, words=32, count=3, page=100)  # each response to the last burst of a request, and to the first
         self.slave.error = lambda where: OKAY
         await self.late()
 
