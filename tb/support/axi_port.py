@@ -130,8 +130,8 @@ class PortModel:
         if pins["flush"] and not self.cleared:
             for name in reasons or ["nothing"]:
                 self.coverage.see("flush_with", name)
-            if self.window_errors:
-                self.coverage.see("flush_with", "window error")
+            for due, _ in self.window_errors:
+                self.coverage.see("flush_with", f"window error due in {due - self.cycle}")
         if self.flushing and not pins["flush"]:
             self.coverage.see("flush_with", "bus when it falls")
         self._cover_state()
@@ -230,7 +230,13 @@ def port_points(clients: int, outstanding: int, holds: Iterable[str]) -> dict[st
         "in_flight": [0, 1, outstanding - 1, outstanding, "held back"],
         "waiting_clients": sorted({0, 1, clients}),
         "held_busy_by": list(holds),
-        "flush_with": ["nothing", *holds, "window error", "bus when it falls", "a request at once after it"],
+        "flush_with": [
+            "nothing",
+            *holds,
+            *(f"window error due in {cycles}" for cycles in (1, 2, 3)),
+            "bus when it falls",
+            "a request at once after it",
+        ],
     }
 
 
@@ -384,10 +390,12 @@ class PortTest(UnitTest):
         late = "response_stalls" if hasattr(self.slave, "response_stalls") else "data_stalls"
         setattr(self.slave, late, itertools.chain([True] * 120, itertools.repeat(False)))
         await self.run_all(Refused)
-        await self.ask(Refused)
-        while not self.port.window_errors:
-            await self.cycles(1)
-        await self.flush(1)
+        for delay in range(REQUEST_CYCLES):  # a flush, as long after a request that is refused
+            await self.ask(Refused, count=5)
+            while not self.port.window_errors:
+                await self.cycles(1)
+            await self.cycles(delay)
+            await self.flush(1)
         await self.pulse(window_base=0, window_limit=LAST_ADDRESS)
         self.slave.error = lambda where: OKAY
 
