@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tb.support.declaration import Bench, all_benches
 from tb.support.places import ROOT
-from tb.support.runner import RTL, file_list, module_closure
+from tb.support.runner import RTL, file_list, module_closure, ports
 
 VIEWS = Path("verification") / "waves"
 CORE, CORE_IN_ICARUS = "harness", "icarus_top"  # the toplevels of `gradcore explain --waves`, by simulator
@@ -111,13 +111,6 @@ def _constants(text: str) -> Iterator[tuple[str, str, str]]:
     """Name, radix and digits of each localparam with a sized number."""
     for body in re.findall(r"\blocalparam\b([^;]*);", text):
         yield from re.findall(r"([A-Z]\w*)\s*=\s*\d+'([dbh])([0-9a-fA-F_]+)", body)
-
-
-def ports(toplevel: str) -> list[str]:
-    """The names of a module's ports, in order."""
-    text = re.sub(r"//[^\n]*", "", next(path for path in file_list() if path.stem == toplevel).read_text())
-    head = text[text.index("module") :].partition(");")[0]
-    return re.findall(r"\b(?:input|output|inout)\b[^,;]*?(\w+)\s*(?=,|$)", head)
 
 
 def groups(toplevel: str) -> list[tuple[str, list[Signal]]]:

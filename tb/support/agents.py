@@ -18,9 +18,10 @@ from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_m
 
 from gradcore.models.vector.vector_engine import Write
 from tb.support.read_client import ReadClient, WordMemory
-from tb.support.streams import Item, StreamMonitor
-from tb.support.uvm import SinkAgent, SourceAgent, StreamItem, StreamPort, stream_port
+from tb.support.streams import Item, StreamMonitor, each_cycle
+from tb.support.uvm import SeenItem, SinkAgent, SourceAgent, StreamPort, stream_port
 from tb.support.vectors import VectorSlice
+from tb.support.watched import Watched
 from tb.support.write_client import WriteClient, WriteCollector
 
 STEP = 10  # ns between two items of a unit without clock
@@ -35,7 +36,8 @@ class Pins:
 
     ``inputs`` and ``outputs``: name -> handle. ``signed``: those to read as signed. ``rest``: values of the inputs in cycles without an
     item (others keep their last value). ``unknown``: outputs that may hold X, which is read as None; elsewhere X fails. ``quiet``: pins
-    that seldom change, which are read again only when they did: far faster.
+    that seldom change, which are read again only when they did: far faster. ``resets``: publish an item with ``rst`` alone when a reset
+    begins.
     """
 
     clk: Any
@@ -46,6 +48,7 @@ class Pins:
     rest: Mapping[str, int] = field(default_factory=dict)
     unknown: Iterable[str] = ()
     quiet: Iterable[str] = ()
+    resets: bool = False
 
 
 def pins(dut: Any, inputs: Iterable[str], outputs: Iterable[str] = (), *, clocked: bool = True, **options: Any) -> Pins:
@@ -88,31 +91,47 @@ class PinsMonitor(uvm_monitor):
 
     async def run_phase(self) -> None:
         pins = self.pins
-        signed, unknown = frozenset(pins.signed), frozenset(pins.unknown)
-        handles = {**pins.inputs, **pins.outputs}
-        values: dict[str, int | None] = {}
-        changed = dict.fromkeys(pins.quiet)
-        quiet = frozenset(changed)
+        self._handles = handles = {**pins.inputs, **pins.outputs}
+        self._signed, self._unknown = frozenset(pins.signed), frozenset(pins.unknown)
+        self._values: dict[str, int | None] = {}
+        self._changed = dict.fromkeys(handles)
+        self._in_reset = True
+        quiet = {name for name, handle in handles.items() if name in pins.quiet or isinstance(handle, Watched)}
+        self._always = tuple(name for name in handles if name not in quiet)
         for name in quiet:
-            cocotb.start_soon(_note_changes(handles[name], name, changed))
-        if pins.clk is None:
-            await Timer(STEP - 1, "ns")
+            if isinstance(handles[name], Watched):
+                handles[name].tell(self._changed, name)
+            else:
+                cocotb.start_soon(_note_changes(handles[name], name, self._changed))
+        if pins.clk is not None:
+            each_cycle(pins.clk, self._edge)
+            return
+        await Timer(STEP - 1, "ns")
         while True:
-            if pins.clk is not None:
-                await RisingEdge(pins.clk)
-                self.edges += 1
-                if pins.rst is not None and int(pins.rst.value):
-                    continue
-            self.cycle += 1
-            item = StreamItem()
-            for name, handle in handles.items():
-                if name not in quiet or name in changed:
-                    values[name] = _value(handle, name in signed, name in unknown)
-            changed.clear()
-            item.fields = dict(values)
-            self.analysis_port.write(item)
-            if pins.clk is None:
-                await Timer(STEP, "ns")
+            self._publish()
+            await Timer(STEP, "ns")
+
+    def _edge(self) -> None:
+        """A rising edge of the clock."""
+        pins = self.pins
+        self.edges += 1
+        if pins.rst is not None:
+            before, self._in_reset = self._in_reset, bool(int(pins.rst.value))
+            if self._in_reset and not before and pins.resets:
+                self.analysis_port.write(SeenItem(rst=1))
+            if self._in_reset:
+                return
+        self._publish()
+
+    def _publish(self) -> None:
+        """Read what may have changed, and publish all."""
+        self.cycle += 1
+        for name in (*self._always, *self._changed):
+            self._values[name] = _value(self._handles[name], name in self._signed, name in self._unknown)
+        self._changed.clear()
+        item = SeenItem()
+        item.fields = dict(self._values)
+        self.analysis_port.write(item)
 
 
 async def _note_changes(handle: Any, name: str, changed: dict[str, None]) -> None:
@@ -236,7 +255,7 @@ class ReadClientAgent(uvm_agent):
 
     def _request(self, fields: Item) -> None:
         self._open.append((fields, []))
-        self.requests.write(StreamItem(**fields))
+        self.requests.write(SeenItem(**fields))
 
     def _word(self, fields: Item) -> None:
         request, words = next((entry for entry in self._open if len(entry[1]) < entry[0]["words"]), ({}, []))
@@ -245,7 +264,7 @@ class ReadClientAgent(uvm_agent):
         words.append(fields["data"])
         if len(words) == request["words"]:
             self._open.popleft()
-            self.reads.write(StreamItem(**request, data=tuple(words)))
+            self.reads.write(SeenItem(**request, data=tuple(words)))
 
 
 class WriteClientAgent(uvm_agent):
@@ -274,7 +293,7 @@ class WriteClientAgent(uvm_agent):
             self.client = self.collector = WriteClient(dut, name, latency=self.latency, **stalls)
         else:
             self.collector = WriteCollector(dut, name)
-        self.collector.request_monitor.callbacks.append(lambda fields: self.requests.write(StreamItem(**fields)))
+        self.collector.request_monitor.callbacks.append(lambda fields: self.requests.write(SeenItem(**fields)))
         self.collector.callbacks.append(self._write)
 
     def set_stalls(self, request: str, data: str) -> None:
@@ -287,7 +306,7 @@ class WriteClientAgent(uvm_agent):
         return self.collector.empty
 
     def _write(self, write: Write) -> None:
-        self.writes.write(StreamItem(address=write.address, data=write.data, strobes=write.strobes))
+        self.writes.write(SeenItem(address=write.address, data=write.data, strobes=write.strobes))
 
 
 def _watch(port: StreamPort, callback: Any) -> StreamMonitor:

@@ -13,7 +13,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequence, uvm_sequence_item, uvm_sequencer
 
 from tb.support.axi_slave import Held, ReadSlave, WriteSlave, check_burst
-from tb.support.stalls import stall_pattern
+from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import Item, StreamMonitor
 from tb.support.uvm import CheckFailure, StreamItem
 
@@ -32,7 +32,10 @@ class AxiLiteItem(uvm_sequence_item):
 
 
 class AxiLiteDriver(uvm_driver):
-    """Performs accesses one by one, with cocotbext-axi; ``strobe`` must be one run of ones. ``stalls``: on all five channels."""
+    """Performs accesses one by one, with cocotbext-axi; ``strobe`` must be one run of ones.
+
+    ``stalls``: on all five channels; "any": a pattern of its own for each, drawn at random.
+    """
 
     dut: Any
     prefix: str
@@ -43,9 +46,10 @@ class AxiLiteDriver(uvm_driver):
         write, read = master.write_if, master.read_if
         write.log.setLevel("WARNING")
         read.log.setLevel("WARNING")
-        if self.stalls != "none":
-            for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
-                channel.set_pause_generator(stall_pattern(self.stalls, random.Random(random.getrandbits(32))))
+        for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
+            stalls = random.choice(STALLS) if self.stalls == "any" else self.stalls
+            if stalls != "none":
+                channel.set_pause_generator(stall_pattern(stalls, random.Random(random.getrandbits(32))))
 
     async def run_phase(self) -> None:
         while True:

@@ -18,16 +18,22 @@ from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, Timer, wit
 from pyuvm import ConfigDB, uvm_active_passive_enum, uvm_component, uvm_env, uvm_factory, uvm_sequence, uvm_test
 
 from gradcore.models.numbers import Format
+from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
 from tb.support.streams import start_clock_and_reset
-from tb.support.uvm import CheckFailure, Coverage, Scoreboard, SinkAgent, SourceAgent, StreamItem, listen, stream_port
+from tb.support.uvm import CheckFailure, Coverage, Scoreboard, SeenItem, SinkAgent, SourceAgent, StreamItem, listen, stream_port
 
 PERIOD = 10  # ns, of the clock, and of a step of a unit without one
 
 
-def place(parent: uvm_component, name: str, dut: Any) -> None:
-    """Let the environment ``name`` below ``parent`` watch the instance ``dut``, passively. Call it before the environment is created."""
+def place(parent: uvm_component, name: str, dut: Any, **parameters: int) -> None:
+    """Let the environment ``name`` below ``parent`` watch the instance ``dut``, passively. Call it before the environment is created.
+
+    ``parameters``: those of the instance that its environment asks for; those of the run where none are given.
+    """
     ConfigDB().set(parent, name, "dut", dut)
+    if parameters:
+        ConfigDB().set(parent, name, "parameters", parameters)
     for path in (name, f"{name}.*"):
         ConfigDB().set(parent, path, "is_active", uvm_active_passive_enum.UVM_PASSIVE)
 
@@ -38,6 +44,11 @@ class UnitEnvironment(uvm_env):
     def build_phase(self) -> None:
         self.dut = ConfigDB().get(self, "", "dut", cocotb.top)
         self.scoreboard = Scoreboard("scoreboard", self)
+
+    def parameter(self, name: str) -> int:
+        """A parameter of the unit: as ``place`` gave it, else of the run. Raises LookupError when neither does."""
+        given = ConfigDB().get(self, "", "parameters", None)
+        return parameter(name) if given is None else given[name]
 
     def source(self, prefix: str, fields: Iterable[str] | Mapping[str, Any], **options: Any) -> SourceAgent:
         """The agent of the input stream ``<prefix>_*``, called ``prefix``. ``options``: of ``StreamPort``."""
@@ -65,15 +76,7 @@ class Predictor(uvm_component):
         An assertion of the model fails as one of this component.
         """
 
-        def heard(item: StreamItem) -> None:
-            try:
-                function(item.fields)
-            except CheckFailure:
-                raise
-            except AssertionError as error:
-                raise CheckFailure(self, str(error)) from error
-
-        listen(agent.monitor.analysis_port, self, heard)
+        listen(agent.monitor.analysis_port, self, lambda item: function(item.fields))
 
     def expect(self, stream: str, fields: Mapping[str, Any], where: str = "", formats: Mapping[str, Format] | None = None) -> None:
         """This item comes next on ``stream``; ``where`` and ``formats`` are for the message of a mismatch: see ``Scoreboard.expect``."""
@@ -92,8 +95,8 @@ class FlowCoverage(Coverage):
         for port, agent in self.agents.items():
             listen(agent.monitor.analysis_port, self, self._sampler_of(port))
 
-    def _sampler_of(self, port: str) -> Callable[[StreamItem], None]:
-        def seen(item: StreamItem) -> None:
+    def _sampler_of(self, port: str) -> Callable[[SeenItem], None]:
+        def seen(item: SeenItem) -> None:
             if item.waited:
                 self.sample(**{port: "waited"})
             self.sample(**{port: "gap" if item.gap else "back_to_back"})

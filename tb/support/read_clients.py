@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from cocotb.triggers import RisingEdge
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component
 
 from tb.support.read_client import WordMemory
 from tb.support.stalls import stall_pattern
-from tb.support.uvm import CheckFailure, StreamItem
+from tb.support.streams import each_cycle
+from tb.support.uvm import CheckFailure, SeenItem
 
 
 class ReadClientsAgent(uvm_agent):
@@ -108,24 +108,26 @@ class ReadClientsAgent(uvm_agent):
         last[port], waits[port] = self.cycle, 0
 
     async def run_phase(self) -> None:
-        dut, active = self.dut, self.active()
-        while True:
-            await RisingEdge(dut.clk)
-            self.cycle += 1
-            if int(dut.rst.value):
-                self._forget()
-                if active and (self._ready or self._valid):
-                    self._drive(0, 0)
-                continue
-            ready = self._ready if active else self._bits("request_ready")
-            asked = self._bits("request_valid")
-            if asked or any(self._held):
-                self._take_requests(asked, ready)
-            valid = self._valid if active else self._bits("response_valid")
-            if valid:
-                self._take_words(valid, self._bits("response_ready"))
-            if active:
-                self._next()
+        each_cycle(self.dut.clk, self._edge)
+
+    def _edge(self) -> None:
+        """A rising edge of the clock."""
+        active = self.active()
+        self.cycle += 1
+        if int(self.dut.rst.value):
+            self._forget()
+            if active and (self._ready or self._valid):
+                self._drive(0, 0)
+            return
+        ready = self._ready if active else self._bits("request_ready")
+        asked = self._bits("request_valid")
+        if asked or any(self._held):
+            self._take_requests(asked, ready)
+        valid = self._valid if active else self._bits("response_valid")
+        if valid:
+            self._take_words(valid, self._bits("response_ready"))
+        if active:
+            self._next()
 
     def _take_requests(self, asked: int, ready: int) -> None:
         for client in range(self.clients):
@@ -147,7 +149,7 @@ class ReadClientsAgent(uvm_agent):
             if self.active():
                 words = self.memory.read(*request)
                 self._queue[client] += [(self.cycle + self.latency, int(word)) for word in words]
-            self.requests.write(StreamItem(**fields))
+            self.requests.write(SeenItem(**fields))
 
     def _take_words(self, valid: int, ready: int) -> None:
         for client in range(self.clients):
@@ -165,7 +167,7 @@ class ReadClientsAgent(uvm_agent):
             words.append(word)
             if len(words) == request["words"]:
                 self._open[client].popleft()
-                self.reads.write(StreamItem(**request, data=tuple(words)))
+                self.reads.write(SeenItem(**request, data=tuple(words)))
 
     def _next(self) -> None:
         """Drive the next cycle."""

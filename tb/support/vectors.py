@@ -8,6 +8,7 @@ from typing import Any
 from cocotb.types import LogicArray
 
 from gradcore.models.jobs import Job
+from tb.support.watched import Seen
 
 
 class VectorSlice:
@@ -20,6 +21,8 @@ class VectorSlice:
         self.handle, self.low, self.width, self._driven = handle, low, width, driven
         self._path = f"{handle._path}[{low + width - 1}:{low}]"
         self._mask = (1 << width) - 1
+        self._seen: Any = None  # the handle's value that was cut last
+        self._cut: Any = None
 
     @classmethod
     def cut(cls, handle: Any, count: int, width: int) -> list[VectorSlice]:
@@ -34,9 +37,12 @@ class VectorSlice:
 
     @property
     def value(self) -> Any:
-        """A LogicArray of the slice's bits."""
-        text = str(self.handle.value)  # slicing a wide LogicArray costs far more
-        return LogicArray(text[len(text) - self.low - self.width : len(text) - self.low])
+        """The slice's bits."""
+        seen = self.handle.value
+        if seen is not self._seen:
+            text = str(seen)  # slicing a wide LogicArray costs far more
+            self._seen, self._cut = seen, Seen(LogicArray(text[len(text) - self.low - self.width : len(text) - self.low]))
+        return self._cut
 
     @value.setter
     def value(self, bits: int) -> None:

@@ -8,6 +8,12 @@ from tb.support.places import ROOT
 from tb.support.runner import file_list, module_closure
 
 MODELS = [ROOT / "gradcore" / "simulator" / "harness" / name for name in ("core_with_memory.v", "axi_memory.v", "axi_checker.v")]
+# What the environments of the units see.
+VISIBLE = (
+    "register_file", "register_file.pending", "register_file.interrupt_enable", "run_control", "performance_counters", "layer_saturation",
+    "layer_timestamps", "sequencer", "tile_loader", "weight_loader", "conv_group", "output_buffer", "tile_saturation", "tile_store",
+    "vector_engine", "seed_unit",
+)  # fmt: skip
 PARAMETERS = {"GROUPS": 1, "MEMORY_BYTES": 1 << 20}
 
 
@@ -23,4 +29,5 @@ BENCH = Bench(
         Run(PARAMETERS, ("verilator",), tests="WrongBit|WrongCount|MethodLeftOut", one_seed=True, name="bites"),
     ),
     sources=sources,
+    visible=VISIBLE,
 )

@@ -7,6 +7,7 @@ follows is mostly its consequence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -113,6 +114,33 @@ def writers(program: Program, address: int) -> Iterator[str]:
                         yield f"written by vector_engine, half {half}, descriptor {index}"
         elif opcode == "SEED" and 0 <= address - job["seed_address"] < 8 * job["words_per_pixel"] * job["pixels"]:
             yield f"written by seed_unit, descriptor {index}"
+
+
+def job_place(program: Program, opcode: str, number: int, text: str = "") -> str:
+    """Which job the ``number``-th of its opcode is: descriptor, layer, direction; of a tile its number, and where it begins in its map.
+
+    ``text``: a unit's message; a row and column of the tile in it are told as those of the map.
+    """
+    jobs = [(index, job) for index, job in enumerate(program.jobs()) if job["opcode"] == opcode]
+    if number >= len(jobs):
+        return f"the program has {len(jobs)} {opcode} descriptors, this would be one more"
+    index, job = jobs[number]
+    layer = program.layers[job["layer"]]
+    words = [f"descriptor {index}, {opcode} of {layer.name}, {layer.direction}"]
+    if opcode == "TILE":
+        address = job["destination_address"]
+        region = next((one for one in program.regions.values() if one.address <= address < one.end), None)
+        words.append(f"tile {number}")
+        if isinstance(region, MapRegion):
+            row, rest = divmod(address - region.address, region.row_pitch)
+            column = rest // region.pixel_pitch
+            words.append(f"which begins at row {row}, column {column} of {region.name}")
+            unit = re.search(r"row (\d+), column (\d+), (?:channels|tag piece)", text)
+            if unit:
+                pack = 1 if job["pool"] else job["stride_x"]
+                place = f"row {row + int(unit[1])}, column {column + pack * int(unit[2])}"
+                words.append(f"there {place}{f' and the {pack - 1} after it' if pack > 1 else ''}")
+    return ", ".join(words)
 
 
 def _in_tile(job: dict, address: int) -> bool:

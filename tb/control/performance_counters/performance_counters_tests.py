@@ -4,115 +4,21 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterable
 
 import pyuvm
 
 from gradcore import hardware
-from gradcore.models.control.performance_counters import ENGINES, PerformanceCounters, broken_identities
-from tb.support.agents import PinsAgent, pins
-from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from gradcore.models.control.performance_counters import ENGINES
+from tb.control.performance_counters.performance_counters_env import CounterEnvironment, CounterPredictor, event_widths
+from tb.support.base import ItemSequence, UnitTest, must_fail
 from tb.support.declaration import parameter
-from tb.support.uvm import Coverage
 
 GROUPS = parameter("GROUPS")
 ZERO_WIDTH = parameter("ZERO_WIDTH")
 BITS = parameter("BITS")
-DELAY = 3  # cycles until an event shows
-WIDTHS = {f"{port}_{kind}": 2 for port in ("loader", "vector", "store") for kind in ("active", "blocked")}
-WIDTHS |= {"conv_active": 2 * GROUPS, "conv_blocked": 2 * GROUPS, "zeros_skipped": ZERO_WIDTH, "read_beat": 2, "write_beat": 2}
-CONTROL = ("clear", "running")
+WIDTHS = event_widths(GROUPS, ZERO_WIDTH)
 DENSITIES = (0.0, 0.1, 0.5, 0.9, 1.0)
-
-
-class CounterPredictor(Predictor):
-    """Every counter, the unused bits included, in every cycle: events show DELAY cycles later."""
-
-    def build_phase(self) -> None:
-        self.model = PerformanceCounters(GROUPS, BITS)
-        self.history: deque[dict[str, int]] = deque(maxlen=DELAY)
-        self.time = self.since_clear = 0
-        self.last: dict[str, int] = {}
-
-    def cycle(self, pins: dict[str, int]) -> None:
-        """One cycle: what is shown, then what counts."""
-        self.since_clear += 1
-        self.history.append(dict(self.model.values))
-        if self.since_clear > DELAY and len(self.history) == DELAY:
-            flat = pins["counters"]
-            self.last = {name: flat >> 64 * index & (1 << 64) - 1 for index, name in enumerate(hardware.COUNTERS)}
-            self.expect("counters", self.history[0])
-            self.get_parent().scoreboard.actual("counters", self.last)
-        if self.since_clear:
-            self.expect("cycle", {"cycle": self.time & 0xFFFFFFFF})
-            self.get_parent().scoreboard.actual("cycle", {"cycle": pins["cycle"]})
-        if pins["clear"]:
-            self.model.clear()
-            self.time, self.since_clear = 0, 0
-        elif pins["running"]:
-            self.count(pins)
-            self.time += 1
-        self.sample(pins)
-
-    def count(self, pins: dict[str, int]) -> None:
-        """The events of a cycle of a run."""
-        self.model.count(pins)
-
-    def sample(self, pins: dict[str, int]) -> None:
-        """What kind of cycle it was."""
-        for port in ENGINES.values():
-            active, blocked = pins[f"{port}_active"], pins[f"{port}_blocked"]
-            full = (1 << WIDTHS[f"{port}_active"]) - 1
-            units = (
-                "all active"
-                if active == full
-                else "all blocked"
-                if not active and blocked == full
-                else "none"
-                if not active | blocked
-                else "mixed"
-            )
-            self.get_parent().coverage.sample(running=pins["running"], clear=pins["clear"], engine=port, units=units)
-        zeros = pins["zeros_skipped"]
-        edge = {0: "none", (1 << ZERO_WIDTH) - 1: "most"}.get(zeros, "some")
-        self.get_parent().coverage.sample(zeros=edge, reads=pins["read_beat"].bit_count(), writes=pins["write_beat"].bit_count())
-
-    def set(self, values: dict[str, int]) -> None:
-        """The counters were set from outside, while nothing runs."""
-        self.model.values |= values
-        self.since_clear = 0
-
-    def check_phase(self) -> None:
-        broken = broken_identities(self.last, GROUPS)
-        assert not broken or not self.get_parent().identities, f"the counters break {broken}"
-
-
-class Environment(UnitEnvironment):
-    """Pins, predictor, coverage. ``identities`` False: a test that sets counters."""
-
-    identities = True
-
-    def build_phase(self) -> None:
-        super().build_phase()
-        for stream in ("counters", "cycle"):
-            self.scoreboard.add_stream(stream)
-        inputs, outputs = (*CONTROL, *WIDTHS), ("counters", "cycle")
-        self.pins = PinsAgent("pins", self, pins(self.dut, inputs, outputs, unknown=outputs, rest=dict.fromkeys(CONTROL, 0)))
-        self.predictor = CounterPredictor.create("predictor", self)
-        points = {
-            "running": (0, 1),
-            "clear": (0, 1),
-            "engine": list(ENGINES.values()),
-            "units": ("none", "mixed", "all active", "all blocked"),
-            "zeros": ("none", "some", "most"),
-            "reads": range(3),
-            "writes": range(3),
-        }
-        self.coverage = Coverage("coverage", self, points, {"units_of_engine": ("running", "engine", "units")})
-
-    def connect_phase(self) -> None:
-        self.predictor.hear(self.pins, self.predictor.cycle)
 
 
 def events(density: float, blocked: bool) -> dict[str, int]:
@@ -145,7 +51,7 @@ class Runs(ItemSequence):
 class RunsTest(UnitTest):
     """Base."""
 
-    environment_type = Environment
+    environment_type = CounterEnvironment
     watchdog = 10_000
 
     async def main(self) -> None:

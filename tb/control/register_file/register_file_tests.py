@@ -14,36 +14,24 @@ from pyuvm import uvm_sequence, uvm_status_e
 
 from gradcore import hardware
 from gradcore.models.control.register_file import OKAY, RUN_PARAMETERS, SLVERR, RegisterFile
-from tb.support.agents import PinsAgent, pins
-from tb.support.axi_agents import AxiLiteAgent, AxiLiteItem
-from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from tb.control.register_file.register_file_env import (
+    PLAIN,
+    SETTLED,
+    STATUS_WIDTHS,
+    WRITABLE,
+    RegisterEnvironment,
+    RegisterPredictor,
+    quiet_model,
+)
+from tb.support.axi_agents import AxiLiteItem
+from tb.support.base import ItemSequence, UnitTest, must_fail
 from tb.support.declaration import parameter, running, setting
 from tb.support.registers import GradcoreRegisters
 from tb.support.stalls import STALLS, stall_pattern
 from tb.support.streams import StreamMonitor, StreamSink, StreamSource, start_clock_and_reset
-from tb.support.uvm import Coverage, listen
 
 GROUPS = parameter("GROUPS")
 ACCESSES = setting("accesses", 400)
-STATUS_WIDTHS = {
-    "busy": 1,
-    "done": 1,
-    "error": 1,
-    "start_while_busy": 1,
-    "code": 8,
-    "descriptor_index": 16,
-    "error_index": 16,
-    "error_address": 32,
-    "class_index": 32,
-    "class_value": 16,
-    "layers_finished": 9,
-    "layer_cycles": 32,
-    "layer_saturated": 32,
-}
-PLAIN = [name for name in hardware.ADDRESSES if not name.endswith(("_LOW", "_HIGH"))]
-ALWAYS = ("CONTROL", "INTERRUPT", "LAYER_INDEX")  # taken while busy, too
-WRITABLE = [*RUN_PARAMETERS, *ALWAYS]
-SETTLED = 4  # cycles after an access: its pulse and the interrupt have shown
 HOLES = [address for address in range(0, 0x1000, 4) if address not in hardware.ADDRESSES.values()]
 
 
@@ -73,7 +61,7 @@ def create_master(dut, stalls: str) -> AxiLiteMaster:
 
 def fresh_model() -> RegisterFile:
     """The model after reset, with quiet inputs."""
-    return RegisterFile(groups=GROUPS, status=dict.fromkeys(STATUS_WIDTHS, 0), counters=dict.fromkeys(hardware.COUNTERS, 0))
+    return quiet_model(GROUPS)
 
 
 async def read_word(master: AxiLiteMaster, address: int) -> tuple[int, int]:
@@ -88,82 +76,6 @@ async def write_word(master: AxiLiteMaster, address: int, data: int, strobe: int
     count = strobe.bit_count()
     response = await master.write(address + first, (data >> 8 * first).to_bytes(8, "little")[:count])
     return int(response.resp)
-
-
-class RegisterPredictor(Predictor):
-    """Feeds the model with the accesses and the core's inputs that the monitors saw.
-
-    Outputs are compared SETTLED cycles after the last access: by then a pulse and the interrupt have shown.
-    """
-
-    def build_phase(self) -> None:
-        self.model = fresh_model()
-        self.seen = {"starts": 0, "soft_resets": 0}
-        self.counters = -1
-        self.due = 0
-
-    def cycle(self, pins: dict[str, int]) -> None:
-        """The core's side in one cycle."""
-        model, board = self.model, self.get_parent().scoreboard
-        model.status = pins
-        if pins["counters"] != self.counters:
-            self.counters = pins["counters"]
-            model.counters = {name: self.counters >> 64 * index & (1 << 64) - 1 for index, name in enumerate(hardware.COUNTERS)}
-        model.pending |= pins["interrupt_event"]
-        for pulse in ("start", "soft_reset"):
-            self.seen[f"{pulse}s"] += pins[pulse]
-            if pins[pulse]:
-                self.get_parent().coverage.sample(pulse=pulse)
-        self.due -= 1
-        if self.due == 0:
-            board.expect("outputs", model.outputs() | {"starts": model.starts, "soft_resets": model.soft_resets})
-            board.actual("outputs", {port: pins[port] for port in model.outputs()} | self.seen)
-            self.get_parent().coverage.sample(irq=pins["irq"])
-
-    def access(self, item: AxiLiteItem) -> None:
-        """An access and its answer."""
-        model, board = self.model, self.get_parent().scoreboard
-        name = next((name for name, address in hardware.ADDRESSES.items() if address == item.address & 0xFFC), "hole")
-        if item.data is None:
-            board.expect("accesses", dict(zip(("data", "response"), model.read(item.address), strict=True)))
-            board.actual("accesses", {"data": item.result, "response": item.response})
-            self.get_parent().coverage.sample(read=name)
-        else:
-            response = model.write(item.address, item.data, item.strobe)
-            board.expect("accesses", {"response": response})
-            board.actual("accesses", {"response": item.response})
-            group = "counter" if name.endswith(("_LOW", "_HIGH")) else name
-            self.get_parent().coverage.sample(**{"taken" if response == OKAY else "refused": group, "strobe": item.strobe})
-        self.due = SETTLED
-
-
-class Environment(UnitEnvironment):
-    """The register port, the core's side, model, scoreboard and coverage."""
-
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.bus = AxiLiteAgent("bus", self, self.dut)
-        inputs = (*STATUS_WIDTHS, "counters", "interrupt_event")
-        outputs = (*fresh_model().outputs(), "start", "soft_reset")
-        quiet = [name for name in (*inputs, *outputs) if name not in ("interrupt_event", "start", "soft_reset")]
-        self.core = PinsAgent("core", self, pins(self.dut, inputs, outputs, rest={"interrupt_event": 0}, quiet=quiet))
-        self.predictor = RegisterPredictor.create("predictor", self)
-        self.coverage = Coverage(
-            "coverage",
-            self,
-            points={
-                "read": [*hardware.ADDRESSES, "hole"],
-                "taken": WRITABLE,
-                "refused": [*(name for name in PLAIN if name not in ALWAYS), "hole", "counter"],
-                "strobe": (1, 2, 3, 4, 6, 7, 8, 12, 14, 15),
-                "pulse": ("start", "soft_reset"),
-                "irq": (0, 1),
-            },
-        )
-
-    def connect_phase(self) -> None:
-        listen(self.bus.monitor.analysis_port, self, self.predictor.access)
-        self.predictor.hear(self.core, self.predictor.cycle)
 
 
 class CoreSide(ItemSequence):
@@ -210,7 +122,7 @@ class Accesses(uvm_sequence):
 class RegisterTest(UnitTest):
     """Base: the master stalls as one of the patterns says."""
 
-    environment_type = Environment
+    environment_type = RegisterEnvironment
     watchdog = 120_000
 
     def end_of_elaboration_phase(self) -> None:

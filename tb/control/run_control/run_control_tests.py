@@ -11,17 +11,10 @@ from collections.abc import Mapping
 
 import pyuvm
 
-from gradcore.hardware import CODES
+from gradcore.hardware import CLEAR_CYCLES, CODES
 from gradcore.models.control.run_control import RunControl, first_error
-from tb.control.run_control.run_control_env import (
-    ADDRESSES,
-    ALL_ADDRESSES,
-    CLEAR_CYCLES,
-    STOP_LIMIT,
-    RandomRuns,
-    RunEnvironment,
-    RunPredictor,
-)
+from tb.control.run_control.run_control_env import RunEnvironment, RunPredictor
+from tb.control.run_control.run_control_sequences import ADDRESSES, ALL_ADDRESSES, STOP_LIMIT, RandomRuns
 from tb.support.base import UnitTest, must_fail
 from tb.support.streams import wait_until
 from tb.support.uvm import StreamSequence
@@ -294,20 +287,18 @@ class Few(RandomRuns):
     runs = 12
 
 
-class LastErrorWins(RunPredictor):
-    """A wrong model: of a window error and an illegal descriptor in one cycle it takes the window's."""
-
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.model = WrongOrder(CLEAR_CYCLES, STOP_LIMIT)
-
-
 class WrongOrder(RunControl):
     """The model of ``LastErrorWins``."""
 
     def step(self, pins: Mapping[str, int]) -> None:
         error = first_error(pins, False)
         super().step({**pins, "error_illegal": 0} if error and pins["error_window"] else pins)
+
+
+class LastErrorWins(RunPredictor):
+    """A wrong model: of a window error and an illegal descriptor in one cycle it takes the window's."""
+
+    run_control = WrongOrder
 
 
 class LostInterrupt(RunPredictor):

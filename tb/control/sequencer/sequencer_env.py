@@ -13,8 +13,7 @@ import numpy as np
 from pyuvm import uvm_component
 
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS, DESCRIPTOR_LIMITS, OPCODES
-from gradcore.models.control.descriptor_check import problems, rules
-from tb.control.sequencer.sequencer_programs import LIMITS, PROGRAM_LIMIT, Words
+from gradcore.models.control.descriptor_check import Limits, problems, rules
 from tb.support.agents import PinsAgent, ReadClientAgent, pins
 from tb.support.base import Predictor, UnitEnvironment
 from tb.support.read_client import WordMemory
@@ -23,6 +22,7 @@ from tb.support.stalls import stall_pattern
 from tb.support.uvm import Coverage, SinkAgent, StreamPort, StreamSequence, is_active, listen
 from tb.support.vectors import VectorSlice
 
+Words = list[int]  # a descriptor
 KINDS = ("tile", "weights", "vector", "seed")
 FINISHED = {"tile": "tile_stored", "weights": "weight_loaded", "vector": "vector_done", "seed": "seed_done"}
 PULSES = ("tile_stored", "vector_done", "seed_done", "weight_loaded", "tile_computed")
@@ -52,6 +52,8 @@ class SequencerPredictor(Predictor):
 
     def build_phase(self) -> None:
         self.programs = self.marked = 0
+        self.limits = Limits(groups=self.get_parent().parameter("GROUPS"))
+        self.program_limit = self.get_parent().parameter("PROGRAM_LIMIT")
         self.reset()
 
     def reset(self) -> None:
@@ -146,7 +148,7 @@ class SequencerPredictor(Predictor):
 
     def broken(self, words: Words) -> list[str]:
         """The rules that a descriptor breaks."""
-        return problems(words, LIMITS)
+        return problems(words, self.limits)
 
     def descriptor(self, item: dict[str, Any]) -> None:
         """A descriptor was read: it is refused, the end, or a job."""
@@ -160,7 +162,7 @@ class SequencerPredictor(Predictor):
         for rule in broken:
             cover.sample(rule=(NAMES.get(opcode, ""), rule))
         cover.sample(opcode=NAMES.get(opcode))
-        over = index == PROGRAM_LIMIT - 1 and not last
+        over = index == self.program_limit - 1 and not last
         if broken or over:
             self._ends("illegal" if broken else "too long")
             self.expect("error", {"index": index}, f"{where}: {', '.join(broken) or 'no end'}")
@@ -226,7 +228,7 @@ class SequencerEnvironment(UnitEnvironment):
         inputs, rest = ("start", "program_address", "explain", *PULSES), dict.fromkeys(("start", *PULSES), 0)
         quiet = ("program_address", "explain", *(name for name in OUTPUTS if name != "rst"))
         layers = dict(zip(MARK_LAYERS, VectorSlice.cut(dut.mark_layer, 2, 8), strict=True))  # each is known only with its mark
-        ports = pins(dut, inputs, OUTPUTS, rst=None, rest=rest, unknown=(*OUTPUTS, *MARK_LAYERS), quiet=quiet)
+        ports = pins(dut, inputs, OUTPUTS, rst=None, rest=rest, unknown=(*inputs, *OUTPUTS, *MARK_LAYERS), quiet=quiet)
         ports.outputs = {**ports.outputs, **layers}
         self.pins = PinsAgent("pins", self, ports)
         self.units = Units("units", self)
@@ -284,7 +286,7 @@ def _rules() -> list[tuple[str, str]]:
             _, high, low = {**DESCRIPTOR_COMMON, **DESCRIPTOR_FIELDS[name]}[one]
             if least <= 0 and most >= (1 << (high - low + 1)) - 1 and multiple == 1:
                 free.add(one)
-        kept = (rule for rule in rules([code, *([0] * 31)], LIMITS) if rule not in ("opcode", "checksum"))
+        kept = (rule for rule in rules([code, *([0] * 31)], Limits()) if rule not in ("opcode", "checksum"))
         found += [(name, rule) for rule in kept if rule.partition(":")[0] not in free]
     return found
 

@@ -7,12 +7,12 @@ import random
 
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS, descriptor_checksum, pack_descriptor
 from gradcore.models.control.descriptor_check import Limits, problems
+from tb.control.sequencer.sequencer_env import Words
 from tb.support.declaration import parameter
 
 GROUPS = parameter("GROUPS")
 PROGRAM_LIMIT = parameter("PROGRAM_LIMIT")
 LIMITS = Limits(groups=GROUPS)
-Words = list[int]
 
 
 def random_descriptor(opcode: str, **given: int) -> Words:

@@ -9,11 +9,17 @@ from collections.abc import Sequence
 import pyuvm
 
 from gradcore.hardware import DESCRIPTOR_COMMON, DESCRIPTOR_FIELDS
-from tb.control.sequencer.sequencer_env import KINDS, ProgramsEnvironment, RulesEnvironment, SequencerEnvironment, SequencerPredictor
+from tb.control.sequencer.sequencer_env import (
+    KINDS,
+    ProgramsEnvironment,
+    RulesEnvironment,
+    SequencerEnvironment,
+    SequencerPredictor,
+    Words,
+)
 from tb.control.sequencer.sequencer_programs import (
     GROUPS,
     PROGRAM_LIMIT,
-    Words,
     random_descriptor,
     random_program,
     size_limits,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from cocotb.triggers import ClockCycles, Event, FallingEdge, RisingEdge
-from pyuvm import ConfigDB, uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequencer
+from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequencer
 
 from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
 from gradcore.models.convolution.conv_group import ConvJob, compute, group_share, windows
@@ -19,9 +19,8 @@ from gradcore.models.expectation import Checked
 from tb.convolution.conv_group.conv_group_coverage import group_coverage, job_bins
 from tb.support.agents import bundle_ports
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
-from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
-from tb.support.uvm import CheckFailure, SinkAgent, StreamItem
+from tb.support.uvm import CheckFailure, SeenItem, SinkAgent
 
 BESIDE = ("origin_entry", "origin_pixel", "line_entries", "line_pixels", "quarters")  # ports beside the job
 TRANSFER = {"tag": 1, "bank": 1, "parity": 1, "address": 9, "data": 64}
@@ -53,45 +52,72 @@ class GroupMonitor(uvm_monitor):
         except ValueError as error:
             raise CheckFailure(self, f"{name} is {value}") from error
 
+    def among(self, name: str, which: int) -> int:
+        """The parts of a port for the streams, or halves, that ``which`` has; 0 for the other, which may be X."""
+        text = str(self.handles[name].value) if which else ""
+        width, found = len(text) // 2, 0
+        for part in (0, 1):
+            if which >> part & 1:
+                bits = text[width * (1 - part) :][:width]
+                if not bits.strip("01"):
+                    found |= int(bits, 2) << width * part
+                else:
+                    raise CheckFailure(self, f"part {part} of {name} is {bits}")
+        return found
+
     async def run_phase(self) -> None:
         dut = self.get_parent().dut
         with_it = {
-            "entry_write": ("entry_bank", "entry_write_address", "entry_write_data"),
+            "entry_write": ("entry_bank",),
             "count_write": ("count_write_address", "count_write_data"),
             "weight_write": ("weight_write_address", "weight_write_data"),
             "initial_write": ("initial_write_address", "initial_write_data"),
         }
-        ports = ("rst", "job_valid", "job_ready", "job", "weights_loaded", "transfer_valid", "transfer_ready")
+        ports = (
+            "entry_write_address",
+            "entry_write_data",
+            "rst",
+            "job_valid",
+            "job_ready",
+            "job",
+            "weights_loaded",
+            "transfer_valid",
+            "transfer_ready",
+        )
         self.handles = {name: getattr(dut, name) for name in (*PULSES, *itertools.chain(*with_it.values()), *ports)}
-        token = None  # of the job that stands on the port
+        token, stood = None, 0  # of the job that stands on the port; how many cycles so far: its fields come in the second
         low, width, _ = ConvJob.PLACES["wait_weights"]
         in_reset = True
         while True:
             await RisingEdge(dut.clk)
             self.cycle += 1
-            item = StreamItem()
+            item = SeenItem()
             if self.number("rst"):
                 if not in_reset:
                     item.fields = {"rst": 1}
                     self.analysis_port.write(item)
-                in_reset, token = True, None
+                in_reset, token, stood = True, None, 0
                 continue
             in_reset = False
             up = {name: value for name in PULSES if (value := self.number(name))}
             for pulse, names in with_it.items():
                 if pulse in up:
                     up |= {name: self.number(name) for name in names}
+            if "entry_write" in up:
+                up |= {name: self.among(name, up["entry_write"]) for name in ("entry_write_address", "entry_write_data")}
             if "event_saturated" in up:  # the bank of the other stream may be X
                 banks = dut.event_saturated_bank.value
                 up["saturated_banks"] = [int(banks[stream]) for stream in (0, 1) if up["event_saturated"] >> stream & 1]
-            for name, port in (("valid", "job_valid"), ("out_valid", "transfer_valid"), ("out_ready", "transfer_ready")):
-                up[name] = self.number(port)
+            up["valid"], up["out_valid"] = self.number("job_valid"), self.number("transfer_valid")
+            up["out_ready"] = self.among("transfer_ready", up["out_valid"])
             if up["valid"]:
                 up["taken"], up["weights_loaded"] = self.number("job_ready"), self.number("weights_loaded")
-                token = self.number("job") >> low & ((1 << width) - 1) if token is None else token
+                if token is None and (stood or up["taken"]):
+                    token = self.number("job") >> low & ((1 << width) - 1)
                 up["wait_weights"] = token
+                stood += 1
                 if up["taken"]:
-                    token = None
+                    token, stood = None, 0
             item.fields = up
             self.analysis_port.write(item)
 
@@ -311,7 +337,7 @@ class GroupPredictor(Predictor):
             self.finish()
         have = {"tile": self.tiles > self.taken, "bank": self.released + 2 > self.taken, "job": bool(up["valid"])}
         if up["valid"]:
-            have["weights"] = up["weights_loaded"] >= up["wait_weights"]
+            have["weights"] = up["wait_weights"] is not None and up["weights_loaded"] >= up["wait_weights"]
         if len(have) == 4 and all(have.values()):
             for name in have:
                 if not self.before.get(name, False):
@@ -444,18 +470,15 @@ def signed(word: int, bits: int) -> int:
 
 
 class GroupEnvironment(UnitEnvironment):
-    """Jobs, memories, both streams of transfers, predictor, scoreboard, coverage.
-
-    Inside the core ConfigDB's ``numbers`` says which group of how many: (GROUPS, GROUP).
-    """
+    """Jobs, memories, both streams of transfers, predictor, scoreboard, coverage."""
 
     def build_phase(self) -> None:
         super().build_phase()
         self.scoreboard.add_stream("transfer")
         self.scoreboard.add_stream("job")
         dut = self.dut
-        self.numbers = ConfigDB().get(self, "", "numbers", None) or (parameter("GROUPS"), parameter("GROUP"))
-        self.job = self.source("job", {"job": dut.job, **{name: getattr(dut, name) for name in BESIDE}})
+        self.numbers = self.parameter("GROUPS"), self.parameter("GROUP")
+        self.job = self.source("job", {"job": dut.job, **{name: getattr(dut, name) for name in BESIDE}}, options={"late": 1})
         self.memories = Memories("memories", self)
         ports = bundle_ports(dut, "transfer", 2, TRANSFER)
         self.streams = [SinkAgent(f"stream{stream}", self, port) for stream, port in enumerate(ports)]

@@ -8,103 +8,12 @@ from collections.abc import Iterable
 
 import cocotb
 import pyuvm
-from cocotb.simtime import get_sim_time
 
-from tb.support.agents import BundleAgent, PinsAgent, bundle_ports, pins
-from tb.support.base import PERIOD, FlowCoverage, ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from tb.convolution.output_buffer.output_buffer_env import KINDS, READS, SIDES, BufferEnvironment, BufferPredictor
+from tb.support.base import ItemSequence, UnitTest, must_fail
 from tb.support.declaration import parameter
-from tb.support.uvm import Coverage, SourceAgent, StreamItem, listen
-from tb.support.vectors import VectorSlice
 
 SOURCES = 2 * parameter("GROUPS")
-WIDTHS = {"kind": 1, "bank": 1, "parity": 1, "address": 9, "data": 64}
-KINDS = {"word": 64, "tag": 16}  # bits of a read
-SIDES = (0, 1)
-READS = [f"{kind}_read_{name}" for kind in KINDS for name in ("enable", "address")]
-DATA = [f"{kind}{side}" for kind in KINDS for side in SIDES]  # what a read gives
-
-Place = tuple[str, int, int]  # kind, side, {bank, address}
-
-
-def now() -> int:
-    """Number of this clock cycle."""
-    return round(get_sim_time("ns")) // PERIOD
-
-
-class BufferPredictor(Predictor):
-    """What each place holds: a transfer of cycle t can be read with an enable in cycle t + 2 or later."""
-
-    def build_phase(self) -> None:
-        self.memory: dict[Place, list[tuple[int, int]]] = {}  # cycle of the transfer, data; the last two
-        self.reading: list[tuple[Place, int, int]] = []  # place, data that must come, cycles since its transfer
-        self.served: dict[int, list[int]] = {}  # cycle -> sides that took a transfer in it
-        self.transfers = self.longest_wait = 0
-
-    def transfer(self, source: int, item: StreamItem) -> None:
-        """A source's item is accepted."""
-        fields, cycle = item.fields, now()
-        kind = list(KINDS)[fields["kind"]]
-        place = (kind, self.side(fields), fields["bank"] << 9 | fields["address"])
-        data = fields["data"] & (1 << KINDS[kind]) - 1
-        self.memory[place] = [*self.memory.get(place, [])[-1:], (cycle, data)]
-        sides = self.served.setdefault(cycle, [])
-        assert fields["parity"] not in sides, f"two transfers in one cycle of side {fields['parity']}"
-        sides.append(fields["parity"])
-        self.transfers += 1
-        self.longest_wait = max(self.longest_wait, item.waited)
-        self.get_parent().coverage.sample(source=source, kind=kind, side=fields["parity"])
-
-    def side(self, fields: dict[str, int]) -> int:
-        """Where an item goes."""
-        return fields["parity"]
-
-    def cycle(self, pins: dict[str, int]) -> None:
-        """What the reads of the cycle before gave is on the ports now; note those of this cycle."""
-        for (kind, side, address), data, age in self.reading:
-            self.expect(kind, {"side": side, "data": data}, where=f"side {side}, bank {address >> 9}, address {address & 511}")
-            self.get_parent().scoreboard.actual(kind, {"side": side, "data": pins[f"{kind}{side}"]})
-            self.get_parent().coverage.sample(kind=kind, bank=address >> 9, side=side, age=age if age < 3 else "more")
-        self.reading = []
-        for kind in KINDS:
-            for side in SIDES:
-                place = (kind, side, pins[f"{kind}_read_address"] >> 10 * side & 1023)
-                known = [entry for entry in self.memory.get(place, []) if entry[0] <= now() - 2]
-                if pins[f"{kind}_read_enable"] >> side & 1 and known:
-                    self.reading.append((place, known[-1][1], now() - known[-1][0]))
-
-    def readable(self, kind: str, side: int) -> tuple[list[Place], list[Place]]:
-        """Places that may be read in the next cycle, and those of them that may be for the first time. Nobody writes them now."""
-        every = {place: entries[-1][0] for place, entries in self.memory.items() if place[:2] == (kind, side)}
-        return [place for place, when in every.items() if when < now()], [place for place, when in every.items() if when == now() - 1]
-
-
-class Environment(UnitEnvironment):
-    """Sources, read ports, predictor, coverage."""
-
-    def build_phase(self) -> None:
-        super().build_phase()
-        for kind in KINDS:
-            self.scoreboard.add_stream(kind)
-        self.sources = BundleAgent("sources", self, bundle_ports(self.dut, "source", SOURCES, WIDTHS), SourceAgent)
-        rest = {name: 0 for name in READS if name.endswith("enable")}
-        ports = pins(self.dut, READS, rest=rest, unknown=DATA)
-        halves = [half for kind, bits in KINDS.items() for half in VectorSlice.cut(getattr(self.dut, f"{kind}_read_data"), 2, bits)]
-        ports.outputs = dict(zip(DATA, halves, strict=True))  # each side is X until it has read
-        self.reads = PinsAgent("reads", self, ports)
-        self.predictor = BufferPredictor.create("predictor", self)
-        points = {"source": range(SOURCES), "kind": list(KINDS), "bank": (0, 1), "side": SIDES, "age": (2, "more")}
-        crosses = {"way": ("source", "kind", "side"), "read": ("kind", "bank", "side"), "early": ("kind", "side", "age")}
-        self.coverage = Coverage("coverage", self, points, crosses)
-        self.flow = FlowCoverage("flow", self, {f"source{index}": agent for index, agent in enumerate(self.sources.agents)})
-
-    def connect_phase(self) -> None:
-        for index, agent in enumerate(self.sources.agents):
-            listen(agent.monitor.analysis_port, self, lambda item, index=index: self.predictor.transfer(index, item))
-        self.predictor.hear(self.reads, self.predictor.cycle)
-
-    def check_phase(self) -> None:
-        waited = self.predictor.longest_wait
-        assert waited <= SOURCES, f"a source waited {waited} cycles: that is more than one turn of all"
 
 
 class Transfers(ItemSequence):
@@ -160,7 +69,7 @@ class Reads(ItemSequence):
 class BufferTest(UnitTest):
     """Base: all sources send, the read ports read; then every place is read once: nothing was written that should not have been."""
 
-    environment_type = Environment
+    environment_type = BufferEnvironment
     watchdog = 30_000
     stalls: tuple[str, ...] = ("random",)
 

@@ -20,7 +20,7 @@ from tb.support.base import Predictor, UnitEnvironment
 from tb.support.read_client import WordMemory
 from tb.support.read_clients import ReadClientsAgent
 from tb.support.seeds import test_rng
-from tb.support.uvm import CheckFailure, StreamItem, is_active, listen
+from tb.support.uvm import CheckFailure, SeenItem, is_active, listen
 
 MEMORY_WORDS = 1 << 17
 PORTS = (
@@ -139,7 +139,7 @@ class LoaderMonitor(uvm_monitor):
                 if not in_reset:
                     self._clear()
                     self._restart()
-                    self.analysis_port.write(StreamItem(rst=1))
+                    self.analysis_port.write(SeenItem(rst=1))
                 in_reset = True
                 continue
             in_reset = False
@@ -166,7 +166,7 @@ class LoaderMonitor(uvm_monitor):
                     self.fail(f"wrote banks {self.banks} in one job")
                 self.finished_at.append(self.cycle)
                 fields = {"entries": self.entries, "counts": self.counts, "dropped": self.dropped, "bank": self.banks.pop()}
-                self.analysis_port.write(StreamItem(**fields))
+                self.analysis_port.write(SeenItem(**fields))
                 self._clear()
 
     def _check_head(self, number, loaded: int) -> None:
@@ -241,7 +241,7 @@ class TilePredictor(Predictor):
         """The method that the pins say."""
         return arithmetic.METHODS[int(self.get_parent().dut.method.value)]
 
-    def request(self, item: StreamItem) -> None:
+    def request(self, item: SeenItem) -> None:
         """A request; with a job's first one, which goes out through client 0, its tokens must be there, and its bank free."""
         fields = item.fields
         scoreboard, monitor = self.get_parent().scoreboard, self.get_parent().loader.monitor
@@ -257,7 +257,7 @@ class TilePredictor(Predictor):
             self.overlap.add("overlaps" if monitor.open else "alone")
         self.rows_left -= 1
 
-    def read(self, item: StreamItem) -> None:
+    def read(self, item: SeenItem) -> None:
         """A request whose words were all taken."""
         self.words[item.fields["client"]].append((item.fields["address"], item.fields["words"], item.fields["data"]))
 

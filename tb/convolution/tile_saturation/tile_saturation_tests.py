@@ -12,74 +12,14 @@ from collections.abc import Iterable
 
 import pyuvm
 
-from gradcore.models.convolution.tile_saturation import TILE_VALUES, TileSaturation
-from tb.support.agents import PinsAgent, pins
-from tb.support.base import ItemSequence, Predictor, UnitEnvironment, UnitTest, must_fail
+from gradcore.models.convolution.tile_saturation import TILE_VALUES
+from tb.convolution.tile_saturation.tile_saturation_env import SIZES, TilePredictor, TileSaturationEnvironment
+from tb.support.base import ItemSequence, UnitTest, must_fail
 from tb.support.declaration import parameter
-from tb.support.uvm import Coverage
 
 STREAMS = parameter("STREAMS")
-SIZES = ("none", "one", "some", "full")
-INPUTS = ("saturated", "saturated_bank", "released", "stored")
 TILES = 40
 RATES = (0.05, 0.4, 1.0)
-
-
-class TilePredictor(Predictor):
-    """Counts of both banks and of the tiles that wait, fed with each cycle's events."""
-
-    def build_phase(self) -> None:
-        self.model = TileSaturation()
-        self.stored = 0
-
-    def cycle(self, pins: dict[str, int]) -> None:
-        """One cycle: the count stands with ``stored``; then what was released; then what saturated."""
-        model, events, banks = self.model, pins["saturated"], pins["saturated_bank"]
-        coverage = self.get_parent().coverage
-        if pins["stored"]:
-            self.expect("count", {"count": model.store()}, where=f"tile {self.stored}")
-            self.get_parent().scoreboard.actual("count", {"count": pins["count"]})
-            self.stored += 1
-        if pins["released"]:
-            count = model.counts[model.bank]
-            size = "none" if not count else "one" if count == 1 else "full" if count == TILE_VALUES else "some"
-            coverage.sample(size=size, bank=model.bank)
-            model.release()
-        for stream in range(STREAMS):
-            if events >> stream & 1:
-                self.saturate(banks >> stream & 1)
-        coverage.sample(
-            both_banks=bool(events & banks and events & ~banks),
-            all_streams=events == (1 << STREAMS) - 1,
-            waiting=len(model.waiting),
-            release_and_store=bool(pins["released"] and pins["stored"]),
-        )
-
-    def saturate(self, bank: int) -> None:
-        """A value of the tile in ``bank`` saturated."""
-        self.model.saturate(bank)
-
-
-class Environment(UnitEnvironment):
-    """Pins, predictor, coverage."""
-
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.scoreboard.add_stream("count")
-        self.pins = PinsAgent("pins", self, pins(self.dut, INPUTS, ("count",), unknown=("count",), rest=dict.fromkeys(INPUTS, 0)))
-        self.predictor = TilePredictor.create("predictor", self)
-        points = {
-            "size": SIZES,
-            "bank": (0, 1),
-            "both_banks": (True,),  # in one cycle
-            "all_streams": (True,),
-            "waiting": range(1, 5),  # tiles released and not stored
-            "release_and_store": (True,),
-        }
-        self.coverage = Coverage("coverage", self, points, {"size_by_bank": ("size", "bank")})
-
-    def connect_phase(self) -> None:
-        self.predictor.hear(self.pins, self.predictor.cycle)
 
 
 class Tiles(ItemSequence):
@@ -145,7 +85,7 @@ class Tiles(ItemSequence):
 class TilesTest(UnitTest):
     """Base: tiles until all are stored."""
 
-    environment_type = Environment
+    environment_type = TileSaturationEnvironment
     watchdog = 100_000
 
     async def main(self) -> None:

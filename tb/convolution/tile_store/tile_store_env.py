@@ -19,7 +19,7 @@ from gradcore.models.convolution.tile_store import HalfWrites, apply, store_half
 from gradcore.models.jobs import TileStoreJob
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
 from tb.support.stalls import stall_pattern
-from tb.support.uvm import CheckFailure, Coverage, StreamItem
+from tb.support.uvm import CheckFailure, Coverage, SeenItem
 
 MEMORY = 1 << 19
 BANK = 512  # words, or tag pieces, of a side and bank
@@ -86,7 +86,7 @@ class StoreMonitor(uvm_monitor):
             if self.number("rst"):
                 if not in_reset:
                     self._restart()
-                    self.analysis_port.write(StreamItem(kind="rst"))
+                    self.analysis_port.write(SeenItem(kind="rst"))
                 in_reset = True
                 continue
             in_reset = False
@@ -116,7 +116,7 @@ class StoreMonitor(uvm_monitor):
 
     def publish(self, **fields: object) -> None:
         """One item."""
-        self.analysis_port.write(StreamItem(**fields))
+        self.analysis_port.write(SeenItem(**fields))
 
     def _activity(self, valid: int, ready: int) -> None:
         """Waiting for output: beats are offered and none is taken. Waiting for input: no job and no beat. Else active."""

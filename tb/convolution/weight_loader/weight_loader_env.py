@@ -10,17 +10,16 @@ from collections.abc import Iterable
 
 import numpy as np
 from cocotb.triggers import RisingEdge
-from pyuvm import ConfigDB, uvm_agent, uvm_analysis_port, uvm_component, uvm_monitor
+from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_monitor
 
 from gradcore.hardware import LANES
 from gradcore.models.convolution.weight_loader import InitialValue, WeightRow, load_weights, requests
 from gradcore.models.jobs import WeightLoaderJob
 from gradcore.models.numbers import value_format
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
-from tb.support.declaration import parameter
 from tb.support.read_client import WordMemory
 from tb.support.read_clients import ReadClientsAgent
-from tb.support.uvm import CheckFailure, Coverage, StreamItem, is_active, listen
+from tb.support.uvm import CheckFailure, Coverage, SeenItem, is_active, listen
 
 MEMORY_WORDS = 1 << 16
 WIDEST = 1 << 47  # an initial accumulator lies below it
@@ -89,7 +88,7 @@ class WriteMonitor(uvm_monitor):
             if number("rst"):
                 if not in_reset:
                     self._restart()
-                    self.analysis_port.write(StreamItem(rst=1))
+                    self.analysis_port.write(SeenItem(rst=1))
                 in_reset = True
                 continue
             in_reset = False
@@ -113,7 +112,7 @@ class WriteMonitor(uvm_monitor):
                     raise CheckFailure(self, "`loaded`, but no job was taken")
                 self.jobs.popleft()
                 self.finished_at.append(self.cycle)
-                self.analysis_port.write(StreamItem(rows=self.rows, initial=self.initial))
+                self.analysis_port.write(SeenItem(rows=self.rows, initial=self.initial))
                 self._clear()
             if valid and number("job_ready"):
                 self.jobs.append(self.job)
@@ -158,13 +157,13 @@ class WeightPredictor(Predictor):
         self.words: list[deque[tuple[int, int, tuple[int, ...]]]] = [deque(), deque()]
         self.number = 0
 
-    def request(self, item: StreamItem) -> None:
+    def request(self, item: SeenItem) -> None:
         """A request."""
         fields = item.fields
         self.start.add("overlaps" if self.get_parent().writes.monitor.jobs else "alone")
         self.get_parent().scoreboard.actual(f"request{fields['client']}", {name: fields[name] for name in ("address", "words")})
 
-    def read(self, item: StreamItem) -> None:
+    def read(self, item: SeenItem) -> None:
         """A request whose words were all taken."""
         self.words[item.fields["client"]].append((item.fields["address"], item.fields["words"], item.fields["data"]))
 
@@ -241,14 +240,11 @@ class WeightPredictor(Predictor):
 
 
 class WeightLoaderEnvironment(UnitEnvironment):
-    """Jobs, both clients, what is written, predictor, coverage. While active ``memory`` answers the clients.
-
-    Inside the core ConfigDB's ``sizes`` says (GROUPS, WEIGHT_DEPTH).
-    """
+    """Jobs, both clients, what is written, predictor, coverage. While active ``memory`` answers the clients."""
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.sizes = ConfigDB().get(self, "", "sizes", None) or (parameter("GROUPS"), parameter("WEIGHT_DEPTH"))
+        self.sizes = self.parameter("GROUPS"), self.parameter("WEIGHT_DEPTH")
         for stream in ("request0", "request1", "row", "initial", "loaded"):
             self.scoreboard.add_stream(stream)
         self.job = self.source("job", {"job": self.dut.job})

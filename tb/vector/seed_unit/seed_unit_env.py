@@ -42,7 +42,12 @@ class SeedPredictor(Predictor):
 
     def build_phase(self) -> None:
         self.rng = test_rng()
-        self.accepted = self.done = self.cycles = 0
+        self.cycles = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The unit was reset: no job is known."""
+        self.accepted = self.done = 0
         self.job_now: SeedUnitJob | None = None
         self.next_job: SeedUnitJob | None = None  # accepted in the cycle in which the other is done
         self.job_time = 0.0
@@ -112,6 +117,10 @@ class SeedPredictor(Predictor):
 
     def cycle(self, pins: dict[str, int]) -> None:
         """Busy, done and its responses; class and value must stay until the next job."""
+        if "rst" in pins:
+            self.get_parent().scoreboard.forget()
+            self.restart()
+            return
         self.cycles += 1
         self.before, self.pins, self.pins_time = self.pins, pins, get_sim_time("ns")
         now = {name: pins[name] for name in ("class_index", "class_value")}
@@ -146,7 +155,7 @@ class SeedEnvironment(UnitEnvironment):
         self.writer = WriteClientAgent("write", self, dut)
         self.reader.memory, self.reader.latency = self.memory, self.latency
         unknown = ("class_index", "class_value")  # until a class is found
-        self.pins = PinsAgent("pins", self, pins(dut, CONTROLS, OUTPUTS, signed=("class_value",), unknown=unknown))
+        self.pins = PinsAgent("pins", self, pins(dut, CONTROLS, OUTPUTS, signed=("class_value",), unknown=unknown, resets=True))
         self.predictor = SeedPredictor.create("predictor", self)
         self.coverage = seed_coverage(self)
         self.flow = FlowCoverage("flow", self, {"job": self.jobs})
@@ -179,7 +188,7 @@ class SeedEnvironment(UnitEnvironment):
     # ---- Coverage, from what was seen ----
 
     def _ports(self, item: Any) -> None:
-        for port in PORTS:
+        for port in PORTS if "rst" not in item.fields else ():
             if item.fields[f"{port}_valid"] and not item.fields[f"{port}_ready"]:
                 self.coverage.sample(waits=port)
 

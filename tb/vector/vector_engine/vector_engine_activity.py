@@ -83,6 +83,10 @@ class Activity(Predictor):
 
     def build_phase(self) -> None:
         self.now = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The unit was reset: it does nothing."""
         self.drains: tuple[deque[Drain], deque[Drain]] = (deque(), deque())
         self.ahead = [0, 0]  # words taken for jobs that are not planned yet
         self.done = 0
@@ -101,6 +105,9 @@ class Activity(Predictor):
 
     def cycle(self, pins: dict[str, int]) -> None:
         """Check this cycle's classes, which tell of the cycle before; then see what this cycle allows."""
+        if "rst" in pins:
+            self.restart()
+            return
         self.now += 1
         seen = self.classes(pins)
         if self.allowed is not None:

@@ -103,9 +103,13 @@ class VectorPredictor(Predictor):
 
     def build_phase(self) -> None:
         self.rng = test_rng()
-        self.accepted = self.done = 0
         self.done_times: list[int] = []
         self.cycles = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The unit was reset: no job is known."""
+        self.accepted = self.done = 0
         self.reading: deque[Inside] = deque()  # their vector is not all there
         self.adding: tuple[deque[Inside], deque[Inside]] = (deque(), deque())  # their rows are not all there
         self.early: tuple[deque, deque] = (deque(), deque())  # rows of jobs whose vector is not all there
@@ -212,6 +216,10 @@ class VectorPredictor(Predictor):
 
     def cycle(self, pins: dict[str, int]) -> None:
         """Done pulses, which must not come before the responses; work, counted whenever the unit is idle."""
+        if "rst" in pins:
+            self.get_parent().scoreboard.forget()
+            self.restart()
+            return
         self.cycles += 1
         self.pins_before, self.pins, self.pins_time = self.pins, pins, get_sim_time("ns")
         for name in ("macs", "zeros"):
@@ -244,7 +252,7 @@ class Host(uvm_component):
         listen(self.get_parent().pins.monitor.analysis_port, self, self._cycle)
 
     def _cycle(self, item: Any) -> None:
-        if item.fields["done"] and self.counts_vectors:
+        if item.fields.get("done") and self.counts_vectors:
             self.vectors += 1
             self.waiting["vectors_done"] = self.vectors
 
@@ -281,7 +289,7 @@ class VectorEnvironment(UnitEnvironment):
         self.jobs = SourceAgent("jobs", self, port)
         self.readers = {name: ReadClientAgent(name, self, Client(dut, number, len(READERS)), "read") for number, name in enumerate(READERS)}
         self.writers = [WriteClientAgent(f"write{half}", self, Client(dut, half, 2), "write") for half in (0, 1)]
-        self.pins = PinsAgent("pins", self, pins(dut, CONTROLS, EVENTS, unknown=("saturated",)))
+        self.pins = PinsAgent("pins", self, pins(dut, CONTROLS, EVENTS, unknown=("saturated",), resets=True))
         self.host = Host("host", self)
         self.predictor = VectorPredictor.create("predictor", self)
         self.activity = Activity.create("activity", self)
@@ -300,7 +308,7 @@ class VectorEnvironment(UnitEnvironment):
         heard = {"vector": predictor.vector_read}
         heard |= {f"rows{half}": lambda item, half=half: predictor.rows_read(half, item) for half in (0, 1)}
         for name, function in heard.items():
-            listen(self.readers[name].reads, predictor, _as_failure(predictor, function))
+            listen(self.readers[name].reads, predictor, lambda item, function=function: function(item.fields))
         for half, writer in enumerate(self.writers):
             listen(writer.writes, self, self._written(half))
         predictor.hear(self.pins, predictor.cycle)
@@ -334,6 +342,8 @@ class VectorEnvironment(UnitEnvironment):
     def _ports(self, item: Any) -> None:
         """How each port waits."""
         pins, cover = item.fields, self.coverage
+        if "rst" in pins:
+            return
         for stream, clients in (("read_request", READERS), ("read_response", READERS), ("write_request", (0, 1)), ("write_data", (0, 1))):
             valid, ready = pins[f"{stream}_valid"], pins[f"{stream}_ready"]
             if valid == ready:
@@ -386,20 +396,6 @@ class VectorEnvironment(UnitEnvironment):
             row = inside.rows[half].read(plane + (int(place) << inside.job.pitch_log2), words).view("<i2")
             found += [(ends[int(inside.values[place])], ends[int(end)]) for end in ends if np.any(row == end)]
         return found
-
-
-def _as_failure(predictor: VectorPredictor, function: Any) -> Any:
-    """Hand the fields on; an assertion of the model fails as one of the predictor."""
-
-    def heard(item: Any) -> None:
-        try:
-            function(item.fields)
-        except CheckFailure:
-            raise
-        except AssertionError as error:
-            raise CheckFailure(predictor, str(error)) from error
-
-    return heard
 
 
 def _outcomes(outputs: np.ndarray, clipped: np.ndarray, relu: bool) -> list[str]:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handles that are read again only when they changed: of the hundreds of signals that environments inside the core look at in every cycle
+few change, and a read costs far more than to be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cocotb
+from cocotb.triggers import Event, ValueChange
+
+
+class Seen:
+    """A value that was read: ``int()``, ``str()`` and what else a LogicArray can, each computed once."""
+
+    __slots__ = ("_int", "_text", "array")
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self._int: int | None = None
+        self._text: str | None = None
+
+    def __int__(self) -> int:
+        if self._int is None:
+            self._int = int(self.array)
+        return self._int
+
+    def __str__(self) -> str:
+        if self._text is None:
+            self._text = str(self.array)
+        return self._text
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.array[index]
+
+    def to_signed(self) -> int:
+        """As a signed number."""
+        return self.array.to_signed()
+
+
+class Watched:
+    """A handle with ``value``, ``len()`` and ``_path``, for monitors: it cannot be driven.
+
+    ``tell(changed, name)``: from now on put ``name`` into ``changed`` whenever the value changes.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self._path = handle._path
+        self._length = len(handle)
+        self._value: Any = None  # None: read it
+        self._read = Event()
+        self._told: list[tuple[dict[str, None], str]] = []
+        cocotb.start_soon(self._watch())
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def value(self) -> Any:
+        """What the handle holds: the same ``Seen`` until it changes."""
+        if self._value is None:
+            self._value = Seen(self.handle.value)
+            self._read.set()
+        return self._value
+
+    def tell(self, changed: dict[str, None], name: str) -> None:
+        """Put ``name`` into ``changed`` whenever the value changes, and now."""
+        changed[name] = None
+        self._told.append((changed, name))
+
+    async def _watch(self) -> None:
+        """Note one change after each read: what changes often, or is not looked at, costs nothing."""
+        change, read = ValueChange(self.handle), self._read
+        while True:
+            await read.wait()
+            await change
+            read.clear()
+            self._value = None
+            for changed, name in self._told:
+                changed[name] = None
