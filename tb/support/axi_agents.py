@@ -22,13 +22,17 @@ BEAT = ("data", "strb", "last", "valid", "ready")
 
 
 class AxiLiteItem(uvm_sequence_item):
-    """One access of 32 bits. ``data`` None: a read; then ``result`` is what came back. ``response``: OKAY 0, SLVERR 2."""
+    """One access of 32 bits. ``data`` None: a read; then ``result`` is what came back. ``response``: OKAY 0, SLVERR 2.
+
+    ``waited``: cycles in which the answer stood and was not taken.
+    """
 
     def __init__(self, name: str = "access", address: int = 0, data: int | None = None, strobe: int = 15) -> None:
         super().__init__(name)
         self.address, self.data, self.strobe = address, data, strobe
         self.result: int | None = None
         self.response: int | None = None
+        self.waited = 0
 
 
 class AxiLiteDriver(uvm_driver):
@@ -75,6 +79,7 @@ class AxiLiteMonitor(uvm_monitor):
     def build_phase(self) -> None:
         self.analysis_port = uvm_analysis_port("analysis_port", self)
         self._queues: dict[str, deque[Item]] = {name: deque() for name in ("aw", "w", "ar")}
+        self.channels: dict[str, StreamMonitor] = {}
 
     def start_of_simulation_phase(self) -> None:
         fields = {"aw": ("awaddr",), "w": ("wdata", "wstrb"), "b": ("bresp",), "ar": ("araddr",), "r": ("rdata", "rresp")}
@@ -83,17 +88,17 @@ class AxiLiteMonitor(uvm_monitor):
             valid, ready = (getattr(dut, f"{prefix}_{channel}{end}") for end in ("valid", "ready"))
             data = {name: getattr(dut, f"{prefix}_{name}") for name in names}
             heard = {"b": self._written, "r": self._read}.get(channel) or self._queues[channel].append
-            StreamMonitor(dut.clk, valid, ready, data, rst=dut.rst, callback=heard)
+            self.channels[channel] = StreamMonitor(dut.clk, valid, ready, data, rst=dut.rst, callback=heard)
 
     def _written(self, answer: Item) -> None:
         address, data = self._queues["aw"].popleft()["awaddr"], self._queues["w"].popleft()
         item = AxiLiteItem("write", address, data["wdata"], data["wstrb"])
-        item.response = answer["bresp"]
+        item.response, item.waited = answer["bresp"], self.channels["b"].waited
         self.analysis_port.write(item)
 
     def _read(self, answer: Item) -> None:
         item = AxiLiteItem("read", self._queues["ar"].popleft()["araddr"])
-        item.result, item.response = answer["rdata"], answer["rresp"]
+        item.result, item.response, item.waited = answer["rdata"], answer["rresp"], self.channels["r"].waited
         self.analysis_port.write(item)
 
 

@@ -89,7 +89,10 @@ def stream_port(dut: Any, prefix: str, fields: Iterable[str] | Mapping[str, Any]
 
 
 class StreamItem(uvm_sequence_item):
-    """One transfer to send; ``fields`` maps names to ints."""
+    """One transfer; ``fields`` maps names to ints. ``waited`` and ``gap``: as of a SeenItem."""
+
+    waited = 0
+    gap = 0
 
     def __init__(self, name: str = "item", **fields: int) -> None:
         super().__init__(name)

@@ -25,8 +25,9 @@ def sources(folder: Path, run: Run) -> list[Path]:
 BENCH = Bench(
     "system",
     runs=(
-        Run(PARAMETERS, tests="EveryMethod"),
-        Run(PARAMETERS, ("verilator",), tests="WrongBit|WrongCount|MethodLeftOut", one_seed=True, name="bites"),
+        Run(PARAMETERS, ("verilator",), tests="EveryMethod", settings={"inference": True}),
+        Run(PARAMETERS, ("icarus",), tests="EveryMethod"),
+        Run(PARAMETERS, ("verilator",), tests="Wrong.*|MethodLeftOut", one_seed=True, name="bites"),
     ),
     sources=sources,
     visible=VISIBLE,

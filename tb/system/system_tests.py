@@ -8,21 +8,29 @@ Coverage: every kind of layer in both directions by every method, each seed mode
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyuvm
 
 from gradcore import hardware
 from gradcore.models.control.register_file import RUN_PARAMETERS
+from gradcore.models.convolution.tile_loader import LoadedTile, TileJob
+from gradcore.models.vector.seed_unit import SeedResult
+from tb.control.sequencer.sequencer_env import SequencerPredictor
+from tb.convolution.conv_group.conv_group_env import GroupPredictor
+from tb.convolution.tile_loader.tile_loader_env import TilePredictor
 from tb.support.base import UnitTest, must_fail
-from tb.support.declaration import parameter
+from tb.support.declaration import parameter, setting
 from tb.support.registers import GradcoreRegisters
 from tb.support.streams import wait_until
 from tb.support.uvm import CheckFailure
 from tb.system.internals import Instance
 from tb.system.session import GUARD, METHODS, START, WATCHDOG, Case, Expectation, Request, expectation, layered_case
 from tb.system.system_env import SEED_MODES, Loaded, SystemEnvironment, SystemPredictor
+from tb.vector.seed_unit.seed_unit_env import SeedPredictor
 
 CYCLE_LIMIT = 100_000
 # One network for each method; together every kind of layer, with every kind by each method.
@@ -123,7 +131,7 @@ def make_run(method: str, stall: int, saturate: bool = False, seed_mode: str = "
 
 @pyuvm.test()
 class EveryMethod(SystemTest):
-    """Each method with its network and stalls, each with another seed mode; then inference alone."""
+    """Each method with its network and stalls, each with another seed mode; then, in Verilator, inference alone."""
 
     covers = True
 
@@ -131,8 +139,14 @@ class EveryMethod(SystemTest):
         methods = random.sample(METHODS, len(METHODS))
         modes = random.sample(SEED_MODES, len(SEED_MODES))
         runs = [make_run(method, stall, stall > 0, mode) for method, stall, mode in zip(methods, (0, 300, 700), modes, strict=True)]
-        inference = make_run(methods[0], 300, explain=False)
-        return [*runs, inference]
+        return [*runs, *([make_run(methods[0], 300, explain=False)] if setting("inference") else [])]
+
+
+class Twin(SystemTest):
+    """Base of twins: one run."""
+
+    def runs(self) -> list[Run]:
+        return [make_run("guided", 0, True)]
 
 
 class WrongMemory(SystemPredictor):
@@ -155,31 +169,89 @@ class WrongSum(SystemPredictor):
         return replace(want, saturated=tuple(counts))
 
 
+class OtherSum(GroupPredictor):
+    """A wrong model of a group: the lowest bit of the last transfer of a tile."""
+
+    def transfers(self, made: Any) -> dict[tuple[int, int, int], int]:
+        sent = dict(super().transfers(made))
+        sent[max(sent)] ^= 1
+        return sent
+
+
+class LostEntry(TilePredictor):
+    """A wrong model of the tile loader: it forgets an entry of each tile."""
+
+    def tile(self, job: TileJob, method: str, read: Any) -> LoadedTile:
+        tile = super().tile(job, method, read)
+        for entries in tile.entries:
+            if entries:
+                del entries[min(entries)]
+                break
+        return tile
+
+
+class OtherClass(SeedPredictor):
+    """A wrong model of the seed unit: it finds the class before."""
+
+    def class_of(self, result: SeedResult) -> dict[str, int]:
+        return super().class_of(result) | {"class_index": result.class_index ^ 1}
+
+
+class OneTokenMore(SequencerPredictor):
+    """A wrong model of the sequencer: a tile that is computed counts twice."""
+
+    def _count(self, pins: Mapping[str, int]) -> None:
+        super()._count(pins)
+        self.counts["tiles_computed"] += pins["tile_computed"]
+
+
 @must_fail("environment.scoreboard", r"memory item 0: expected (.|\n)*1 bytes of memory are wrong(.|\n)*gradient_0")
-class WrongBit(SystemTest):
+class WrongBit(Twin):
     """One wrong bit among all results must be noticed, and said where it is."""
 
     overrides = {SystemPredictor: WrongMemory}
 
-    def runs(self) -> list[Run]:
-        return [make_run("saliency", 0)]
-
 
 @must_fail("environment.scoreboard", r"registers item \d+: expected (.|\n)*LAYER_SATURATED of layer \d+")
-class WrongCount(SystemTest):
+class WrongCount(Twin):
     """A wrong count of saturated values must be noticed."""
 
     overrides = {SystemPredictor: WrongSum}
 
-    def runs(self) -> list[Run]:
-        return [make_run("guided", 0, True)]
+
+@must_fail(
+    "environment.conv_group0.scoreboard",
+    r"transfer item \d+: expected (.|\n)*conv_group0: descriptor \d+, TILE of conv3_0, forward, tile 0, ",
+)
+class WrongGroup(Twin):
+    """A fault of a group must be its own, with layer and tile."""
+
+    overrides = {GroupPredictor: OtherSum}
 
 
-@must_fail("environment.coverage", "coverage holes: .*method=guided")
-class MethodLeftOut(SystemTest):
+@must_fail("environment.tile_loader.scoreboard", r"(entry0|job) item \d+: expected (.|\n)*tile_loader: ")
+class WrongLoader(Twin):
+    """A fault of the tile loader must be its own."""
+
+    overrides = {TilePredictor: LostEntry}
+
+
+@must_fail("environment.seed_unit.scoreboard", r"done item 0: expected (.|\n)*seed_unit: descriptor \d+, SEED of ")
+class WrongSeed(Twin):
+    """A fault of the seed unit must be its own."""
+
+    overrides = {SeedPredictor: OtherClass}
+
+
+@must_fail("environment.sequencer.predictor", r"counts \{(.|\n)*sequencer: ")
+class WrongToken(Twin):
+    """A fault of the sequencer must be its own."""
+
+    overrides = {SequencerPredictor: OneTokenMore}
+
+
+@must_fail("environment.coverage", "coverage holes: .*method=saliency")
+class MethodLeftOut(Twin):
     """Coverage must see that a method was never run."""
 
     covers = True
-
-    def runs(self) -> list[Run]:
-        return [make_run("deconvnet", 0), make_run("saliency", 500)]

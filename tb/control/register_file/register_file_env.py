@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from gradcore import hardware
 from gradcore.models.control.register_file import OKAY, RUN_PARAMETERS, RegisterFile
 from tb.support.agents import PinsAgent, pins
@@ -49,11 +51,13 @@ class RegisterPredictor(Predictor):
         self.seen = {"starts": 0, "soft_resets": 0}
         self.counters = -1
         self.due = 0
+        self.history: deque[dict[str, int]] = deque([self.model.status], 256)  # the core's side in the last cycles
 
     def cycle(self, pins: dict[str, int]) -> None:
         """The core's side in one cycle."""
         model, board = self.model, self.get_parent().scoreboard
         model.status = pins
+        self.history.append(pins)
         if pins["counters"] not in (self.counters, None):
             self.counters = pins["counters"]
             model.counters = {name: self.counters >> 64 * index & (1 << 64) - 1 for index, name in enumerate(hardware.COUNTERS)}
@@ -69,8 +73,9 @@ class RegisterPredictor(Predictor):
             self.get_parent().coverage.sample(irq=pins["irq"])
 
     def access(self, item: AxiLiteItem) -> None:
-        """An access and its answer."""
+        """An access and its answer, which was made in the cycle before it stood on the port."""
         model, board = self.model, self.get_parent().scoreboard
+        model.status = self.history[max(-1 - item.waited, -len(self.history))]
         name = next((name for name, address in hardware.ADDRESSES.items() if address == item.address & 0xFFC), "hole")
         if item.data is None:
             board.expect("accesses", dict(zip(("data", "response"), model.read(item.address), strict=True)))
