@@ -93,7 +93,7 @@ def test_environment_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dict(os.environ) == before
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=pytest.mark.regress)])
 def test_f06_checkout_in_a_folder_with_special_characters(simulator: str, tmp_path: Path) -> None:
     """A bench of a checkout whose path make and shells do not take, with variables that compilers and cocotb would take."""
     folder = tmp_path / 'my $project\'s #1, "é"'

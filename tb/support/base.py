@@ -18,7 +18,7 @@ from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, Timer, wit
 from pyuvm import ConfigDB, uvm_active_passive_enum, uvm_component, uvm_env, uvm_factory, uvm_sequence, uvm_test
 
 from gradcore.models.numbers import Format
-from tb.support.declaration import parameter
+from tb.support.declaration import parameter, setting
 from tb.support.seeds import test_rng
 from tb.support.streams import start_clock_and_reset
 from tb.support.uvm import CheckFailure, Coverage, Scoreboard, SeenItem, SinkAgent, SourceAgent, StreamItem, listen, stream_port
@@ -184,7 +184,9 @@ def must_fail(component: str, message: str) -> Callable[[type], type]:
     """Instead of ``pyuvm.test()``, for a twin: passes only if it fails with this failure of this component, and no other.
 
     ``component``: its name below the test, as ``environment.scoreboard`` ("" for the test itself); ``a|b`` where either may be first.
-    ``message``: a regular expression that the text after the component's name must begin with.
+    ``message``: a regular expression that the text after the component's name must begin with. It is skipped in runs whose setting
+    ``twins`` is false: see ``tb.support.launch.cases``.
     """
     names = "|".join(re.escape(".".join(part for part in ("uvm_test_top", one) if part)) for one in component.split("|"))
-    return pyuvm.test(expect_error=(pytest.RaisesExc(CheckFailure, match=rf"^(?:{names}): (?:{message})"),))
+    error = pytest.RaisesExc(CheckFailure, match=rf"^(?:{names}): (?:{message})")
+    return pyuvm.test(expect_error=(error,), skip=not setting("twins", True))
