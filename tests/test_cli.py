@@ -367,13 +367,12 @@ def test_the_verilog_agrees_with_its_model_in_every_bit(folder, tiny, tmp_path, 
 
 
 def test_a_class_that_the_verilog_is_asked_for(folder, tiny, tmp_path, icarus):
-    for target in (0, 2):
-        arguments = ["explain", "a.png", "--network", tiny, "--target", str(target), "--json", "--out", tmp_path]
-        (item,) = json.loads(gradcore(*arguments, *icarus, cwd=folder).stdout)
-        attribution = np.load(item["files"]["attribution"])
-        gradcore(*arguments, "--backend", "golden", cwd=folder)
-        assert item["target"] == f"class {target}" and attribution.any()
-        np.testing.assert_array_equal(attribution, np.load(item["files"]["attribution"]))
+    arguments = ["explain", "a.png", "--network", tiny, "--target", "2", "--json", "--out", tmp_path]
+    (item,) = json.loads(gradcore(*arguments, *icarus, cwd=folder).stdout)
+    attribution = np.load(item["files"]["attribution"])
+    gradcore(*arguments, "--backend", "golden", cwd=folder)
+    assert item["target"] == "class 2" and attribution.any()
+    np.testing.assert_array_equal(attribution, np.load(item["files"]["attribution"]))
 
 
 def test_bench_and_its_json(folder, tiny, icarus):

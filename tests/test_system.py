@@ -137,7 +137,7 @@ def test_random_networks(stalled: Session) -> None:
     check_random(stalled, "full", range(FRESH_SEED, FRESH_SEED + FRESH_NETWORKS))
 
 
-@pytest.mark.parametrize("preset", ["small", "paper"])
+@pytest.mark.parametrize("preset", ["small", pytest.param("paper", marks=pytest.mark.regress)])
 def test_other_presets(preset: str) -> None:
     """Fewer groups: other programs, the same bits."""
     simulator = Simulator("verilator", preset, stalls=0.25, seed=FRESH_SEED)
