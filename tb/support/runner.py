@@ -93,11 +93,15 @@ def ports(module: str) -> list[str]:
 
 
 def _opened(toplevel: str, visible: tuple[str, ...]) -> str:
-    """Verilator's configuration that shows all signals of the toplevel, and what ``visible`` names: of a module its ports."""
+    """Verilator's configuration that shows all signals of the toplevel, and what ``visible`` names.
+
+    Of a module its ports, which can be read; ``module.signal`` can be written, too.
+    """
     lines = ["`verilator_config", f'public_flat_rw -module "{toplevel}" -var "*"']
     for entry in visible:
         module, _, signal = entry.partition(".")
-        lines += [f'public_flat_rd -module "{module}" -var "{name}"' for name in ([signal] if signal else ports(module))]
+        way, names = ("rw", [signal]) if signal else ("rd", ports(module))
+        lines += [f'public_flat_{way} -module "{module}" -var "{name}"' for name in names]
     return "\n".join([*lines, ""])
 
 
