@@ -312,6 +312,7 @@ class GroupPredictor(Predictor):
         self.have: dict[str, bool] = {}  # what the job on the port has of what it waits for
         self.before: dict[str, bool] = {}  # likewise, a cycle ago
         self.startable = False
+        self.arrival: tuple[dict[str, bool], dict[str, bool], int] | None = None
 
     def formats(self, shift: int) -> Checked:
         """The arithmetic of a job with this shift."""
@@ -336,15 +337,26 @@ class GroupPredictor(Predictor):
         if up.get("computed"):
             self.finish()
         have = {"tile": self.tiles > self.taken, "bank": self.released + 2 > self.taken, "job": bool(up["valid"])}
-        if up["valid"]:
-            have["weights"] = up["wait_weights"] is not None and up["weights_loaded"] >= up["wait_weights"]
-        if len(have) == 4 and all(have.values()):
-            for name in have:
-                if not self.before.get(name, False):
-                    self.get_parent().coverage.sample(last_token=name)
+        if up["valid"] and up["wait_weights"] is None:  # a job's fields come in its second cycle, and tell then what was there in the first
+            self.arrival = self.before, have, up["weights_loaded"]
+        elif up["valid"]:
+            if self.arrival:
+                before, arrived, loaded = self.arrival
+                arrived["weights"] = loaded >= up["wait_weights"]
+                self.sample_last_tokens(before, arrived)
+                self.arrival, self.before = None, arrived
+            have["weights"] = up["weights_loaded"] >= up["wait_weights"]
+            self.sample_last_tokens(self.before, have)
         self.startable = len(self.before) == 4 and all(self.before.values())
         self.have = have
         self.before = {} if up.get("taken") else have
+
+    def sample_last_tokens(self, before: dict[str, bool], have: dict[str, bool]) -> None:
+        """Which tokens were the last that a job waited for, if all have come by now."""
+        if all(have.values()):
+            for name in have:
+                if not before.get(name, False):
+                    self.get_parent().coverage.sample(last_token=name)
 
     def write(self, up: dict[str, Any]) -> None:
         """What goes into the memories."""
