@@ -9,6 +9,7 @@ BENCH = Bench(
         Run({"GROUPS": 4, "PROGRAM_LIMIT": 65536}, ("verilator",), tests="(?!ProgramLimit$).*"),
         # Without the tests that need most cycles: each rule, corrupted descriptors.
         Run({"GROUPS": 4, "PROGRAM_LIMIT": 65536}, ("icarus",), tests="(?!ProgramLimit$|CorruptedBits$|EveryRule$).*"),
+        Run({"GROUPS": 4, "PROGRAM_LIMIT": 65536}, ("icarus",), tests="CorruptedBits|EveryRule", name="rules", regress=True),
         Run({"GROUPS": 2, "PROGRAM_LIMIT": 7}, tests="ProgramLimit"),
     ),
     netlist=(

@@ -20,7 +20,7 @@ BENCH = Bench(
         *(of(*share, simulators=("icarus",), tests=QUICK) for share in ((1, 0), (4, 2))),
     ),
     netlist=(
-        of(1, 0, tests=QUICK),
+        of(1, 0, tests=QUICK, regress=True),
         of(4, 2, tests=QUICK, regress=True),
         of(1, 0, simulators=("verilator",), regress=True),  # every test, in the faster simulator
     ),

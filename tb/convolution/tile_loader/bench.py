@@ -3,8 +3,14 @@
 
 from tb.support.declaration import Bench, Run
 
+QUICK = "Corners|Throughput|ResetInJob"  # where a simulator is slow
+
 BENCH = Bench(
     "tile_loader",
-    runs=(Run(tests="(?!Corners$).*"),),
-    netlist=(Run(tests="Corners", name="quick"), Run(regress=True)),
+    runs=(
+        Run(simulators=("verilator",), tests="(?!Corners$).*"),
+        Run(simulators=("icarus",), tests=QUICK),
+        Run(simulators=("icarus",), tests=f"(?!(?:{QUICK})$).*", name="rest", regress=True),
+    ),
+    netlist=(Run(tests="Corners", name="quick", regress=True), Run(regress=True)),
 )
