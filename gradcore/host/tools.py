@@ -150,6 +150,11 @@ def yowasp_command(package: str, program: str) -> list[str]:
     return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {paths!r}; from {package} import {program}; {program}()"]
 
 
+def yowasp_cache() -> dict[str, str]:
+    """The variable that says where YoWASP's programs keep what they compile of themselves once, which takes minutes: in the cache."""
+    return {"YOWASP_CACHE_DIR": str(cache_folder() / "yowasp")}
+
+
 def yowasp_environment(folder: Path) -> dict[str, str]:
-    """Variables for it; what it compiles of itself once, it keeps in the cache."""
-    return {**clean_environment(folder), "YOWASP_CACHE_DIR": str(cache_folder() / "yowasp")}
+    """Variables for them."""
+    return {**clean_environment(folder), **yowasp_cache()}
