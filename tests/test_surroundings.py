@@ -275,7 +275,7 @@ NOISE = {
 }
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=pytest.mark.regress)])
 def test_f19_variables_of_the_environment(simulator: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them changes a build, its name or a run; all but those that say where things are are hidden from tools."""
     path = tmp_path / "run.fst"
