@@ -207,6 +207,7 @@ def judge(mutant: Mutant) -> Result:
             outcome, by = _judge(mutant, changed, folder)
         return Result(mutant.key, mutant.module, str(mutant), outcome, by, round(time.monotonic() - started, 1))
     finally:
+        logging.disable(logging.NOTSET)
         shutil.rmtree(folder, ignore_errors=True)
 
 
