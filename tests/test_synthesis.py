@@ -553,11 +553,6 @@ def test_growth_of_resources_is_seen() -> None:
 
 # Synthesis takes minutes, and gives the same for the same design: `make test` measures the full preset if its design is another one
 # than was measured last, `make regress` all presets in any case.
-MEASURED = pytest.mark.parametrize(
-    ("preset", "again"), [("full", False), *(pytest.param(preset, True, marks=pytest.mark.regress) for preset in PRESETS)]
-)
-
-
 def is_known(preset: str) -> bool:
     """Whether what would be synthesised was, when its figures were last taken."""
     return accept.fingerprint(preset) == json.loads(DESIGNS.read_text()).get(preset)
@@ -578,7 +573,9 @@ def test_a_changed_design_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert accept.fingerprint("full") != measured
 
 
-@MEASURED
+@pytest.mark.parametrize(
+    ("preset", "again"), [("full", False), *(pytest.param(preset, True, marks=pytest.mark.regress) for preset in PRESETS)]
+)
 def test_resources_do_not_grow(preset: str, again: bool) -> None:
     """The preset needs no more than what was accepted."""
     if is_known(preset) and not again:

@@ -56,7 +56,7 @@ def cases(benches: dict[str, Bench]) -> Iterator[pytest.param]:
 
     `make test` runs a bench that knows both simulators with the fixed seed in Icarus and with the fresh one in Verilator, further sets
     of parameters of a light one with the fresh seed in Icarus, and any other bench with both seeds; `make regress` runs every seed in
-    every simulator. Twins that must fail run once for each choice of tests, in `make regress` in every run.
+    every simulator. Twins that must fail run once for each choice of tests, and in all that only `make regress` runs.
     """
     for bench in benches.values():
         bitten = set()

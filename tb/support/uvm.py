@@ -355,7 +355,7 @@ class Coverage(uvm_component):
         super().__init__(name, parent)
         Coverage._instances += 1
         self._top = f"{name}_{Coverage._instances}"
-        self._seen: set[tuple[str, Any]] = set()
+        self._seen: set[Any] = set()
         self._counts, self._sampled = is_active(self), set()
         self.points = {point: list(bins) for point, bins in points.items()}
         self.crosses = {cross: list(items) for cross, items in (crosses or {}).items()}
@@ -378,10 +378,16 @@ class Coverage(uvm_component):
             self._sampled.add(key)
         self._sampler(values)
 
+    def seen(self, one: Any) -> bool:
+        """Whether this was asked for before: cheap, for what comes again and again."""
+        if one in self._seen:
+            return True
+        self._seen.add(one)
+        return False
+
     def see(self, point: str, bin_: Any) -> None:
-        """Count the first hit of a bin only: far cheaper for what is seen again and again."""
-        if (point, bin_) not in self._seen:
-            self._seen.add((point, bin_))
+        """Count the first hit of a bin only."""
+        if not self.seen((point, bin_)):
             self.sample(**{point: bin_})
 
     def hits(self) -> dict[str, dict[str, int]]:

@@ -411,22 +411,7 @@ def _outcomes(outputs: np.ndarray, clipped: np.ndarray, relu: bool) -> list[str]
     return names
 
 
-class SeenCoverage(Coverage):
-    """Coverage that says cheaply whether one of many cases was sampled already."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._seen: set[Any] = set()
-
-    def seen(self, one: Any) -> bool:
-        """Whether this was asked for before."""
-        if one in self._seen:
-            return True
-        self._seen.add(one)
-        return False
-
-
-def vector_coverage(parent: VectorEnvironment) -> SeenCoverage:
+def vector_coverage(parent: VectorEnvironment) -> Coverage:
     """What a complete run must have tried."""
     both = (0, 1)
     waits = [(stream, client, "not ready") for stream in ("read_request", "read_response") for client in READERS]
@@ -451,4 +436,4 @@ def vector_coverage(parent: VectorEnvironment) -> SeenCoverage:
         "waits": waits,
         "certain": ("active", "waiting_input", "waiting_output"),
     }
-    return SeenCoverage("coverage", parent, points)
+    return Coverage("coverage", parent, points)
