@@ -48,7 +48,7 @@ explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IM
 	@$(BIN)/gradcore explain $${METHOD:+--method "$$METHOD"} $${IMAGE:+-- "$$IMAGE"}
 
 # What `make check` runs beside the lint: the models' arithmetic and mathematics, and every kind of layer by each method in the small core.
-CHECKS := "tests/test_system_memory.py::test_icarus[small-0.0]" tests/test_network_model.py::test_equals_autograd_where_nothing_is_rounded \
+CHECKS := "tests/test_system.py::test_icarus[small-0.0]" tests/test_network_model.py::test_equals_autograd_where_nothing_is_rounded \
   tests/test_arithmetic.py tests/test_numbers.py tests/test_specification.py tests/test_lint.py tests/test_verification_plan.py
 
 check: $(VENV)/.ready-test  ## In under a minute: lint, models, one run of the small core; before each commit

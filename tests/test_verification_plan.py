@@ -145,7 +145,7 @@ def test_a_session_is_held_to_the_plan(tmp_path: Path, options: tuple[str, ...],
     (tmp_path / "tests" / "test_it.py").write_text("def test_one():\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
     command = [sys.executable, "-m", "pytest", "-p", "verification.evidence", "-p", "no:cacheprovider", "--evidence", "kept"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     said = subprocess.run([*command, "--check-plan", *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (said.returncode != 0) == held, said.stdout
     assert ("docs/verification-plan.yaml: fifo:" in said.stdout) == held

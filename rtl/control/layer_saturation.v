@@ -58,6 +58,14 @@ module layer_saturation (
     end
   end
 
+`ifdef SIMULATION
+  `include "assertions.vh"
+  reg tile_late;
+  always @(posedge clk) tile_late <= tile_stored;
+  `ASSERT(mark_after_its_tile, !mark_valid[0] || tile_late)
+  `ASSERT(tiles_fit, tile_sum >= tile_total)
+  `ASSERT(vectors_fit, vector_sum >= vector_total)
+`endif
 endmodule
 
 `default_nettype wire

@@ -71,5 +71,11 @@ module layer_timestamps (
       layers_finished <= 9'd0;
     end
   end
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  `ASSERT(no_mark_lost, !(mark_valid[1] && held1 && held0))
+  `ASSERT(layers_fit, layers_finished <= 9'd256)
+`endif
 endmodule
 `default_nettype wire

@@ -132,5 +132,15 @@ module performance_counters #(
       end
     end
   endgenerate
+
+`ifdef SIMULATION
+  `include "assertions.vh"
+  // Each unit is in one class in each cycle that counts, and in none in others.
+  `ASSERT(one_class_loader, (loader_on ^ loader_starved ^ loader_stuck) == {2{counting}})
+  `ASSERT(one_class_conv, (conv_on ^ conv_starved ^ conv_stuck) == {STREAMS{counting}})
+  `ASSERT(one_class_vector, (vector_on ^ vector_starved ^ vector_stuck) == {2{counting}})
+  `ASSERT(one_class_store, (store_on ^ store_starved ^ store_stuck) == {2{counting}})
+  `ASSERT(cycle_known, ^cycle !== 1'bx)
+`endif
 endmodule
 `default_nettype wire

@@ -323,6 +323,7 @@ module conv_path #(
   `include "assertions.vh"
   `ASSERT(bank_was_free, free_banks <= 2'd2 && !(load_ready && free_banks == 2'd0))
   `ASSERT(bank_comes_back_once, !(tile_computed && free_banks == 2'd2 && !load_ready))
+  `ASSERT(stored_after_computed, tiles_stored <= tiles_computed)
   `ASSERT(stored_was_computed, computed_tiles <= 2'd2 && !(store_ready && computed_tiles == 2'd0))
 `endif
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,26 @@ def random_quantised(seed: int, *, saturate: bool | None = None, **options) -> t
         quantisation = saturating(quantisation)
     made = quantise(network, quantisation)
     return made, random_picture(made, rng)
+
+
+def layered_network(shape: tuple[int, int, int], layers: Sequence[str], *, name: str = "network", seed: int = 1) -> Network:
+    """A network with random weights from a short notation: input shape (C, H, W) and layers such as ``conv3:16 relu pool bias``
+    (kernel, output channels) and ``fc:10 relu``."""
+    made: list[Layer] = []
+    channels, height, width = shape
+    flat = False
+    for number, text in enumerate(layers):
+        head, *words = text.split()
+        kind, out = head.split(":")
+        if kind == "fc" and not flat:
+            channels, height, width, flat = channels * height * width, 1, 1, True
+        kernel = int(kind.removeprefix("conv")) if kind != "fc" else 1
+        flags = {flag: flag in words for flag in ("relu", "pool", "bias")}
+        made.append(Layer("fc" if kind == "fc" else "conv", f"{kind}_{number}", channels, int(out), kernel, **flags))
+        channels = int(out)
+        if flags["pool"]:
+            height, width = height // 2, width // 2
+    return Network.random(made, shape, name=name, seed=seed)
 
 
 def saturating(quantisation: Quantisation) -> Quantisation:

@@ -22,10 +22,9 @@ from gradcore.models import network as network_model
 from gradcore.models import program as program_model
 from gradcore.models.control.performance_counters import broken_identities
 from gradcore.models.tags import join_pieces
-from gradcore.network import Layer, Network
 from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
-from tb.support.random_networks import random_picture, random_quantised, saturating
+from tb.support.random_networks import layered_network, random_picture, random_quantised, saturating
 from tb.support.replay import replay_command
 from tb.system.mismatch import describe
 
@@ -115,22 +114,8 @@ def generated_case(seed: int, preset: str = "full", **options: object) -> Case:
 
 
 def layered_case(shape: tuple[int, int, int], layers: Sequence[str], preset: str = "full", seed: int = 1, saturate: bool = False) -> Case:
-    """A case from a short notation: input shape (C, H, W) and layers such as ``conv3:16 relu pool bias``, ``fc:10 relu``."""
-    made: list[Layer] = []
-    channels, height, width = shape
-    flat = False
-    for number, text in enumerate(layers):
-        head, *words = text.split()
-        kind, out = head.split(":")
-        if kind == "fc" and not flat:
-            channels, height, width, flat = channels * height * width, 1, 1, True
-        kernel = int(kind.removeprefix("conv")) if kind != "fc" else 1
-        flags = {name: name in words for name in ("relu", "pool", "bias")}
-        made.append(Layer("fc" if kind == "fc" else "conv", f"{kind}_{number}", channels, int(out), kernel, **flags))
-        channels = int(out)
-        if flags["pool"]:
-            height, width = height // 2, width // 2
-    network = Network.random(made, shape, seed=seed)
+    """A case of ``layered_network``, with a random picture; ``saturate``: in formats in which values saturate."""
+    network = layered_network(shape, layers, seed=seed)
     quantisation = calibrate(network, standard_images(network.input_shape, 4), source="generated pictures")
     if saturate:
         quantisation = saturating(quantisation)

@@ -52,6 +52,7 @@ class EveryCase(ReadPortTest):
         await self.run_all(EveryOffset)
         await self.every_stall()
         await self.full()
+        await self.flush_words()
         await self.windows()
         self.stalls("random", "random", "random", "random")
         await self.flushes()
@@ -75,6 +76,17 @@ class EveryCase(ReadPortTest):
         for offset in (0, 40):
             self.clients.stalls = [itertools.chain([True] * 400, itertools.repeat(False)) for _ in self.clients.stalls]
             await self.run_all(Long, words=110, offset=offset, page=200)
+
+    async def flush_words(self) -> None:
+        """A flush while words of every client wait in its FIFO."""
+        self.clients.stalls = [itertools.repeat(True) for _ in self.clients.stalls]
+        await self.ask(Long, words=16, page=230)
+        while not all(self.predictor.fifo):
+            await self.cycles(1)
+        await self.pulse(flush=1)
+        self.stalls()
+        await self.pulse(flush=0)
+        await self.settled()
 
 
 @pyuvm.test()
