@@ -104,8 +104,28 @@ def relu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(mask, values, 0), mask
 
 
+def clip(values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (min(max(x, 0), limit), mask); the mask is 1 exactly where 0 < x < limit.
+
+    A ReLU6 is a clip whose ``limit`` stands for 6. At VALUE_MAX saturation alone makes it, and only the mask differs from a ReLU's.
+    """
+    values = np.asarray(values, dtype=np.int64)
+    return np.clip(values, 0, limit), (values > 0) & (values < limit)
+
+
 def relu_backward(gradients: np.ndarray, mask: np.ndarray, method: str) -> np.ndarray:
-    """Apply a ReLU's backward rule: saliency g*mask, deconvnet max(g, 0), guided max(g, 0)*mask."""
+    """Apply a ReLU's backward rule: saliency g*mask, deconvnet max(g, 0), guided max(g, 0)*mask.
+
+    In a graph the rule belongs to the map that the ReLU makes. It is applied once, to that map's whole gradient: the sum of what all
+    its readers give, rounded once. So behind an add the rule sees the gradient of the sum, and what it leaves goes to every summand
+    alike, with no rule of its own; a map that two branches read is judged by what both give together, never branch by branch.
+    Captum's hooks on a ReLU module do the same.
+
+    A clip is a ReLU with a second end, and its rule is a ReLU's with the mask of ``clip``: saliency and guided stop at values at either
+    end; DeconvNet, which looks at no activation, takes max(g, 0). (Captum's Deconvolution and GuidedBackprop know ``nn.ReLU`` alone
+    and leave a ReLU6 its derivative; here a network gets the same explanation whichever of the two it was built with, as long as no value
+    reaches the limit.)
+    """
     gradients = np.asarray(gradients, dtype=np.int64)
     if method == "saliency":
         return np.where(mask, gradients, 0)

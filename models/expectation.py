@@ -120,6 +120,17 @@ class Checked:
             self._compare("relu (mask)", flags, mask[place])
         return made, mask
 
+    def clip(self, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """``arithmetic.clip``, of results."""
+        made, mask = arithmetic.clip(values, limit)
+        place = self._sample("clip", made.shape)
+        if made.size:
+            chosen = specification.number(np.asarray(values)[place], self.formats.result)
+            exact, flags = specification.clip(chosen, specification.number(np.array(limit), self.formats.result))
+            self._compare("clip", exact, made[place])
+            self._compare("clip (mask)", flags, mask[place])
+        return made, mask
+
     def relu_backward(self, gradients: np.ndarray, mask: np.ndarray, method: str) -> np.ndarray:
         """``arithmetic.relu_backward``, of what a unit reads."""
         made = arithmetic.relu_backward(gradients, mask, method)

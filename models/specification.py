@@ -129,6 +129,13 @@ def relu(values: Fxp) -> tuple[Fxp, np.ndarray]:
     return _where(values, mask), mask
 
 
+def clip(values: Fxp, limit: Fxp) -> tuple[Fxp, np.ndarray]:
+    """(x where 0 < x < limit, else the nearer of 0 and limit; bool mask: where 0 < x < limit). Both of one format."""
+    mask, above = np.asarray((values > 0) & (values < limit)), np.asarray(values >= limit)
+    ends = number(np.broadcast_to(raw(limit), np.shape(above)), format_of(values))
+    return rounded(_where(values, mask) + _where(ends, above), format_of(values)), mask
+
+
 def relu_backward(gradients: Fxp, mask: np.ndarray, method: str) -> Fxp:
     """A ReLU's backward rule: saliency g * mask, deconvnet max(g, 0), guided max(g, 0) * mask."""
     if method not in METHODS:

@@ -83,6 +83,14 @@ def test_relu_rules_of_each_method_at_the_ends_of_the_range():
         specification.relu_backward(specification.number(values, value_format(0)), mask, "gradcam")
 
 
+@pytest.mark.parametrize("limit", [1, 2, 12288, 32766, 32767])
+def test_a_clip_has_two_ends_and_its_mask_neither(limit):
+    values = np.array([*ENDS, limit - 1, limit, min(limit + 1, 32767)])
+    made, mask = checked(3).clip(values, limit)
+    assert made.min() == 0 and made.max() == limit and not mask[(values <= 0) | (values >= limit)].any()
+    assert mask[values == 1].all() == (limit > 1)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pool_and_unpool_at_ties_extremes_and_odd_sizes(seed):
     rng = np.random.default_rng(seed)
@@ -183,6 +191,7 @@ WRONG_TWINS = {
     ),
     "the last of equals wins": ("winners", last_wins),
     "zero passes the ReLU": ("relu", lambda values: (np.maximum(values, 0), np.asarray(values) >= 0)),
+    "a clip whose mask holds the limit": ("clip", lambda values, limit: (np.clip(values, 0, limit), np.asarray(values) > 0)),
     "guided without mask": ("relu_backward", lambda gradients, mask, method: np.maximum(gradients, 0)),
     "transposed windows": ("max_unpool", lambda g, index, h, w, true=arithmetic.max_unpool: true(g, index // 2 + index % 2 * 2, h, w)),
     "arg-max of magnitudes": ("arg_max", lambda values: int(np.argmax(np.abs(values)))),
@@ -203,6 +212,7 @@ def test_a_wrong_twin_fails(kind, monkeypatch):
         "saturated": (corners(4), 4, False),
         "winners": (values,),
         "relu": (values,),
+        "clip": (values, 2),
         "relu_backward": (values, values > 5, "guided"),
         "max_unpool": (values, np.abs(values), 40, 8),
         "arg_max": (np.array([1, -5]),),

@@ -182,48 +182,50 @@ def _one_hot(targets: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[class_indexes(targets, classes, len(targets))]
 
 
-class _Rule:
+class ReluRule:
     """The method that the ReLUs of a trace follow when a gradient passes them."""
 
     method = METHODS[0]
 
 
 class _Rectify(torch.autograd.Function):
-    """ReLU whose backward follows a rule."""
+    """ReLU, or clip to 0..high, whose backward follows a rule: ``gradcore.models.arithmetic.relu_backward``."""
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, rule: _Rule) -> torch.Tensor:
+    def forward(ctx: Any, values: torch.Tensor, rule: ReluRule, high: float | None) -> torch.Tensor:
         ctx.rule = rule
-        ctx.save_for_backward(values > 0)
-        return values.clamp(min=0)
+        ctx.save_for_backward(values > 0 if high is None else (values > 0) & (values < high))
+        return values.clamp(min=0, max=high)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         if ctx.rule.method != "saliency":
             gradient = gradient.clamp(min=0)
         if ctx.rule.method != "deconvnet":
             gradient = gradient * ctx.saved_tensors[0]
-        return gradient, None
+        return gradient, None, None
 
 
-class _RuledReLU(nn.Module):
-    def __init__(self, rule: _Rule) -> None:
+class RuledReLU(nn.Module):
+    """A ReLU, or a clip to 0..high, that follows a rule in the backward pass."""
+
+    def __init__(self, rule: ReluRule, high: float | None = None) -> None:
         super().__init__()
-        self.rule = rule
+        self.rule, self.high = rule, high
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        return _Rectify.apply(values, self.rule)
+        return _Rectify.apply(values, self.rule, self.high)
 
 
 class _Trace:
     """One forward pass, and as many backward passes over it as wanted."""
 
     def __init__(self, network: Network) -> None:
-        self._network, self._rule = network, _Rule()
+        self._network, self._rule = network, ReluRule()
         self._module = build_module(network).requires_grad_(False)
         for name, child in list(self._module.named_children()):
             if isinstance(child, nn.ReLU):
-                setattr(self._module, name, _RuledReLU(self._rule))
+                setattr(self._module, name, RuledReLU(self._rule))
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """Logits of normalised input."""
