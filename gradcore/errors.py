@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -17,6 +18,21 @@ class GradCoreError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(str(message).split()))
+
+
+class Refusal(GradCoreError):
+    """What a user gave is refused for several reasons, all of which are known: its text has a line for each behind the first.
+
+    Attributes:
+        message: the first line.
+        reasons: the other lines, each with cause and remedy.
+    """
+
+    def __init__(self, message: str, reasons: Sequence[str]) -> None:
+        super().__init__(message)
+        self.message = str(self)
+        self.reasons = tuple(" ".join(str(reason).split()) for reason in reasons)
+        self.args = ("\n".join([*self.args, *(f"  {reason}" for reason in self.reasons)]),)
 
 
 def missing_package(what: str, extra: str, *, needed_by: str = "", otherwise: str = "") -> GradCoreError:

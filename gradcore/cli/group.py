@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, Refusal
 from gradcore.host.processes import ended_by_signals
 from gradcore.host.streams import abandon_output, prepare, standard_output, tell
 
@@ -48,6 +49,8 @@ class OneLineErrors(PlainHelp, TyperGroup):
                 result = super().main(*args, standalone_mode=False, **extra)
                 with standard_output():  # all of it must get there
                     pass
+        except Refusal as error:
+            fail(error.message, reasons=error.reasons)
         except GradCoreError as error:
             fail(str(error))
         except KeyboardInterrupt:
@@ -81,9 +84,12 @@ class OneLineErrors(PlainHelp, TyperGroup):
             fail("; ".join(["interrupted", *getattr(error, "__notes__", ())]), 130)
 
 
-def fail(message: str, status: int = 2) -> None:
+def fail(message: str, status: int = 2, reasons: Sequence[str] = ()) -> None:
+    """Say why on standard error, in one line and one more for each reason, and end the process."""
     text = " ".join(message.split())
     tell(f"gradcore: {text}")
+    for reason in reasons:
+        tell(f"  {reason}")
     sys.exit(status)
 
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Importers: networks of other programs become graphs, exactly, or are refused with every reason."""

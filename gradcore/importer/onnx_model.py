@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX files: from a path to a model of a known opset with all its weights. Nothing in a file is executed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from gradcore.errors import GradCoreError, missing_package
+from gradcore.host.inputs import input_path, unreadable
+
+try:
+    import onnx
+    import onnx.inliner
+    import onnx.version_converter
+    from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
+except ImportError:
+    raise missing_package("onnx", "onnx", needed_by="reading an ONNX file") from None
+
+OLDEST_OPSET, CONVERTED_OPSET = 6, 13
+NORMS_OPSET = 15  # with batch norms: of older ones the reference evaluator takes those for inference for those in training
+NEWEST_OPSET = onnx.defs.onnx_opset_version()
+SUFFIX = ".onnx"
+_TORCH = (
+    "it may hold code, and nothing in a file is executed: load it where you trust it, and give gradcore.from_torch(module, example), or "
+    "write ONNX with torch.onnx.export(module, (example,), 'net.onnx')"
+)
+_KERAS = "write ONNX: model.export('net.onnx', format='onnx') in Keras 3, or python -m tf2onnx.convert --keras FILE --output net.onnx"
+FOREIGN = {
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".pt2": _TORCH,
+    ".bin": _TORCH,
+    ".h5": _KERAS,
+    ".hdf5": _KERAS,
+    ".keras": _KERAS,
+    ".pb": "write ONNX: python -m tf2onnx.convert --saved-model FOLDER --output net.onnx",
+    ".tflite": "write ONNX from the float model: python -m tf2onnx.convert --tflite FILE --output net.onnx",
+}
+
+
+def refuse_foreign(path: str | os.PathLike[str]) -> None:
+    """Refuse files of other programs, with the way to bring what is in them.
+
+    Raises:
+        GradCoreError: it is one.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in FOREIGN:
+        raise GradCoreError(f"{os.fspath(path)}: {suffix} files are not read: {FOREIGN[suffix]}")
+
+
+def read_onnx(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """The model in an ONNX file, with external weights, functions put in place, and of opset 13 or newer.
+
+    Raises:
+        GradCoreError: no such file, none of ONNX or a damaged one, external weights that are missing, or an opset that is unknown.
+    """
+    refuse_foreign(path)
+    file = input_path(path, what="an ONNX file")
+    try:
+        model = onnx.load_model_from_string(file.read_bytes())
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except Exception as error:  # protobuf's, which has no name of its own in all versions
+        raise GradCoreError(f"{path}: no ONNX file, or a damaged one ({_first_line(error)}): export the network again") from None
+    if not model.HasField("graph") or not model.graph.node:
+        raise GradCoreError(f"{path}: no ONNX file, or one without a network: export the network again")
+    _load_external(model, file)
+    return prepared(model, str(path))
+
+
+def prepared(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """A model with its functions put in place, and of opset 13 or newer.
+
+    Raises:
+        GradCoreError: its opset is too old or too new, or it cannot be converted.
+    """
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), None)
+    if opset is None:
+        raise GradCoreError(f"{name}: the file names no opset of ONNX's own operators: export the network again")
+    if opset > NEWEST_OPSET:
+        raise GradCoreError(f"{name}: opset {opset} is newer than {NEWEST_OPSET}, the newest of the onnx package here: pip install -U onnx")
+    if opset < OLDEST_OPSET:
+        raise GradCoreError(f"{name}: opset {opset} is older than {OLDEST_OPSET}, the oldest that is read: export the network again")
+    if model.functions:
+        with _told(name, "its functions cannot be put in place"):
+            model = onnx.inliner.inline_local_functions(model)
+    wanted = NORMS_OPSET if any(node.op_type == "BatchNormalization" for node in model.graph.node) else CONVERTED_OPSET
+    if opset < wanted:
+        _without_weights(model)
+        with _told(name, f"opset {opset} cannot be converted to {wanted}"):
+            model = onnx.version_converter.convert_version(model, wanted)
+    return model
+
+
+def _without_weights(model: onnx.ModelProto) -> None:
+    """Old files list weights among their inputs: those inputs go."""
+    given = {tensor.name for tensor in model.graph.initializer}
+    kept = [one for one in model.graph.input if one.name not in given]
+    if model.ir_version >= 4 and len(kept) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+
+
+@contextlib.contextmanager
+def _told(name: str, what: str):
+    try:
+        yield
+    except Exception as error:  # of the onnx package, of many kinds
+        raise GradCoreError(f"{name}: {what} ({_first_line(error)}): export the network again with opset 13 or newer") from None
+
+
+def _load_external(model: onnx.ModelProto, file: Path) -> None:
+    tensors = [one for graph in _graphs(model.graph) for one in _tensors(graph) if uses_external_data(one)]
+    for tensor in tensors:
+        location = ExternalDataInfo(tensor).location
+        if os.path.isabs(location) or ".." in Path(location).parts:
+            raise GradCoreError(f"{file}: its weights lie at {location!r}, outside of its folder: put both files in one folder")
+        if not (file.parent / location).is_file():
+            raise GradCoreError(f"{file}: its weights are in {location}, which is missing beside it: put {file.parent / location} there")
+    if tensors:
+        try:
+            load_external_data_for_model(model, str(file.parent))
+        except Exception as error:  # of the onnx package, of many kinds
+            raise GradCoreError(f"{file}: its weights cannot be read ({_first_line(error)}): export the network again") from None
+
+
+def _graphs(graph: onnx.GraphProto):
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
+
+
+def _tensors(graph: onnx.GraphProto):
+    yield from graph.initializer
+    for node in graph.node:
+        yield from (attribute.t for attribute in node.attribute if attribute.type == onnx.AttributeProto.TENSOR)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
