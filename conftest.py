@@ -28,5 +28,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the seed again at the end, where it is looked for."""
+    """Print the seed again at the end, where it is looked for, and what tests tell in one line, by the property ``summary``."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "summary":
+                terminalreporter.write_line(value)
     terminalreporter.write_line(f"seed: {FRESH_SEED} (replay with GRADCORE_SEED={FRESH_SEED})")

@@ -55,6 +55,8 @@ def test_a_convolution_of_any_windows(attributes) -> None:
         {"kernel_shape": [3, 2], "strides": [1, 2], "pads": [0, 1, 2, 0], "ceil_mode": 1},
         {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_LOWER"},
         {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1},
+        {"kernel_shape": [2, 2], "pads": [0, 0, 1, 1]},
+        {"kernel_shape": [2, 2], "auto_pad": "SAME_UPPER"},
     ],
     ids=str,
 )

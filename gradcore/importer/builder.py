@@ -214,8 +214,7 @@ class Builder:
     def affine(self, name: str, view: View, scale: np.ndarray, shift: np.ndarray) -> View:
         """scale * x + shift; both broadcast to the tensor, one value for each channel of the map."""
         if not view.is_complete:
-            if np.any(shift) or np.any(view.flat == ZERO):
-                view = self.as_map(name, view)
+            view = self.as_vector(name, view) if view.shape[1:] == (1, 1) else self.as_map(name, view)
         vectors = []
         for values in (scale, shift):
             try:
@@ -245,6 +244,8 @@ class Builder:
             return views[0]
         alike = all(view.shape == views[0].shape and np.array_equal(view.index, views[0].index) for view in views)
         if not alike:
+            views = [self.as_vector(name, view) for view in views]
+        if not alike and not all(view.is_in_order and view.shape == views[0].shape for view in views):
             views = [self.as_map(name, view) for view in views]
         return self._same_places(views[0], self._add(Add(self._unique(name), tuple(view.map for view in views))))
 
@@ -278,13 +279,17 @@ class Builder:
         except ValueError:
             raise Refused(f"tensors of {', '.join(map(str, shapes))} are joined at axis {axis}", "correct the network") from None
 
+    def as_vector(self, name: str, view: View) -> View:
+        """Values of a vector, C x 1 x 1, as a vector of their own, in their order, whatever the tensor's shape."""
+        if view.is_in_order or view.shape[1:] != (1, 1):
+            return view
+        chosen = Selection(view.flat, (0, 0), (1, 1), (1, 1), view.shape)
+        return self._choose(name, view, chosen).moved(lambda index: index.reshape(view.index.shape))
+
     def as_map(self, name: str, view: View) -> View:
         """A tensor (1, C, H, W) as a map of its own: itself where it is one, else what a convolution chooses from the map."""
         if view.is_map:
             return view
-        if view.shape[1:] == (1, 1) and view.index.ndim != 4 and view.index.size == max(view.index.shape):
-            whole = self.as_map(name, view.moved(lambda index: index.reshape(1, -1, 1, 1)))
-            return whole.moved(lambda index: index.reshape(view.index.shape))
         chosen = selection(view)
         if chosen is None:
             raise Refused(

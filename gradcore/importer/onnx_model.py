@@ -20,6 +20,7 @@ except ImportError:
 
 OLDEST_OPSET, CONVERTED_OPSET = 6, 13
 NORMS_OPSET = 15  # with batch norms: of older ones the reference evaluator takes those for inference for those in training
+_IR_VERSION = 8  # from 4 on weights need not be inputs
 NEWEST_OPSET = onnx.defs.onnx_opset_version()
 SUFFIX = ".onnx"
 _TORCH = (
@@ -89,19 +90,22 @@ def prepared(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
             model = onnx.inliner.inline_local_functions(model)
     wanted = NORMS_OPSET if any(node.op_type == "BatchNormalization" for node in model.graph.node) else CONVERTED_OPSET
     if opset < wanted:
-        _without_weights(model)
+        model = _newer_form(model)
         with _told(name, f"opset {opset} cannot be converted to {wanted}"):
             model = onnx.version_converter.convert_version(model, wanted)
     return model
 
 
-def _without_weights(model: onnx.ModelProto) -> None:
-    """Old files list weights among their inputs: those inputs go."""
+def _newer_form(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in the form that the converter takes whatever the file's: weights are not listed among the inputs."""
+    newer = onnx.ModelProto()
+    newer.CopyFrom(model)
+    newer.ir_version = max(_IR_VERSION, model.ir_version)
     given = {tensor.name for tensor in model.graph.initializer}
     kept = [one for one in model.graph.input if one.name not in given]
-    if model.ir_version >= 4 and len(kept) < len(model.graph.input):
-        del model.graph.input[:]
-        model.graph.input.extend(kept)
+    del newer.graph.input[:]
+    newer.graph.input.extend(kept)
+    return newer
 
 
 @contextlib.contextmanager

@@ -231,7 +231,8 @@ class _Walk:
             tensor = self._before_softmax[value.softmax]
             value = self._values[tensor]
         try:
-            output = value if value.is_complete else self._builder.as_map("output", value)
+            output = value if value.is_complete else self._builder.as_vector("output", value)
+            output = output if output.is_complete else self._builder.as_map("output", output)
         except Refused as refused:
             self.problems.append(Problem(tensor, "", refused.cause, refused.remedy))
             return None
@@ -263,7 +264,10 @@ class _Walk:
         if unknown := [name for name in attributes if name not in rule.attributes]:
             raise Refused(f"{unknown[0]} = {attributes[unknown[0]]}, an attribute that is not understood", "build the network without it")
         used = len(node.output) if node.op_type == "Split" else used
-        return rule.translate(Operator(_name(node), node.op_type, inputs, attributes, self._builder, used))
+        made = rule.translate(Operator(_name(node), node.op_type, inputs, attributes, self._builder, used))
+        if any(isinstance(value, View) and not value.index.size for value in made):
+            raise Refused("it makes a tensor without any value", "correct the network")
+        return made
 
     def _value(self, name: str) -> Value:
         if name in self._tensors and name not in self._values:
