@@ -4,20 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from gradcore.runtime.errors import GradCoreError
 
-class GradCoreError(Exception):
-    """An error a user can cause. Its text is one line that names the cause and the remedy; the command line exits with 2.
-
-    Attributes:
-        report: what a long command had measured before, or None; the command line prints it.
-    """
-
-    report: dict[str, Any] | None = None
-
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+__all__ = ["GradCoreError", "Refusal", "missing_package"]
 
 
 class Refusal(GradCoreError):

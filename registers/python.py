@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generates gradcore/hardware.py."""
+"""Generates gradcore/hardware.py, and the same for the runtime, which stands alone."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from gradcore.models.program import Executor, ProgramError, check_tokens, execut
 from gradcore.models.tags import join_pieces, split_pieces
 from gradcore.network import Layer, Network
 from gradcore.quantise import quantise, standard_images
+from gradcore.runtime.program import relocate
 from tb.support.random_networks import random_quantised
 from tb.support.seeds import FRESH_SEED
 
@@ -421,7 +422,7 @@ def test_trap_a_damaged_program_stays_damaged(program):
     """Moving does not make a wrong checksum right."""
     words = program.descriptor_words.copy()
     words[3, 7] ^= 1
-    moved = descriptors.relocate(words, 0x5000)
+    moved = relocate(words, 0x5000)
     np.testing.assert_array_equal(np.delete(moved, 3, axis=0), np.delete(program.at(program.base + 0x5000).descriptor_words, 3, axis=0))
     with pytest.raises(ValueError, match="checksum"):
         descriptors.decode(moved[3])

@@ -201,7 +201,21 @@ def test_long_leaves_are_long() -> None:
 def sources(*patterns: str) -> list[Path]:
     """Our own files that match, without links, builds and environments."""
     found = []
-    folders = ("gradcore", "models", "tb", "tests", "registers", "rtl", "include", "constraints", "formal", "vivado", "verification", ".ci")
+    folders = (
+        "gradcore",
+        "models",
+        "runtime",
+        "tb",
+        "tests",
+        "registers",
+        "rtl",
+        "include",
+        "constraints",
+        "formal",
+        "vivado",
+        "verification",
+        ".ci",
+    )
     for folder in folders:
         for pattern in patterns:
             found += [path for path in (ROOT / folder).rglob(pattern) if "__pycache__" not in path.parts]

@@ -24,7 +24,7 @@ CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from a copy of the checkout, so that nothing old lies in its build folder."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("gradcore", "models", "rtl"):
+    for name in ("gradcore", "models", "rtl", "runtime"):
         shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy / name)
@@ -62,6 +62,7 @@ def test_every_file_is_in_the_wheel(wheel: Path) -> None:
     for folder, place, patterns in (
         ("gradcore", "gradcore", ("*.py",)),
         ("models", "gradcore/models", ("*.py",)),
+        ("runtime/gradcore_runtime", "gradcore/runtime", ("*.py",)),
         ("rtl", "gradcore/rtl", ("*.v", "*.vh", "*.f", "*.vlt")),
         ("gradcore/simulator/harness", "gradcore/simulator/harness", ("*.v", "*.cpp")),
         ("gradcore/network/trained", "gradcore/network/trained", ("*.safetensors",)),
@@ -69,7 +70,7 @@ def test_every_file_is_in_the_wheel(wheel: Path) -> None:
         for pattern in patterns:
             for path in (ROOT / folder).rglob(pattern):
                 inside = path.relative_to(ROOT / folder)
-                if "__pycache__" not in path.parts and not (folder == "gradcore" and inside.parts[0] == "models"):
+                if "__pycache__" not in path.parts and not (folder == "gradcore" and inside.parts[0] in ("models", "runtime")):
                     expected.add(f"{place}/{inside}")
     assert names == expected
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,40 +13,15 @@ from gradcore.errors import GradCoreError
 from gradcore.host.progress import Progress, silent
 from gradcore.models import arithmetic
 from gradcore.quantise.precision import LayerSaturation
+from gradcore.runtime.results import Cycles, LayerCycles
 
 if TYPE_CHECKING:
     from gradcore.timeline import Timeline
 
+__all__ = ["METHODS", "WEAK", "Backend", "Cycles", "LayerCycles", "LayerSaturation", "Run", "Target", "class_indexes", "is_weak", "softmax"]
+
 METHODS = arithmetic.METHODS
 WEAK = 0.5  # of the softmax: on CIFAR-10's test file, answers below are right as often as wrong (docs/training.md)
-
-
-@dataclass(frozen=True)
-class LayerCycles:
-    """Clock cycles of one layer in one direction: from the end of the layer before to its own end."""
-
-    layer: str
-    direction: str  # 'forward' or 'backward'
-    cycles: int
-
-
-@dataclass(frozen=True)
-class Cycles:
-    """Clock cycles from START to the interrupt. ``layers`` are in the order in which they ended."""
-
-    total: int
-    forward: int
-    backward: int
-    layers: tuple[LayerCycles, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """What ``result.json`` holds."""
-        return {
-            "total": self.total,
-            "forward": self.forward,
-            "backward": self.backward,
-            "layers": [{"layer": one.layer, "pass": one.direction, "cycles": one.cycles} for one in self.layers],
-        }
 
 
 @dataclass(frozen=True)

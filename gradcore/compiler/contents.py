@@ -3,37 +3,14 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradcore.compiler import descriptors
 from gradcore.compiler.configuration import HardwareConfig
-from gradcore.compiler.layout import MapRegion, Region, TagRegion, round_up
-from gradcore.errors import GradCoreError
-
-PAGE = 4096
-
-
-def check_base(base: int, size: int = 0) -> int:
-    """``base`` as an int, when a program of ``size`` bytes can lie there.
-
-    Raises:
-        GradCoreError: it is no multiple of 4096, or the end of the program's last page is not an address of 32 bits (which
-            the core's WINDOW_LIMIT must hold).
-    """
-    try:
-        base = operator.index(base)
-    except TypeError:
-        raise GradCoreError(f"the base address {base!r} is not a whole number: give one such as 0x10000000") from None
-    if base % PAGE or not 0 <= base < 1 << 32:
-        raise GradCoreError(f"the base address {base:#x} is not a multiple of {PAGE} in 32 bits: choose another")
-    most = (1 << 32) - PAGE - round_up(size, PAGE)
-    if base > most:
-        remedy = f"choose a base of at most {most:#x}" if most >= 0 else "use smaller pictures or layers"
-        raise GradCoreError(f"{size / 2**20:.1f} MiB of memory from {base:#x} on exceed 32 bits of address: {remedy}")
-    return base
+from gradcore.compiler.layout import Region, TagRegion
+from gradcore.runtime.program import Runnable
 
 
 @dataclass
@@ -65,7 +42,7 @@ class LayerInfo:
 
 
 @dataclass
-class Contents:
+class Contents(Runnable):
     """A compiled network: an ``image`` for memory, and what is where in it.
 
     Attributes:
@@ -99,32 +76,6 @@ class Contents:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def window(self) -> tuple[int, int]:
-        """(base, limit) for the core's window registers; whole pages."""
-        return self.base, self.base + round_up(self.memory_size, PAGE)
-
-    @property
-    def count(self) -> int:
-        """Number of layers of the network."""
-        return len(self.activations) - 1
-
-    @property
-    def picture(self) -> MapRegion:
-        return self.regions["activation_0"]
-
-    @property
-    def logits(self) -> MapRegion:
-        return self.regions[f"activation_{self.count}"]
-
-    @property
-    def seed(self) -> MapRegion:
-        return self.regions[f"gradient_{self.count}"]
-
-    @property
-    def attribution(self) -> MapRegion:
-        return self.regions["gradient_0"]
-
-    @property
     def forward_layers(self) -> list[LayerInfo]:
         return [layer for layer in self.layers if layer.direction == "forward"]
 
@@ -137,12 +88,6 @@ class Contents:
     def tag_bytes(self) -> int:
         """Memory that the backward pass needs of the forward pass."""
         return sum(region.size for region in self.regions.values() if isinstance(region, TagRegion))
-
-    @property
-    def descriptor_words(self) -> np.ndarray:
-        """uint32 (descriptors, 32)."""
-        start = self.program_address - self.base
-        return self.image[start : start + descriptors.BYTES * self.descriptors].view("<u4").reshape(-1, descriptors.WORDS)
 
     def jobs(self) -> list[dict[str, int | str]]:
         """Every descriptor, decoded."""

@@ -14,7 +14,6 @@ BYTES = hardware.DESCRIPTOR_BYTES
 OPCODES = hardware.OPCODES
 FIELDS = hardware.DESCRIPTOR_FIELDS
 SIGNED = hardware.DESCRIPTOR_SIGNED
-LOCATIONS = hardware.DESCRIPTOR_LOCATIONS
 MAX_DESCRIPTORS = hardware.DESCRIPTOR_INDEX_INDEX + 1
 fields_of = hardware.descriptor_fields
 checksum = hardware.descriptor_checksum
@@ -44,19 +43,3 @@ def decode(words: np.ndarray) -> dict[str, int | str]:
     """Field values from uint32 (32,); ``opcode`` is the name. Raises ValueError for a descriptor that is not legal."""
     opcode, values = hardware.unpack_descriptor(np.asarray(words, dtype=np.uint32).tolist())
     return {**values, "opcode": opcode}
-
-
-def relocate(words: np.ndarray, distance: int) -> np.ndarray:
-    """A copy of descriptors, uint32 (count, 32), in which every address is ``distance`` bytes higher.
-
-    Addresses that are not used (0) stay 0. Checksums follow; a wrong one stays wrong.
-    """
-    moved = words.copy()
-    for name, opcode in OPCODES.items():
-        rows = np.flatnonzero(words[:, 0] & 15 == opcode)
-        for word in (word for field, (word, _, _) in FIELDS[name].items() if field in LOCATIONS):
-            old = words[rows, word]
-            new = np.where(old == 0, 0, (old.astype(np.int64) + distance) % (1 << 32)).astype(np.uint32)
-            moved[rows, word] = new
-            moved[rows, 1] ^= old ^ new
-    return moved

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.compiler import descriptors
 from gradcore.compiler.configuration import HardwareConfig
-from gradcore.compiler.contents import Contents, LayerInfo, check_base
+from gradcore.compiler.contents import Contents, LayerInfo
 from gradcore.compiler.layout import region_from_json
 from gradcore.compiler.listing import listing
 from gradcore.errors import GradCoreError
 from gradcore.host.files import write_atomically
-from gradcore.models.network import flatten
-from gradcore.models.quantised import quantise_image
-
-FORMAT = "gradcore-program 1"
+from gradcore.models.quantised import picture_table, quantise_image
+from gradcore.runtime.program import FORMAT, no_program
 
 
 @dataclass
@@ -40,14 +37,7 @@ class Program(Contents):
 
     def picture_bytes(self, picture: np.ndarray) -> tuple[int, bytes]:
         """(address, bytes) of a picture: quantised int (H, W, C), or uint8 pixels, which are quantised first."""
-        picture = np.asarray(picture)
-        if picture.dtype == np.uint8:
-            picture = self.quantise_image(picture)
-        if picture.shape != (self.picture.height, self.picture.width, self.picture.channels):
-            raise GradCoreError(
-                f"the program takes a picture of {self.picture.height} x {self.picture.width} x {self.picture.channels}, not "
-                f"{picture.shape}: resize or convert it"
-            )
+        picture = self.picture_values(picture)
         memory = np.zeros(self.picture.size, dtype=np.uint8)
         self.picture.write(memory, self.picture.address, picture)
         return self.picture.address, memory.tobytes()
@@ -64,11 +54,6 @@ class Program(Contents):
     def read_logits(self, memory: np.ndarray) -> np.ndarray:
         """int64 (classes,) in the order of the classes."""
         return self.in_class_order(self.logits.read(memory, self.base))
-
-    @staticmethod
-    def in_class_order(logits: np.ndarray) -> np.ndarray:
-        """(classes,) of a map (H, W, C) of logits: C, H, W, as PyTorch flattens it."""
-        return flatten(logits[None])[0]
 
     def read_attribution(self, memory: np.ndarray) -> np.ndarray:
         """int64 (C, H, W)."""
@@ -87,57 +72,26 @@ class Program(Contents):
         region = self.regions.get(f"tags_{layer}")
         return None if region is None else region.read(memory, self.base)
 
-    def class_of(self, memory_index: int) -> int:
-        """The class from the core's CLASS_INDEX (index in memory, H, W, C with padding). Of several equal maxima the core
-        takes the first in memory; in a map of several pixels that need not be the first class."""
-        return self.logits.value_index(memory_index)
-
-    def seed_index(self, target: int) -> int:
-        """What the SEED_INDEX register must hold for a class."""
-        return self.logits.memory_index(target)
-
-    def dequantise_logits(self, logits: np.ndarray) -> np.ndarray:
-        return np.asarray(logits) * 2.0 ** -self.activations[-1]
-
-    def dequantise_attribution(self, attribution: np.ndarray) -> np.ndarray:
-        return (np.asarray(attribution) * 2.0 ** -self.gradients[0]).astype(np.float32)
-
     def at(self, base: int) -> Program:
-        """This program for another base address: equal in every bit to compiling the network for that address.
-
-        Args:
-            base: address that the memory image is to start at, a multiple of 4096: on a board with Linux, the physical
-                address of the memory that was allocated for it, ``memory_size`` bytes in whole pages.
-
-        Returns:
-            A new program; this one stays as it is.
-
-        Raises:
-            GradCoreError: the address is no multiple of 4096, or the program does not fit between it and the end of the
-                32-bit addresses.
-        """
-        base = check_base(base, self.memory_size)
-        distance = base - self.base
-        image, start = self.image.copy(), self.program_address - self.base
-        words = descriptors.relocate(self.descriptor_words, distance)
-        image[start : start + words.nbytes] = words.reshape(-1).view(np.uint8)
-        return replace(
-            self,
-            base=base,
-            image=image,
-            program_address=self.program_address + distance,
-            regions={name: replace(one, address=one.address + distance) for name, one in self.regions.items()},
-            layers=[replace(one, addresses=[tuple(address + distance for address in row) for row in one.addresses]) for one in self.layers],
-        )
+        """This program for another base address: see ``Runnable.at``."""
+        moved = super().at(base)
+        distance = moved.base - self.base
+        layers = [replace(one, addresses=[tuple(address + distance for address in row) for row in one.addresses]) for one in self.layers]
+        return replace(moved, layers=layers)
 
     def listing(self) -> str:
         """The program for a person to read."""
         return listing(self)
 
     def save(self, path: str | Path) -> None:
-        """Write one file (npz: ``image`` and JSON ``metadata``). Raises GradCoreError when it cannot be written."""
+        """Write one file (npz: ``image``, JSON ``metadata``, and ``pixel_values`` for those who run it without the compiler).
+
+        Raises:
+            GradCoreError: it cannot be written.
+        """
+        pixels = picture_table(self.mean, self.std, self.activations[0])
         metadata = np.frombuffer(json.dumps(self._metadata()).encode(), dtype=np.uint8)
-        write_atomically(path, lambda stream: np.savez_compressed(stream, image=self.image, metadata=metadata))
+        write_atomically(path, lambda stream: np.savez_compressed(stream, image=self.image, metadata=metadata, pixel_values=pixels))
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
@@ -160,9 +114,7 @@ class Program(Contents):
         except OSError as error:
             raise GradCoreError(f"{path} cannot be read ({error.strerror or error}): check the path") from None
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise GradCoreError(
-                f"{path} is not a program that GradCore compiled ({type(error).__name__}): compile the network again"
-            ) from None
+            raise no_program(path, error) from None
 
     def _metadata(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradcore.compiler import descriptors, weights
 from gradcore.compiler.configuration import HardwareConfig
-from gradcore.compiler.contents import LayerInfo, check_base
+from gradcore.compiler.contents import LayerInfo
 from gradcore.compiler.layout import BLOCK, Allocator, Region, padded
 from gradcore.compiler.program import Program
 from gradcore.compiler.tile_job import tile_fields
@@ -22,6 +22,7 @@ from gradcore.compiler.tiling import ConvPass, plan
 from gradcore.compiler.weights import MatrixChunk, WeightSet
 from gradcore.errors import GradCoreError
 from gradcore.models.quantised import QuantisedLayer, QuantisedNetwork
+from gradcore.runtime.program import check_base
 
 MAX_LAYERS = 127
 FORWARD_SPARSITY = 0.5

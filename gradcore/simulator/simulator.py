@@ -232,6 +232,15 @@ class Simulator:
         Raises:
             GradCoreError: no interrupt within ``limit`` cycles.
         """
+        cycles = self.interrupt_within(limit, progress, text)
+        if cycles is None:
+            raise GradCoreError(
+                f"the core gave no interrupt within {limit} cycles: this is a bug of GradCore or of its program; look at it with --waves"
+            )
+        return cycles
+
+    def interrupt_within(self, limit: int, progress: Progress = silent, text: str = "simulating") -> int | None:
+        """As ``wait_interrupt``; None when there was no interrupt within ``limit`` cycles."""
         waited = 0
         while waited < limit:
             step = min(_SLICE_CYCLES[self.simulator], limit - waited)
@@ -240,9 +249,7 @@ class Simulator:
                 return int(answer[0], 16)
             waited += step
             progress(text, waited, 0)
-        raise GradCoreError(
-            f"the core gave no interrupt within {limit} cycles: this is a bug of GradCore or of its program; look at it with --waves"
-        )
+        return None
 
     def idle(self, cycles: int) -> None:
         """Let clock cycles pass."""
