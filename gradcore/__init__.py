@@ -28,6 +28,7 @@ _HOME = {
     "explain": "gradcore.explanation",
     "load_network": "gradcore.network",
     "load_picture": "gradcore.pictures.picture",
+    "make_bundle": "gradcore.deployment",
     "read_data": "gradcore.pictures.data",
     "train": "gradcore.training",
 }

@@ -324,6 +324,42 @@ def compile_(
 
 
 @app.command(cls=Command)
+def bundle(
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="Network file, or the name of one that comes with GradCore.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder; an earlier bundle there is replaced.")],
+    preset: PresetOption = "full",
+    base: Annotated[
+        str,
+        typer.Option("--base", metavar="ADDRESS", help="Where software in C has the image in memory; Linux moves it: a multiple of 4096."),
+    ] = "0x10000000",
+    bitstream: Annotated[
+        Path | None,
+        typer.Option("--bitstream", metavar="FILE.bit", show_default="that of `make bitstream`", help="With its .hwh beside it."),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", show_default="random pixels", help="Picture of the sample.")
+    ] = None,
+    headroom: Annotated[
+        int, typer.Option("--headroom", metavar="BITS", help="Bits by which number formats are wider than the network's.")
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the folder that goes to the board: program, bitstream, and a sample with what the core must give for it."""
+    from gradcore.compiler.compilation import read_address
+    from gradcore.deployment import make_bundle
+    from gradcore.host.progress import ProgressDisplay
+
+    with ProgressDisplay() as progress:
+        options = {"preset": preset, "base": read_address(base), "bitstream": bitstream, "image": image, "headroom": headroom}
+        report = make_bundle(network, out, **options)
+        tell_notes(progress, network, report["notes"])
+    if as_json:
+        print_json(report)
+    else:
+        put(f"bundle: {printable(report['files']['bundle'])}")
+
+
+@app.command(cls=Command)
 def synth(
     preset: PresetOption = "full",
     unit: Annotated[

@@ -17,15 +17,15 @@ class SimulatedDevice(Device):
     """A ``Simulator``, which is started when it is first used and closed with the device.
 
     Args:
-        simulator: the simulation, or options of one.
+        core: the simulation; or options of one: ``preset``, ``simulator`` and so on.
         address: where in the simulated memory the buffer is.
         polling: leave the interrupt alone and ask for the status, as on a board without one. Time is the simulated one.
     """
 
     name = "simulated"
 
-    def __init__(self, simulator: Simulator | None = None, *, address: int = 0x10_0000, polling: bool = False, **options: object) -> None:
-        self.simulator = simulator if simulator is not None else Simulator(**options)
+    def __init__(self, core: Simulator | None = None, *, address: int = 0x10_0000, polling: bool = False, **options: object) -> None:
+        self.simulator = core if core is not None else Simulator(**options)
         self.interrupts = not polling
         self.progress: Progress = silent
         self._address = address
