@@ -22,6 +22,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = ["verification.skips", "verification.evidence", "verification.instrument", "verification.distribution"]
 
 
+@pytest.fixture
+def one_thread():
+    """PyTorch on one thread: on small maps more of them cost many times what they bring."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def pytest_report_header() -> str:
     """Print the seed, so that every run can be replayed."""
     return f"seed: {FRESH_SEED} (replay with GRADCORE_SEED={FRESH_SEED})"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradcore import hardware
+from gradcore.models.windows import Window, gather, scatter
 
 VALUE_BITS = 16
 ACCUMULATOR_BITS = 48
@@ -161,6 +162,25 @@ def max_unpool(gradients: np.ndarray, index: np.ndarray, height: int, width: int
     for position in range(4):
         result[..., position // 2 : rows : 2, position % 2 : columns : 2, :] = np.where(index == position, gradients, 0)
     return result
+
+
+def pool_windows(values: np.ndarray, window: Window, places: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Max-pool of maps (N, H, W, C) with any windows, each of which must hold a place of the map: padding never wins.
+
+    Returns (maxima, index), each (N, rows, columns, C) for ``places`` = (rows, columns) windows; index = the winner's row * the
+    kernel's width + its column; the first in row-major order wins a tie.
+    """
+    return winners(gather(np.asarray(values, dtype=np.int64), window, places, fill=VALUE_MIN - 1))
+
+
+def unpool_windows(gradients: np.ndarray, index: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
+    """Each gradient (N, rows, columns, C) at its winner's place in maps (N, H, W, C) of ``size`` = (H, W).
+
+    What several windows give one place is added, exactly: the sums may need more than 16 bits, and are rounded only with all else that
+    their map's gradient is made of.
+    """
+    taken = np.asarray(index)[..., None, :] == np.arange(window.taps)[:, None]
+    return scatter(np.where(taken, np.asarray(gradients, dtype=np.int64)[..., None, :], 0), window, size)
 
 
 def arg_max(values: np.ndarray) -> int:

@@ -22,6 +22,7 @@ from fxpmath import Fxp
 
 from gradcore.models import arithmetic, specification
 from gradcore.models.numbers import Format, PassFormats, mismatch, value_format
+from gradcore.models.windows import Window
 
 LIMIT = 20_000
 FLAG = Format(16, 0)  # of masks and indexes, in messages
@@ -160,6 +161,25 @@ class Checked:
         if gradients.size:
             read = specification.number(gradients[..., channels], self.formats.source)
             self._compare("max_unpool", specification.max_unpool(read, index[..., channels], height, width), made[..., channels])
+        return made
+
+    def pool_windows(self, values: np.ndarray, window: Window, places: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """``arithmetic.pool_windows``, of results; never sampled."""
+        made, index = arithmetic.pool_windows(values, window, places)
+        for one, best, places_there in zip(np.asarray(values), made, index, strict=True):
+            exact, there = specification.pool_windows(specification.number(one, self.formats.result), window, places)
+            self._note("pool_windows", best.size, best.size)
+            self._compare("pool_windows", exact, best)
+            self._compare("pool_windows (index)", there, places_there)
+        return made, index
+
+    def unpool_windows(self, gradients: np.ndarray, index: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
+        """``arithmetic.unpool_windows``, of what a unit reads; never sampled."""
+        made = arithmetic.unpool_windows(gradients, index, window, size)
+        for one, its, sums in zip(np.asarray(gradients), np.asarray(index), made, strict=True):
+            exact = specification.unpool_windows(specification.number(one, self.formats.source), its, window, size)
+            self._note("unpool_windows", sums.size, sums.size)
+            self._compare("unpool_windows", exact, sums)
         return made
 
     def arg_max(self, values: np.ndarray) -> int:

@@ -17,6 +17,7 @@ from fxpmath import Fxp
 
 from gradcore.models.arithmetic import ACCUMULATOR_BITS, METHODS
 from gradcore.models.numbers import Format
+from gradcore.models.windows import Window
 
 _WIDEST = 53  # bits of a number that goes through float64 exactly
 
@@ -175,6 +176,46 @@ def max_unpool(gradients: Fxp, index: np.ndarray, height: int, width: int) -> Fx
         rows, columns = slice(row, 2 * gradients.shape[0], 2), slice(column, 2 * gradients.shape[1], 2)
         result.val[rows, columns] = _where(gradients, np.asarray(index) == place).val
     return result
+
+
+def pool_windows(values: Fxp, window: Window, places: tuple[int, int]) -> tuple[Fxp, np.ndarray]:
+    """Max-pool of a map (H, W, C) with any windows: (maxima, index), each (rows, columns, C) for ``places`` = (rows, columns). A place
+    must be greater than all before it in its window to win; places beyond the map do not take part."""
+    best, index = np.zeros((*places, values.shape[2]), dtype=np.int64), np.zeros((*places, values.shape[2]), dtype=np.int64)
+    for row, column in np.ndindex(places):
+        inside = _inside(window, row, column, values.shape[:2])
+        seen = number(np.stack([raw(values)[place] for _, place in inside]), format_of(values))
+        most, first = winners(seen)
+        best[row, column], index[row, column] = raw(most), np.array([tap for tap, _ in inside])[first]
+    return number(best, format_of(values)), index
+
+
+def unpool_windows(gradients: Fxp, index: np.ndarray, window: Window, size: tuple[int, int]) -> Fxp:
+    """Gradients (rows, columns, C) added up at their winners' places in a map (*size, C): of a word that holds any such sum."""
+    format = format_of(gradients)
+    wide = Format(format.word + int(window.taps).bit_length(), format.fraction)
+    result = number(np.zeros((*size, gradients.shape[2]), dtype=np.int64), wide)
+    for row, column in np.ndindex(gradients.shape[:2]):
+        taps, places = zip(*_inside(window, row, column, size), strict=True)
+        there = tuple(np.array(places).T)
+        won = np.asarray(index)[row, column] == np.array(taps)[:, None]
+        given = _where(number(np.broadcast_to(raw(gradients)[row, column], won.shape), format), won)
+        result.val[there] = rounded(number(raw(result)[there], wide) + given, wide).val
+    return result
+
+
+def _inside(window: Window, row: int, column: int, size: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
+    """(tap, place) of the taps of one window that lie inside a map of this size."""
+    made = []
+    for tap in range(window.taps):
+        down, across = divmod(tap, window.kernel[1])
+        place = (
+            row * window.stride[0] - window.padding[0] + down * window.dilation[0],
+            column * window.stride[1] - window.padding[1] + across * window.dilation[1],
+        )
+        if 0 <= place[0] < size[0] and 0 <= place[1] < size[1]:
+            made.append((tap, place))
+    return made
 
 
 def arg_max(values: Fxp) -> int:

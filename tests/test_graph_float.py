@@ -15,6 +15,8 @@ from gradcore.network.graph import INPUT, Add, AveragePool, Clip, Concat, Conv, 
 from tb.support.random_graphs import random_graph
 from tb.support.seeds import SEEDS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def one_hot(scores: np.ndarray) -> np.ndarray:
     return np.eye(scores.shape[1])[scores.argmax(axis=1)]

@@ -14,6 +14,7 @@ from gradcore.models import arithmetic, specification
 from gradcore.models.convolution.conv_group import ConvJob, output
 from gradcore.models.expectation import Checked, SpecificationError
 from gradcore.models.numbers import Format, PassFormats, value_format
+from gradcore.models.windows import Window, gather
 from tb.support.seeds import SEEDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +109,37 @@ def test_pool_and_unpool_at_ties_extremes_and_odd_sizes(seed):
         assert made.shape == (height, width, 5) and np.count_nonzero(made) <= best.size
 
 
+WINDOWS = [
+    (Window((2, 2), (2, 2)), (5, 6)),
+    (Window((3, 3), (2, 2)), (7, 6)),
+    (Window((3, 3), (1, 1), (1, 1, 1, 1)), (4, 5)),
+    (Window((3, 3), (3, 3), (1, 0, 1, 2)), (7, 4)),
+    (Window((3, 2), (2, 1), (0, 1, 2, 0), (1, 2)), (6, 7)),
+    (Window((1, 1), (3, 2)), (5, 5)),
+]
+
+
+@pytest.mark.parametrize(("window", "size"), WINDOWS)
+def test_pools_of_any_windows_and_the_sums_of_their_gradients(window, size):
+    rng = np.random.default_rng(size)
+    rules = checked(5)
+    top, left, bottom, right = window.padding
+    padded, least = (size[0] + top + bottom, size[1] + left + right), window.reach((1, 1))
+    places = tuple((whole - reach) // stride + 1 for whole, reach, stride in zip(padded, least, window.stride, strict=True))
+    assert window.inside(size, places).min() > 0
+    peak = np.zeros((1, *size, 1), dtype=int)
+    peak[:, 2, 2] = 1
+    for values in (np.stack([rng.integers(-2, 2, (*size, 2)), rng.choice(ENDS, (*size, 2))]), np.full((1, *size, 1), -32768), peak):
+        best, index = rules.pool_windows(values, window, places)
+        made = rules.unpool_windows(rng.choice(ENDS, best.shape), index, window, size)
+        ones = rules.unpool_windows(np.ones_like(best), index, window, size)
+        assert made.shape == values.shape and ones.sum() == best.size and ones.max() <= window.overlap
+        if window.kernel == window.stride == (2, 2):
+            np.testing.assert_array_equal(arithmetic.max_pool(values), (best, index))
+            np.testing.assert_array_equal(arithmetic.max_unpool(best, index, *size), rules.unpool_windows(best, index, window, size))
+    assert (window.overlap > 1) == (ones[0, 2, 2, 0] > 1)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_first_of_equal_values_is_the_arg_max(seed):
     rng = np.random.default_rng(seed)
@@ -180,6 +212,17 @@ def wraps(sums, shift):
     return np.asarray(arithmetic._shifted(sums, shift)).astype(np.int16).astype(np.int64)
 
 
+def last_window_counts(gradients, index, window, size):
+    made = np.zeros((len(gradients), *size, gradients.shape[3]), dtype=int)
+    for row, column in np.ndindex(gradients.shape[1:3]):
+        one = np.zeros_like(gradients)
+        one[:, row, column] = gradients[:, row, column]
+        there = TRUE_UNPOOL(one, index, window, size)
+        made = np.where(there != 0, there, made)
+    return made
+
+
+TRUE_UNPOOL = arithmetic.unpool_windows
 WRONG_TWINS = {
     "floor": ("requantise", floor_only),
     "half to even": ("requantise", half_to_even),
@@ -194,6 +237,8 @@ WRONG_TWINS = {
     "a clip whose mask holds the limit": ("clip", lambda values, limit: (np.clip(values, 0, limit), np.asarray(values) > 0)),
     "guided without mask": ("relu_backward", lambda gradients, mask, method: np.maximum(gradients, 0)),
     "transposed windows": ("max_unpool", lambda g, index, h, w, true=arithmetic.max_unpool: true(g, index // 2 + index % 2 * 2, h, w)),
+    "padding wins": ("pool_windows", lambda v, w, places: arithmetic.winners(gather(v, w, places))),
+    "only the last of overlapping windows counts": ("unpool_windows", last_window_counts),
     "arg-max of magnitudes": ("arg_max", lambda values: int(np.argmax(np.abs(values)))),
     "truncated floats": ("quantise", lambda real, fraction: (np.trunc(real * 2.0**fraction).astype(int), np.zeros(np.shape(real), bool))),
     "a product too few": ("exact_sum", lambda values, weights, initial: values[:, 1:] @ weights[1:] + initial),
@@ -215,6 +260,8 @@ def test_a_wrong_twin_fails(kind, monkeypatch):
         "clip": (values, 2),
         "relu_backward": (values, values > 5, "guided"),
         "max_unpool": (values, np.abs(values), 40, 8),
+        "pool_windows": (np.full((1, 2, 2, 1), -3), Window((3, 3), (1, 1), (1, 1, 1, 1)), (2, 2)),
+        "unpool_windows": (np.full((1, 1, 2, 1), 7), np.array([1, 0]).reshape(1, 1, 2, 1), Window((1, 2)), (1, 3)),
         "arg_max": (np.array([1, -5]),),
         "quantise": (np.array([-1.25, 0.75]), 0),
         "exact_sum": (values[0], values[1].T, 5),

@@ -7,6 +7,8 @@ without it raises ``GradCoreError``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -77,20 +79,25 @@ class GraphTrace:
         """A map (N, C, H, W) of the last forward pass."""
         return self._maps[name].detach().numpy().copy()
 
-    def backward(self, method: str, seed: np.ndarray, of: str = INPUT) -> np.ndarray:
-        """The gradient (N, C, H, W) of a map of the last forward pass, from the output's gradient ``seed`` (N, values).
+    def backward(self, method: str, seed: np.ndarray) -> np.ndarray:
+        """The gradient (N, C, H, W) of the input of the last forward pass, from the output's gradient ``seed`` (N, values).
 
         Raises:
             GradCoreError: no such method, or a gradient is beyond the precision.
         """
+        return self.gradients(method, seed, [INPUT])[INPUT]
+
+    def gradients(self, method: str, seed: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """``backward`` to any maps of the graph, by name."""
         check_choice("method", method, METHODS)
         self._rule.method = method
         output = self._maps[self._graph.output]
         start = torch.as_tensor(np.asarray(seed), dtype=self._precision).reshape(output.shape)
-        (gradient,) = torch.autograd.grad(output, self._maps[of], start, retain_graph=True)
-        if not torch.isfinite(gradient).all():
-            raise GradCoreError(f"the gradients of {of} are beyond float32: train the network with bounded weights")
-        return gradient.numpy()
+        made = torch.autograd.grad(output, [self._maps[name] for name in names], start, retain_graph=True)
+        for name, gradient in zip(names, made, strict=True):
+            if not torch.isfinite(gradient).all():
+                raise GradCoreError(f"the gradients of {name} are beyond float32: train the network with bounded weights")
+        return {name: gradient.numpy() for name, gradient in zip(names, made, strict=True)}
 
 
 class _Conv(nn.Conv2d):

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradcore.errors import GradCoreError
-
-INPUT = "input"  # the name of the input's map
+from gradcore.models.passes import INPUT
 
 MapShape = tuple[int, int, int]
 Pair = tuple[int, int]

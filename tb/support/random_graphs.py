@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
+from gradcore.network import Network
 from gradcore.network.graph import (
     INPUT,
     Add,
@@ -23,6 +25,9 @@ from gradcore.network.graph import (
     Node,
     Relu,
 )
+from gradcore.quantise.graph_calibration import calibrate_passes, settle
+from gradcore.quantise.graph_conversion import quantise_passes
+from gradcore.quantise.lowering import lower
 
 KERNELS = ((1, 1), (3, 3), (3, 3), (5, 5), (2, 2), (1, 3), (10, 4), (7, 7))
 POOLS = (((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 3), (1, 1)), ((3, 3), (3, 3)), ((2, 3), (2, 1)))
@@ -106,7 +111,7 @@ class _Builder:
         if choice < 0.6:
             return self.add(Relu(self.name("relu"), (source,)))
         if choice < 0.8:
-            return self.add(Clip(self.name("clip"), (source,), high=64.0 if self.exact else float(self.rng.choice((6.0, 1.0, 2.5)))))
+            return self.add(Clip(self.name("clip"), (source,), high=32767 / 64 if self.exact else float(self.rng.choice((6.0, 1.0, 2.5)))))
         return source
 
     def _affordable(self, node: Node) -> bool:
@@ -183,3 +188,39 @@ def _with_weights(made: _Builder, rng: np.random.Generator) -> Graph:
                 value = rng.standard_normal(shape) * 0.1 + (name == "scale")
             weights[f"{node.name}.{name}"] = np.asarray(value, dtype=np.float32)
     return Graph(tuple(made.nodes), weights, made.shapes[INPUT], made.nodes[-1].name)
+
+
+def as_graph(network: Network) -> Graph:
+    """A chain of layers as a graph: node ``<layer>``, and ``<layer>_relu`` and ``<layer>_pool`` behind it."""
+    nodes: list[Node] = []
+    for layer in network.layers:
+        before = nodes[-1].name if nodes else INPUT
+        if layer.kind == "conv":
+            kernel, pad = (layer.kernel, layer.kernel), layer.kernel // 2
+            nodes.append(Conv(layer.name, (before,), kernel, padding=(pad,) * 4, out_channels=layer.out_channels, bias=layer.bias))
+        else:
+            nodes.append(FullyConnected(layer.name, (before,), layer.out_channels, layer.bias))
+        if layer.relu:
+            nodes.append(Relu(f"{layer.name}_relu", (nodes[-1].name,)))
+        if layer.pool:
+            nodes.append(MaxPool(f"{layer.name}_pool", (nodes[-1].name,), (2, 2), (2, 2)))
+    return Graph(tuple(nodes), dict(network.weights), network.input_shape, nodes[-1].name)
+
+
+def random_quantised_graph(seed: int, *, saturate: bool | None = None, **options) -> tuple[QuantisedGraph, np.ndarray]:
+    """A random graph in integers, calibrated on noise, and two inputs int64 (2, H, W, C): noise, and mostly zeros.
+
+    With ``saturate`` (drawn without it: one in three) the formats have so many fraction bits that values saturate.
+    """
+    passes = lower(random_graph(seed, **options))
+    rng = np.random.default_rng((seed, 78))
+    shape = passes.maps[INPUT]
+    formats = calibrate_passes(passes, rng.standard_normal((4, *shape)), source="noise")
+    if saturate or (saturate is None and rng.random() < 0.33):
+        wider = [{name: bits + 3 for name, bits in part.items()} for part in (formats.activations, formats.gradients)]
+        wider[1][passes.output] = formats.gradients[passes.output]
+        formats = settle(passes, GraphQuantisation(*wider))
+    made = quantise_passes(passes, formats)
+    inputs = rng.integers(-32768, 32768, (2, *shape)) >> np.array([2, 0])[:, None, None, None]
+    inputs[1][rng.random(shape) < 0.9] = 0
+    return made, inputs
