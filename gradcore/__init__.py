@@ -26,7 +26,7 @@ _HOME = {
     "draw_overlay": "gradcore.drawing.heatmap",
     "evaluate": "gradcore.explanation.evaluation",
     "explain": "gradcore.explanation",
-    "load_network": "gradcore.network",
+    "load_network": "gradcore.importer.opening",
     "load_picture": "gradcore.pictures.picture",
     "make_bundle": "gradcore.deployment",
     "read_data": "gradcore.pictures.data",

@@ -453,12 +453,13 @@ def test_a_closed_pipe_is_no_error(folder, tmp_path):
 
 
 def test_control_c_ends_with_130(monkeypatch, capsys):
-    from gradcore import cli, network
+    from gradcore import cli
+    from gradcore.importer import opening
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(network, "load_network", interrupt)
+    monkeypatch.setattr(opening, "load_network", interrupt)
     with pytest.raises(SystemExit) as caught:
         cli.app(["explain", "a.png"])
     assert caught.value.code == 130 and capsys.readouterr().err == "gradcore: interrupted\n"

@@ -9,7 +9,6 @@ changes nothing.
 from __future__ import annotations
 
 import importlib
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from onnx.backend.test.loader import load_model_tests
 from gradcore.errors import GradCoreError
 from gradcore.importer import operators
 from gradcore.importer.builder import Builder
-from gradcore.importer.importing import Imported, import_onnx
+from gradcore.importer.imported import Imported
+from gradcore.importer.importing import import_onnx
 from gradcore.network import graph_float
 
 # The operators of which the cases must be 160, and more that networks have.

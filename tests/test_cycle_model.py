@@ -8,7 +8,8 @@ import pytest
 
 from gradcore.backends import METHODS, Run
 from gradcore.backends.rtl import RtlBackend
-from gradcore.network import Layer, Network, load_network
+from gradcore.importer.opening import load_network
+from gradcore.network import Layer, Network
 from gradcore.quantise import quantise, standard_images
 from gradcore.speed import cycle_memory, cycle_model
 from gradcore.speed.benchmark import cut_pictures

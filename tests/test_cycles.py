@@ -17,7 +17,7 @@ import pytest
 
 from gradcore.backends import METHODS, Run
 from gradcore.backends.rtl import RtlBackend
-from gradcore.network import load_network
+from gradcore.importer.opening import load_network
 from gradcore.speed import benchmark
 
 EXPECTED = Path(__file__).parent / "expected" / "cycles.json"

@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from gradcore.errors import GradCoreError
-from gradcore.importer.importing import Imported, import_onnx
+from gradcore.importer.imported import Imported
+from gradcore.importer.importing import import_onnx
 from tests.onnx_models import model, node, weights
 
 

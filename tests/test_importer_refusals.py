@@ -9,9 +9,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from gradcore.errors import GradCoreError, Refusal
-from gradcore.importer import importing
+from gradcore.importer import imported
+from gradcore.importer.foreign import FOREIGN
 from gradcore.importer.importing import import_onnx
-from gradcore.importer.onnx_model import FOREIGN, NEWEST_OPSET
+from gradcore.importer.onnx_model import NEWEST_OPSET
 from gradcore.importer.operators import NOT_RUN
 from tests.onnx_models import model, node, weights
 
@@ -199,7 +200,7 @@ def test_maps_and_a_network_that_are_too_large(monkeypatch) -> None:
     refused_node(r"a map of 1025 x 4, and the largest is 1024 x 1024", [node("Relu", "x", "y")], (1, 2, 1025, 4))
     wide = {"w": np.ones((200, 1, 1, 1), np.float32)}
     refused_node(r"a map of 200 x 1024 x 1024 takes 400 MiB, .* 256 MiB", [node("Conv", "x w", "y")], (1, 1, 1024, 1024), wide)
-    monkeypatch.setattr(importing, "MEMORY", 1 << 20)
+    monkeypatch.setattr(imported, "MEMORY", 1 << 20)
     nodes = [node("Conv", "x w", "a"), node("Relu", "a", "b"), node("Flatten", "b", "c"), node("Gemm", "c f", "y")]
     tensors = {"w": weights(8, 2, 3, 3), "f": weights(8 * 36, 2000)}
     refused_node("it needs 1.1 MiB of weights and 0.0 MiB of maps, more than the 1 MiB of memory", nodes, tensors=tensors)

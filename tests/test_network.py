@@ -209,7 +209,8 @@ def rewritten(file, network, **changes):
     [
         ({"format": None}, "not of a GradCore network"),
         ({"format": "pt"}, "not of a GradCore network"),
-        ({"version": "2"}, "version 2 of the format is unknown"),
+        ({"version": "3"}, "version 3 of the format is unknown"),
+        ({"version": "2"}, "description in the file is damaged"),
         ({"version": None}, "version None"),
         ({"layers": "[{"}, "description in the file is damaged"),
         ({"layers": None}, "description in the file is damaged"),

@@ -17,7 +17,7 @@ import pytest
 
 from gradcore.backends import open_backend
 from gradcore.backends.rtl import RtlBackend
-from gradcore.network import load_network
+from gradcore.importer.opening import load_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures

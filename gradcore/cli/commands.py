@@ -97,7 +97,7 @@ def explain(
     from gradcore.explanation.result_folders import FILES, result_folders
     from gradcore.host.files import check_folder, check_outputs
     from gradcore.host.progress import ProgressDisplay
-    from gradcore.network import load_network
+    from gradcore.importer.opening import load_network
     from gradcore.pictures.picture import load_picture, sample_picture
     from gradcore.quantise.headroom import read_headroom
 

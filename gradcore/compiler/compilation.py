@@ -11,7 +11,8 @@ from gradcore.compiler.program import Program
 from gradcore.compiler.schedule import make_program
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_outputs, check_writable, is_special, write_atomically
-from gradcore.network import Network, load_network
+from gradcore.importer.opening import load_network
+from gradcore.network import Network
 from gradcore.quantise import QuantisedNetwork, quantise
 from gradcore.quantise.headroom import widen
 

@@ -13,7 +13,8 @@ from gradcore.backends import METHODS, Backend, Run, Setup, is_weak, open_backen
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.network import Network, load_network
+from gradcore.importer.opening import load_network
+from gradcore.network import Network
 from gradcore.quantise import precision
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from gradcore.explanation.result import Explanation
 from gradcore.host.files import check_outputs
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.network import Network, check_pictures, load_network
+from gradcore.importer.opening import load_network
+from gradcore.network import Network, check_pictures
 from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture, load_picture
 from gradcore.timeline import check_trace, save_timeline

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks: what GradCore runs, and the files that hold them."""
 
+from gradcore.network.graph import Graph
+from gradcore.network.graph_network import GraphNetwork
 from gradcore.network.layers import Layer, LayerShape
-from gradcore.network.network import Network, beyond_float, check_classes, check_pictures, load_network
+from gradcore.network.network import Network, beyond_float, check_pictures
+from gradcore.network.surroundings import check_classes
 
-__all__ = ["Layer", "LayerShape", "Network", "beyond_float", "check_classes", "check_pictures", "load_network"]
+__all__ = ["Graph", "GraphNetwork", "Layer", "LayerShape", "Network", "beyond_float", "check_classes", "check_pictures"]

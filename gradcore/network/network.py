@@ -7,26 +7,24 @@ describes. Nothing in it is executed.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from gradcore.errors import GradCoreError
-from gradcore.host.files import write_atomically
+from gradcore.errors import GradCoreError, Refusal
 from gradcore.host.inputs import input_path
+from gradcore.network.chains import chain_of, graph_of
+from gradcore.network.graph import Graph
+from gradcore.network.graph_network import GraphNetwork
 from gradcore.network.layers import Layer, LayerShape, Shape, chain_shapes
+from gradcore.network.network_file import CHAIN, GRAPH, REMEDY, damaged, read_network_file, write_network_file
+from gradcore.network.surroundings import check_input, check_outputs, numbers
 
-FORMAT = "gradcore-network"
-VERSION = "1"
-_REMEDY = "give a network that gradcore train wrote"
 SHIPPED = Path(__file__).with_name("trained")
 
 
@@ -63,16 +61,10 @@ class Network:
     def __post_init__(self) -> None:
         self.layers, self.classes = list(self.layers), [str(name) for name in self.classes]
         self.input_shape = tuple(self.input_shape)
-        try:
-            self.mean, self.std = tuple(map(float, self.mean)), tuple(map(float, self.std))
-        except (TypeError, ValueError) as error:
-            raise GradCoreError(f"the means or standard deviations are not numbers ({error}): give one of each for each channel") from None
-        check_classes(self.classes)
-        self._check_input()
+        self.mean, self.std = numbers(self.mean, self.std)
+        check_input(self.input_shape, self.mean, self.std)
         self._shapes = chain_shapes(self.layers, self.input_shape)
-        outputs = math.prod(self._shapes[-1].output)
-        if len(self.classes) != outputs:
-            raise GradCoreError(f"the network has {outputs} outputs but {len(self.classes)} class names: give one name for each output")
+        check_outputs(math.prod(self._shapes[-1].output), self.classes)
         self._check_weights()
 
     @property
@@ -94,6 +86,11 @@ class Network:
     def parameters(self) -> int:
         """Number of weights and biases."""
         return sum(tensor.size for tensor in self.weights.values())
+
+    @property
+    def graph(self) -> Graph:
+        """The network as a graph."""
+        return graph_of(self.layers, self.weights, self.input_shape)
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """The network's input, float32 (N, C, H, W), from uint8 pictures (N, H, W, C)."""
@@ -128,18 +125,31 @@ class Network:
         file = SHIPPED / f"{path}.safetensors"
         if os.path.isfile(path) or not os.path.isfile(file):  # a folder of that name does not hide the network that comes with GradCore
             file = input_path(
-                path, what="a network file", folder=_REMEDY, missing="check the path, or use cifar10, the network that comes with GradCore"
+                path, what="a network file", folder=REMEDY, missing="check the path, or use cifar10, the network that comes with GradCore"
             )
         try:
             return replace(_read(file), origin=str(path))
+        except Refusal:
+            raise
         except GradCoreError as error:
             raise GradCoreError(f"{path}: {error}") from None
 
-    def save(self, path: str | Path) -> None:
-        """Write the network as a safetensors file.
+    @classmethod
+    def of_graph(cls, network: GraphNetwork) -> Network:
+        """The chain that a graph is, or that it can be rewritten into exactly.
 
-        Its metadata: ``format`` (``gradcore-network``), ``version`` (``1``), ``name``, and as JSON ``layers`` (a list of objects
-        with ``Layer``'s attributes), ``classes``, ``input`` (``shape``, ``mean``, ``std``) and each entry of ``metadata``.
+        Raises:
+            Refusal: it is none; every node that the compiler does not run yet is named.
+        """
+        layers, weights = chain_of(network.graph, network.label)
+        return cls(
+            network.name, layers, weights, network.classes, network.input_shape, network.mean, network.std, network.metadata, network.origin
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the network as a safetensors file, version 1.
+
+        Its ``layers`` are a list of objects with ``Layer``'s attributes; the rest is as ``gradcore.network.network_file`` says.
 
         Raises:
             GradCoreError: the file cannot be written, or ``metadata`` holds what JSON cannot.
@@ -150,33 +160,7 @@ class Network:
             "classes": self.classes,
             "input": {"shape": self.input_shape, "mean": self.mean, "std": self.std},
         }
-        try:
-            metadata = {key: json.dumps(value, allow_nan=False) for key, value in described.items()}
-        except (TypeError, ValueError) as error:
-            raise GradCoreError(
-                f"the network's metadata cannot be written as JSON ({error}): give strings, numbers, lists, dictionaries"
-            ) from None
-        metadata |= {"format": FORMAT, "version": VERSION, "name": self.name}
-        try:
-            data = save({name: np.ascontiguousarray(tensor) for name, tensor in self.weights.items()}, metadata)
-        except SafetensorError as error:
-            raise GradCoreError(f"the network cannot be written as safetensors ({error}): check its weights and names") from None
-        write_atomically(path, data)
-
-    def _check_input(self) -> None:
-        if len(self.input_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in self.input_shape):
-            raise GradCoreError(f"the input shape {self.input_shape} is not (channels, height, width): give three positive integers")
-        channels = self.input_shape[0]
-        if len(self.mean) != channels or len(self.std) != channels:
-            raise GradCoreError(
-                f"the input has {channels} channels but {len(self.mean)} means and {len(self.std)} standard deviations: "
-                "give one of each for each channel"
-            )
-        if not np.all(np.isfinite([*self.mean, *self.std])) or min(self.std) <= 0:
-            raise GradCoreError("a mean or a standard deviation is not finite, or a standard deviation is not positive: correct them")
-        largest = [max(abs(mean), abs(1 - mean)) for mean in self.mean]
-        if any(one > std * float(np.finfo(np.float32).max) for one, std in zip(largest, self.std, strict=True)):
-            raise GradCoreError(f"with the standard deviations {self.std} a normalised pixel is beyond float32: correct them")
+        write_network_file(path, CHAIN, self.name, self.weights, described)
 
     def _check_weights(self) -> None:
         expected: dict[str, Shape] = {}
@@ -198,15 +182,6 @@ class Network:
             if not np.all(np.isfinite(tensor)):
                 raise GradCoreError(f"tensor {name} holds values that are not finite: train the network again")
             self.weights[name] = tensor
-
-
-def load_network(network: str | Path | Network) -> Network:
-    """The network itself, or the one in a file, or the one of that name that comes with GradCore.
-
-    Raises:
-        GradCoreError: see ``Network.load``.
-    """
-    return network if isinstance(network, Network) else Network.load(network)
 
 
 def check_pictures(images: Sequence[np.ndarray] | np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:
@@ -241,63 +216,21 @@ def beyond_float(network: Network, position: int, what: str) -> GradCoreError:
     )
 
 
-def check_classes(classes: Sequence[str]) -> None:
-    """Refuse names of classes by which nobody could tell them apart.
-
-    Raises:
-        GradCoreError: a name is empty, or two are equal.
-    """
-    first: dict[str, int] = {}
-    for index, name in enumerate(classes):
-        if not name.strip():
-            raise GradCoreError(f"class {index} has no name: give every class a name of its own")
-        if name in first:
-            raise GradCoreError(f"the classes {first[name]} and {index} are both called {name!r}: give every class a name of its own")
-        first[name] = index
-
-
 def _read(file: Path) -> Network:
+    version, name, described, weights = read_network_file(file)
+    if version == GRAPH:
+        return Network.of_graph(replace(GraphNetwork.from_description(name, described, weights), origin=str(file)))
+    return _from_description(name, described, weights)
+
+
+def _from_description(name: str, described: Mapping[str, Any], weights: dict[str, np.ndarray]) -> Network:
+    """A network from what its file of version 1 says, and its tensors."""
+    described = dict(described)
     try:
-        with safe_open(file, framework="numpy") as opened:
-            metadata = opened.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise GradCoreError(f"a safetensors file, but not of a GradCore network: {_REMEDY}")
-            if metadata.get("version") != VERSION:
-                raise GradCoreError(
-                    f"version {metadata.get('version')} of the format is unknown, this GradCore reads {VERSION}: "
-                    "update GradCore, or train the network again"
-                )
-            weights = {name: _tensor(opened, name) for name in opened.keys()}  # noqa: SIM118 (not a dictionary)
-    except OSError as error:
-        raise GradCoreError(f"the file cannot be read ({error.strerror or error}): check its permissions") from None
-    except (SafetensorError, TypeError) as error:
-        raise GradCoreError(f"not a safetensors file, or a damaged one ({error}): {_REMEDY}") from None
-    return _from_metadata(metadata, weights)
-
-
-def _tensor(opened: Any, name: str) -> np.ndarray:
-    try:
-        return opened.get_tensor(name)
-    except (TypeError, AttributeError):  # a type that NumPy does not have
-        raise GradCoreError(f"tensor {name} holds {opened.get_slice(name).get_dtype()}, not float32: convert it") from None
-
-
-def _from_metadata(metadata: dict[str, str], weights: dict[str, np.ndarray]) -> Network:
-    """A network from its file's string metadata and tensors."""
-    try:
-        described = {key: json.loads(value) for key, value in metadata.items() if key not in ("format", "version", "name")}
         known = {one.name for one in fields(Layer)}
         layers = [Layer(**{key: value for key, value in layer.items() if key in known}) for layer in described.pop("layers")]
         given = described.pop("input")
-        return Network(
-            metadata.get("name", "network"),
-            layers,
-            weights,
-            described.pop("classes"),
-            tuple(given["shape"]),
-            tuple(given["mean"]),
-            tuple(given["std"]),
-            described,
-        )
+        mean, std = tuple(given["mean"]), tuple(given["std"])
+        return Network(name, layers, weights, described.pop("classes"), tuple(given["shape"]), mean, std, described)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise GradCoreError(f"the description in the file is damaged ({type(error).__name__}: {error}): train the network again") from None
+        raise damaged(error) from None

@@ -18,7 +18,8 @@ from gradcore.backends import METHODS, Run, Setup, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.network import Network, check_pictures, load_network
+from gradcore.importer.opening import load_network
+from gradcore.network import Network, check_pictures
 from gradcore.pictures.picture import load_picture, read_picture, skimage_folder
 from gradcore.quantise import precision
 from gradcore.simulator import bytes_per_1024
