@@ -463,6 +463,8 @@ typedef struct __attribute__((packed, aligned(4))) {
 
 
 
+enum gradcore_opcode { GRADCORE_OPCODE_TILE = 1, GRADCORE_OPCODE_WEIGHTS = 2, GRADCORE_OPCODE_VECTOR = 3, GRADCORE_OPCODE_SEED = 4, GRADCORE_OPCODE_END = 5 };
+
 // The compiler checks the layout (C11, C++11, and newer).
 #include <stddef.h>
 #if defined(__cplusplus) && __cplusplus >= 201103L

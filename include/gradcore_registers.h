@@ -560,6 +560,10 @@ typedef struct __attribute__((packed, aligned(4))) {
 
 
 
+enum gradcore_code { GRADCORE_CODE_NONE = 0, GRADCORE_CODE_ILLEGAL_DESCRIPTOR = 1, GRADCORE_CODE_WINDOW = 2, GRADCORE_CODE_READ_RESPONSE = 3, GRADCORE_CODE_WRITE_RESPONSE = 4, GRADCORE_CODE_WATCHDOG = 5, GRADCORE_CODE_START_WHILE_BUSY = 6 };
+enum gradcore_method { GRADCORE_METHOD_SALIENCY = 0, GRADCORE_METHOD_DECONVNET = 1, GRADCORE_METHOD_GUIDED = 2 };
+enum gradcore_seed_mode { GRADCORE_SEED_MODE_ARG_MAX = 0, GRADCORE_SEED_MODE_INDEX = 1, GRADCORE_SEED_MODE_SUPPLIED = 2 };
+
 // The compiler checks the layout (C11, C++11, and newer).
 #include <stddef.h>
 #if defined(__cplusplus) && __cplusplus >= 201103L

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peakrdl_cheader.c_standards import CStandard
@@ -45,8 +46,17 @@ def _c_checks(node: AddrmapNode) -> list[str]:
     ]
 
 
-def c_header(node: AddrmapNode) -> str:
-    """PeakRDL's C header of one map: freestanding, with structs that are aligned to words, and checks of their layout.
+def _c_enumerations(enumerations: Mapping[str, Sequence[tuple[str, int, str]]]) -> list[str]:
+    """Lines that name the values of fields: GRADCORE_METHOD_GUIDED."""
+    lines = []
+    for name, members in enumerations.items():
+        values = ", ".join(f"GRADCORE_{name}_{member} = {value}" for member, value, _ in members)
+        lines += [f"enum gradcore_{name.lower()} {{ {values} }};"]
+    return lines
+
+
+def c_header(node: AddrmapNode, enumerations: Mapping[str, Sequence[tuple[str, int, str]]]) -> str:
+    """PeakRDL's C header of one map: freestanding, with structs that are aligned to words, the values of fields, and checks of the layout.
 
     PeakRDL's structs are packed only. A compiler must take their members for unaligned and on ARM accesses a register byte by
     byte: four accesses on the bus, the first of which may start the core before the others have arrived.
@@ -59,5 +69,5 @@ def c_header(node: AddrmapNode) -> str:
     assert text.count("struct ") == text.count(f"struct {packed} {{"), "a struct that would not be aligned"
     text = text.replace(packed, "__attribute__((packed, aligned(4)))")
     end = text.rindex("#ifdef __cplusplus")
-    text = text[:end] + "\n".join([*_c_checks(node), "", ""]) + text[end:]
+    text = text[:end] + "\n".join([*_c_enumerations(enumerations), "", *_c_checks(node), "", ""]) + text[end:]
     return f"// SPDX-License-Identifier: Apache-2.0\n// {NOTICE}\n" + "\n".join(map(str.rstrip, text.splitlines())) + "\n"

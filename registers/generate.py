@@ -21,6 +21,11 @@ from registers.sizes import read_sizes, sizes_header
 from registers.verilog import verilog
 
 
+def _split(enumerations: dict[str, list], of_descriptors: bool) -> dict[str, list]:
+    """The enumerations of the descriptors' fields, or those of the registers'."""
+    return {name: members for name, members in enumerations.items() if (name == "OPCODE") == of_descriptors}
+
+
 def generate(source: Path = SOURCE) -> dict[Path, str]:
     """All generated files: path relative to the checkout -> contents."""
     description = read_description(source)
@@ -33,8 +38,8 @@ def generate(source: Path = SOURCE) -> dict[Path, str]:
         Path("gradcore/hardware.py"): python(description),
         Path("runtime/gradcore_runtime/hardware.py"): python(description),
         Path("tb/support/register_model.py"): register_model(description),
-        Path("include/gradcore_registers.h"): c_header(description.maps["gradcore_registers"]),
-        Path("include/gradcore_descriptors.h"): c_header(description.maps["gradcore_descriptors"]),
+        Path("include/gradcore_registers.h"): c_header(description.maps["gradcore_registers"], _split(description.enumerations, False)),
+        Path("include/gradcore_descriptors.h"): c_header(description.maps["gradcore_descriptors"], _split(description.enumerations, True)),
         Path("docs/registers.md"): markdown(description),
     }
 
