@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
@@ -46,6 +47,7 @@ SHARE = 0.95  # of those that count must be killed,
 MODULE_SHARE = 0.9  # and in each module
 SIMULATION_SECONDS = 240.0  # after which a mutant counts as killed: it hangs
 PROOF_SECONDS = 120.0
+LOT = 20  # mutants for a worker, before it is replaced
 SYSTEM = "system"
 RESULTS = ROOT / "build" / "mutants"
 REPORT = ROOT / "docs" / "mutation.md"
@@ -256,14 +258,17 @@ class Campaign:
         """Judge what is wanted and was not judged, for at most so many seconds."""
         RESULTS.mkdir(parents=True, exist_ok=True)
         ends = time.monotonic() + seconds
-        with ProcessPoolExecutor(jobs, max_tasks_per_child=20) as pool, open(self.path, "a") as file:
+        with open(self.path, "a") as file:
             while todo := [mutant for mutant in self.wanted() if mutant.key not in self.results]:
-                for future in as_completed([pool.submit(judge, mutant) for mutant in todo[: 4 * jobs]]):
-                    result = future.result()
-                    self.results[result.key] = result
-                    file.write(json.dumps(asdict(result)) + "\n")
-                    file.flush()
-                    print(f"{len(self.results)}: {result.outcome} {result.by} ({result.seconds:.0f} s): {result.text}", flush=True)
+                # New workers for each lot: what a simulator leaves behind ends with them. (Not by max_tasks_per_child: with it a pool
+                # of Python 3.11 may wait for ever.)
+                with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+                    for future in as_completed([pool.submit(judge, mutant) for mutant in todo[: LOT * jobs]]):
+                        result = future.result()
+                        self.results[result.key] = result
+                        file.write(json.dumps(asdict(result)) + "\n")
+                        file.flush()
+                        print(f"{len(self.results)}: {result.outcome} {result.by} ({result.seconds:.0f} s): {result.text}", flush=True)
                 if time.monotonic() > ends:
                     print(f"time is up: {len(todo)} or more are left; the same command goes on")
                     break
