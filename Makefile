@@ -34,7 +34,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain check test coverage regress regress-merge formal mutate accept-cycles accept-resources lint format registers waves pages constraints try-versions bitstream clean distclean
+.PHONY: help setup explain check test coverage regress regress-merge formal mutate accept-cycles accept-resources lint format registers core-file waves pages constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -100,6 +100,9 @@ format: $(VENV)/.ready-test  ## Write the sources as the formatters want them
 
 registers: $(VENV)/.ready-test  ## Generate what is derived from registers/gradcore.rdl
 	$(BIN)/python -m registers.generate
+
+core-file: $(VENV)/.ready-test  ## Generate gradcore.core (FuseSoC), the instantiation template and the example, in integration/
+	$(BIN)/python -m integration.generate
 
 waves: $(VENV)/.ready-test  ## Generate the wave views of the units, for GTKWave and Surfer, in verification/waves/
 	$(BIN)/python -m verification.waves

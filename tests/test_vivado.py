@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from vivado_build import RESULTS, ROOT, Build, copy_checkout, run, split_tcl
 
+from gradcore import hardware
 from gradcore.hardware import OUTSTANDING
 from gradcore.simulator import PRESETS
 from gradcore.simulator.build import header_files
@@ -163,6 +164,17 @@ def test_interfaces(good: Build) -> None:
         assert good.properties(f"gui:{name}")["widget"] == "comboBox"
 
 
+def test_registers(good: Build) -> None:
+    """Every register and field has its name, place and size in the IP."""
+    for name, address in hardware.ADDRESSES.items():
+        properties = good.properties(f"register:{name}")
+        assert int(properties["address_offset"], 0) == address and properties["size"] == "32"
+    for name, (low, width, _) in hardware.REGISTER_FIELDS.items():
+        register, field = name.split(".")
+        assert good.properties(f"field:register:{register}:{field.upper()}") == {"bit_offset": str(low), "bit_width": str(width)}
+    assert len(good.named("ipx::add_register")) == len(hardware.ADDRESSES)
+
+
 def test_outstanding_bursts() -> None:
     """The bursts in flight that the IP promises are those of the ports in the Verilog."""
     text = (ROOT / "vivado" / "package_ip.tcl").read_text()
@@ -198,6 +210,8 @@ def test_block_design(good: Build) -> None:
         (test_interfaces, "vivado/package_ip.tcl", "LEVEL_HIGH", "EDGE_RISING"),
         (test_interfaces, "vivado/package_ip.tcl", "REGISTER_BYTES 4096", "REGISTER_BYTES 1024"),
         (test_interfaces, "vivado/package_ip.tcl", "[join [dict keys $BUSES] :]", "s_axil"),
+        (test_registers, "vivado/package_ip.tcl", "[dict get $register offset]", "0x0"),
+        (test_registers, "vivado/package_ip.tcl", "bit_width $width", "bit_width 32"),
         (test_files, "vivado/package_ip.tcl", "set_property is_include true $file", "set ignored $file"),
         (test_block_design, "vivado/block_design.tcl", "MEMORY_RANGE 512M", "MEMORY_RANGE 1G"),
         (test_block_design, "vivado/block_design.tcl", "SI_PROTOCOL AXI4 MI_PROTOCOL AXI3", "SI_PROTOCOL AXI4 MI_PROTOCOL AXI4"),

@@ -174,6 +174,8 @@ command ipx::add_bus_parameter {} { return parameter:[lindex $args 1]:[lindex $a
 command ipx::add_address_space {} { return space:[lindex $args 0] }
 command ipx::add_memory_map {} { return [lindex $args 0] }
 command ipx::add_address_block {} { lappend ::addresses gradcore/[lindex $args 1]/[lindex $args 0]; return block:[lindex $args 0] }
+command ipx::add_register {} { return register:[lindex $args 0] }
+command ipx::add_field {} { return field:[lindex $args 1]:[lindex $args 0] }
 command ipx::get_user_parameters {-of_objects 1} {
   return [expr {[dict exists $::core_parameters [lindex $args 0]] ? "user:[lindex $args 0]" : ""}]
 }

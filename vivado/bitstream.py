@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gradcore import hardware
 from gradcore.errors import GradCoreError
 from gradcore.host.streams import tell
 from gradcore.simulator import PRESETS
@@ -55,6 +56,18 @@ def read_parameters(text: str) -> dict[str, str]:
     return dict(re.findall(r"\bparameter\s+(?:integer\s+)?(\w+)\s*=\s*(\w+)", module_header(text)))
 
 
+def read_registers() -> dict[str, dict[str, object]]:
+    """Registers by name: byte offset, and fields with their lowest bit and width."""
+    registers: dict[str, dict[str, object]] = {}
+    for name, offset in hardware.ADDRESSES.items():
+        own = {
+            field.partition(".")[2].upper(): place for field, place in hardware.REGISTER_FIELDS.items() if field.partition(".")[0] == name
+        }
+        fields = {field: [str(low), str(width)] for field, (low, width, _) in own.items()}
+        registers[name] = {"offset": f"{offset:#x}", "fields": fields}
+    return registers
+
+
 def read_settings(root: Path, preset: str, clock: str, output: Path) -> dict[str, object]:
     """All that build.tcl is told."""
     top = (root / "rtl" / "gradcore.v").read_text()
@@ -78,6 +91,7 @@ def read_settings(root: Path, preset: str, clock: str, output: Path) -> dict[str
         "parameters": {name: str(value) for name, value in PRESETS[preset].items()},
         "choices": choices,
         "results": RESULTS,
+        "registers": read_registers(),
         "expected": {name: str(expected[name]) for name in ("bram36", "dsp")},
     }
 

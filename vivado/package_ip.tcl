@@ -69,6 +69,18 @@ proc gradcore::check_all_ports_mapped {settings} {
   }
 }
 
+# Names of registers and fields, for whoever reads the .hwh: PYNQ's register_map, and people.
+proc gradcore::add_registers {settings block} {
+  dict for {name register} [dict get $settings registers] {
+    set one [ipx::add_register $name $block]
+    set_property -dict [list address_offset [dict get $register offset] size 32] $one
+    dict for {field place} [dict get $register fields] {
+      lassign $place bit width
+      set_property -dict [list bit_offset $bit bit_width $width] [ipx::add_field $field $one]
+    }
+  }
+}
+
 proc gradcore::add_interfaces {settings core} {
   variable BUSES
   variable MASTER_PROMISES
@@ -89,6 +101,7 @@ proc gradcore::add_interfaces {settings core} {
     } else {
       set block [ipx::add_address_block registers [ipx::add_memory_map $name $core]]
       set_property -dict [list usage register access read-write range $REGISTER_BYTES width 32] $block
+      add_registers $settings $block
       set_property slave_memory_map_ref $name $bus
     }
   }
