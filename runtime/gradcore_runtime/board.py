@@ -19,7 +19,7 @@ from .errors import GradCoreError
 from .program import Program, Runnable
 from .results import Result
 
-BACKENDS = ("simulated",)
+BACKENDS = ("uio", "simulated")
 METHODS = tuple(hardware.METHODS)
 
 
@@ -46,7 +46,7 @@ class Board:
 
         Args:
             source: a bundle's folder, whose program runs; or a program's file.
-            backend: 'simulated'; None takes the first that is there.
+            backend: 'uio' or 'simulated'; None takes the first that is there.
             options: of the back end's device: see its module.
 
         Raises:
@@ -236,4 +236,6 @@ def open_device(backend: str | None = None, bundle: Bundle | None = None, **opti
         module = importlib.import_module(f".{name}_device", __package__)
         if backend is not None or module.available():
             return module.open_device(bundle, **options)
-    raise GradCoreError("there is no board, and GradCore's simulator is not installed: pip install gradcore")
+    raise GradCoreError(
+        "there is no board (no UIO device gradcore), and GradCore's simulator is not installed: load the overlay of software/linux"
+    )
