@@ -21,12 +21,16 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case import node as node_cases
 from onnx.backend.test.loader import load_model_tests
 
+from gradcore.backends.pytorch_graph import GraphTrace
 from gradcore.errors import GradCoreError
 from gradcore.importer import operators
 from gradcore.importer.builder import Builder
 from gradcore.importer.imported import Imported
 from gradcore.importer.importing import import_onnx
 from gradcore.network import graph_float
+from gradcore.network.graph import INPUT, Conv, Graph
+from tb.support.random_graphs import random_graph
+from tb.support.seeds import SEEDS
 
 # The operators of which the cases must be 160, and more that networks have.
 OURS = (
@@ -222,6 +226,50 @@ def test_cases_converted_from_pytorch(record_property) -> None:
     outcomes = [*file_outcomes("pytorch-converted"), *file_outcomes("pytorch-operator")]
     assert len(outcomes) == 117
     assert check(outcomes, "converted from PyTorch", record_property)["agrees"] >= 24
+
+
+def transposed(case) -> tuple[Graph, np.ndarray, np.ndarray]:
+    """The convolution of which a case of ConvTranspose is the gradient, the gradient at its output, and the expected one at its input."""
+    (gradient, weight), (expected,) = [list(map(array, side)) for side in case.data_sets[0]]
+    told = {one.name: onnx.helper.get_attribute_value(one) for one in case.model.graph.node[0].attribute}
+    stride, dilation = (tuple(told.get(name, (1, 1))) for name in ("strides", "dilations"))
+    pads = list(told.get("pads", (0, 0, 0, 0)))
+    if "output_shape" in told or "auto_pad" in told:
+        for axis in (0, 1):
+            reach = (weight.shape[2 + axis] - 1) * dilation[axis] + 1
+            beyond = told.get("output_padding", (0, 0))[axis]
+            total = stride[axis] * (gradient.shape[2 + axis] - 1) + beyond + reach - expected.shape[2 + axis]
+            upper = told.get("auto_pad") == b"SAME_UPPER"
+            pads[axis] = max(0, total // 2 if upper else total - total // 2)
+            pads[axis + 2] = max(0, total - pads[axis])
+    groups = told.get("group", 1)
+    node = Conv("conv", (INPUT,), weight.shape[2:], stride, tuple(pads), dilation, len(weight), groups, bias=False)
+    return Graph((node,), {"conv.weight": weight}, expected.shape[1:], "conv"), gradient, expected
+
+
+def test_transposed_convolutions_are_the_gradient_of_a_convolution(record_property) -> None:
+    """Nine cases: the suite has no other backward pass."""
+    cases = [case for case in node_suite(["ConvTranspose"]) if array(case.data_sets[0][0][0]).ndim == 4]
+    for case in cases:
+        graph, seed, expected = transposed(case)
+        values = graph_float.forward(graph, np.zeros_like(expected))
+        got = graph_float.backward(graph, values, seed)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=case.name)
+    assert len(cases) == 9
+    record_property("summary", f"conformance, transposed convolutions as gradients: {len(cases)} cases, {len(cases)} agree")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_gradient_in_numpy_is_that_of_autograd(seed) -> None:
+    graph = random_graph(seed)
+    inputs = np.random.default_rng(seed).standard_normal((2, *graph.input_shape)).astype(np.float32)
+    maps = graph_float.forward(graph, inputs)
+    given = np.random.default_rng(seed).standard_normal((2, maps[graph.output][0].size)).astype(np.float32)
+    trace = GraphTrace(graph)
+    trace.forward(inputs)
+    expected = trace.backward("saliency", given)
+    got = graph_float.backward(graph, maps, given.reshape(maps[graph.output].shape))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * max(1e-6, float(np.abs(expected).max())))
 
 
 @pytest.mark.parametrize("wrong", ["padding that never counts", "an odd pixel at the other end"])

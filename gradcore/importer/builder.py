@@ -69,7 +69,7 @@ class Builder:
         shapes: of each map.
         notes: what was rewritten.
         opset: of the source, where that is ONNX.
-        explicit_padding: what the padding of pools is that the source gives by a rule, by the pool's name there.
+        explicit_padding: what the padding of pools is that the source gives by a rule, by its output there.
     """
 
     def __init__(self, input_shape: MapShape, opset: int = 0) -> None:

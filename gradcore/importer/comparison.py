@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ class Difference:
 
     Attributes:
         source: what computed the source's outputs.
-        inputs: number of random inputs.
+        what: the inputs were.
+        inputs: their number.
         largest: difference of any output.
         scale: the largest output of the source, in magnitude.
         share: the largest difference as a share of the largest output for the same input.
@@ -32,6 +34,7 @@ class Difference:
     """
 
     source: str
+    what: str
     inputs: int
     largest: float
     scale: float
@@ -44,7 +47,7 @@ class Difference:
 
     def __str__(self) -> str:
         told = (
-            f"largest difference from {self.source} on {self.inputs} random inputs {self.largest:.2g}, of outputs up to {self.scale:.3g} "
+            f"largest difference from {self.source} on {self.inputs} {self.what} {self.largest:.2g}, of outputs up to {self.scale:.3g} "
             f"(share {self.share:.2g})"
         )
         return told if self.gradient is None else f"{told}; of gradients {self.gradient:.2g} of the largest"
@@ -58,26 +61,65 @@ def random_inputs(shape: tuple[int, ...], count: int = INPUTS) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def judged(source: str, expected: np.ndarray, graph: Graph, inputs: np.ndarray, order: np.ndarray, name: str) -> Difference:
-    """The difference of a graph from what its source gave, (N, ...).
+@dataclass(frozen=True)
+class Source:
+    """What a graph was made of, to compare it with.
+
+    Attributes:
+        name: what computes it.
+        outputs: of inputs (N, C, H, W), those of the first of them at least (some take long): (n, values), in the source's order.
+        gradients: of inputs and a seed (N, values), the gradient of the sum of outputs times seed with respect to the inputs; or None.
+    """
+
+    name: str
+    outputs: Callable[[np.ndarray], np.ndarray]
+    gradients: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+
+def compare(source: Source, graph: Graph, inputs: np.ndarray, order: np.ndarray, name: str, what: str = "random inputs") -> Difference:
+    """The difference of a graph from its source.
+
+    Args:
+        source: what it was made of.
+        graph: the graph, which is computed in float64.
+        inputs: float32 (N, C, H, W).
+        order: of each of the source's outputs the place in the graph's.
+        name: of the network, for errors.
+        what: the inputs are.
 
     Raises:
-        GradCoreError: it is not small.
+        GradCoreError: it is not small, or the source cannot be run.
     """
-    got = graph_float.output(graph, inputs).reshape(len(inputs), -1)[:, order]
-    expected = expected.reshape(len(inputs), -1).astype(np.float64)
+    expected = source.outputs(inputs).astype(np.float64)
+    inputs = inputs[: len(expected)]
+    maps = graph_float.forward(graph, inputs)
+    got = maps[graph.output].reshape(len(inputs), -1)[:, order]
     if got.shape != expected.shape:
         raise GradCoreError(
-            f"{name}: {source} gives {expected.shape[1]} values where the operators' definitions say {got.shape[1]}, so nothing can be "
-            "compared: export the network with explicit pads instead of auto_pad"
+            f"{name}: {source.name} gives {expected.shape[1]} values where the operators' definitions say {got.shape[1]}, so nothing can "
+            "be compared: export the network with explicit pads instead of auto_pad"
         )
     if not np.all(np.isfinite(expected)):
-        raise GradCoreError(f"{name}: its outputs are not finite on random inputs: train the network again")
+        raise GradCoreError(f"{name}: its outputs are not finite on {what}: train the network again")
+    largest, scale, share = _apart(got, expected, name, "outputs")
+    gradient = None
+    if source.gradients is not None:
+        seed = np.random.default_rng(SEED).standard_normal(expected.shape)
+        placed = np.zeros_like(seed)
+        placed[:, order] = seed
+        ours = graph_float.backward(graph, maps, placed.reshape(maps[graph.output].shape))
+        gradient = _apart(ours, source.gradients(inputs, seed).astype(np.float64), name, "gradients")[2]
+    return Difference(source.name, what, len(inputs), largest, scale, share, gradient)
+
+
+def _apart(got: np.ndarray, expected: np.ndarray, name: str, what: str) -> tuple[float, float, float]:
+    """(largest difference, largest value, largest difference as a share of the largest value for the same input)."""
+    got, expected = got.reshape(len(got), -1), expected.reshape(len(expected), -1)
     apart = np.abs(got - expected).max(axis=1, initial=0)
     scales = np.abs(expected).max(axis=1, initial=0)
     if np.any(apart > TOLERANCE * np.maximum(scales, 1e-6)):
         raise GradCoreError(
-            f"{name}: the graph differs from its source, by {apart.max():.3g} of outputs up to {scales.max():.3g}: this is a bug of "
+            f"{name}: the graph differs from its source, by {apart.max():.3g} of {what} up to {scales.max():.3g}: this is a bug of "
             "GradCore, nothing was imported; please report it"
         )
-    return Difference(source, len(inputs), float(apart.max()), float(scales.max()), float((apart / np.maximum(scales, 1e-6)).max()))
+    return float(apart.max()), float(scales.max()), float((apart / np.maximum(scales, 1e-6)).max())

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from gradcore.importer.builder import MEMORY, VALUE_BYTES, Builder, Notes
-from gradcore.importer.comparison import Difference
+from gradcore.importer.comparison import Difference, Source, compare, random_inputs
 from gradcore.importer.folding import fold, prune
 from gradcore.importer.problems import Problem, refusal
 from gradcore.importer.views import View
@@ -24,17 +24,29 @@ class Imported:
         graph: what it became.
         notes: what was folded, rewritten and cut for it.
         output_order: int64 (outputs,): for each value of the source's output, flattened, its place in the graph's.
+        source: what it was made of.
+        name: of the network, for errors.
         difference: of the graph from its source on random inputs; None where it was not asked for.
     """
 
     graph: Graph
     notes: Notes
     output_order: np.ndarray
-    difference: Difference | None = field(default=None)
+    source: Source
+    name: str
+    difference: Difference | None = None
+
+    def compare(self, inputs: np.ndarray, what: str) -> Difference:
+        """The difference from the source on inputs, float32 (N, C, H, W), that are ``what``.
+
+        Raises:
+            GradCoreError: it is not small.
+        """
+        return compare(self.source, self.graph, inputs, self.output_order, self.name, what)
 
 
-def finish(builder: Builder, output: View, name: str) -> Imported:
-    """Fold what was built, and make the graph.
+def finish(builder: Builder, output: View, name: str, source: Source, *, check: bool) -> Imported:
+    """Fold what was built, make the graph, and where ``check`` says so compare it with its source.
 
     Raises:
         GradCoreError: weights are beyond float32, or the network needs more memory than there is.
@@ -59,4 +71,7 @@ def finish(builder: Builder, output: View, name: str) -> Imported:
     graph = Graph(tuple(builder.nodes), weights, builder.shapes["input"], last)
     if not output.is_in_order:
         builder.notes.rewritten.append("output: its values are in the order C, H, W of its map, not in the file's")
-    return Imported(graph, builder.notes, output.flat)
+    imported = Imported(graph, builder.notes, output.flat, source, name)
+    if check:
+        imported.difference = imported.compare(random_inputs(graph.input_shape), "random inputs")
+    return imported

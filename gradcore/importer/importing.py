@@ -11,7 +11,7 @@ from gradcore.errors import GradCoreError
 from gradcore.importer.imported import Imported, finish
 from gradcore.importer.onnx_model import prepared, read_onnx
 from gradcore.importer.problems import Problem, refusal
-from gradcore.importer.reference import compare_onnx
+from gradcore.importer.reference import reference_source
 from gradcore.importer.translation import translate
 
 
@@ -37,7 +37,4 @@ def import_onnx(source: str | os.PathLike[str] | onnx.ModelProto, output: str | 
         raise GradCoreError(f"{name}: {error}") from None
     if made is None:
         raise refusal(name, problems)
-    imported = finish(made.builder, made.output, name)
-    if check:
-        imported.difference = compare_onnx(model, made, imported.graph, name)
-    return imported
+    return finish(made.builder, made.output, name, reference_source(model, made, name), check=check)

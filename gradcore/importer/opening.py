@@ -39,12 +39,18 @@ def load_network(network: Given) -> Network:
     return Network.of_graph(load_graph(network)) if _is_onnx(network) else Network.load(network)
 
 
-def load_graph(network: Given) -> GraphNetwork:
+def load_graph(network: Given, output: str | None = None) -> GraphNetwork:
     """The same as a graph, whether the core runs it or not; see ``load_network``.
+
+    Args:
+        network: see there.
+        output: of an ONNX file the node or tensor that is explained.
 
     Raises:
         GradCoreError: there is no such network, it is damaged, or it cannot be imported.
     """
+    if output is not None and not (isinstance(network, str | Path) and _is_onnx(network)):
+        raise GradCoreError("only ONNX files may have several outputs: leave --output out")
     if isinstance(network, GraphNetwork):
         return network
     if isinstance(network, Network):
@@ -53,7 +59,7 @@ def load_graph(network: Given) -> GraphNetwork:
     if _is_onnx(network):
         from gradcore.importer.importing import import_onnx
 
-        return replace(network_of(import_onnx(network), Path(network).stem), origin=os.fspath(network))
+        return replace(network_of(import_onnx(network, output), Path(network).stem), origin=os.fspath(network))
     if os.path.isfile(network) and _version(network) == GRAPH:
         return GraphNetwork.load(network)
     return as_graph(Network.load(network))

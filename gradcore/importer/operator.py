@@ -36,6 +36,7 @@ class Operator:
         attributes: by name.
         builder: what it is added to.
         outputs: how many of its outputs are used, counted up to the last one that is.
+        output: the name of its first output in the source.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Operator:
     attributes: Mapping[str, Any]
     builder: Builder
     outputs: int = 1
+    output: str = ""
 
     def get(self, attribute: str, default: Any = None) -> Any:
         """An attribute's value, or its default."""

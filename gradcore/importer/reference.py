@@ -12,34 +12,33 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from gradcore.errors import GradCoreError
-from gradcore.importer.comparison import Difference, judged, random_inputs
+from gradcore.importer.comparison import Source
 from gradcore.importer.translation import Translated
-from gradcore.network.graph import Graph, Sides
+from gradcore.network.graph import Sides
 
 PATIENCE = 10.0  # seconds, after which no further input is tried: the reference evaluator takes its time for pools
 
 
-def compare_onnx(model: onnx.ModelProto, made: Translated, graph: Graph, name: str) -> Difference:
-    """Compare with onnx's reference evaluator, at the tensor that the graph's output stands for.
-
-    Raises:
-        GradCoreError: they differ, which is a bug of GradCore, or the evaluator does not run the network.
-    """
-    inputs = random_inputs(graph.input_shape)
+def reference_source(model: onnx.ModelProto, made: Translated, name: str) -> Source:
+    """onnx's reference evaluator of a model, at the tensor that the graph's output stands for."""
     evaluator = ReferenceEvaluator(_explicit(_ending_at(model, made.tensor), made.builder.explicit_padding))
-    results: list[np.ndarray] = []
-    end = time.monotonic() + PATIENCE
-    for one in inputs:
-        if results and time.monotonic() > end:
-            break
-        given = one.reshape(-1)[made.input_view.index]
-        try:
-            with np.errstate(all="ignore"):
-                results.append(np.asarray(evaluator.run(None, {made.input_name: given})[0]))
-        except Exception as error:  # of the evaluator, of many kinds
-            text = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-            raise GradCoreError(f"{name}: onnx's reference evaluator does not run it ({text}): export the network again") from None
-    return judged("onnx's reference evaluator", np.stack(results), graph, inputs[: len(results)], made.output.flat, name)
+
+    def outputs(inputs: np.ndarray) -> np.ndarray:
+        results: list[np.ndarray] = []
+        end = time.monotonic() + PATIENCE
+        for one in inputs:
+            if results and time.monotonic() > end:
+                break
+            given = one.reshape(-1)[made.input_view.index]
+            try:
+                with np.errstate(all="ignore"):
+                    results.append(np.asarray(evaluator.run(None, {made.input_name: given})[0]).reshape(-1))
+            except Exception as error:  # of the evaluator, of many kinds
+                text = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+                raise GradCoreError(f"{name}: onnx's reference evaluator does not run it ({text}): export the network again") from None
+        return np.stack(results)
+
+    return Source("onnx's reference evaluator", outputs)
 
 
 def _explicit(model: onnx.ModelProto, padding: Mapping[str, Sides]) -> onnx.ModelProto:
@@ -53,7 +52,7 @@ def _explicit(model: onnx.ModelProto, padding: Mapping[str, Sides]) -> onnx.Mode
         if node.op_type not in ("MaxPool", "AveragePool"):
             continue
         told = {one.name: one for one in node.attribute}
-        pads = padding.get(node.name or node.output[0], tuple(told["pads"].ints) if "pads" in told else (0, 0, 0, 0))
+        pads = padding.get(node.output[0], tuple(told["pads"].ints) if "pads" in told else (0, 0, 0, 0))
         kept = [one for one in node.attribute if one.name not in ("auto_pad", "pads")]
         if node.op_type == "MaxPool" and len(pads) == 4 and pads[:2] != pads[2:]:
             names = [f"{node.output[0]}.{what}" for what in ("padded", "pads", "lowest")]

@@ -84,7 +84,9 @@ def _chosen_output(model: onnx.ModelProto, output: str | None) -> tuple[str, lis
             raise GradCoreError(f"the network has {len(outputs)} outputs, {', '.join(outputs)}: choose the one to explain with --output")
         return outputs[0], []
     made = {name: node for node in model.graph.node for name in node.output if name}
-    by_node = {node.name: next(name for name in node.output if name) for node in model.graph.node if node.name}
+    by_node = {
+        call(node): next(name for name in node.output if name) for call in (_name, lambda one: one.name) for node in model.graph.node
+    }
     chosen = output if output in made else by_node.get(output)
     if chosen is None:
         raise GradCoreError(f"no node or tensor is called {output!r}: choose an output such as {', '.join(outputs[:8])}, or a node's name")
@@ -167,7 +169,10 @@ def _check_operators(nodes: Sequence[onnx.NodeProto], problems: list[Problem]) -
 
 
 def _name(node: onnx.NodeProto) -> str:
-    return node.name or next((name for name in node.output if name), node.op_type)
+    """What a node is called: where a converter made one node of several and joined their names, by the last that names the operator."""
+    parts = (node.name or next((name for name in node.output if name), node.op_type)).split(";")
+    kind = node.op_type.lower()
+    return next((part for part in reversed(parts) if kind in part.rpartition("/")[2].lower()), parts[0])
 
 
 def _kind(node: onnx.NodeProto) -> str:
@@ -264,7 +269,7 @@ class _Walk:
         if unknown := [name for name in attributes if name not in rule.attributes]:
             raise Refused(f"{unknown[0]} = {attributes[unknown[0]]}, an attribute that is not understood", "build the network without it")
         used = len(node.output) if node.op_type == "Split" else used
-        made = rule.translate(Operator(_name(node), node.op_type, inputs, attributes, self._builder, used))
+        made = rule.translate(Operator(_name(node), node.op_type, inputs, attributes, self._builder, used, node.output[0]))
         if any(isinstance(value, View) and not value.index.size for value in made):
             raise Refused("it makes a tensor without any value", "correct the network")
         return made
