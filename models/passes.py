@@ -130,6 +130,11 @@ class Passes:
         """The passes that write channels of a map."""
         return [one for one in self.passes if one.makes.map == name]
 
+    @property
+    def clips(self) -> set[str]:
+        """The maps that clips alone make: their format is the clip."""
+        return {name for name in self.maps if (made := self.makers(name)) and all(one.limit is not None for one in made)}
+
     def readers(self, name: str) -> list[tuple[Pass, Source]]:
         """The sources that read channels of a map, each with its pass."""
         return [(one, source) for one in self.passes for source in one.sources if source.reads.map == name]

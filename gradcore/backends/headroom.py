@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcore.backends.runs import Backend, Run, Target
 from gradcore.host.progress import Progress, silent
-from gradcore.network import Network
+from gradcore.network import GraphNetwork, Network
 from gradcore.quantise.headroom import widen
 
 STEPS = (2, 4, 6, 8)  # bits of headroom that are tried, one after the other
@@ -23,7 +23,7 @@ class HeadroomBackend:
         notes: of the network as it is.
     """
 
-    def __init__(self, network: Network, open_one: Callable[[Network], Backend]) -> None:
+    def __init__(self, network: Network | GraphNetwork, open_one: Callable[[Network | GraphNetwork], Backend]) -> None:
         self._network, self._open = network, open_one
         self._opened = {0: open_one(network)}
         self.notes = self._opened[0].notes

@@ -10,15 +10,15 @@ from gradcore.backends.runs import Backend
 from gradcore.backends.setup import BACKENDS, Setup
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
-from gradcore.network import Network
+from gradcore.network import GraphNetwork, Network
 
 
-def open_backend(backend: str | Setup, network: Network, **options: Any) -> Backend:
+def open_backend(backend: str | Setup, network: Network | GraphNetwork, **options: Any) -> Backend:
     """Make a back end ready to run a network. For ``rtl`` that compiles the network; the first run compiles, once, the simulator.
 
     Args:
         backend: 'rtl', 'golden' or 'float', or a ``Setup``.
-        network: the float network.
+        network: the float network; a graph for 'golden' and 'float', and for 'rtl' where it is a chain that the core runs.
         options: attributes of ``Setup``, in place of the set-up's.
 
     Raises:
@@ -33,7 +33,13 @@ def open_backend(backend: str | Setup, network: Network, **options: Any) -> Back
     if setup.backend == "float":
         from gradcore.backends.pytorch import FloatBackend
 
+        if isinstance(network, GraphNetwork):
+            from gradcore.backends.pytorch_graph import GraphTrace
+
+            return FloatBackend(network, GraphTrace(network.graph))
         return FloatBackend(network)
+    if setup.simulated and isinstance(network, GraphNetwork):
+        network = Network.of_graph(network)
     from gradcore.backends.headroom import HeadroomBackend
     from gradcore.quantise.headroom import widen
 

@@ -7,7 +7,7 @@ Needs PyTorch; importing this module without it raises ``GradCoreError``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from gradcore.backends.runs import METHODS, Run, Target, class_indexes
 from gradcore.errors import GradCoreError, missing_package
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.network import Layer, Network, beyond_float
+from gradcore.network import GraphNetwork, Layer, Network, beyond_float
 
 try:
     import torch
@@ -121,14 +121,25 @@ def attribution(network: Network, images: np.ndarray, method: str = "saliency", 
     return gradients[0] if single else gradients
 
 
+class Trace(Protocol):
+    """One forward pass of a network, and as many backward passes over it as wanted."""
+
+    def forward(self, values: np.ndarray) -> np.ndarray:
+        """Logits (N, classes) of normalised input (N, C, H, W)."""
+
+    def backward(self, method: str, seed: np.ndarray) -> np.ndarray:
+        """Gradient (N, C, H, W) of the input of the last forward pass, from the logits' gradient ``seed``."""
+
+
 class FloatBackend:
     """PyTorch as a back end; see ``gradcore.backends.Backend``."""
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network | GraphNetwork, trace: Trace | None = None) -> None:
+        """``trace`` runs the network; without it the network is a chain."""
         self._network = network
-        self._trace = _Trace(network)
+        self._trace = _Trace(network) if trace is None else trace
 
     def run(
         self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent

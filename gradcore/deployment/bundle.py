@@ -17,8 +17,8 @@ from gradcore.errors import GradCoreError
 from gradcore.host.files import check_folder, unwritable
 from gradcore.host.scratch import scratch_folder
 from gradcore.host.streams import strict_json
+from gradcore.importer.opening import load_network
 from gradcore.models import network as golden
-from gradcore.network import load_network
 from gradcore.pictures.picture import load_picture
 from gradcore.quantise import QuantisedNetwork, quantise
 from gradcore.quantise.headroom import widen

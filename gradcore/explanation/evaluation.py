@@ -13,7 +13,7 @@ from gradcore.backends import METHODS, Backend, Run, Setup, is_weak, open_backen
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import load_network
+from gradcore.importer.opening import Given, load_runnable
 from gradcore.network import Network
 from gradcore.quantise import precision
 
@@ -30,7 +30,7 @@ _BATCH = 64
 def evaluate(
     data: str | Path,
     *,
-    network: str | Path | Network = "cifar10",
+    network: Given = "cifar10",
     limit: int | None = None,
     backend: str | Setup = "golden",
     progress: Progress | None = None,
@@ -40,7 +40,7 @@ def evaluate(
 
     Args:
         data: Parquet file with the columns ``image`` and ``label``.
-        network: 'cifar10', the path of a network file, or a ``Network``.
+        network: 'cifar10', the path of a network file, a ``Network``, or a ``GraphNetwork``.
         limit: take only so many of the first pictures.
         backend: 'golden' or 'float', or a ``Setup`` with one of them.
         progress: see ``gradcore.host.progress``.
@@ -62,7 +62,7 @@ def evaluate(
     setup = Setup.of(backend, **options)
     check_choice("backend", setup.backend, _BACKENDS)
     progress = progress or silent
-    loaded = load_network(network)
+    loaded = load_runnable(network, False)
     from gradcore.pictures.classes import match_classes
     from gradcore.pictures.data import read_parquet
 
@@ -87,7 +87,7 @@ def evaluate(
 def evaluate_patterns(
     count: int = PATTERNS,
     *,
-    network: str | Path | Network = "cifar10",
+    network: Given = "cifar10",
     backend: str | Setup = "golden",
     progress: Progress | None = None,
     **options: Any,
@@ -111,7 +111,7 @@ def evaluate_patterns(
         raise GradCoreError(f"{count} pictures of each kind cannot be measured: give 1 or more")
     from gradcore.pictures.patterns import INKS, KINDS, patterns
 
-    loaded = load_network(network)
+    loaded = load_runnable(network, False)
     drawn = patterns(loaded.input_shape, count)
     images = np.concatenate([drawn[kind, ink] for kind in KINDS for ink in INKS])
     engine = open_backend(setup, loaded)

@@ -16,7 +16,7 @@ from gradcore.explanation.result import Explanation
 from gradcore.host.files import check_outputs
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import load_network
+from gradcore.importer.opening import Given, load_runnable
 from gradcore.network import Network, check_pictures
 from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture, load_picture
@@ -31,7 +31,7 @@ EQUAL, NOT_RUN = "equal", "not run"  # what the Verilog said
 
 def explain(
     images: Sequence[str | Path | bytes | np.ndarray | Image.Image] | str | Path | np.ndarray,
-    network: str | Path | Network = "cifar10",
+    network: Given = "cifar10",
     method: str = "saliency",
     target: str | int | None = None,
     backend: str | Setup = "rtl",
@@ -48,7 +48,7 @@ def explain(
     Args:
         images: one picture or several: paths, file contents, arrays (uint8 or float in 0..1, H x W x 3), Pillow images,
             or ``gradcore.pictures.picture.Picture``.
-        network: 'cifar10', the path of a network file, or a ``Network``.
+        network: 'cifar10', the path of a network file, a ``Network``, or a ``GraphNetwork``.
         method: 'saliency', 'deconvnet' or 'guided'.
         target: class to explain: an integer is its index, a text its name; None is the predicted class.
         backend: 'rtl' simulates the Verilog, 'golden' is the bit-exact model, 'float' is PyTorch; or a ``Setup``, which says more.
@@ -64,7 +64,7 @@ def explain(
     """
     setup = Setup.of(backend, **options)
     check_choice("method", method, METHODS)
-    loaded = load_network(network)
+    loaded = load_runnable(network, setup.simulated)
     index = None if target is None else find_class(target, loaded.classes)
     several = isinstance(images, list | tuple)
     pictures = [_picture(image, number, loaded) for number, image in enumerate(images if several else [images])]

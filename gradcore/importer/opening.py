@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.errors import GradCoreError
+from gradcore.errors import GradCoreError, Refusal
 from gradcore.host.inputs import input_path
 from gradcore.importer.foreign import SUFFIX, refuse_foreign
 from gradcore.importer.imported import Imported
@@ -63,6 +63,21 @@ def load_graph(network: Given, output: str | None = None) -> GraphNetwork:
     if os.path.isfile(network) and _version(network) == GRAPH:
         return GraphNetwork.load(network)
     return as_graph(Network.load(network))
+
+
+def load_runnable(network: Given, core: bool) -> Network | GraphNetwork:
+    """The network as what runs it takes it: the chain that the core runs, or else, for what is not the ``core``, its graph.
+
+    Raises:
+        GradCoreError: as ``load_network``.
+    """
+    if core or isinstance(network, Network):
+        return load_network(network)
+    graph = load_graph(network)
+    try:
+        return Network.of_graph(graph)
+    except Refusal:
+        return graph
 
 
 def as_graph(network: Network) -> GraphNetwork:

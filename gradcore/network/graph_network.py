@@ -15,7 +15,7 @@ from gradcore.errors import GradCoreError
 from gradcore.host.inputs import input_path
 from gradcore.network.graph import KINDS, Graph, Node
 from gradcore.network.network_file import GRAPH, REMEDY, damaged, read_network_file, write_network_file
-from gradcore.network.surroundings import check_input, check_outputs, numbers
+from gradcore.network.surroundings import check_input, check_outputs, normalise, numbers
 
 
 @dataclass
@@ -58,6 +58,10 @@ class GraphNetwork:
     def label(self) -> str:
         """What people call it: as they named it when it was loaded, else its name."""
         return self.origin or self.name
+
+    def normalise(self, images: np.ndarray) -> np.ndarray:
+        """The network's input, float32 (N, C, H, W), from uint8 pictures (N, H, W, C)."""
+        return normalise(images, self.input_shape, self.mean, self.std)
 
     @classmethod
     def load(cls, path: str | Path) -> GraphNetwork:

@@ -23,7 +23,7 @@ from gradcore.network.graph import Graph
 from gradcore.network.graph_network import GraphNetwork
 from gradcore.network.layers import Layer, LayerShape, Shape, chain_shapes
 from gradcore.network.network_file import CHAIN, GRAPH, REMEDY, damaged, read_network_file, write_network_file
-from gradcore.network.surroundings import check_input, check_outputs, numbers
+from gradcore.network.surroundings import check_input, check_outputs, normalise, numbers
 
 SHIPPED = Path(__file__).with_name("trained")
 
@@ -94,10 +94,7 @@ class Network:
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """The network's input, float32 (N, C, H, W), from uint8 pictures (N, H, W, C)."""
-        images = check_pictures(images, self.input_shape)
-        # In float64: a sum that is exactly zero in fixed point is then exactly zero here, too.
-        scaled = (images / 255.0 - np.asarray(self.mean)) / np.asarray(self.std)
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+        return normalise(images, self.input_shape, self.mean, self.std)
 
     @classmethod
     def random(cls, layers: Sequence[Layer], input_shape: tuple[int, int, int], *, name: str = "random", seed: int = 0) -> Network:
@@ -182,28 +179,6 @@ class Network:
             if not np.all(np.isfinite(tensor)):
                 raise GradCoreError(f"tensor {name} holds values that are not finite: train the network again")
             self.weights[name] = tensor
-
-
-def check_pictures(images: Sequence[np.ndarray] | np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:
-    """Pictures as an array, uint8 (N, H, W, C), of the size (channels, height, width) that a network takes.
-
-    Raises:
-        GradCoreError: they are of another size, order or type; it names what is wanted and what was given.
-    """
-    channels, height, width = input_shape
-    wanted = f"the network takes uint8 pictures of {height} x {width} x {channels} (height, width, channels)"
-    try:
-        images = np.asarray(images)
-    except (ValueError, TypeError):
-        raise GradCoreError(f"{wanted}, not of several sizes: bring all to this one") from None
-    if images.dtype == np.uint8 and images.shape[1:] == (height, width, channels):
-        return images
-    given = f"{images.dtype} of {' x '.join(map(str, images.shape[1:] if images.ndim == 4 else images.shape))}"
-    if images.ndim == 4 and images.shape[1:] == (channels, height, width):
-        raise GradCoreError(f"{wanted}, not {given}: give images.transpose(0, 2, 3, 1), and values from 0 to 255")
-    if images.ndim == 3 and images.shape == (height, width, channels):
-        raise GradCoreError(f"{wanted}, several in one array, not {given}: give images[None]")
-    raise GradCoreError(f"{wanted}, not {given}: resize or convert them")
 
 
 def beyond_float(network: Network, position: int, what: str) -> GradCoreError:

@@ -66,3 +66,37 @@ def check_classes(classes: Sequence[str]) -> None:
         if name in first:
             raise GradCoreError(f"the classes {first[name]} and {index} are both called {name!r}: give every class a name of its own")
         first[name] = index
+
+
+def normalise(images: np.ndarray, input_shape: tuple[int, int, int], mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """A network's input, float32 (N, C, H, W), from uint8 pictures (N, H, W, C).
+
+    Raises:
+        GradCoreError: as ``check_pictures``.
+    """
+    images = check_pictures(images, input_shape)
+    # In float64: a sum that is exactly zero in fixed point is then exactly zero here, too.
+    scaled = (images / 255.0 - np.asarray(mean)) / np.asarray(std)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def check_pictures(images: Sequence[np.ndarray] | np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:
+    """Pictures as an array, uint8 (N, H, W, C), of the size (channels, height, width) that a network takes.
+
+    Raises:
+        GradCoreError: they are of another size, order or type; it names what is wanted and what was given.
+    """
+    channels, height, width = input_shape
+    wanted = f"the network takes uint8 pictures of {height} x {width} x {channels} (height, width, channels)"
+    try:
+        images = np.asarray(images)
+    except (ValueError, TypeError):
+        raise GradCoreError(f"{wanted}, not of several sizes: bring all to this one") from None
+    if images.dtype == np.uint8 and images.shape[1:] == (height, width, channels):
+        return images
+    given = f"{images.dtype} of {' x '.join(map(str, images.shape[1:] if images.ndim == 4 else images.shape))}"
+    if images.ndim == 4 and images.shape[1:] == (channels, height, width):
+        raise GradCoreError(f"{wanted}, not {given}: give images.transpose(0, 2, 3, 1), and values from 0 to 255")
+    if images.ndim == 3 and images.shape == (height, width, channels):
+        raise GradCoreError(f"{wanted}, several in one array, not {given}: give images[None]")
+    raise GradCoreError(f"{wanted}, not {given}: resize or convert them")

@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
 from gradcore.models.quantised import Quantisation, quantise_image
-from gradcore.network import Network, beyond_float, check_pictures
+from gradcore.network import GraphNetwork, Network, beyond_float, check_pictures
 from gradcore.pictures.patterns import CALIBRATION_SEED, patterns
 from gradcore.quantise import float_numpy
 
@@ -32,6 +32,12 @@ def fraction_for(largest: float) -> int:
     while np.floor(largest * 2.0**fraction + 0.5) > arithmetic.VALUE_MAX:
         fraction -= 1
     return fraction
+
+
+def picture_fraction(network: Network | GraphNetwork) -> int:
+    """The most fraction bits with which no pixel's normalised value saturates."""
+    table = np.abs((np.arange(256)[:, None] / 255.0 - np.asarray(network.mean)) / np.asarray(network.std))
+    return fraction_for(float(table.max()))
 
 
 def standard_images(input_shape: tuple[int, int, int], count: int = CALIBRATION_IMAGES) -> np.ndarray:
@@ -74,8 +80,7 @@ def calibrate(network: Network, images: np.ndarray, *, source: str = "", contras
     images = check_pictures(images, network.input_shape)
     images = np.concatenate([images, *patterns(network.input_shape, contrast, seed=CALIBRATION_SEED).values()])
     layers = network.layers
-    table = np.abs((np.arange(256)[:, None] / 255.0 - np.asarray(network.mean)) / np.asarray(network.std))
-    picture = fraction_for(float(table.max()))
+    picture = picture_fraction(network)
     weight_fractions = [fraction_for(float(np.abs(network.weights[f"{layer.name}.weight"]).max(initial=0))) for layer in layers]
     activation_max, gradient_max = np.zeros(len(layers) + 1), np.zeros(len(layers) + 1)
     for start in range(0, len(images), _BATCH):

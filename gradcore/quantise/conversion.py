@@ -19,7 +19,7 @@ from gradcore.quantise import precision
 from gradcore.quantise.calibration import SEED_FRACTION, calibrate, standard_images
 
 MAX_SHIFT = 47
-_GENERATED = "generated pictures"
+GENERATED = "generated pictures"
 
 
 def to_fixed(values: np.ndarray, fraction: int) -> tuple[np.ndarray, int]:
@@ -49,14 +49,14 @@ def quantise(network: Network, quantisation: Quantisation | None = None) -> Quan
 
 
 def _generated_formats(network: Network) -> Quantisation:
-    return calibrate(network, standard_images(network.input_shape), source=_GENERATED)
+    return calibrate(network, standard_images(network.input_shape), source=GENERATED)
 
 
 def _quantise(network: Network, quantisation: Quantisation, fresh: bool) -> QuantisedNetwork:
     """The network in integers with these formats; ``fresh`` says that they have just been chosen for it."""
     notes = []
-    if quantisation.source.startswith(_GENERATED):
-        notes.append(f"the network file holds no quantisation: number formats were chosen on {_GENERATED}")
+    if quantisation.source.startswith(GENERATED):
+        notes.append(f"the network file holds no quantisation: number formats were chosen on {GENERATED}")
     notes += precision.picture_notes(network, quantisation.activations[0])
     if not 0 <= quantisation.gradients[-1] <= SEED_FRACTION:
         raise GradCoreError(

@@ -75,15 +75,14 @@ def settle(passes: Passes, wanted: GraphQuantisation) -> GraphQuantisation:
     - No map has more fraction bits than the sums that it is rounded from.
     - An identity's weight 2**k has k >= 0: its map has no more fraction bits than the sum.
     - Where the common accumulator would cost a source's weights more than ``SPARE_BITS``, its map takes half of that, or what is
-      beyond SPARE_BITS. (A map that a clip makes does not: its format is the clip.)
+      beyond SPARE_BITS. (A map that clips alone make does not: its format is the clip.)
 
     The same holds backward, for the gradients of the maps that the passes make, which meet in the gradient of the map that they read.
     """
     activations, gradients = dict(wanted.activations), dict(wanted.gradients)
-    clips = {one.makes.map for one in passes.passes if one.limit is not None}
     forwards = [([(source.reads.map, source) for source in one.sources], one.makes.map) for one in passes.passes]
     backwards = [([(one.makes.map, source) for one, source in passes.readers(name)], name) for name in passes.maps if name != passes.output]
-    _settle(activations, forwards, clips)
+    _settle(activations, forwards, passes.clips)
     _settle(gradients, backwards, set())
     return GraphQuantisation(activations, gradients, wanted.source)
 

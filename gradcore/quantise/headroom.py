@@ -9,17 +9,24 @@ Weights stay as they are: only shifts and biases of the compiled network change.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from gradcore.errors import GradCoreError
-from gradcore.network import Network
+from gradcore.models.passes import INPUT
+from gradcore.models.quantised_graph import GraphQuantisation
+from gradcore.network import GraphNetwork, Network
 from gradcore.quantise.conversion import quantise
+from gradcore.quantise.graph_calibration import settle
+from gradcore.quantise.graphs import quantise_graph
+from gradcore.quantise.lowering import lower
 
 MOST = 12
+Widened = TypeVar("Widened", Network, GraphNetwork)
 
 
-def widen(network: Network, bits: int) -> Network:
+def widen(network: Widened, bits: int) -> Widened:
     """The network with number formats for activations, logits and gradients 2**bits times as large.
 
     Args:
@@ -33,11 +40,24 @@ def widen(network: Network, bits: int) -> Network:
         raise GradCoreError(f"{bits!r} bits of headroom cannot be given: use 0 to {MOST}")
     if not bits:
         return network
+    if isinstance(network, GraphNetwork):
+        return _widen_graph(network, int(bits))
     formats = quantise(network).quantisation
     activations = (formats.activations[0], *(fraction - int(bits) for fraction in formats.activations[1:]))
     gradients = (*(fraction - int(bits) for fraction in formats.gradients[:-1]), formats.gradients[-1])
     source = f"{formats.source or 'as stored'}, {bits} bits of headroom"
     widened = replace(formats, activations=activations, gradients=gradients, source=source)
+    return replace(network, metadata={**network.metadata, "quantisation": widened.to_metadata()})
+
+
+def _widen_graph(network: GraphNetwork, bits: int) -> GraphNetwork:
+    """The same for a graph. A map that clips alone make stays: its format is the clip."""
+    formats, passes = quantise_graph(network).quantisation, lower(network.graph)
+    kept = {INPUT} | passes.clips
+    activations = {name: fraction - (0 if name in kept else bits) for name, fraction in formats.activations.items()}
+    gradients = {name: fraction - (0 if name == passes.output else bits) for name, fraction in formats.gradients.items()}
+    source = f"{formats.source or 'as stored'}, {bits} bits of headroom"
+    widened = settle(passes, GraphQuantisation(activations, gradients, source))
     return replace(network, metadata={**network.metadata, "quantisation": widened.to_metadata()})
 
 

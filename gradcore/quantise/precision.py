@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradcore.models.quantised import QuantisedLayer, picture_table
-from gradcore.network import Layer, Network
+from gradcore.network import GraphNetwork, Layer, Network
 from gradcore.quantise import float_numpy
 
 # A layer is told of when rounding its weights or its outputs makes an error of this share of what varies in them, each channel counted
@@ -73,7 +73,7 @@ def network_notes(network: Network, layers: Sequence[QuantisedLayer], images: np
     return notes
 
 
-def picture_notes(network: Network, fraction: int) -> list[str]:
+def picture_notes(network: Network | GraphNetwork, fraction: int) -> list[str]:
     """Of pixel values that become the same number with ``fraction`` fraction bits."""
     table = picture_table(network.mean, network.std, fraction)
     kept = [len(np.unique(column)) for column in table.T]

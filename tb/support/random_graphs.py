@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
-from gradcore.network import Network
 from gradcore.network.graph import (
     INPUT,
     Add,
@@ -188,23 +187,6 @@ def _with_weights(made: _Builder, rng: np.random.Generator) -> Graph:
                 value = rng.standard_normal(shape) * 0.1 + (name == "scale")
             weights[f"{node.name}.{name}"] = np.asarray(value, dtype=np.float32)
     return Graph(tuple(made.nodes), weights, made.shapes[INPUT], made.nodes[-1].name)
-
-
-def as_graph(network: Network) -> Graph:
-    """A chain of layers as a graph: node ``<layer>``, and ``<layer>_relu`` and ``<layer>_pool`` behind it."""
-    nodes: list[Node] = []
-    for layer in network.layers:
-        before = nodes[-1].name if nodes else INPUT
-        if layer.kind == "conv":
-            kernel, pad = (layer.kernel, layer.kernel), layer.kernel // 2
-            nodes.append(Conv(layer.name, (before,), kernel, padding=(pad,) * 4, out_channels=layer.out_channels, bias=layer.bias))
-        else:
-            nodes.append(FullyConnected(layer.name, (before,), layer.out_channels, layer.bias))
-        if layer.relu:
-            nodes.append(Relu(f"{layer.name}_relu", (nodes[-1].name,)))
-        if layer.pool:
-            nodes.append(MaxPool(f"{layer.name}_pool", (nodes[-1].name,), (2, 2), (2, 2)))
-    return Graph(tuple(nodes), dict(network.weights), network.input_shape, nodes[-1].name)
 
 
 def random_quantised_graph(seed: int, *, saturate: bool | None = None, **options) -> tuple[QuantisedGraph, np.ndarray]:
