@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import re
-import struct
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from core_bridge import serve
 
 from gradcore import hardware
 from gradcore.deployment import make_bundle
@@ -44,26 +44,6 @@ def program(bundle: Path) -> Path:
     made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     return out
-
-
-def serve(process: subprocess.Popen, device: SimulatedDevice, changed: dict[int, int]) -> None:
-    """Answer the program's messages until it ends."""
-    _, memory = device.buffer(1 << 20)
-    while len(words := process.stdout.read(12)) == 12:
-        letter, first, second = struct.unpack("<3I", words)
-        if chr(letter) == "R":
-            value = changed.get(first, device.read32(first))
-            device.pause(1e-6 if first == hardware.STATUS else 0)
-            process.stdin.write(struct.pack("<I", value))
-        elif chr(letter) == "W":
-            device.write32(first, changed.get(-first, second))
-        elif chr(letter) == "F":
-            memory[first : first + second] = np.frombuffer(process.stdout.read(second), np.uint8)
-            device.flush(first, second)
-        else:
-            device.invalidate(first, second)
-            process.stdin.write(memory[first : first + second].tobytes())
-        process.stdin.flush()
 
 
 def run(program: Path, bundle: Path, *arguments: str, changed: dict[int, int] | None = None) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -252,9 +253,11 @@ def test_stands_alone() -> None:
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stdout
     imported = set()
-    for path in folder.glob("*.py"):
-        imported |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), flags=re.M))
-    assert imported - sys.stdlib_module_names == {"numpy", "pynq"} & imported, imported
+    for node in (node for path in folder.glob("*.py") for node in ast.walk(ast.parse(path.read_text()))):
+        names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+        imported |= {name.partition(".")[0] for name in names}
+    assert imported - sys.stdlib_module_names == {"numpy", "pynq"}
     program = (
         "import sys\nsys.modules['gradcore'] = sys.modules['pynq'] = None\nimport gradcore_runtime as g\n"
         "try:\n    g.Board.open('/nowhere.gradcore')\nexcept g.GradCoreError as error:\n    print(error)\nprint(*sys.modules)"

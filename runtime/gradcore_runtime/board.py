@@ -19,7 +19,7 @@ from .errors import GradCoreError
 from .program import Program, Runnable
 from .results import Result
 
-BACKENDS = ("uio", "simulated")
+BACKENDS = ("pynq", "uio", "simulated")
 METHODS = tuple(hardware.METHODS)
 
 
@@ -45,8 +45,8 @@ class Board:
         """Open the board, and load the program when there is one.
 
         Args:
-            source: a bundle's folder, whose program runs; or a program's file.
-            backend: 'uio' or 'simulated'; None takes the first that is there.
+            source: a bundle's folder, whose bitstream is loaded (pynq) and whose program runs; or a program's file.
+            backend: 'pynq', 'uio' or 'simulated'; None takes the first that is there.
             options: of the back end's device: see its module.
 
         Raises:
@@ -233,9 +233,14 @@ def open_device(backend: str | None = None, bundle: Bundle | None = None, **opti
                 continue
             preset = {} if bundle is None else {"preset": bundle.manifest["preset"]}
             return simulator.SimulatedDevice(**{**preset, **options})
-        module = importlib.import_module(f".{name}_device", __package__)
+        try:
+            module = importlib.import_module(f".{name}_device", __package__)
+        except GradCoreError:  # what it needs is not installed
+            if backend is not None:
+                raise
+            continue
         if backend is not None or module.available():
             return module.open_device(bundle, **options)
     raise GradCoreError(
-        "there is no board (no UIO device gradcore), and GradCore's simulator is not installed: load the overlay of software/linux"
+        "there is no board (neither pynq nor a UIO device gradcore), and GradCore's simulator is not installed: see docs/board.md"
     )

@@ -39,6 +39,43 @@ def open_device(bundle: Bundle | None = None, **options: object) -> UioDevice:
     return UioDevice(**options)
 
 
+def _existing(name: str, root: Path) -> str:
+    found = uio_number(name, root)
+    if found is None:
+        raise GradCoreError(f"there is no UIO device {name!r}: load the overlay software/linux/gradcore.dtso, and uio_pdrv_genirq")
+    return found
+
+
+def _open(path: str, root: Path) -> int:
+    try:
+        return os.open(root / path, os.O_RDWR)
+    except OSError as error:
+        raise GradCoreError(f"/{path} cannot be opened ({error.strerror}): run as root, and see that its driver is loaded") from None
+
+
+class UioInterrupt:
+    """The interrupt of a UIO device: enabled by writing 1, counted by reading.
+
+    Raises:
+        GradCoreError: there is no such device, or it may not be opened.
+    """
+
+    def __init__(self, name: str, root: Path = Path("/")) -> None:
+        self._file = _open(f"dev/{_existing(name, root)}", root)
+
+    def wait(self, device: Device, timeout: float) -> None:
+        """Return when the device's run has ended, or after ``timeout`` seconds."""
+        end = device.now() + timeout
+        while not device.read32(hardware.STATUS) & hardware.STATUS_DONE and device.now() < end:
+            os.write(self._file, struct.pack("=I", 1))  # the kernel has turned it off when the last one came
+            if select.select([self._file], [], [], min(CHECK_SECONDS, max(0.0, end - device.now())))[0]:
+                os.read(self._file, 4)
+
+    def close(self) -> None:
+        """Close its file."""
+        os.close(self._file)
+
+
 class UioDevice(Device):
     """The core through UIO and u-dma-buf.
 
@@ -69,31 +106,20 @@ class UioDevice(Device):
         self._crystal, self._memory_name = crystal_mhz, memory
         self._attributes = self.root / "sys/class/u-dma-buf" / memory
         self._maps: list[mmap.mmap] = []
-        self._files: list[int] = []
         self._pages: dict[int, np.ndarray] = {}
         self._registers: np.ndarray | None = None
-        self._uio = self._number(uio)
-        self._interrupt = self._open(f"dev/{self._number(interrupt)}") if interrupt else -1
-
-    def _number(self, name: str) -> str:
-        found = uio_number(name, self.root)
-        if found is None:
-            raise GradCoreError(f"there is no UIO device {name!r}: load the overlay software/linux/gradcore.dtso, and uio_pdrv_genirq")
-        return found
-
-    def _open(self, path: str) -> int:
-        try:
-            self._files.append(os.open(self.root / path, os.O_RDWR))
-        except OSError as error:
-            raise GradCoreError(f"/{path} cannot be opened ({error.strerror}): run as root, and see that its driver is loaded") from None
-        return self._files[-1]
+        self._uio = _existing(uio, self.root)
+        self._interrupt = UioInterrupt(interrupt, self.root) if interrupt else None
 
     def _map(self, path: str, size: int, offset: int = 0) -> np.ndarray:
         """uint32 words of a device: each access is one of 32 bits."""
+        file = _open(path, self.root)
         try:
-            mapped = mmap.mmap(self._open(path), size, offset=offset)
+            mapped = mmap.mmap(file, size, offset=offset)
         except (OSError, ValueError) as error:
             raise GradCoreError(f"/{path} cannot be mapped ({error}): see that it is {size} bytes long") from None
+        finally:
+            os.close(file)
         self._maps.append(mapped)
         return np.frombuffer(mapped, dtype=np.uint32)
 
@@ -149,14 +175,10 @@ class UioDevice(Device):
         (self._attributes / what).write_text(f"0x{offset:08X}{size | direction << 2 | 1:08X}")
 
     def wait(self, timeout: float) -> None:
-        if not self.interrupts:
+        if self._interrupt is None:
             super().wait(timeout)
-            return
-        end = self.now() + timeout
-        while not self.read32(hardware.STATUS) & hardware.STATUS_DONE and self.now() < end:
-            os.write(self._interrupt, struct.pack("=I", 1))  # the kernel has turned it off when the last one came
-            if select.select([self._interrupt], [], [], min(CHECK_SECONDS, max(0.0, end - self.now())))[0]:
-                os.read(self._interrupt, 4)
+        else:
+            self._interrupt.wait(self, timeout)
 
     @property
     def clock_mhz(self) -> float:
@@ -170,6 +192,6 @@ class UioDevice(Device):
                 mapped.close()
             except BufferError:  # somebody keeps an array of it: it goes with that
                 pass
-        for file in self._files:
-            os.close(file)
-        self._maps, self._files = [], []
+        self._maps = []
+        if self._interrupt is not None:
+            self._interrupt.close()

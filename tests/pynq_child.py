@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the runtime's driver for PYNQ on a device whose registers and memory are at the other end of two pipes (core_bridge.py).
+
+Run by tests/test_runtime_pynq.py with PYNQ itself, or with the stand-in: pynq_child.py BUNDLE OUT.npz
+"""
+
+import ctypes
+import os
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+
+TO, FROM = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
+os.dup2(2, 1)  # what others print is no answer
+
+import pynq  # noqa: E402
+from gradcore_runtime import GradCoreError, Program  # noqa: E402
+from gradcore_runtime import pynq_device as ours  # noqa: E402
+from pynq.buffer import PynqBuffer  # noqa: E402
+
+CORE, MEMORY, CMA = 0x43C0_0000, 0x0100_0000, 0x20_0000
+SYSTEM = {0xF800_0108: 20 << 12, 0xF800_0170: 0x0020_0500, 0xF800_0900: 0xF, 0xF800_8000: 1}
+
+
+def message(letter, first, second, data=b"", answer=0):
+    """Send one, and read its answer."""
+    TO.write(struct.pack("<3I", ord(letter), first, second) + data)
+    TO.flush()
+    return FROM.read(answer)
+
+
+class Zynq(pynq.Device):
+    """A board without a fabric: PYNQ's own tests make theirs like this."""
+
+    _probe_priority_ = 1
+
+    def __init__(self):
+        super().__init__("zynq")
+        self.capabilities = {"REGISTER_RW": True}
+        self.arch, self.freed, self.bitfile_name = "armv7l", 0, ""
+        self.system = dict(SYSTEM)
+
+    def read_registers(self, address, length):
+        if address < CORE or address >= CORE + 4096:
+            return struct.pack("<I", self.system.get(address, 0))
+        assert length == 4
+        return message("R", address - CORE, 0, answer=4)
+
+    def write_registers(self, address, data):
+        (value,) = struct.unpack("<I", bytes(data))
+        if address < CORE or address >= CORE + 4096:
+            self.system[address] = value
+        else:
+            message("W", address - CORE, value)
+
+    def allocate(self, shape, dtype, **kwargs):
+        if int(np.prod(shape)) > CMA:
+            raise RuntimeError("Failed to allocate Memory!")
+        self.memory = np.zeros(int(np.prod(shape)) + 32, np.uint8)
+        # On a board a buffer starts at a page; this one does not: the driver must see to it.
+        return PynqBuffer(shape, dtype, buffer=self.memory, device=self, device_address=MEMORY - 2048, bo=1, coherent=False)
+
+    def flush(self, bo, offset, vaddr, nbytes):
+        message("F", offset - 2048, nbytes, ctypes.string_at(vaddr, nbytes))
+
+    def invalidate(self, bo, offset, vaddr, nbytes):
+        ctypes.memmove(vaddr, message("I", offset - 2048, nbytes, answer=nbytes), nbytes)
+
+
+def refused(call, *arguments):
+    """The text of the error that a call ends with."""
+    try:
+        call(*arguments)
+    except GradCoreError as error:
+        return str(error)
+    raise AssertionError("no error")
+
+
+def main():
+    """Bind, refuse what must be, run."""
+    bundle, out = Path(sys.argv[1]), sys.argv[2]
+    device = pynq.Device.active_device = Zynq()
+    device.bitfile_name = str(bundle / "gradcore.bit")
+    driver = pynq.overlay._ip_drivers[ours.VLNV]
+    assert driver is ours.GradCoreIP and issubclass(driver, pynq.DefaultIP)
+    ip = driver({"phys_addr": CORE, "addr_range": 4096, "device": device})
+    sample = np.load(bundle / "sample.npz")
+    device.system[0xF800_0900] = 0
+    said = [refused(ip.execute, sample["picture"])]
+    device.system[0xF800_0900] = 0xF
+    (result,) = ip.execute(sample["picture"], method="guided")
+    assert device.system[0xF800_8000] == 0, "HP0 is made 64 bits wide"
+    report = ip.throughput_test(2)
+    big = Program.load(bundle / "program.gradcore")
+    big.memory_size = CMA
+    said.append(refused(ip.load, big))
+    np.savez(out, logits=result.logits, attribution=result.attribution, clock=[result.clock_mhz, report["fclk[mhz]"]], said=said)
+
+
+if __name__ == "__main__":
+    main()
