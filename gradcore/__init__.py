@@ -26,6 +26,7 @@ _HOME = {
     "draw_overlay": "gradcore.drawing.heatmap",
     "evaluate": "gradcore.explanation.evaluation",
     "explain": "gradcore.explanation",
+    "from_torch": "gradcore.importer.torch_module",
     "load_network": "gradcore.importer.opening",
     "load_picture": "gradcore.pictures.picture",
     "make_bundle": "gradcore.deployment",

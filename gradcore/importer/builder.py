@@ -260,6 +260,9 @@ class Builder:
         views = [tensor for tensor in tensors if isinstance(tensor, View)]
         maps = list(dict.fromkeys(view.map for view in views))
         if len(maps) > 1 or (len(views) > 1 and all(view.is_complete for view in views)):
+            if len({view.shape[1:] for view in views}) > 1 and ndim == 4:
+                tensors = [self.as_map(name, one) if isinstance(one, View) and not one.is_complete else one for one in tensors]
+                views = [tensor for tensor in tensors if isinstance(tensor, View)]
             if len({view.shape[1:] for view in views}) > 1:
                 told = ", ".join(" x ".join(map(str, view.shape)) for view in views)
                 raise Refused(f"maps of {told} are joined", "choose one of them with --output, or give maps of one height and width")

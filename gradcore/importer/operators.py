@@ -155,7 +155,7 @@ def _batch_normalization(operator: Operator) -> Sequence[Value]:
     return [operator.builder.affine(operator.name, view, scale, shift - mean * scale)]
 
 
-def _relu(operator: Operator) -> Sequence[Value]:
+def relu(operator: Operator) -> Sequence[Value]:
     return [operator.builder.relu(operator.name, operator.view())]
 
 
@@ -163,7 +163,7 @@ def _leaky_relu(operator: Operator) -> Sequence[Value]:
     alpha = operator.get("alpha", 0.01)
     if alpha:
         raise Refused(f"alpha = {alpha:g}", _ACTIVATION)
-    return _relu(operator)
+    return relu(operator)
 
 
 def _clip(operator: Operator) -> Sequence[Value]:
@@ -176,11 +176,11 @@ def _clip(operator: Operator) -> Sequence[Value]:
     if low != 0 or not high > 0:
         raise Refused(f"min = {low:g}, max = {high:g}, and clips begin at 0 and end above", _ACTIVATION)
     if high >= np.finfo(np.float32).max:
-        return _relu(operator)
+        return relu(operator)
     return [operator.builder.clip(operator.name, view, high)]
 
 
-def _sum(operator: Operator) -> Sequence[Value]:
+def total(operator: Operator) -> Sequence[Value]:
     """Sums of maps, and of maps and constants."""
     constants = [value for value in operator.inputs if isinstance(value, np.ndarray)]
     views = [operator.view(position) for position, value in enumerate(operator.inputs) if not isinstance(value, np.ndarray)]
@@ -190,7 +190,7 @@ def _sum(operator: Operator) -> Sequence[Value]:
     return [total]
 
 
-def _subtract(operator: Operator) -> Sequence[Value]:
+def difference(operator: Operator) -> Sequence[Value]:
     first, second = operator.inputs
     if isinstance(second, np.ndarray):
         return [operator.builder.affine(operator.name, operator.view(), np.ones(()), -_finite(second))]
@@ -200,7 +200,7 @@ def _subtract(operator: Operator) -> Sequence[Value]:
     return [operator.builder.add(operator.name, [operator.view(), other])]
 
 
-def _multiply(operator: Operator) -> Sequence[Value]:
+def product(operator: Operator) -> Sequence[Value]:
     first, second = operator.inputs
     if isinstance(first, np.ndarray) == isinstance(second, np.ndarray):
         operator.view(), operator.view(1)
@@ -209,7 +209,7 @@ def _multiply(operator: Operator) -> Sequence[Value]:
     return [operator.builder.affine(operator.name, operator.view(position), _finite(factor), np.zeros(()))]
 
 
-def _divide(operator: Operator) -> Sequence[Value]:
+def quotient(operator: Operator) -> Sequence[Value]:
     if not isinstance(operator.inputs[1], np.ndarray):
         operator.view(1)
         raise Refused("it divides by a map", "divide by constants only")
@@ -230,7 +230,7 @@ def _concat(operator: Operator) -> Sequence[Value]:
     return [operator.builder.concat(operator.name, tensors, int(operator.get("axis")))]
 
 
-def _softmax(operator: Operator) -> Sequence[Value]:
+def softmax(operator: Operator) -> Sequence[Value]:
     view = operator.view()
     return [View(view.map, view.shape, view.index, softmax=operator.name)]
 
@@ -243,7 +243,7 @@ _WINDOW = {
     "strides": "any",
 }
 OPERATORS: dict[str, Rule] = {
-    "Add": Rule(_sum, {}, "add; with a constant for each channel: affine, folded"),
+    "Add": Rule(total, {}, "add; with a constant for each channel: affine, folded"),
     "AveragePool": Rule(_average_pool, {**_WINDOW, "ceil_mode": "0, 1", "count_include_pad": "0, 1"}, "average_pool"),
     "BatchNormalization": Rule(_batch_normalization, {"epsilon": "any", "momentum": "any", "training_mode": "0"}, "affine, folded"),
     "Clip": Rule(_clip, {"min": "0", "max": "above 0"}, "clip (ReLU6), or relu"),
@@ -253,20 +253,20 @@ OPERATORS: dict[str, Rule] = {
         {**_WINDOW, "kernel_shape": "up to 11 x 11", "strides": "1 to 4", "group": "any"},
         "conv",
     ),
-    "Div": Rule(_divide, {}, "by a constant for each channel: affine, folded"),
+    "Div": Rule(quotient, {}, "by a constant for each channel: affine, folded"),
     "Gemm": Rule(_gemm, {"alpha": "any", "beta": "any", "transA": "0", "transB": "0, 1"}, "fully_connected"),
     "GlobalAveragePool": Rule(_global_average_pool, {}, "average_pool"),
     "GlobalMaxPool": Rule(_global_max_pool, {}, "max_pool"),
     "LeakyRelu": Rule(_leaky_relu, {"alpha": "0"}, "relu"),
-    "LogSoftmax": Rule(_softmax, {"axis": "any"}, "left out at the end of a network, refused elsewhere"),
+    "LogSoftmax": Rule(softmax, {"axis": "any"}, "left out at the end of a network, refused elsewhere"),
     "MatMul": Rule(_mat_mul, {}, "fully_connected"),
     "MaxPool": Rule(_max_pool, {**_WINDOW, "ceil_mode": "0, 1", "storage_order": "0"}, "max_pool"),
-    "Mul": Rule(_multiply, {}, "by a constant for each channel: affine, folded"),
+    "Mul": Rule(product, {}, "by a constant for each channel: affine, folded"),
     "ReduceMean": Rule(_reduce_mean, {"axes": "height and width", "keepdims": "0, 1", "noop_with_empty_axes": "0, 1"}, "average_pool"),
-    "Relu": Rule(_relu, {}, "relu"),
-    "Softmax": Rule(_softmax, {"axis": "any"}, "left out at the end of a network, refused elsewhere"),
-    "Sub": Rule(_subtract, {}, "with a constant for each channel: affine, folded; of maps: affine and add"),
-    "Sum": Rule(_sum, {}, "add"),
+    "Relu": Rule(relu, {}, "relu"),
+    "Softmax": Rule(softmax, {"axis": "any"}, "left out at the end of a network, refused elsewhere"),
+    "Sub": Rule(difference, {}, "with a constant for each channel: affine, folded; of maps: affine and add"),
+    "Sum": Rule(total, {}, "add"),
 }
 _INTEGERS = "export the float network: GradCore quantises it itself"
 _LOOP = "export the network without control flow: its shapes and steps must be fixed"

@@ -18,11 +18,10 @@ from gradcore.importer.movements import MOVEMENTS, evaluate
 from gradcore.importer.operator import Operator, Rule, Skipped, Unknown, Value
 from gradcore.importer.operators import NOT_RUN, OPERATORS
 from gradcore.importer.problems import Problem, Refused
-from gradcore.importer.views import View
-from gradcore.network.graph import INPUT, MapShape
+from gradcore.importer.views import View, input_orders, input_view
+from gradcore.network.graph import INPUT
 
 RULES: dict[str, Rule] = {**OPERATORS, **MOVEMENTS}
-_CHANNELS = (1, 2, 3, 4)  # of pictures: what tells the orders of axes apart
 
 
 @dataclass
@@ -57,7 +56,7 @@ def translate(model: onnx.ModelProto, output: str | None, problems: list[Problem
         return None
     name, shape = entering
     found: list[list[Problem]] = []
-    for order in _orders(shape):
+    for order in input_orders(shape):
         walk = _Walk(model, nodes, name, shape, order)
         made = walk.run(tensor)
         if made is not None and not problems:
@@ -66,14 +65,6 @@ def translate(model: onnx.ModelProto, output: str | None, problems: list[Problem
         found.append(walk.problems)
     problems += min(found, key=len)
     return None
-
-
-def _orders(shape: Sequence[int]) -> list[str]:
-    """In which order of axes an input may be; the likelier first."""
-    if len(shape) != 4:
-        return ["as it is"]
-    last = shape[3] in _CHANNELS and shape[1] not in _CHANNELS
-    return ["NHWC", "NCHW"] if last else ["NCHW", "NHWC"] if shape[3] in _CHANNELS else ["NCHW"]
 
 
 def _chosen_output(model: onnx.ModelProto, output: str | None) -> tuple[str, list[str]]:
@@ -151,16 +142,6 @@ def _input(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], problems: li
     return None
 
 
-def _input_view(shape: tuple[int, ...], order: str) -> View:
-    """The model's input as a view of the graph's."""
-    if order == "NHWC":
-        _, height, width, channels = shape
-        return View.whole(INPUT, (channels, height, width)).moved(lambda index: index.transpose(0, 2, 3, 1))
-    sizes = shape[1:]
-    whole: MapShape = {1: (*sizes, 1, 1), 2: (1, *sizes), 3: sizes}[len(sizes)]
-    return View.whole(INPUT, whole).moved(lambda index: index.reshape(shape))
-
-
 def _check_operators(nodes: Sequence[onnx.NodeProto], problems: list[Problem]) -> None:
     """The problems of operators that can be seen without their inputs."""
     for node in nodes:
@@ -195,7 +176,7 @@ class _Walk:
     def __init__(self, model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], name: str, shape: tuple[int, ...], order: str) -> None:
         self.problems: list[Problem] = []
         self._nodes, self._input_name = nodes, name
-        self._input_view = _input_view(shape, order)
+        self._input_view = input_view(shape, order)
         self._opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
         self._builder = Builder(self._input_view.shape, self._opset)
         self._values: dict[str, Value] = {"": None, name: self._input_view}

@@ -9,13 +9,14 @@ never have to be guessed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcore.network.graph import MapShape, Sides
+from gradcore.network.graph import INPUT, MapShape, Sides
 
+_CHANNELS = (1, 2, 3, 4)  # of pictures: what tells the orders of axes apart
 ZERO = -1  # in an index: not a value of the map, but 0
 
 
@@ -137,3 +138,21 @@ def _steps(line: np.ndarray, used: np.ndarray, size: int) -> tuple[int, int] | N
     expected = origin + step * np.arange(len(line))
     inside = (expected >= 0) & (expected < size)
     return (origin, step) if np.array_equal(inside, used) and np.array_equal(expected[inside], line[inside]) else None
+
+
+def input_orders(shape: Sequence[int]) -> list[str]:
+    """In which order of axes an input may be; the likelier first."""
+    if len(shape) != 4:
+        return ["as it is"]
+    last = shape[3] in _CHANNELS and shape[1] not in _CHANNELS
+    return ["NHWC", "NCHW"] if last else ["NCHW", "NHWC"] if shape[3] in _CHANNELS else ["NCHW"]
+
+
+def input_view(shape: tuple[int, ...], order: str) -> View:
+    """A source's input, of this shape with a batch of 1 and in this order of axes, as a view of the graph's."""
+    if order == "NHWC":
+        _, height, width, channels = shape
+        return View.whole(INPUT, (channels, height, width)).moved(lambda index: index.transpose(0, 2, 3, 1))
+    sizes = shape[1:]
+    whole: MapShape = {1: (*sizes, 1, 1), 2: (1, *sizes), 3: sizes}[len(sizes)]
+    return View.whole(INPUT, whole).moved(lambda index: index.reshape(shape))
