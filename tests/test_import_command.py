@@ -11,6 +11,7 @@ import pytest
 
 import gradcore
 from gradcore.host.files import write_atomically
+from gradcore.importer.opening import load_graph
 from gradcore.network import GraphNetwork
 from tests.onnx_models import model, node, weights
 from tests.test_cli import gradcore as command
@@ -78,25 +79,29 @@ def test_import_as_json_and_what_is_noted(residual, tmp_path) -> None:
     assert (report["nodes"], report["cut"], report["files"]) == (3, ["y is explained, and z cut"], {"network": "net.safetensors"})
     assert report["not_run"] == ["skip (add): it reads input, stem, and each layer reads the one before it alone"]
     assert "no mean and std were given: the network gets pixel / 255" in outcome.stderr
-    assert "the compiler does not run 1 of its 3 nodes yet: gradcore inspect names them" in outcome.stderr
+    assert "the core does not run 1 of its 3 nodes yet, only the back ends golden and float do: gradcore inspect" in outcome.stderr
     assert [one.kind for one in GraphNetwork.load(tmp_path / "net.safetensors").graph.nodes] == ["conv", "add", "relu"]
 
 
-def test_import_with_calibration_pictures(small, tmp_path) -> None:
+@pytest.mark.parametrize("which", ["small", "residual"])
+def test_import_with_calibration_pictures(which, request, tmp_path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from PIL import Image
 
+    path = request.getfixturevalue(which)
     rows = []
     for seed in range(4):
         Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "one.png")
         rows.append({"image": {"bytes": (tmp_path / "one.png").read_bytes(), "path": None}, "label": seed})
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "some.parquet")
-    outcome = command("import", small, "--out", "net.safetensors", "--calibrate", "some.parquet", "--json", cwd=tmp_path)
+    options = ["--output", "y"] if which == "residual" else []
+    outcome = command("import", path, "--out", "net.safetensors", "--calibrate", "some.parquet", "--json", *options, cwd=tmp_path)
     assert outcome.returncode == 0, outcome.stderr
-    report = json.loads(outcome.stdout)
-    assert "on 4 calibration pictures" in report["compared"][1]
-    assert gradcore.load_network(tmp_path / "net.safetensors").metadata["quantisation"]["source"] == "some.parquet"
+    assert "on 4 calibration pictures" in json.loads(outcome.stdout)["compared"][1]
+    assert load_graph(tmp_path / "net.safetensors").metadata["quantisation"]["source"] == "some.parquet"
+    outcome = command("explain", tmp_path / "one.png", "--network", "net.safetensors", "--backend", "golden", "--json", cwd=tmp_path)
+    assert outcome.returncode == 0 and "chosen on generated" not in outcome.stderr, outcome.stderr
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,7 @@ def test_onnx_is_a_network_for_the_other_commands(small, residual, tmp_path) -> 
     refused = command("explain", "--network", residual, "--backend", "golden", cwd=tmp_path)
     assert refused.returncode == 2 and "choose the one to explain with --output" in refused.stderr
     command("import", residual, "--out", "net.safetensors", "--output", "y", cwd=tmp_path)
-    refused = command("explain", "--network", "net.safetensors", "--backend", "golden", cwd=tmp_path)
+    assert command("explain", "--network", "net.safetensors", "--backend", "golden", cwd=tmp_path).returncode == 0
+    refused = command("explain", "--network", "net.safetensors", cwd=tmp_path)
     assert refused.returncode == 2 and "net.safetensors is imported, but the compiler does not run 1 of its 3 nodes yet" in refused.stderr
     assert refused.stderr.splitlines()[-1] == "  skip (add): it reads input, stem, and each layer reads the one before it alone"

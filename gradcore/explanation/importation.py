@@ -37,7 +37,7 @@ def import_file(
         output: the node or tensor that is explained, where there are several outputs.
         mean, std: of pixels in 0..1, one number or one for each channel: the network's input is (pixel - mean) / std.
         classes: one name for each output; None calls them by their numbers.
-        calibration: Parquet file of pictures that number formats are chosen on; only for networks that the core runs.
+        calibration: Parquet file of pictures that number formats are chosen on.
         progress: see ``gradcore.host.progress``.
 
     Returns:
@@ -63,23 +63,27 @@ def import_file(
     if tuple(mean) == (0.0,) and tuple(std) == (1.0,):
         notes.append("no mean and std were given: the network gets pixel / 255; give --mean and --std if it was trained on other values")
     reasons: tuple[str, ...] = ()
+    chain: Network | None = None
     try:
         chain = Network.of_graph(network)
     except Refusal as refusal:
-        if calibration is not None:
-            raise
         reasons = refusal.reasons
-        notes.append(f"the compiler does not run {len(reasons)} of its {len(imported.graph.nodes)} nodes yet: gradcore inspect names them")
+        notes.append(
+            f"the core does not run {len(reasons)} of its {len(imported.graph.nodes)} nodes yet, only the back ends golden and float do: "
+            "gradcore inspect names them"
+        )
     if calibration is not None:
         from gradcore.pictures.data import read_parquet
-        from gradcore.quantise import calibrate
+        from gradcore.quantise import calibrate, calibrate_graph
         from gradcore.quantise.calibration import CALIBRATION_IMAGES
 
         progress("reading the pictures", 0, 0)
-        pictures = read_parquet(calibration, CALIBRATION_IMAGES, shape=network.input_shape)
-        compared.append(str(imported.compare(chain.normalise(pictures.images[:COMPARED]), "calibration pictures")))
+        images = read_parquet(calibration, CALIBRATION_IMAGES, shape=network.input_shape).images
+        compared.append(str(imported.compare(network.normalise(images[:COMPARED]), "calibration pictures")))
         progress("choosing number formats", 0, 0)
-        network.metadata["quantisation"] = calibrate(chain, pictures.images, source=str(calibration)).to_metadata()
+        source = str(calibration)
+        formats = calibrate_graph(network, images, source=source) if chain is None else calibrate(chain, images, source=source)
+        network.metadata["quantisation"] = formats.to_metadata()
     network.save(out)
     told = network.metadata["import"]
     return {
