@@ -279,3 +279,11 @@ def test_old_opsets_are_converted(opset) -> None:
     imported = import_onnx(old)
     close(imported)
     assert kinds(imported) == ["conv"]
+
+
+def test_the_operators_in_the_documentation_are_those_of_the_importer() -> None:
+    from gradcore.importer import documents
+
+    text = documents.PAGE.read_text(encoding="utf-8")
+    assert documents.page(text) == text, "run python -m gradcore.importer.documents"
+    assert all(f"| {kind} |" in text for kind in documents.RULES) and "| conv2d |" in text
