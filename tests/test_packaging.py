@@ -75,6 +75,19 @@ def test_every_file_is_in_the_wheel(wheel: Path) -> None:
     assert names == expected
 
 
+def test_the_runtime_is_a_package_of_its_own(tmp_path: Path) -> None:
+    """`pip install ./runtime` brings gradcore_runtime, and wants NumPy alone."""
+    copy = shutil.copytree(ROOT / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path / "site")]
+    result = subprocess.run([*command, str(copy)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    names = {path.name for path in (tmp_path / "site" / "gradcore_runtime").glob("*.py")}
+    assert names == {path.name for path in (ROOT / "runtime" / "gradcore_runtime").glob("*.py")}
+    (found,) = (tmp_path / "site").glob("*.dist-info/METADATA")
+    needed = [line for line in found.read_text().splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
+    assert needed == ["Requires-Dist: numpy<3,>=1.21"]
+
+
 def test_top_level_names(installed: Path) -> None:
     """Only gradcore lands in site-packages: no models, no tb, no rtl, no tests."""
     found = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}

@@ -174,6 +174,14 @@ def test_a_core_of_another_kind_is_refused(file: Path, register: str, value: int
         device.close()
 
 
+def test_a_program_of_another_version_is_refused(board: Board, file: Path) -> None:
+    """Its descriptors say which they are."""
+    program = Program.load(file)
+    program.image[program.program_address - program.base + 3] = 2
+    with pytest.raises(GradCoreError, match="descriptors of version 1, 2, the core executes 1: compile it again"):
+        board.load(program)
+
+
 def test_a_run_that_does_not_end(board: Board) -> None:
     """It is stopped and says where it was; then the next one runs."""
     board.device.interrupts = False

@@ -120,6 +120,12 @@ class Driver:
                     f"the program is for a core with {name.replace('_', ' ')} {wanted}, this one has {found}: compile it for the "
                     "preset of the bitstream (gradcore compile --preset, or gradcore bundle --preset)"
                 )
+        versions = set((program.descriptor_words[:, 0] >> 24).tolist())
+        if versions != {hardware.DESCRIPTOR_VERSION}:
+            raise GradCoreError(
+                f"the program has descriptors of version {', '.join(map(str, sorted(versions)))}, the core executes "
+                f"{hardware.DESCRIPTOR_VERSION}: compile it again with the GradCore of the bitstream"
+            )
         check_layout(program, CACHE_LINE)
         base, limit = program.window
         address, memory = self.device.buffer(limit - base)
