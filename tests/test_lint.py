@@ -224,7 +224,7 @@ def sources(*patterns: str) -> list[Path]:
 
 def test_licences() -> None:
     """Every source says its licence in its first three lines."""
-    patterns = ("*.py", "*.in", "*.v", "*.vh", "*.vlt", "*.cpp", "*.h", "*.c", "*.dtso", "*.rdl", "*.tcl", "*.xdc", "*.ys", "run")
+    patterns = ("*.py", "*.in", "*.v", "*.vh", "*.vlt", "*.cpp", "*.h", "*.c", "*.dtso", "*.hwh", "*.rdl", "*.tcl", "*.xdc", "*.ys", "run")
     files = sources(*patterns)
     assert len(files) > 100
     missing = [

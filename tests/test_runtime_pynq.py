@@ -26,7 +26,7 @@ TESTS = ROOT / "tests"
 VLNV = "gradcore:ip:gradcore:0.1"
 PYNQ = ("pynq==3.1.2", "pycparser<3", "numpy<2")
 ADDRESS = 0x0100_0000  # of the buffer's first whole page
-DESCRIPTION = '<S><MODULE MODTYPE="gradcore"><PARAMETER NAME="GROUPS" VALUE="1"/></MODULE></S>'
+DESCRIPTION = (TESTS / "gradcore_system.hwh").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_child(python: str, path: list[Path], bundle: Path, out: Path) -> None:
     """The driver in another Python, with the core behind it: its results are the bundle's sample."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT / "runtime"])), "XILINX_XRT": "/usr"}
-    command = [python, "-P" if path else "-s", str(TESTS / "pynq_child.py"), str(bundle), str(out)]
+    command = [python, "-s", str(TESTS / "pynq_child.py"), str(bundle), str(out)]
     device = SimulatedDevice(preset="small", address=ADDRESS, polling=True)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         try:
@@ -72,7 +72,7 @@ def test_with_the_stand_in(bundle: Path, tmp_path: Path) -> None:
 def test_selftest_loads_the_bitstream(bundle: Path, tmp_path: Path) -> None:
     """A bitstream without the core is refused, and a bundle without a bitstream, and a machine without PYNQ."""
     broken = shutil.copytree(bundle, tmp_path / "bundle")
-    (broken / "gradcore.hwh").write_text(f"other {VLNV}")
+    (broken / "gradcore.hwh").write_text(DESCRIPTION.replace('INSTANCE="gradcore"', 'INSTANCE="other"'))
     bare = shutil.copytree(bundle, tmp_path / "bare")
     for folder, name in ((broken, "gradcore.hwh"), (bare, None)):
         manifest = json.loads((folder / "manifest.json").read_text())
@@ -88,8 +88,8 @@ def test_selftest_loads_the_bitstream(bundle: Path, tmp_path: Path) -> None:
         (bundle, str(ROOT / "runtime"), "pynq is not installed: use it on a PYNQ image (3.0 or 3.1), or the back end uio"),
     ):
         program = (
-            "import sys\nfrom gradcore_runtime.__main__ import main\n"
-            "try:\n    import pynq\n    pynq.Device.active_device = pynq.Device('none')\nexcept ImportError:\n    pass\n"
+            "import sys\nfrom gradcore_runtime.__main__ import main\ntry:\n    import pynq\nexcept ImportError:\n    pass\n"
+            "else:\n    pynq.Device.active_device = pynq.Device('none')\n    pynq.Device.downloads = []\n"
             f"sys.exit(main(['selftest', {str(folder)!r}, '--backend', 'pynq']))"
         )
         environment = {**os.environ, "PYTHONPATH": path}
@@ -121,7 +121,7 @@ for name in names:
 
 @pytest.mark.regress
 def test_with_pynq_itself(bundle: Path, tmp_path: Path) -> None:
-    """PYNQ 3.1.2's own DefaultIP, MMIO, PynqBuffer and Clocks, in an environment of their own; and the stand-in has their signatures."""
+    """PYNQ 3.1.2's own Overlay, DefaultIP, MMIO, PynqBuffer and Clocks, in an environment of their own; and the stand-in has their signatures."""
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PYNQ, "setuptools<80"]

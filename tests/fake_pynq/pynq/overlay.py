@@ -2,6 +2,7 @@
 """Overlays, and drivers that are bound to IPs by their names."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 from pynq.mmio import MMIO
 from pynq.pl_server import Device
@@ -32,6 +33,10 @@ class Overlay:
     def __init__(self, bitfile_name, dtbo=None, download=True, ignore_version=False, device=None, gen_cache=False):
         device = device or Device.active_device
         device.bitfile_name = str(bitfile_name)
-        name, vlnv = Path(bitfile_name).with_suffix(".hwh").read_text().split()
+        modules = ElementTree.parse(Path(bitfile_name).with_suffix(".hwh")).iter("MODULE")
+        (name, vlnv), *_ = ((one.get("INSTANCE"), one.get("VLNV")) for one in modules if one.get("MODTYPE") != "processing_system7")
+        self.bitfile_name = device.bitfile_name
+        if download:
+            device.downloads.append(Path(bitfile_name).name)
         self.ip_dict = {name: {"phys_addr": 0x43C0_0000, "addr_range": 4096, "device": device, "type": vlnv}}
         setattr(self, name, _ip_drivers.get(vlnv, DefaultIP)(self.ip_dict[name]))
