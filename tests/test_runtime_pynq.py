@@ -121,7 +121,7 @@ for name in names:
 
 @pytest.mark.regress
 def test_with_pynq_itself(bundle: Path, tmp_path: Path) -> None:
-    """PYNQ 3.1.2's own Overlay, DefaultIP, MMIO, PynqBuffer and Clocks, in an environment of their own; and the stand-in has their signatures."""
+    """PYNQ 3.1.2's own classes, in an environment of their own; and the stand-in has their signatures."""
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PYNQ, "setuptools<80"]
