@@ -42,9 +42,7 @@ class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1))
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 8, 5, 2, 2), nn.BatchNorm2d(8), nn.ReLU6(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 5, 2, 2), nn.BatchNorm2d(8), nn.ReLU6(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True))
         self.block = Block(8, 12, 2)
         self.depthwise = nn.Conv2d(12, 12, 3, padding=1, groups=12)
         self.drop = nn.Dropout(0.3)
@@ -226,6 +224,13 @@ def test_the_comparison_with_the_module_bites(monkeypatch) -> None:
         builder.Builder, "relu", lambda self, name, view: self.clip(name, view, 0.5) if name == "1" else right(self, name, view)
     )
     with pytest.raises(GradCoreError, match="the graph differs from its source"):
+        gradcore.from_torch(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), torch.zeros(1, 1, 6, 6))
+
+
+def test_the_comparison_of_gradients_bites(monkeypatch) -> None:
+    right = graph_float.backward
+    monkeypatch.setattr(graph_float, "backward", lambda *inputs: right(*inputs) * 1.2)
+    with pytest.raises(GradCoreError, match="the graph's gradients differ from those of its source"):
         gradcore.from_torch(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), torch.zeros(1, 1, 6, 6))
 
 

@@ -34,6 +34,7 @@ from gradcore.network.graph import (
 LARGEST_KERNEL, LARGEST_STRIDE, LARGEST_SIDE = 11, 4, 1024
 MEMORY = 1 << 28  # bytes that weights and maps may take
 VALUE_BYTES = 2
+_NOTHING = ((1, 1), (1, 1), (0, 0, 0, 0))  # windows of a pool that changes nothing
 
 
 @dataclass
@@ -150,6 +151,8 @@ class Builder:
             if isinstance(made, Relu | Clip) and not any(padding):  # where nothing is below 0, zeros round it never win alone
                 padding, view = chosen.padding, View.whole(view.map, view.shape)
                 self.notes.folded.append(f"{name}: the zeros padded before it are its own padding, for nothing is below 0 there")
+        if (kernel, stride, padding) == _NOTHING:
+            return view
         view = self.as_map(name, view)
         node = MaxPool(self._unique(name), (view.map,), kernel, stride, padding, dilation)
         self._check_windows(node, view.shape, (0, 0))
@@ -159,6 +162,8 @@ class Builder:
         self, name: str, view: View, kernel: Pair, stride: Pair, padding: Sides, dilation: Pair, counts_padding: bool, overhang: Pair
     ) -> View:
         """The mean of each window of (1, C, H, W)."""
+        if (kernel, stride, padding) == _NOTHING:
+            return view
         chosen = selection(view)
         if (
             chosen is not None
