@@ -77,7 +77,7 @@ def model_of(graph: Graph) -> onnx.ModelProto:
                 nodes.append(node("Concat", reads, one.name, axis=1))
             case _:
                 nodes.append(node("Relu", reads, one.name))
-    return model(nodes, (1, *graph.input_shape), tensors, (graph.output,))
+    return model(nodes, (1, *graph.input_shape), tensors, (graph.output,), opset=20)
 
 
 def weights(*shape: int, seed: int = 0) -> np.ndarray:

@@ -54,7 +54,7 @@ def _explicit(model: onnx.ModelProto, padding: Mapping[str, Sides]) -> onnx.Mode
         told = {one.name: one for one in node.attribute}
         pads = padding.get(node.output[0], tuple(told["pads"].ints) if "pads" in told else (0, 0, 0, 0))
         kept = [one for one in node.attribute if one.name not in ("auto_pad", "pads")]
-        if node.op_type == "MaxPool" and len(pads) == 4 and pads[:2] != pads[2:]:
+        if node.op_type == "MaxPool" and len(pads) == 4 and len(set(pads)) > 1:
             names = [f"{node.output[0]}.{what}" for what in ("padded", "pads", "lowest")]
             values = (np.int64([0, 0, *pads[:2], 0, 0, *pads[2:]]), np.float32(-np.inf))
             model.graph.initializer.extend(numpy_helper.from_array(one, name) for one, name in zip(values, names[1:], strict=True))
