@@ -22,7 +22,7 @@ from tb.support.places import ROOT
 
 ROOMS = ("cells", "axi", "control", "convolution", "vector")
 SIMULATORS = ("verilator", "icarus")
-WALL_SECONDS = 900.0  # the limit of a simulation; a bench of the kit stops itself long before (``UnitTest.watchdog``)
+PROCESSOR_SECONDS = 900.0  # the limit of a simulation; a bench of the kit stops itself long before (``UnitTest.watchdog``)
 _EXPORT = "GRADCORE_BENCH"
 
 
@@ -89,7 +89,7 @@ class Bench:
     module: str = ""
     visible: tuple[str, ...] = ()
     arguments: Mapping[str, list[str]] | None = None
-    timeout: float = WALL_SECONDS
+    timeout: float = PROCESSOR_SECONDS
     folder: str = ""  # filled in when it is found, relative to the checkout
 
     def netlist_tests(self, run: Run) -> str | None:
