@@ -164,6 +164,14 @@ def test_command_line(network: Path, tmp_path: Path) -> None:
         [gradcore, "bundle", str(network), "--out", "b", "--preset", "small", "--json"], cwd=tmp_path, capture_output=True, text=True
     )
     assert made.returncode == 0 and json.loads(made.stdout)["files"] == {"bundle": "b"} and "no bitstream" in made.stderr
+    for arguments, said in (
+        (["none.safetensors", "--out", "x"], "none.safetensors"),
+        ([str(network), "--out", "x", "--bitstream", "none.bit"], "none.bit cannot be read"),
+        ([str(network), "--out", "x", "--base", "17"], "not a multiple of 4096"),
+    ):
+        refused = subprocess.run([gradcore, "bundle", *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and said in refused.stderr, refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "runtime")}
     command = [sys.executable, "-m", "gradcore_runtime", "selftest", "b", "--backend", "simulated"]
     tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)

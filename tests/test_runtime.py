@@ -81,7 +81,11 @@ def test_execute_gives_the_golden_models_results(board: Board, network: Network,
     assert np.array_equal(seeded.attribution, quantised.dequantise_attribution(made.attribution)[0])
     (inferred,) = board.execute(PICTURES[1], explain=False)
     assert inferred.attribution.size == 0 and np.array_equal(inferred.logits, expected["saliency"][1].logits)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GradCoreError, match="file/out cannot be written .Not a directory.: choose another folder"):
+        result.save(tmp_path / "file" / "out")
     saved = result.save(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["attribution.npy", "result.json"]
     assert np.array_equal(np.load(saved["attribution"]), result.attribution) and '"target"' in Path(saved["result"]).read_text()
 
 
@@ -232,6 +236,8 @@ def test_bad_input(file: Path, tmp_path: Path) -> None:
     for path, said in ((tmp_path / "none", "no such file"), (tmp_path / "not.gradcore", "is not a program")):
         with pytest.raises(GradCoreError, match=said):
             Program.load(path)
+    with pytest.raises(GradCoreError, match="simulated has no such option .*speed"):
+        Board.open(file, "simulated", speed=1)
     with pytest.raises(GradCoreError, match="no back end 'vitis': use one of "):
         Board.open(file, "vitis")
 

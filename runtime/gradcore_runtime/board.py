@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -232,7 +232,7 @@ def open_device(backend: str | None = None, bundle: Bundle | None = None, **opti
             except ImportError:
                 continue
             preset = {} if bundle is None else {"preset": bundle.manifest["preset"]}
-            return simulator.SimulatedDevice(**{**preset, **options})
+            return _made(name, simulator.SimulatedDevice, **{**preset, **options})
         try:
             module = importlib.import_module(f".{name}_device", __package__)
         except GradCoreError:  # what it needs is not installed
@@ -240,7 +240,17 @@ def open_device(backend: str | None = None, bundle: Bundle | None = None, **opti
                 raise
             continue
         if backend is not None or module.available():
-            return module.open_device(bundle, **options)
+            return _made(name, module.open_device, bundle, **options)
     raise GradCoreError(
         "there is no board (neither pynq nor a UIO device gradcore), and GradCore's simulator is not installed: see docs/board.md"
     )
+
+
+def _made(backend: str, make: Callable[..., Device], *arguments: Any, **options: Any) -> Device:
+    """The device; an option that it does not have is the user's mistake."""
+    try:
+        return make(*arguments, **options)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise GradCoreError(f"the back end {backend} has no such option ({error}): see docs/board.md") from None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,12 +122,25 @@ class Result:
             GradCoreError: a file cannot be written.
         """
         files = {"attribution": Path(folder) / "attribution.npy", "result": Path(folder) / "result.json"}
+        array = io.BytesIO()
+        np.save(array, self.attribution)
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            np.save(files["attribution"], self.attribution)
-            files["result"].write_text(json.dumps(self.as_dict(), indent=2) + "\n")
+            for path, content in zip(files.values(), (array.getvalue(), text.encode()), strict=True):
+                _replace(path, content)
         except OSError as error:
             raise GradCoreError(
                 f"{error.filename or folder} cannot be written ({error.strerror or error}): choose another folder"
             ) from None
         return {name: str(path) for name, path in files.items()}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
