@@ -54,6 +54,7 @@ def run(program: Path, bundle: Path, *arguments: str, changed: dict[int, int] | 
         try:
             device.check()
             serve(process, device, changed or {})
+            assert not device.read32(hardware.STATUS) & hardware.STATUS_BUSY, "a run goes on"
         finally:
             device.close()
         _, errors = process.communicate()
@@ -80,11 +81,13 @@ def test_a_forgotten_flush_fails(program: Path, bundle: Path, letter: str) -> No
     [
         ((), {hardware.IDENTIFIER: 0}, "open: -1"),
         ((), {hardware.VERSION: 1 << 16}, "open: -2"),
+        ((), {hardware.VERSION: 1 << 8}, "open: -2"),
+        ((), {hardware.CONFIGURATION: 0x0208_1021}, "open: -2"),
         ((), {hardware.CONFIGURATION: 0x0108_1024}, "load: -3"),
         (("-", "3"), {}, "run: -6"),
         ((), {-hardware.WINDOW_LIMIT: BASE + 64}, "code 2 descriptor 0 address 0x10"),
     ],
-    ids=["no core", "version", "preset", "time-out", "window"],
+    ids=["no core", "version", "older", "descriptors", "preset", "time-out", "window"],
 )
 def test_errors(program: Path, bundle: Path, arguments: tuple[str, ...], changed: dict[int, int], said: str) -> None:
     """Each has its number."""

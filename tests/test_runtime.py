@@ -71,6 +71,8 @@ def test_execute_gives_the_golden_models_results(board: Board, network: Network,
     assert all(np.array_equal(got.attribution, wanted.attribution) for got, wanted in zip(results, one, strict=True))
     result = results[0]
     assert result.cycles.total == result.counters["cycles"] == result.cycles.forward + result.cycles.backward > 500
+    assert sum(layer.cycles for layer in result.cycles.layers) == result.cycles.total
+    assert min(layer.cycles for layer in result.cycles.layers) > 0
     assert [layer.layer for layer in result.cycles.layers] == ["conv1", "conv2", "fc1", "seed", "fc1", "conv2", "conv1"]
     assert result.latency_ms == result.cycles.total / 1e5 and result.counters["macs_issued"] > 0
     quantised = quantise(network)
