@@ -17,7 +17,20 @@ from gradcore import hardware
 from gradcore.errors import GradCoreError
 from gradcore.simulator import Simulator
 from tb.support.seeds import FRESH_SEED
-from tb.system.session import BASE, CYCLE_LIMIT, FILL, GUARD, METHODS, Outcome, Request, Session, compare, expectation, layered_case
+from tb.system.session import (
+    BASE,
+    CYCLE_LIMIT,
+    FILL,
+    GUARD,
+    METHODS,
+    Outcome,
+    Request,
+    Session,
+    changed_rtl,
+    compare,
+    expectation,
+    layered_case,
+)
 
 pytestmark = pytest.mark.hardware
 
@@ -114,7 +127,7 @@ def session() -> Iterator[Session]:
     """One core for all tests of this module."""
     options = {f"{kind}_error_base": FAILING for kind in ("read", "write")}
     options |= {f"{kind}_error_limit": FAILING + GUARD for kind in ("read", "write")}
-    with Simulator("verilator", "small", stalls=0.2, seed=FRESH_SEED, options=options) as core:
+    with Simulator("verilator", "small", stalls=0.2, seed=FRESH_SEED, options=options, rtl=changed_rtl()) as core:
         yield Session(core)
 
 

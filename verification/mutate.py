@@ -3,7 +3,7 @@
 
 A sample of all mutants (``verification/mutants.py``) is drawn by a seed that is printed. Each runs in the benches of its module, the
 unit's own first and then those of the units round it, is held against the specification in formal/ if its module is proven, and runs
-in the whole core with its memory: the first failure kills it. So does a simulation that does not end. What does not compile in Icarus
+in the whole core with its memory, where errors and soft resets come last: the first failure kills it. So does a simulation that does not end. What does not compile in Icarus
 Verilog is no mutant and is replaced by another. A survivor that Yosys proves to be equal to the module is equivalent; others that are
 equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they come, in ``build/mutants/``; a
 campaign that was cut goes on.
@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -144,6 +145,21 @@ def specification_kills(mutant: Mutant, folder: Path) -> str:
     return f"{mutant.module} formal: {failed[0]}" if failed else ""
 
 
+def faults_kill(mutant: Mutant, folder: Path) -> str:
+    """The test of ``tests/test_system_faults.py`` (errors, watchdog, soft reset in the core) that fails, or an empty text."""
+    copy = shutil.copytree(RTL, folder / "rtl-changed")
+    (copy / mutant.path.relative_to(RTL)).write_text(mutant.source())
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", "tests/test_system_faults.py"]
+    environment = {**os.environ, "GRADCORE_RTL": str(copy), "GRADCORE_SEED": str(FIXED_SEED), "PYTEST_ADDOPTS": ""}
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        said = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=10 * SIMULATION_SECONDS
+        )
+        failed = re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", said.stdout, flags=re.M)
+        return f"{SYSTEM} faults: {failed[0]}" if failed else ""
+    return f"{SYSTEM} faults: no end"
+
+
 def compiles(mutant: Mutant, changed: Path) -> bool:
     """Whether Icarus Verilog takes the module with the fault, and what it instantiates."""
     sources = [changed if path.stem == mutant.module else path for path in module_closure(mutant.module, file_list())]
@@ -222,6 +238,8 @@ def _judge(mutant: Mutant, changed: Path, folder: Path) -> tuple[str, str]:
         killer = killer or kills(mutant, bench, folder, changed)
         if killer:
             return KILLED, killer
+    if not reason and (killer := faults_kill(mutant, folder)):
+        return KILLED, killer
     if reason:
         return EQUIVALENT, reason
     if proven_equal(mutant, changed, folder):

@@ -9,8 +9,10 @@ registers and compares everything; counters are compared with ``models.program``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -96,6 +98,11 @@ class Outcome:
     code: int
     descriptor: int
     address: int
+
+
+def changed_rtl() -> Path | None:
+    """The folder of the Verilog in place of rtl/, for tests that are run on a fault: the variable GRADCORE_RTL."""
+    return Path(os.environ["GRADCORE_RTL"]) if os.environ.get("GRADCORE_RTL") else None
 
 
 def configuration(preset: str) -> HardwareConfig:
