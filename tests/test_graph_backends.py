@@ -122,6 +122,17 @@ def test_a_network_without_formats_is_calibrated_with_a_note(network, pictures):
     assert GraphQuantisation.from_metadata(network.metadata["quantisation"], quantise_graph(network).maps)
 
 
+def test_formats_for_one_method_are_finer(network):
+    """Those for all methods hold the largest gradients of any."""
+    images = standard_images(network.input_shape, 8)
+    every = calibrate_graph(network, images, contrast=0)
+    alone = {method: calibrate_graph(network, images, contrast=0, methods=[method]) for method in METHODS}
+    assert all(one.activations == every.activations for one in alone.values())
+    for name, bits in every.gradients.items():
+        assert all(one.gradients[name] >= bits for one in alone.values())
+    assert sum(alone["deconvnet"].gradients.values()) > sum(every.gradients.values())
+
+
 def test_explain_takes_a_graph_where_no_verilog_is_asked_for(network, pictures):
     (result,) = explain([pictures[0]], network=network, method="deconvnet", backend="golden")
     assert result.attribution.shape == (3, 16, 16) and result.classes == tuple("abcde") and result.saturation

@@ -4,6 +4,8 @@ model of chains in every bit, and near the float network on random graphs."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,8 +18,8 @@ from gradcore.models.passes import INPUT
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
 from gradcore.network import Network
 from gradcore.network.graph import Add, AveragePool, Clip, Concat, Conv, FullyConnected, Graph, MaxPool, Relu
-from gradcore.quantise import calibrate, quantise, standard_images
-from gradcore.quantise.graph_calibration import calibrate_passes
+from gradcore.quantise import Quantisation, calibrate, quantise, standard_images
+from gradcore.quantise.graph_calibration import calibrate_passes, settle
 from gradcore.quantise.graph_conversion import quantise_passes
 from gradcore.quantise.lowering import lower
 from tb.support.random_graphs import random_graph, random_quantised_graph
@@ -143,19 +145,34 @@ def rounded(sums: torch.Tensor, shift: int) -> torch.Tensor:
     return torch.clamp(torch.floor(sums / 2.0**shift + 0.5), -32768, 32767)
 
 
-def by_torch(quantised: QuantisedGraph, inputs: np.ndarray, method: str, seed: np.ndarray) -> tuple[dict, dict]:
-    """All maps and all gradients (N, C, H, W): each map's gradient is the derivative of all its readers' sums, by autograd."""
+def beyond(one, sums: torch.Tensor) -> int:
+    """How many results of a pass saturate: with a pool, those of each window."""
+    exact = torch.floor(sums / 2.0**one.shift + 0.5)
+    flags = (exact > 32767) | ((exact < -32768) & (not one.relu))
+    if one.limit is not None:
+        return 0
+    if one.pool is None:
+        return int(flags.sum())
+    top, left, bottom, right = one.pool.padding
+    padded = torch.nn.functional.pad(flags.double(), (left, right, top, bottom))
+    ones = torch.ones((flags.shape[1], 1, *one.pool.kernel), dtype=torch.float64)
+    return int(torch.nn.functional.conv2d(padded, ones, None, one.pool.stride, 0, one.pool.dilation, len(ones)).sum())
+
+
+def by_torch(quantised: QuantisedGraph, inputs: np.ndarray, method: str, seed: np.ndarray) -> tuple[dict, dict, dict]:
+    """All maps and all gradients (N, C, H, W), and how many results of each pass saturate: each map's gradient is the derivative of all
+    its readers' sums, by autograd."""
     maps = {INPUT: torch.tensor(inputs.transpose(0, 3, 1, 2), dtype=torch.float64)}
     for name, stored in quantised.maps.items():
         if name != INPUT:
             maps[name] = torch.zeros((len(inputs), stored.shape[2], *stored.shape[:2]), dtype=torch.float64)
-    masks, winners = {}, {}
+    masks, winners, counts = {}, {}, {}
     for one in quantised.passes:
         sums = torch.tensor(one.bias, dtype=torch.float64)[:, None, None]
         for source in one.sources:
             read = maps[source.reads.map][:, source.reads.channels]
             sums = sums + torch_sums(source, torch.tensor(source.weights, dtype=torch.float64), read, one.size)
-        made = rounded(sums, one.shift)
+        made, counts[one.name] = rounded(sums, one.shift), beyond(one, sums)
         if one.relu:
             made = made.clamp(0, one.limit)
         if one.pool is not None:
@@ -194,46 +211,67 @@ def by_torch(quantised: QuantisedGraph, inputs: np.ndarray, method: str, seed: n
             weights = torch.tensor(source.backward_weights, dtype=torch.float64)
             totals[source.reads.map] = totals[source.reads.map] + (torch_sums(source, weights, read, one.size) * gradient).sum()
     finish(INPUT)
-    return maps, gradients
+    return maps, gradients, counts
+
+
+def compare_with_torch(quantised: QuantisedGraph, inputs: np.ndarray, method: str) -> list[tuple[str, str, int, int]]:
+    """Compare every map, gradient and count; returns the saturations of all inputs."""
+    result = golden.forward(quantised, inputs)
+    back = golden.backward(quantised, result, method)
+    maps, gradients, counts = by_torch(quantised, inputs, method, back.gradients[quantised.output])
+    for name in quantised.maps:
+        np.testing.assert_array_equal(result.maps[name], maps[name].numpy().transpose(0, 2, 3, 1), err_msg=name)
+        np.testing.assert_array_equal(back.gradients[name], gradients[name].numpy().transpose(0, 2, 3, 1), err_msg=f"gradient of {name}")
+    assert {name: int(trace.saturated.sum()) for name, trace in result.passes.items()} == counts
+    found = [golden.saturations(quantised, result, back, image) for image in range(len(inputs))]
+    assert all([one[:2] + one[3:] for one in part] == golden.passes(quantised) for part in found)
+    return [one for part in found for one in part]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_map_and_gradient_is_that_of_pytorch_with_one_rounding(seed):
     """Whatever the number of sources, readers and overlapping windows; saturation is found forward and backward."""
-    forwards = backwards = 0
+    saturated = set()
     for number in range(9):
         quantised, inputs = random_quantised_graph(seed + number, most=6, largest=16, max_macs=200_000, saturate=number % 2 == 0)
-        result = golden.forward(quantised, inputs)
-        method = arithmetic.METHODS[number % 3]
-        back = golden.backward(quantised, result, method)
-        maps, gradients = by_torch(quantised, inputs, method, back.gradients[quantised.output])
-        for name in quantised.maps:
-            np.testing.assert_array_equal(
-                result.maps[name], maps[name].numpy().transpose(0, 2, 3, 1), err_msg=f"{name}, seed {seed + number}"
-            )
-            np.testing.assert_array_equal(
-                back.gradients[name], gradients[name].numpy().transpose(0, 2, 3, 1), err_msg=f"gradient of {name}"
-            )
-        counts = [golden.saturations(quantised, result, back, image) for image in range(2)]
-        assert [one[:2] + one[3:] for one in counts[0]] == golden.passes(quantised)
-        forwards += sum(one[2] for count in counts for one in count if one[1] == "forward")
-        backwards += sum(one[2] for count in counts for one in count if one[1] == "backward")
-    assert forwards and backwards
+        counts = compare_with_torch(quantised, inputs, arithmetic.METHODS[number % 3])
+        saturated |= {direction for _, direction, values, _ in counts if values}
+    assert saturated == {"forward", "backward"}
+
+
+POOLS = {
+    "overlapping, saturated": MaxPool("pool", ("conv",), (3, 3), (2, 2), (1, 1, 1, 1)),
+    "windows that leave some out": MaxPool("pool", ("conv",), (2, 2), (3, 3)),
+    "fused, odd": MaxPool("pool", ("conv",), (2, 2), (2, 2)),
+    "mean of unlike counts": AveragePool("pool", ("conv",), (3, 3), (2, 2), (1, 1, 1, 1)),
+    "mean in ceil mode": AveragePool("pool", ("conv",), (3, 2), (2, 3), (1, 0, 1, 0), counts_padding=True, overhang=(0, 2)),
+}
+
+
+@pytest.mark.parametrize("method", arithmetic.METHODS)
+@pytest.mark.parametrize("kind", POOLS)
+def test_pools_round_and_count_as_pytorch_does(kind, method):
+    """With formats of 3 bits too little range behind the convolution."""
+    rng = np.random.default_rng(3)
+    nodes = (Conv("conv", (INPUT,), (3, 3), padding=(1, 1, 1, 1), out_channels=4), POOLS[kind], Relu("relu", ("pool",)))
+    weights = {"conv.weight": rng.standard_normal((4, 3, 3, 3)).astype(np.float32), "conv.bias": np.zeros(4, np.float32)}
+    passes, inputs = lower(Graph(nodes, weights, (3, 9, 11), "relu")), rng.standard_normal((3, 9, 11, 3))
+    formats = calibrate_passes(passes, inputs)
+    tight = {name: bits + (3 if name != INPUT else 0) for name, bits in formats.activations.items()}
+    quantised = quantise_passes(passes, settle(passes, replace(formats, activations=tight)))
+    counts = compare_with_torch(quantised, arithmetic.quantise(inputs, quantised.picture_fraction)[0], method)
+    assert any(values for name, _, values, _ in counts if name == "conv")
 
 
 # ---- Chains ------------------------------------------------------------------------------------------------------
 
 
-def chain_formats(network: Network, made) -> GraphQuantisation:
-    """The formats of a chain's activations and gradients, by the maps of its graph."""
-    names = [INPUT, *(one.makes.map for one in made.passes)]
-    formats = quantise(network).quantisation
-    return GraphQuantisation(dict(zip(names, formats.activations, strict=True)), dict(zip(names, formats.gradients, strict=True)))
-
-
-def compare_with_chain(network: Network, pictures: np.ndarray) -> None:
-    passes = lower(network.graph)
-    quantised, made = quantise(network), quantise_passes(passes, chain_formats(network, passes))
+def compare_with_chain(network: Network, pictures: np.ndarray, formats: Quantisation) -> None:
+    """Compare both golden models, with a chain's formats given to the maps of its graph."""
+    passes, quantised = lower(network.graph), quantise(network, formats)
+    names = [INPUT, *(one.makes.map for one in passes.passes)]
+    bits = (dict(zip(names, part, strict=True)) for part in (formats.activations, formats.gradients))
+    made = quantise_passes(passes, GraphQuantisation(*bits))
     for layer, one in zip(quantised.layers, made.passes, strict=True):
         (source,) = one.sources
         assert (layer.shift, layer.backward_shift) == (one.shift, made.maps[source.reads.map].backward_shift)
@@ -249,7 +287,7 @@ def compare_with_chain(network: Network, pictures: np.ndarray) -> None:
             np.testing.assert_array_equal(getattr(trace, what), getattr(other, what), err_msg=what)
     for method in arithmetic.METHODS:
         there, here = chains.backward(quantised, chain, method), golden.backward(made, graph, method)
-        for gradient, name in zip(there.gradients, [INPUT, *(one.makes.map for one in made.passes)], strict=True):
+        for gradient, name in zip(there.gradients, names, strict=True):
             np.testing.assert_array_equal(gradient, here.gradients[name])
         counts = [chains.saturations(quantised, chain, there), golden.saturations(made, graph, here)]
         assert [one[2:] for one in counts[0]] == [one[2:] for one in counts[1]]
@@ -259,12 +297,13 @@ def compare_with_chain(network: Network, pictures: np.ndarray) -> None:
 def test_a_chain_computes_the_same_integers_as_the_golden_model_of_chains(seed):
     for number in range(6):
         network = random_network(seed + number, max_layers=5, max_macs=300_000, size=[(14, 11), (7, 7), (9, 4)][number % 3])
-        compare_with_chain(network, standard_images(network.input_shape, 2))
+        images = standard_images(network.input_shape, 6)
+        compare_with_chain(network, images[:2], calibrate(network, images, contrast=0))
 
 
 def test_the_shipped_network_computes_the_same_integers():
     network = Network.load("cifar10")
-    compare_with_chain(network, standard_images(network.input_shape, 2))
+    compare_with_chain(network, standard_images(network.input_shape, 2), quantise(network).quantisation)
 
 
 def test_a_chain_is_calibrated_as_before():

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -23,7 +23,9 @@ _ROUNDS = 1000
 _VALUES = 8_000_000  # of all maps together, in one batch
 
 
-def calibrate_passes(passes: Passes, inputs: np.ndarray, *, input_fraction: int | None = None, source: str = "") -> GraphQuantisation:
+def calibrate_passes(
+    passes: Passes, inputs: np.ndarray, *, input_fraction: int | None = None, source: str = "", methods: Sequence[str] = arithmetic.METHODS
+) -> GraphQuantisation:
     """Choose the fraction bits of every map.
 
     Args:
@@ -31,17 +33,19 @@ def calibrate_passes(passes: Passes, inputs: np.ndarray, *, input_fraction: int 
         inputs: float32 (N, H, W, C), what the network takes; some tens are enough.
         input_fraction: of the input's format; None: as many bits as hold ``inputs``.
         source: what the inputs are, kept for people.
+        methods: whose gradients the formats hold; others may saturate. In deep networks DeconvNet's gradients are orders of magnitude
+            smaller than the others', so formats for all keep few bits of them.
 
     Raises:
         GradCoreError: there are no inputs, or a value is beyond float32.
 
-    Values and gradients are measured in float on all inputs (gradients by all three methods, from the arg-max). Gradients and the
+    Values and gradients are measured in float on all inputs (gradients by each method, from the arg-max). Gradients and the
     output keep a margin of one bit. A clip's map has the format whose largest number is the limit. Then see ``settle``.
     """
     inputs = np.asarray(inputs, dtype=np.float32)
     if not len(inputs):
         raise GradCoreError("calibration needs inputs, and there are none: give at least one")
-    values, gradients = measure(passes, inputs)
+    values, gradients = measure(passes, inputs, methods)
     activations = {name: fraction_for(values[name] * (MARGIN if name == passes.output else 1.0)) for name in passes.maps}
     if input_fraction is not None:
         activations[INPUT] = input_fraction
@@ -51,7 +55,7 @@ def calibrate_passes(passes: Passes, inputs: np.ndarray, *, input_fraction: int 
     return settle(passes, GraphQuantisation(activations, wanted, source))
 
 
-def measure(passes: Passes, inputs: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+def measure(passes: Passes, inputs: np.ndarray, methods: Sequence[str] = arithmetic.METHODS) -> tuple[dict[str, float], dict[str, float]]:
     """The largest magnitudes of the values and of the gradients of every map; of values that are pooled, before the pool. What a clip
     makes counts as its limit."""
     values, gradients = dict.fromkeys(passes.maps, 0.0), dict.fromkeys(passes.maps, 0.0)
@@ -63,7 +67,7 @@ def measure(passes: Passes, inputs: np.ndarray) -> tuple[dict[str, float], dict[
         for one in passes.passes:
             largest = one.limit if one.limit is not None else float(np.abs(result.passes[one.name].full).max())
             values[one.makes.map] = max(values[one.makes.map], largest)
-        for method in arithmetic.METHODS:
+        for method in methods:
             for name, gradient in float_graph.backward(passes, result, method).items():
                 gradients[name] = max(gradients[name], float(np.abs(gradient).max()))
     return values, gradients

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gradcore.errors import GradCoreError
+from gradcore.models.arithmetic import METHODS
 from gradcore.models.passes import Passes
 from gradcore.models.quantised import quantise_image
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
@@ -22,7 +25,14 @@ _MACS = 20_000_000_000  # forward, that calibration on generated pictures may ta
 _FEWEST = 4
 
 
-def calibrate_graph(network: GraphNetwork, images: np.ndarray, *, source: str = "", contrast: int = PATTERNS) -> GraphQuantisation:
+def calibrate_graph(
+    network: GraphNetwork,
+    images: np.ndarray,
+    *,
+    source: str = "",
+    contrast: int = PATTERNS,
+    methods: Sequence[str] = METHODS,
+) -> GraphQuantisation:
     """Choose the fraction bits of every map of a network.
 
     Args:
@@ -30,6 +40,7 @@ def calibrate_graph(network: GraphNetwork, images: np.ndarray, *, source: str = 
         images: uint8 (N, H, W, C): calibration pictures; some tens are enough.
         source: what the pictures are, kept for people.
         contrast: as for ``gradcore.quantise.calibrate``: so many pictures of each kind of high contrast are looked at, too.
+        methods: whose gradients the formats shall hold: see ``gradcore.quantise.graph_calibration.calibrate_passes``.
 
     Raises:
         GradCoreError: the pictures are not what the network takes, or a value is beyond float32.
@@ -39,7 +50,7 @@ def calibrate_graph(network: GraphNetwork, images: np.ndarray, *, source: str = 
     images = check_pictures(images, network.input_shape)
     if contrast:
         images = np.concatenate([images, *patterns(network.input_shape, contrast, seed=CALIBRATION_SEED).values()])
-    return _calibrate(network, lower(network.graph), images, source)
+    return _calibrate(network, lower(network.graph), images, source, methods)
 
 
 def quantise_graph(network: GraphNetwork, quantisation: GraphQuantisation | None = None) -> QuantisedGraph:
@@ -76,7 +87,9 @@ def _generated(network: GraphNetwork) -> np.ndarray:
     return np.concatenate([images, *patterns(network.input_shape, PATTERNS, seed=CALIBRATION_SEED).values()])
 
 
-def _calibrate(network: GraphNetwork, passes: Passes, images: np.ndarray, source: str) -> GraphQuantisation:
+def _calibrate(
+    network: GraphNetwork, passes: Passes, images: np.ndarray, source: str, methods: Sequence[str] = METHODS
+) -> GraphQuantisation:
     fraction = picture_fraction(network)
     inputs = quantise_image(images, network.mean, network.std, fraction) * np.float32(2.0**-fraction)
-    return calibrate_passes(passes, inputs, input_fraction=fraction, source=source)
+    return calibrate_passes(passes, inputs, input_fraction=fraction, source=source, methods=methods)
