@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from gradcore.host.files import write_atomically
 from gradcore.importer.opening import load_graph
 from gradcore.network import GraphNetwork
 from tests.onnx_models import model, node, weights
+from tests.test_cli import ROOT
 from tests.test_cli import gradcore as command
 
 SMALL = [
@@ -178,3 +181,11 @@ def test_onnx_is_a_network_for_the_other_commands(small, residual, tmp_path) -> 
     refused = command("explain", "--network", "net.safetensors", cwd=tmp_path)
     assert refused.returncode == 2 and "net.safetensors is imported, but the compiler does not run 1 of its 3 nodes yet" in refused.stderr
     assert refused.stderr.splitlines()[-1] == "  skip (add): it reads input, stem, and each layer reads the one before it alone"
+
+
+def test_without_the_onnx_package_the_way_to_get_it_is_told() -> None:
+    code = "import sys; sys.modules['onnx'] = None; from gradcore.importer.opening import load_network; load_network(sys.argv[1])"
+    result = subprocess.run([sys.executable, "-c", code, "net.onnx"], capture_output=True, text=True, cwd=ROOT)
+    assert 'onnx is not installed, reading an ONNX file needs it: pip install "gradcore[onnx]"' in result.stderr
+    result = subprocess.run([sys.executable, "-c", code, "cifar10"], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr

@@ -66,9 +66,14 @@ def test_external_weights(tmp_path, network) -> None:
     onnx.save(network, path, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
     assert import_onnx(path).difference.share < 1e-6
     (tmp_path / "net.onnx.data").write_bytes(b"short")
-    refused(path, "net.onnx: its weights cannot be read")
+    refused(path, "its weights cannot be read|its tensor w is damaged")
     (tmp_path / "net.onnx.data").unlink()
     refused(path, "its weights are in net.onnx.data, which is missing beside it: put .*net.onnx.data there")
+
+
+def test_a_tensor_that_holds_fewer_values_than_it_says(network) -> None:
+    network.graph.initializer[0].raw_data = network.graph.initializer[0].raw_data[:-3]
+    refused(network, r"y \(Conv\): its tensor w is damaged")
 
 
 @pytest.mark.parametrize("location", ["/etc/passwd", "../secret"])

@@ -70,7 +70,7 @@ class Builder:
         shapes: of each map.
         notes: what was rewritten.
         opset: of the source, where that is ONNX.
-        explicit_padding: what the padding of pools is that the source gives by a rule, by its output there.
+        explicit_padding: the padding of convolutions and pools that the source gives by a rule, by their outputs there.
     """
 
     def __init__(self, input_shape: MapShape, opset: int = 0) -> None:

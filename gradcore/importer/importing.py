@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import os
 
-import onnx
-
 from gradcore.errors import GradCoreError
 from gradcore.importer.imported import Imported, finish
-from gradcore.importer.onnx_model import prepared, read_onnx
+from gradcore.importer.onnx_model import onnx, prepared, read_onnx
 from gradcore.importer.problems import Problem, refusal
 from gradcore.importer.reference import reference_source
 from gradcore.importer.translation import translate

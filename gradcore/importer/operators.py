@@ -33,11 +33,12 @@ def _windows(operator: Operator, view: View, kernel: Pair) -> tuple[Pair, Sides,
             raise Refused(f"pads = {list(padding)}", "give four, none negative: top, left, bottom, right")
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
         padding = same_padding(size, kernel, stride, dilation, upper=auto == "SAME_UPPER")
-        operator.builder.explicit_padding[operator.output] = padding
     elif auto == "VALID":
         padding = (0, 0, 0, 0)
     else:
         raise Refused(f"auto_pad = {auto}", "use NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    if auto not in ("NOTSET", ""):
+        operator.builder.explicit_padding[operator.output] = padding
     return stride, padding, dilation
 
 

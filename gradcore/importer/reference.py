@@ -42,17 +42,19 @@ def reference_source(model: onnx.ModelProto, made: Translated, name: str) -> Sou
 
 
 def _explicit(model: onnx.ModelProto, padding: Mapping[str, Sides]) -> onnx.ModelProto:
-    """The model with its pools' padding in a form of which the evaluator makes what ONNX defines.
+    """The model with its padding in a form of which the evaluator makes what ONNX defines.
 
-    It gives pools with auto_pad other sizes, and takes the four pads of a max-pool of stride 1 in another order.
+    It gives some convolutions and pools with auto_pad other sizes, and takes the pads of a max-pool of stride 1 in another order.
     """
     nodes = []
     for node in model.graph.node:
         nodes.append(node)
-        if node.op_type not in ("MaxPool", "AveragePool"):
+        if node.op_type not in ("Conv", "MaxPool", "AveragePool"):
             continue
         told = {one.name: one for one in node.attribute}
-        pads = padding.get(node.output[0], tuple(told["pads"].ints) if "pads" in told else (0, 0, 0, 0))
+        pads = padding.get(node.output[0], tuple(told["pads"].ints) if "pads" in told else None)
+        if pads is None:
+            continue
         kept = [one for one in node.attribute if one.name not in ("auto_pad", "pads")]
         if node.op_type == "MaxPool" and len(pads) == 4 and len(set(pads)) > 1:
             names = [f"{node.output[0]}.{what}" for what in ("padded", "pads", "lowest")]

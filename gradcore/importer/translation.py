@@ -257,7 +257,10 @@ class _Walk:
 
     def _value(self, name: str) -> Value:
         if name in self._tensors and name not in self._values:
-            self._values[name] = np.asarray(numpy_helper.to_array(self._tensors[name]))
+            try:
+                self._values[name] = np.asarray(numpy_helper.to_array(self._tensors[name]))
+            except Exception as error:  # of the onnx package, of many kinds
+                raise Refused(f"its tensor {name} is damaged ({str(error).splitlines()[0][:120]})", "export the network again") from None
         if name not in self._values:
             raise Refused(f"it reads {name}, which nothing before it makes", "export the network again")
         return self._values[name]
