@@ -94,6 +94,7 @@ def refused(call, *arguments):
 
 def main():
     """Bind, refuse what must be, run."""
+    pynq.ps.CPU_ARCH = "armv7l"  # PYNQ 3.0 asks the machine which clocks there are, 3.1 the device
     bundle, out = Path(sys.argv[1]), sys.argv[2]
     device = pynq.Device.active_device = Zynq()
     ip = pynq.Overlay(str(bundle / "gradcore.bit")).gradcore
