@@ -120,6 +120,7 @@ for name in names:
 
 
 @pytest.mark.regress
+@pytest.mark.hardware  # what `make regress` runs
 @pytest.mark.parametrize("version", ["3.0.1", "3.1.2"])
 def test_with_pynq_itself(version: str, bundle: Path, tmp_path: Path) -> None:
     """PYNQ's own classes, in an environment of their own; and the stand-in has their signatures."""
