@@ -160,6 +160,16 @@ def test_readers_whose_weights_ask_for_unlike_scales_share_what_that_costs():
             assert source.kind == "identity" or np.abs(source.backward_weights).max() >= 2**8
 
 
+def test_weights_that_keep_few_bits_are_told():
+    """In formats that nobody settled: a finer map makes its reader's weights coarser where another reader sets the scale."""
+    made = lower(graph(conv("a"), conv("b"), Add("out", ("a", "b")), scale={"a": 2.0**-9}))
+    fine = quantise_passes(made, GraphQuantisation({INPUT: 8, "out": 8}, {INPUT: 8, "out": 8}))
+    assert len(fine.notes) == 2 and all("largest weight of a keeps" in note for note in fine.notes)
+    assert "forward" in fine.notes[0] and "backward" in fine.notes[1]
+    even = lower(graph(conv("a"), conv("b"), Add("out", ("a", "b"))))
+    assert not quantise_passes(even, GraphQuantisation({INPUT: 8, "out": 8}, {INPUT: 8, "out": 8})).notes
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_settled_formats_work_and_stay(seed):
     """Whatever is wanted: every sum works, nothing becomes finer, and settling again changes nothing."""

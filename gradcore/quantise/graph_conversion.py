@@ -18,6 +18,7 @@ from gradcore.quantise.calibration import SEED_FRACTION
 from gradcore.quantise.conversion import MAX_SHIFT, to_fixed
 from gradcore.quantise.graph_calibration import accumulators
 
+FEW_BITS = 9  # of a source's largest weight, of 15: below, a note tells of it
 _CALIBRATE = "calibrate the network again (gradcore.calibrate)"
 
 
@@ -51,9 +52,8 @@ def quantise_passes(
         key: QuantisedMap(shape, formats.activations[key], formats.gradients[key], of_gradient(key), passes.unit(key))
         for key, shape in passes.maps.items()
     }
-    graph = QuantisedGraph(
-        name, maps, tuple(made), passes.output, formats, tuple(classes), tuple(mean), tuple(std), saturated, tuple(notes)
-    )
+    told = (*notes, *_notes(passes, made))
+    graph = QuantisedGraph(name, maps, tuple(made), passes.output, formats, tuple(classes), tuple(mean), tuple(std), saturated, told)
     _check(graph)
     return graph
 
@@ -102,6 +102,23 @@ def _source(
     return QuantisedSource(
         source.kind, source.node, source.reads, source.window, source.groups, weights[0], fractions[0], weights[1], fractions[1]
     )
+
+
+def _notes(passes: Passes, made: Sequence[QuantisedPass]) -> list[str]:
+    """Of sources whose largest weight keeps few bits, because of what they are added up with, or vanishes in its format."""
+    notes = []
+    for one, quantised in zip(passes.passes, made, strict=True):
+        for real, source in zip(one.sources, quantised.sources, strict=True):
+            if real.exact or not np.any(real.weights):
+                continue
+            for direction, raw in (("forward", source.weights), ("backward", source.backward_weights)):
+                bits = int(np.abs(raw).max()).bit_length()
+                if bits < FEW_BITS:
+                    notes.append(
+                        f"the largest weight of {source.node} keeps {bits} bits in the {direction} pass beside what it is added up with: "
+                        f"classes and heatmaps may be off; compare with the float backend, or {_CALIBRATE}"
+                    )
+    return notes
 
 
 def _check(graph: QuantisedGraph) -> None:

@@ -21,7 +21,7 @@ from gradcore.quantise.graph_calibration import calibrate_passes
 from gradcore.quantise.graph_conversion import quantise_passes
 from gradcore.quantise.lowering import lower
 
-_MACS = 20_000_000_000  # forward, that calibration on generated pictures may take: fewer pictures if these take more
+_MACS = 8_000_000_000  # forward, that calibration on generated pictures may take: fewer pictures if these take more
 _FEWEST = 4
 
 
