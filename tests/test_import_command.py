@@ -14,7 +14,7 @@ import pytest
 import gradcore
 from gradcore.host.files import write_atomically
 from gradcore.importer.opening import load_graph
-from gradcore.network import GraphNetwork
+from gradcore.network import GraphNetwork, graph_float
 from tests.onnx_models import model, node, weights
 from tests.test_cli import ROOT
 from tests.test_cli import gradcore as command
@@ -189,3 +189,51 @@ def test_without_the_onnx_package_the_way_to_get_it_is_told() -> None:
     assert 'onnx is not installed, reading an ONNX file needs it: pip install "gradcore[onnx]"' in result.stderr
     result = subprocess.run([sys.executable, "-c", code, "cifar10"], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stderr
+
+
+MFCC = [node("Conv", "x w", "a", pads=[1, 1, 1, 1]), node("Relu", "a", "b"), node("Flatten", "b", "c"), node("Gemm", "c m", "y")]
+VECTOR = [node("Gemm", "x m", "a"), node("Relu", "a", "b"), node("Gemm", "b n", "y")]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "tensors", "values"),
+    [
+        (MFCC, (1, 1, 7, 5), {"w": weights(2, 1, 3, 3), "m": weights(70, 4)}, (7, 5)),
+        (VECTOR, (1, 20), {"m": weights(20, 6), "n": weights(6, 4)}, (20,)),
+        (MFCC, (1, 5, 6, 4), {"w": weights(2, 5, 3, 3), "m": weights(48, 4)}, (6, 4, 5)),
+    ],
+    ids=["MFCC", "vector", "five channels"],
+)
+def test_inputs_that_are_no_pictures_come_as_npy(tmp_path, nodes, shape, tensors, values) -> None:
+    write_atomically(tmp_path / "net.onnx", model(nodes, shape, tensors).SerializeToString())
+    given = np.random.default_rng(1).integers(0, 256, values, dtype=np.uint8)
+    np.save(tmp_path / "one.npy", given)
+    outcome = command("explain", "one.npy", "--network", "net.onnx", "--backend", "golden", "--json", cwd=tmp_path)
+    assert outcome.returncode == 0, outcome.stderr
+    (result,) = json.loads(outcome.stdout)
+    channels, height, width = load_graph(tmp_path / "net.onnx").input_shape
+    placed = given.reshape(height, width, channels).transpose(2, 0, 1)[None] / 255.0
+    expected = graph_float.output(load_graph(tmp_path / "net.onnx").graph, placed).reshape(-1)
+    np.testing.assert_allclose(result["logits"], expected, rtol=0, atol=2e-3 * np.abs(expected).max())
+    folder = tmp_path / "explanations" / "one"
+    assert np.load(folder / "attribution.npy").shape == (channels, height, width) and (folder / "overlay.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (np.zeros((7, 5), np.float32), "holds float32 of 7 x 5, and the network takes uint8 values v of 7 x 5 x 1"),
+        (np.zeros((5, 7), np.uint8), "holds uint8 of 5 x 7"),
+        (np.array([{"a": 1}], dtype=object), "is no .npy file of numbers"),
+        (b"no numbers", "is no .npy file of numbers"),
+    ],
+    ids=["floats", "turned", "pickled", "text"],
+)
+def test_npy_files_that_are_refused(tmp_path, given, told) -> None:
+    write_atomically(tmp_path / "net.onnx", model(MFCC, (1, 1, 7, 5), {"w": weights(2, 1, 3, 3), "m": weights(70, 4)}).SerializeToString())
+    if isinstance(given, bytes):
+        (tmp_path / "one.npy").write_bytes(given)
+    else:
+        np.save(tmp_path / "one.npy", given)
+    outcome = command("explain", "one.npy", "--network", "net.onnx", "--backend", "golden", cwd=tmp_path)
+    assert outcome.returncode == 2 and told in outcome.stderr, outcome.stderr

@@ -59,7 +59,7 @@ def explain(
         typer.Argument(
             metavar="IMAGE",
             show_default=False,
-            help="Image files of any kind. Without one, a sample: scikit-image's cat.",
+            help="Image files of any kind, or .npy files of inputs that are no pictures. Without one, a sample: scikit-image's cat.",
         ),
     ] = None,
     network: NetworkOption = "cifar10",

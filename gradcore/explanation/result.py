@@ -145,9 +145,10 @@ class Explanation:
         write_atomically(paths["attribution"], lambda stream: np.save(stream, self.attribution))
         self.files["attribution"] = str(paths["attribution"])
         self.save_result(folder)
-        heatmap.draw_heatmap(self.attribution, paths["heatmap"], title=self.title)
+        pixels, attribution = _drawn(self.picture.pixels, self.attribution)
+        heatmap.draw_heatmap(attribution, paths["heatmap"], title=self.title)
         self.files["heatmap"] = str(paths["heatmap"])
-        heatmap.draw_overlay(self.picture.pixels, self.attribution, paths["overlay"], title=self.title)
+        heatmap.draw_overlay(pixels, attribution, paths["overlay"], title=self.title)
         self.files["overlay"] = str(paths["overlay"])
         self.save_result(folder)
         return self.files
@@ -167,3 +168,13 @@ class Explanation:
             self.files.clear()
             self.files.update(before)
             raise
+
+
+def _drawn(pixels: np.ndarray, attribution: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels H x W x C, attribution C x H x W) as they are drawn: a vector as one row; of other channels than a picture's the mean."""
+    channels, height, width = attribution.shape
+    if channels in (1, 3):
+        return pixels, attribution
+    if (height, width) == (1, 1):
+        return pixels.reshape(1, channels, 1), attribution.reshape(1, 1, channels)
+    return pixels.mean(axis=2, keepdims=True).astype(np.uint8), attribution

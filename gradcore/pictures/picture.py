@@ -70,15 +70,18 @@ def load_picture(source: Source, *, height: int, width: int, channels: int = 3, 
     """Load a picture and bring it to ``height`` x ``width`` x ``channels``.
 
     Args:
-        source: see ``read_picture``.
-        height, width, channels: what the network takes; channels is 1 (luminance) or 3 (RGB).
+        source: see ``read_picture``; or the path of a ``.npy`` file with the values of an input that is no picture, such as MFCC: uint8,
+            of exactly this size.
+        height, width, channels: what the network takes; channels of a picture are 1 (luminance) or 3 (RGB).
         name: what to call it in messages and results; a path needs none.
 
     Raises:
         GradCoreError: no such file, not a picture, damaged, or not to be brought to this many channels.
     """
+    if isinstance(source, Path | str) and Path(source).suffix.lower() == ".npy":
+        return Picture(name or str(source), _read_values(source, (height, width, channels)), path=os.path.abspath(source))
     if channels not in (1, 3):
-        raise GradCoreError(f"the network takes {channels} channels, a picture has 1 or 3: use a network for pictures")
+        raise GradCoreError(f"the network takes {channels} channels, a picture has 1 or 3: give the values of its input in a .npy file")
     if height < 1 or width < 1:
         raise GradCoreError(f"{height} x {width} pixels (height x width) are no picture: give 1 or more")
     name = name or (str(source) if isinstance(source, Path | str) else "picture")
@@ -114,6 +117,24 @@ def read_picture(source: Source, name: str) -> tuple[Image.Image, list[str]]:
     if isinstance(source, bytes | bytearray | memoryview):
         return _read_stream(io.BytesIO(bytes(source)), name)
     return _read(source if isinstance(source, Image.Image) else _from_array(source, name), name)
+
+
+def _read_values(source: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 (height, width, channels) from a ``.npy`` file. Nothing in it is executed."""
+    path = input_path(source, what="an input's values")
+    wanted = f"the network takes uint8 values v of {' x '.join(map(str, shape))} (height, width, channels), as (v / 255 - mean) / std"
+    try:
+        values = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise unreadable(source, error) from None
+    except (ValueError, EOFError, SyntaxError):
+        raise GradCoreError(f"{source} is no .npy file of numbers, or a damaged one: write it with numpy.save") from None
+    height, width, channels = shape
+    shapes = {shape, *([(height, width)] if channels == 1 else []), *([(channels,)] if (height, width) == (1, 1) else [])}
+    if not isinstance(values, np.ndarray) or values.dtype != np.uint8 or values.shape not in shapes:
+        told = f"{values.dtype} of {' x '.join(map(str, values.shape))}" if isinstance(values, np.ndarray) else "several arrays"
+        raise GradCoreError(f"{source} holds {told}, and {wanted}: convert it")
+    return np.ascontiguousarray(values.reshape(shape))
 
 
 def sample_picture(*, height: int, width: int, channels: int = 3) -> Picture:
