@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import pytest
 
+_NETWORKS = "some of these networks may not be copied into this repository: they lie in ../shared/networks, where that is"
 # Test (file::function, or file) -> why it may skip.
 ALLOWED = {
-    "tests/test_importer_networks.py": "some of these networks may not be copied here: they lie in ../shared/networks, where there is one",
+    **{
+        f"tests/test_importer_networks.py::{function}": _NETWORKS
+        for function in (
+            "test_a_real_network_becomes_this_graph_and_agrees_with_its_source",
+            "test_two_exports_of_one_network_fold_to_the_same_graph",
+            "test_what_is_said_of_networks_with_several_outputs",
+            "test_the_sample_that_comes_with_a_network",
+        )
+    },
     "tests/test_simulator.py::test_cache_that_cannot_be_written": "root may write everywhere, so a run as root sees no refusal",
 }
 
