@@ -12,7 +12,8 @@ from gradcore.models.passes import INPUT, Passes, Slice
 from gradcore.models.quantised_graph import GraphQuantisation
 from gradcore.network.graph import Add, Affine, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Relu
 from gradcore.quantise import float_graph
-from gradcore.quantise.graph_calibration import calibrate_passes, most_bits, settle
+from gradcore.quantise.calibration import fraction_for
+from gradcore.quantise.graph_calibration import calibrate_passes, measure, most_bits, settle
 from gradcore.quantise.graph_conversion import quantise_passes
 from gradcore.quantise.lowering import lower
 from tb.support.random_graphs import random_graph
@@ -158,6 +159,21 @@ def test_readers_whose_weights_ask_for_unlike_scales_share_what_that_costs():
     for one in quantise_passes(made, formats).passes:
         for source in one.sources:
             assert source.kind == "identity" or np.abs(source.backward_weights).max() >= 2**8
+
+
+def test_a_quiet_map_that_is_added_to_a_loud_sum_is_no_finer_than_the_sum():
+    """Its identity is a weight of 2**0 then; a network in which none would do is refused."""
+    quiet, loud = (conv("a"), Relu("q", ("a",))), (conv("b"), Relu("r", ("b",)), conv("c", "r"))
+    made = lower(graph(*quiet, *loud, Add("out", ("c", "q")), scale={"a": 2.0**-8, "b": 100.0, "c": 60.0}))
+    inputs = np.random.default_rng(2).standard_normal((4, 8, 8, 2))
+    values, _ = measure(made, inputs)
+    formats = calibrate_passes(made, inputs)
+    (identity,) = (source for source in quantise_passes(made, formats).passes[-1].sources if source.kind == "identity")
+    assert identity.weight_fraction == 0 and np.all(identity.weights == 1)
+    assert formats.activations["q"] < fraction_for(values["q"])
+    made = lower(graph(conv("a"), Relu("q", ("a",)), conv("b", "q"), Add("out", ("b", "q")), scale={"b": 2.0**20}))
+    with pytest.raises(GradCoreError, match="no number formats fit the network"):
+        calibrate_passes(made, inputs)
 
 
 def test_weights_that_keep_few_bits_are_told():
