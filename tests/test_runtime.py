@@ -27,6 +27,7 @@ from gradcore.runtime.board import METHODS, Board
 from gradcore.runtime.driver import Driver, Stopped
 from gradcore.runtime.program import Program
 from gradcore.simulator.device import SimulatedDevice
+from registers.description import read_description
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [Layer("conv", "conv1", 3, 8, 3, pool=True), Layer("conv", "conv2", 8, 6, 3), Layer("fc", "fc1", 6 * 4 * 4, 10, relu=False)]
@@ -145,6 +146,15 @@ def test_the_driver_never_makes_the_core_refuse(board: Board, monkeypatch: pytes
     board.driver.load(board.program)
     board.execute(PICTURES[0], target=2)
     assert seen <= {hardware.ADDRESSES[name] for name in runtime_driver._WRITABLE} and len(seen) == 10
+
+
+def test_the_driver_knows_what_may_be_written() -> None:
+    """The registers that the description says are writable, and those among them whose values have names."""
+    registers = read_description().registers
+    writable = {one.name for one in registers if any(item.access != "RO" for item in one.fields)}
+    assert writable == runtime_driver._WRITABLE
+    named = {one.name for one in registers for item in one.fields if item.access == "RW" and item.values}
+    assert named <= runtime_driver._ALLOWED.keys() <= writable
 
 
 class Registers(SimulatedDevice):
