@@ -220,9 +220,11 @@ class _BuildOrRun:
         task = asyncio.ensure_future(super()._exec(cmds))
         started = time.monotonic()
         while not (await asyncio.wait([task], timeout=min(1.0, self.time_limit)))[0]:
+            process = getattr(self, "process", None)  # not yet where the machine is busy
             passed = time.monotonic() - started
-            if max(_processor_seconds(self.process.pid), passed / 10) > self.time_limit:
-                self.process.kill()
+            if process and max(_processor_seconds(process.pid), passed / 10) > self.time_limit:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
                 await task
                 raise SystemExit(f"{Path(cmds[0]).name} was stopped: its limit is {self.time_limit:.0f} s of processor time")
         await task
