@@ -314,6 +314,7 @@ class VectorEngineJob(Job):
         has_bias: Read initial accumulator values; else the rounding constant.
         relu: ReLU after requantisation.
         store_tags: Make and store tags.
+        keep: Leave the sums in the lanes and store nothing: the next VECTOR job, with the same words to store, goes on with them.
         pitch_log2: Logarithm of the bytes between matrix rows; a row is 16 x BLOCKS bytes.
         shift: Requantisation: right shift, 0..47.
         matrix_address0: Matrix plane of half 0, read by port 0; a multiple of 8.
@@ -330,7 +331,7 @@ class VectorEngineJob(Job):
 
     UNIT: ClassVar[str] = "vector_engine"
     OPCODE: ClassVar[str] = "VECTOR"
-    BITS: ClassVar[int] = 419
+    BITS: ClassVar[int] = 420
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_tiles": (0, 24, False),
         "wait_vectors": (24, 24, False),
@@ -342,18 +343,19 @@ class VectorEngineJob(Job):
         "has_bias": (134, 1, False),
         "relu": (135, 1, False),
         "store_tags": (136, 1, False),
-        "pitch_log2": (137, 4, False),
-        "shift": (141, 6, False),
-        "matrix_address0": (147, 32, False),
-        "matrix_address1": (179, 32, False),
-        "bias_address0": (211, 32, False),
-        "bias_address1": (243, 32, False),
-        "destination_address0": (275, 32, False),
-        "destination_address1": (307, 32, False),
-        "destination_words0": (339, 8, False),
-        "destination_words1": (347, 8, False),
-        "tag_destination0": (355, 32, False),
-        "tag_destination1": (387, 32, False),
+        "keep": (137, 1, False),
+        "pitch_log2": (138, 4, False),
+        "shift": (142, 6, False),
+        "matrix_address0": (148, 32, False),
+        "matrix_address1": (180, 32, False),
+        "bias_address0": (212, 32, False),
+        "bias_address1": (244, 32, False),
+        "destination_address0": (276, 32, False),
+        "destination_address1": (308, 32, False),
+        "destination_words0": (340, 8, False),
+        "destination_words1": (348, 8, False),
+        "tag_destination0": (356, 32, False),
+        "tag_destination1": (388, 32, False),
     }
 
     wait_tiles: int = 0
@@ -366,6 +368,7 @@ class VectorEngineJob(Job):
     has_bias: int = 0
     relu: int = 0
     store_tags: int = 0
+    keep: int = 0
     pitch_log2: int = 0
     shift: int = 0
     matrix_address0: int = 0

@@ -124,6 +124,8 @@ class Executor:
         self.weight_user = np.full((groups, depth), -1)  # last TILE job that used it
         self.bank_job, self.bank_user = np.full((groups, 2), -1), np.full((groups, 2), -1)
         self.counts = {"TILE": 0, "WEIGHTS": 0, "VECTOR": 0}
+        self.kept: tuple[np.ndarray, np.ndarray] | None = None  # sums that the next VECTOR job goes on with
+        self.kept_for: tuple[int, tuple[int, int]] = (-1, (0, 0))  # the layer and the words stored of the last VECTOR job
         self.writer = np.zeros(len(self.memory) // 2, dtype=np.int8)
         self.writer_number = np.zeros(len(self.memory) // 2, dtype=np.int64)
         self._mark(program.base, len(program.image), _IMAGE)
@@ -135,6 +137,7 @@ class Executor:
             self.job, self.where = job, f"descriptor {index} ({opcode})"
             self.load = self.loads.setdefault(job["layer"], LayerLoad())
             self.partial: dict[tuple[int, int], Span] = {}
+            _require(self.kept is None or opcode in ("VECTOR", "TILE", "WEIGHTS"), f"{self.where}: sums were kept, and no job stores them")
             if opcode == "END":
                 return self
             getattr(self, f"_{opcode.lower()}")()
@@ -283,7 +286,13 @@ class Executor:
             _require(words <= 2 * blocks, f"{self.where}: half {half} stores more than it computes")
         tags = vector_engine.tag_span(job, self.method)
         self._uses(*([tags] if tags else []))
-        made = vector_engine.vector_engine(job, self.method, self._read)
+        stored = (job.destination_words0, job.destination_words1)
+        _require(
+            self.kept is None or self.kept_for == (self.job["layer"], stored),
+            f"{self.where}: goes on with the sums of another layer, or of other outputs",
+        )
+        made = vector_engine.vector_engine(job, self.method, self._read, kept=self.kept)
+        self.kept, self.kept_for = made.kept, (self.job["layer"], stored)
         for write in (*made.stored[0], *made.stored[1]):
             self._write(write, _VECTOR)
         values = 4 * job.vector_words

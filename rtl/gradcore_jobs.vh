@@ -30,10 +30,10 @@
   descriptor[287], descriptor[265:256], descriptor[242:240], descriptor[234:160], descriptor[151:128]}
 
 // Of a VECTOR descriptor.
-`define VECTOR_ENGINE_JOB_BITS 419
+`define VECTOR_ENGINE_JOB_BITS 420
 `define VECTOR_ENGINE_JOB(descriptor) { \
   descriptor[575:512], descriptor[503:496], descriptor[487:288], descriptor[285:280], descriptor[275:272], \
-  descriptor[261:258], descriptor[256:224], descriptor[211:160], descriptor[119:96], descriptor[87:64]}
+  descriptor[262:258], descriptor[256:224], descriptor[211:160], descriptor[119:96], descriptor[87:64]}
 
 // Of a SEED descriptor.
 `define SEED_UNIT_JOB_BITS 166

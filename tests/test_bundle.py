@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradcore import hardware
 from gradcore.compiler import compile_network
 from gradcore.deployment import make_bundle
 from gradcore.errors import GradCoreError
@@ -70,8 +71,9 @@ def test_contents(bundle: Path, network: Path) -> None:
     opened = Bundle.open(bundle)
     files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()} - {"manifest.json"}
     assert opened.manifest["files"].keys() == files >= {"program.gradcore", "sample.npz", "gradcore.bit", "gradcore.hwh"}
+    version = ".".join(str(hardware.register_field(hardware.RESETS["VERSION"], f"VERSION.{name}")) for name in ("major", "minor", "patch"))
     assert {name: opened.manifest[name] for name in ("network", "preset", "groups", "version")} == {
-        **{"network": "random", "preset": "small", "groups": 1, "version": "0.2.0"}
+        **{"network": "random", "preset": "small", "groups": 1, "version": version}
     }
     program = compile_network(str(network), "small")
     assert (bundle / "c" / "gradcore_image.bin").read_bytes() == program.image.tobytes()

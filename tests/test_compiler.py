@@ -13,6 +13,7 @@ from gradcore.compiler import HardwareConfig, Program, compile_network, descript
 from gradcore.compiler.layout import TagRegion
 from gradcore.compiler.tiling import ConvPass, plan
 from gradcore.errors import GradCoreError
+from gradcore.hardware import DESCRIPTOR_VERSION
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
 from gradcore.models.program import Executor, ProgramError, check_tokens, execute, simulate
@@ -238,15 +239,58 @@ def test_a_program_that_breaks_a_rule_is_refused(table_i, program, opcode, field
     index = next(n for n, job in enumerate(jobs) if job["opcode"] == opcode and all(bool(job[one]) == fits[one] for one in fits))
     original = words[index].copy()
     wrong = jobs[index][value] if isinstance(value, str) else 1 - jobs[index][field] if value is None else value
-    changed = {**jobs[index], field: wrong}
-    words[index] = descriptors.encode(
-        opcode, {name: changed[name] for name in descriptors.fields_of(opcode) if name in changed and name != "opcode"}
-    )
+    change(program, index, **{field: wrong})
     try:
         with pytest.raises(ProgramError, match=rf"descriptor {index} \({opcode}\).*{message}"):
             execute(program, table_i[1])
     finally:
         words[index] = original
+
+
+def change(program: Program, index: int, **fields: int) -> None:
+    """Other fields in a descriptor of the program."""
+    job = {**program.jobs()[index], **fields}
+    known = descriptors.fields_of(job["opcode"])
+    program.descriptor_words[index] = descriptors.encode(job["opcode"], {name: job[name] for name in known if name != "opcode"})
+
+
+def test_a_fully_connected_layer_begins_while_its_source_is_made(program):
+    """The first one takes its vector in slices, in the order in which they come, each value once; all but the last keep their sums."""
+    source = program.regions["activation_4"]
+    jobs = [job for job in program.jobs() if job["opcode"] == "VECTOR" and job["layer"] == 4]
+    assert len(jobs) > 2 and [job["keep"] for job in jobs] == [1] * (len(jobs) - 1) + [0]
+    waits = [job["wait_tiles"] for job in jobs]
+    assert waits == sorted(waits) and len(set(waits)) > 2
+    taken = np.zeros(source.values, dtype=int)
+    plane = min(job["matrix_address1"] for job in jobs)
+    for job in jobs:
+        first = (job["vector_address"] - source.address) // 2
+        assert job["matrix_address1"] - plane == first << job["pitch_log2"]
+        taken[first : first + 4 * job["vector_words"]] += 1
+    assert np.all(taken == 1)
+    assert sum(job["last_of_layer"] for job in jobs) == jobs[-1]["last_of_layer"] == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "where", "message"),
+    [
+        (1, {"destination_words0": 4}, 0, "goes on with the sums of another layer, or of other outputs"),
+        (-1, {"keep": 1}, 1, "goes on with the sums of another layer"),
+        (None, {"keep": 1}, 1, "sums were kept, and no job stores them"),
+    ],
+)
+def test_sums_that_are_kept_are_taken(table_i, program, place, fields, where, message):
+    """By a job of the same layer and outputs: the second of fc1 stores others, the last of fc1 keeps, and fc2 before the seed."""
+    jobs = program.jobs()
+    found = [index for index, job in enumerate(jobs) if job["opcode"] == "VECTOR" and job["layer"] == (5 if place is None else 4)]
+    index = found[place or 0]
+    original = program.descriptor_words[index].copy()
+    change(program, index, **fields)
+    try:
+        with pytest.raises(ProgramError, match=rf"descriptor {index + where} .*{message}"):
+            execute(program, table_i[1])
+    finally:
+        program.descriptor_words[index] = original
 
 
 def test_a_deadlock_is_noticed(program):
@@ -468,7 +512,7 @@ def test_descriptors_round_trip(opcode):
         span = 1 << (high - low + 1)
         values[name] = int(rng.integers(span)) - (span // 2 if name in descriptors.SIGNED else 0)
     decoded = descriptors.decode(descriptors.encode(opcode, values))
-    assert decoded["opcode"] == opcode and decoded["version"] == 1
+    assert decoded["opcode"] == opcode and decoded["version"] == DESCRIPTOR_VERSION
     assert {name: decoded[name] for name in values} == values
 
 

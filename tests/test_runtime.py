@@ -171,10 +171,14 @@ class Registers(SimulatedDevice):
     [
         ("IDENTIFIER", 0, "no GradCore answers: IDENTIFIER reads 0x00000000, not 0x47524144; another bitstream"),
         ("IDENTIFIER", 0xFFFFFFFF, "no GradCore answers.*load gradcore.bit"),
-        ("VERSION", 0x0001_0000, r"the core is version 1.0.0, this runtime is for 0.2.0: use the bitstream"),
+        ("VERSION", 0x0001_0000, r"the core is version 1.0.0, this runtime is for 0\.\d+\.0: use the bitstream"),
         ("VERSION", 0x0000_0100, r"the core is version 0.1.0"),
-        ("CONFIGURATION", 0x0208_1021, "descriptors of version 2, programs have 1"),
-        ("CONFIGURATION", 0x0108_1024, "the program is for a core with groups 1, this one has 4: compile it for the preset"),
+        ("CONFIGURATION", 0x0108_1021, f"descriptors of version 1, programs have {hardware.DESCRIPTOR_VERSION}"),
+        (
+            "CONFIGURATION",
+            0x0008_1024 | hardware.DESCRIPTOR_VERSION << 24,
+            "the program is for a core with groups 1, this one has 4: compile it for the preset",
+        ),
         ("CONFIGURATION_TILE", 0x0200_1000, "tile depth 8192, this one has 4096"),
     ],
 )

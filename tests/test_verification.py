@@ -55,7 +55,7 @@ def test_the_list_names_tests_that_exist_and_skip() -> None:
     for nodeid, reason in skips.ALLOWED.items():
         file, _, function = nodeid.partition("::")
         text = (ROOT / file).read_text()
-        assert f"def {function}(" in text and "skip" in text and len(reason.split()) > 3, nodeid
+        assert (not function or f"def {function}(" in text) and "skip" in text and len(reason.split()) > 3, nodeid
 
 
 def shard(folder: Path, index: int, count: int, names: list[str], failed: bool = False, revision: str = "abc") -> None:

@@ -113,7 +113,7 @@ def _tile(job: dict) -> str:
 
 
 def _vector(job: dict) -> str:
-    flags = "".join(f" {name}" for name in ("load_relu", "tags", "has_bias", "relu", "store_tags") if job[name])
+    flags = "".join(f" {name}" for name in ("load_relu", "tags", "has_bias", "relu", "store_tags", "keep") if job[name])
     return (
         f" | read {job['vector_words']} words at {job['vector_address']:#010x} | matrix {job['matrix_address0']:#010x}, "
         f"{job['matrix_address1']:#010x} pitch {1 << job['pitch_log2']}, {job['blocks']} blocks a half, shift {job['shift']} | "

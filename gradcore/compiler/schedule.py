@@ -8,6 +8,7 @@ last TILE job that it waits for, which is the earliest place.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ MAX_LAYERS = 127
 FORWARD_SPARSITY = 0.5
 POOLED_SPARSITY = 0.1
 GRADIENT_SPARSITY = 0.4
+SLICE_VALUES = 256  # of a vector at least: a shorter slice takes longer than what it brings forward
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class _Step:
     conv: ConvPass | None = None
     sets: tuple[WeightSet, ...] = ()
     chunks: tuple[MatrixChunk, ...] = ()
+    slices: tuple[tuple[range, range], ...] = ()  # of a fully connected layer's source: rows and columns, in the order in which they come
+    first_tile: int = 0
+
+    def tiles(self) -> list[_TileStored]:
+        """The TILE jobs of a convolution, in order."""
+        shrink = 2 if self.conv.pool else 1
+        places = itertools.product(self.conv.sets, self.conv.rows, self.conv.columns)
+        spans = [[range(one.start // shrink, (one.start + one.size) // shrink) for one in place[1:]] for place in places]
+        return [_TileStored(self.first_tile + number, *span) for number, span in enumerate(spans)]
 
 
 def make_program(network: QuantisedNetwork, hardware: HardwareConfig, base: int) -> Program:
@@ -84,12 +95,14 @@ class _Compiler:
         first_tile, sets = 0, []
         for step in self.steps:
             if step.conv is not None:
-                step.sets = _weight_sets(step.conv, first_tile)
+                step.sets, step.first_tile = _weight_sets(step.conv, first_tile), first_tile
                 first_tile += step.conv.tiles
                 sets += step.sets
+            elif step.chunks:
+                step.slices = self._slices(step)
         weights.place(sets, self.hardware)
         self.pending = [(one, part, step) for step in self.steps for one in step.sets for part in range(len(one.parts))]
-        jobs = first_tile + len(self.pending) + sum(len(step.chunks) for step in self.steps) + 2
+        jobs = first_tile + len(self.pending) + sum(len(step.chunks) + len(step.slices[1:]) for step in self.steps) + 2
         if jobs > descriptors.MAX_DESCRIPTORS:
             raise GradCoreError(
                 f"the program would have {jobs} descriptors, the hardware numbers {descriptors.MAX_DESCRIPTORS}: "
@@ -232,6 +245,32 @@ class _Compiler:
 
     # ---- jobs ----------------------------------------------------------------------------------------------
 
+    def _slices(self, step: _Step) -> tuple[tuple[range, range], ...]:
+        """A fully connected layer's source in slices (rows, columns), each in one piece in memory, in the order in which the tiles of the
+        convolution before complete them: the layer begins with the first while the others are made.
+        """
+        backward = step.info.direction == "backward"
+        height, width, channels = self.network.shapes[step.position + backward]
+        before = self.steps[step.info.identifier - 1]
+        if backward or not step.info.identifier or before.conv is None:
+            return ((range(height), range(width)),)
+        last = np.zeros((height, width), dtype=int)  # the tile that completes each pixel
+        for tile in before.tiles():
+            last[tile.rows.start : tile.rows.stop, tile.columns.start : tile.columns.stop] = tile.number
+        least = -(-SLICE_VALUES // padded(channels))  # pixels
+        slices: list[tuple[int, range, range]] = []
+        for row in range(height):
+            cuts = [0, *(np.flatnonzero(np.diff(last[row])) + 1).tolist(), width]
+            if min(np.diff(cuts)) < least:
+                cuts = [0, width]
+            for first, end in itertools.pairwise(cuts):
+                number, rows, columns = int(last[row, first:end].max()), range(row, row + 1), range(first, end)
+                if slices and slices[-1][2] == columns == range(width) and (slices[-1][0] == number or len(slices[-1][1]) * width < least):
+                    earlier, above, _ = slices.pop()
+                    number, rows = max(number, earlier), range(above.start, row + 1)
+                slices.append((number, rows, columns))
+        return tuple(one[1:] for one in sorted(slices, key=lambda one: one[0]))
+
     def _emit(self, opcode: str, info: LayerInfo, **values: int) -> None:
         try:
             self.words.append(descriptors.encode(opcode, {"layer": info.identifier, **values}))
@@ -290,7 +329,7 @@ class _Compiler:
         target = self.gradients[position] if backward else self.activations[position + 1]
         source_tags = self.tags[position] if backward else None
         target_tags = None if backward else self.tags[position]
-        count = 0
+        count, stored = 0, step.tiles()
         for one in step.sets:
             for rows in step.conv.rows:
                 for columns in step.conv.columns:
@@ -302,15 +341,9 @@ class _Compiler:
                     waits = [self._waits(region.name, read_rows, read_columns) for region in (source, source_tags) if region is not None]
                     values["wait_tiles"], values["wait_vectors"] = (max(wait[kind] for wait in waits) for kind in (0, 1))
                     self._emit("TILE", step.info, last_of_layer=count == step.conv.tiles, wait_weights=one.loaded, **values)
-                    shrink = 2 if step.conv.pool else 1
-                    made = _TileStored(
-                        self.tiles,
-                        range(rows.start // shrink, (rows.start + rows.size) // shrink),
-                        range(columns.start // shrink, (columns.start + columns.size) // shrink),
-                    )
                     for region in (target, target_tags):
                         if region is not None:
-                            self.producers.setdefault(region.name, []).append(made)
+                            self.producers.setdefault(region.name, []).append(stored[self.tiles - step.first_tile])
                     self.tiles += 1
                     self._emit_weights()
 
@@ -321,13 +354,12 @@ class _Compiler:
         target = self.gradients[position] if backward else self.activations[position + 1]
         source_tags = self.tags[position] if backward else None
         target_tags = None if backward else self.tags[position]
-        tiles, vectors = self._all_waits(source.name, source_tags.name if source_tags else None)
+        tag_waits = self._all_waits(source_tags.name if source_tags else None)
+        waits = [tuple(map(max, tag_waits, self._waits(source.name, *one))) for one in step.slices]
         for number, chunk in enumerate(step.chunks):
             addresses = step.info.addresses[number]
             halves = [chunk.first + half * 8 * chunk.blocks for half in (0, 1)]
             values = {
-                "vector_address": source.address,
-                "vector_words": source.values // 4,
                 "load_relu": backward and layer.relu,
                 "tags": source_tags is not None,
                 "tag_address": source_tags.address if source_tags else 0,
@@ -339,25 +371,35 @@ class _Compiler:
                 "shift": (layer.backward_formats if backward else layer.formats).shift,
             }
             for half in (0, 1):
-                values[f"matrix_address{half}"] = addresses[half]
                 values[f"bias_address{half}"] = 0 if backward else addresses[2 + half]
                 values[f"destination_address{half}"] = target.address + 2 * halves[half] if chunk.words[half] else target.address
                 values[f"destination_words{half}"] = chunk.words[half]
                 if target_tags is not None:
                     values[f"tag_destination{half}"] = target_tags.address + 2 * (halves[half] // BLOCK)
-            self._emit(
-                "VECTOR",
-                step.info,
-                last_of_layer=number == len(step.chunks) - 1,
-                wait_tiles=tiles,
-                wait_vectors=vectors,
-                **values,
-            )
-            made = _VectorStored(self.vectors, range(chunk.first, chunk.first + chunk.outputs))
+            slices = list(zip(step.slices, waits, strict=True))
+            if number:  # all of the vector is there
+                slices = [((range(source.height), range(source.width)), waits[-1])]
+            for place, ((rows, columns), (tiles, vectors)) in enumerate(slices):
+                first = source.memory_index(rows.start * source.width + columns.start)
+                keep = place < len(slices) - 1
+                for half in (0, 1):
+                    values[f"matrix_address{half}"] = addresses[half] + (first << chunk.pitch_log2)
+                self._emit(
+                    "VECTOR",
+                    step.info,
+                    last_of_layer=number == len(step.chunks) - 1 and not keep,
+                    wait_tiles=tiles,
+                    wait_vectors=vectors,
+                    vector_address=source.pixel_address(rows.start, columns.start),
+                    vector_words=len(rows) * len(columns) * source.words_per_pixel,
+                    keep=keep,
+                    **values,
+                )
+                self.vectors += 1
+            made = _VectorStored(self.vectors - 1, range(chunk.first, chunk.first + chunk.outputs))
             for region in (target, target_tags):
                 if region is not None:
                     self.producers.setdefault(region.name, []).append(made)
-            self.vectors += 1
 
     def _emit_seed(self, step: _Step) -> None:
         logits, seed = self.activations[-1], self.gradients[-1]

@@ -252,6 +252,8 @@ class _Core:
         region = self.program.regions[f"gradient_{position + 1}" if backward else f"activation_{position}"]
         source = zeros.source.reshape(region.height, region.width, region.channels)
         used = np.pad(source, ((0, 0), (0, 0), (0, region.padded_channels - region.channels))).reshape(-1)
+        first = (job["vector_address"] - region.address) // 2
+        used = used[first : first + 4 * job["vector_words"]]
         return VectorJob(job, used, bool(job["tags"] and job["load_relu"] and self.method != "deconvnet"))
 
     # ---- jobs that begin, and finished ones --------------------------------------------------------------------

@@ -85,7 +85,7 @@ class VectorHalf:
             if wants:
                 address = job.fields[f"matrix_address{self.half}"] + (entry << job.fields["pitch_log2"])
                 yield from self.client.request(scheduler.now + 1, address, max(words, LEAST_WORDS))
-            if last and job.fields["has_bias"] and words:
+            if last and job.fields["has_bias"] and words and not job.fields["keep"]:
                 address = job.fields[f"bias_address{self.half}"]
                 yield from self.client.request(scheduler.now + 1, address, 4 * words)
             yield scheduler.now + (0 if wants else 1)
@@ -99,7 +99,9 @@ class VectorHalf:
                 while self._drain_free.value < jobs:
                     yield self._drain_free
             yield from self.client.take(words, scheduler.now)
-            if last:
+            if last and job.fields["keep"]:
+                self.engine.half_done(job)
+            elif last:
                 jobs += 1
                 yield from self._drain(job)
             self._rows.pop()

@@ -37,13 +37,19 @@ def job_labels(program: Program) -> dict[str, list[str]]:
     labels: dict[str, list[str]] = {kind: [] for kind in ("TILE", "WEIGHTS", "VECTOR", "SEED")}
     words = {"TILE": "tile", "WEIGHTS": "weights", "VECTOR": "chunk"}
     seen: dict[tuple[str, int], int] = {}
+    slices = 0  # of a chunk, before this job
     for job in program.jobs():
         kind, layer = str(job["opcode"]), int(job["layer"])
         if kind not in labels:
             continue
-        number = seen[kind, layer] = seen.get((kind, layer), -1) + 1
+        number = seen[kind, layer] = seen.get((kind, layer), -1) + (kind != "VECTOR" or not slices)
         name = layer_label(program.layers[layer])
-        labels[kind].append(name if kind == "SEED" else f"{name}, {words[kind]} {number}")
+        label = name if kind == "SEED" else f"{name}, {words[kind]} {number}"
+        if kind == "VECTOR":
+            keep = bool(job["keep"])
+            label += f", slice {slices}" if keep or slices else ""
+            slices = slices + 1 if keep else 0
+        labels[kind].append(label)
     return labels
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of rtl/vector/vector_engine.v: one job, from vector, tags, matrix planes and bias in memory to the words written."""
+"""Golden model of rtl/vector/vector_engine.v: one job, from vector, tags, matrix planes and bias in memory to the words written.
+
+A job with ``keep`` stores nothing: the next one goes on with its sums, which the model hands on (``kept``).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class VectorResult:
 
     ``stored``: the bytes that each half writes, in order. ``vector_reads``: words read for values and tags; ``row_reads``: words read
     by each half for rows and bias. ``saturated``: outputs of each half that were clipped (see ``gradcore.models.arithmetic.saturated``).
+    ``kept``: int64 (4 * words,) sums of each half with which the next job goes on; None unless the job has ``keep``.
     """
 
     stored: tuple[tuple[ByteWrite, ...], tuple[ByteWrite, ...]]
@@ -29,6 +33,7 @@ class VectorResult:
     macs: int
     zeros: int
     saturated: tuple[int, int]
+    kept: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def writes(self) -> tuple[tuple[Write, ...], tuple[Write, ...]]:
@@ -55,8 +60,11 @@ def loaded_vector(job: VectorEngineJob, method: str, read: ReadWords, *, rules=a
     return rules.relu_backward(values, mask, method)
 
 
-def half_sums(job: VectorEngineJob, half: int, values: np.ndarray, read: ReadWords, *, rules=arithmetic) -> np.ndarray:
-    """int64 (4 * words,): the accumulators of one half, given the job's input values after the ReLU rule."""
+def half_sums(
+    job: VectorEngineJob, half: int, values: np.ndarray, read: ReadWords, *, kept: np.ndarray | None = None, rules=arithmetic
+) -> np.ndarray:
+    """int64 (4 * words,): the accumulators of one half, given the job's input values after the ReLU rule, and what the job before has
+    ``kept``. Initial values or the rounding constant come in with the last slice, the job without ``keep``."""
     words = int(getattr(job, f"destination_words{half}"))
     if not words:
         return np.zeros(0, dtype=np.int64)
@@ -66,16 +74,19 @@ def half_sums(job: VectorEngineJob, half: int, values: np.ndarray, read: ReadWor
     for place, index in enumerate(used):
         row = read(matrix_address + (int(index) << job.pitch_log2), max(LEAST_ROW_WORDS, words))
         rows[place] = row.view("<i2")[: 4 * words]
-    if job.has_bias:
+    initial: np.ndarray | int
+    if job.keep:
+        initial = 0
+    elif job.has_bias:
         initial = (read(getattr(job, f"bias_address{half}"), 4 * words) << np.uint64(16)).view("<i8") >> 16
     else:
         initial = rules.rounding_constant(job.shift)
-    return rules.exact_sum(values[used][None], rows, initial)[0]
+    return rules.exact_sum(values[used][None], rows, initial if kept is None else initial + kept)[0]
 
 
 def half_writes(job: VectorEngineJob, half: int, accumulators: np.ndarray, *, rules=arithmetic) -> tuple[ByteWrite, ...]:
     """What one half stores, given its accumulators."""
-    if not len(accumulators):
+    if not len(accumulators) or job.keep:
         return ()
     outputs = rules.requantise_rounded(accumulators, job.shift)
     passed, mask = rules.relu(outputs)
@@ -87,26 +98,27 @@ def half_writes(job: VectorEngineJob, half: int, accumulators: np.ndarray, *, ru
     return tuple(writes)
 
 
-def vector_engine(job: VectorEngineJob, method: str, read: ReadWords, *, rules=arithmetic) -> VectorResult:
+def vector_engine(
+    job: VectorEngineJob, method: str, read: ReadWords, *, kept: tuple[np.ndarray, np.ndarray] | None = None, rules=arithmetic
+) -> VectorResult:
     """All that ``job`` does under ``method`` ("saliency", "deconvnet" or "guided").
 
-    ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
+    ``kept``: the sums of both halves that the job before has kept. ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
     """
     values = loaded_vector(job, method, read, rules=rules)
     used = int(np.count_nonzero(values))
     stored = (job.destination_words0, job.destination_words1)
     rows = [max(LEAST_ROW_WORDS, words) if words else 0 for words in stored]
     tags = tag_span(job, method)
-    sums = [half_sums(job, half, values, read, rules=rules) for half in (0, 1)]
-    saturated = [int(rules.saturated_rounded(one, job.shift, bool(job.relu)).sum()) for one in sums]
+    sums = [half_sums(job, half, values, read, kept=kept[half] if kept else None, rules=rules) for half in (0, 1)]
+    saturated = [0 if job.keep else int(rules.saturated_rounded(one, job.shift, bool(job.relu)).sum()) for one in sums]
+    biases = [4 * words * bool(job.has_bias and not job.keep) for words in stored]
     return VectorResult(
         stored=(half_writes(job, 0, sums[0], rules=rules), half_writes(job, 1, sums[1], rules=rules)),
         vector_reads=job.vector_words + (tags.words if tags else 0),
-        row_reads=(
-            used * rows[0] + 4 * stored[0] * bool(job.has_bias),
-            used * rows[1] + 4 * stored[1] * bool(job.has_bias),
-        ),
+        row_reads=(used * rows[0] + biases[0], used * rows[1] + biases[1]),
         macs=4 * used * sum(rows),
         zeros=len(values) - used,
         saturated=(saturated[0], saturated[1]),
+        kept=(sums[0], sums[1]) if job.keep else None,
     )

@@ -7,7 +7,8 @@
 // accepted when tiles_stored and vectors_done have reached its wait counts and there is room; up to four are inside
 // at once: the vector and the rows of the next job are read while this one is drained. `done` pulses once a job, in
 // order, when all its write responses have arrived; `saturated`, how many of its outputs were clipped (as vector_drain
-// says), stands with it.
+// says), stands with it. A job with `keep` stores nothing and is done when its last row has been used; the next job, with
+// the same destination_words, goes on with its sums: so a vector can be taken in slices, as they come.
 //
 // Format: values and weights signed 16 bits, accumulators 48 bits exact. Input i's weights lie at plane address + (i
 // << pitch_log2); the bias words (48-bit initial accumulators, rounding constant included) at the bias address, one
@@ -129,6 +130,7 @@ module vector_engine (
           .job_shift(shift),
           .job_relu(relu),
           .job_store_tags(store_tags),
+          .job_keep(keep),
           .job_destination_address(destination_address[32*half+:32]),
           .job_tag_destination(tag_destination[32*half+:32]),
           .job_destination_words(destination_words[8*half+:7]),

@@ -3,7 +3,8 @@
 // vector_fetch: turns the non-zero inputs of a vector into read requests of one half's matrix rows.
 //
 // For each entry (value, byte offset of its row, last) of a job it asks for the row and hands (value, words) on to
-// the accumulating stage, in the same order; after the last entry it asks for the bias words, when the job has bias.
+// the accumulating stage, in the same order; after the last entry it asks for the bias words, when the job has bias and
+// does not keep its sums.
 // So the read port's response stream is: rows of job n, bias words of job n, rows of job n + 1, ... One request a
 // cycle. Only what is stored is fetched: a row has `words` words (at least 4: an accumulator row must not be updated
 // twice within 4 cycles), the bias 4 * `words`; a half with `words` = 0 fetches nothing and hands on the last entry
@@ -22,6 +23,7 @@ module vector_fetch (
     input  wire [31:0] job_matrix_address,
     input  wire [31:0] job_bias_address,
     input  wire        job_has_bias,
+    input  wire        job_keep,
     input  wire [6:0]  job_destination_words,
     // entries of the vector
     input  wire        entry_valid,
@@ -35,6 +37,7 @@ module vector_fetch (
     input  wire        row_ready,
     output wire        row_last,
     output wire        row_empty,
+    output wire        row_keep,
     output wire [5:0]  row_last_word,
     output wire [15:0] row_value,
     // read requests
@@ -49,7 +52,7 @@ module vector_fetch (
   reg bias_next;  // the rows of this job are asked for, its bias is not yet
 
   wire stores = job_destination_words != 7'd0;
-  wire wants_bias = job_has_bias && stores;
+  wire wants_bias = job_has_bias && stores && !job_keep;
   wire wants_row = stores && !entry_empty;
   wire keep = wants_row || entry_last;
   wire [6:0] row_words = (job_destination_words < LEAST_WORDS) ? LEAST_WORDS : job_destination_words;
@@ -64,6 +67,7 @@ module vector_fetch (
   assign row_valid = offered && keep;
   assign row_last = entry_last;
   assign row_empty = !wants_row;
+  assign row_keep = job_keep;
   assign row_last_word = row_words_less_one[5:0];
   assign row_value = entry_value;
   assign job_ready = take_bias || (take && entry_last && !wants_bias);

@@ -7,7 +7,8 @@
 // back in order; each word is four weights for the four lanes and is used in the cycle in which it is taken: one
 // word a cycle, no bubble between rows or jobs. Word j of a row updates accumulator row j of the lanes. The last row
 // of a job also goes to the lanes' result memories, and vector_drain takes it from there while the next job's rows
-// are accumulated; only the last row of that next job waits for the drain to be free. Jobs complete in order.
+// are accumulated; only the last row of that next job waits for the drain to be free. Jobs complete in order. A job
+// with `keep` is done when its last row has been used; the next one goes on with its sums.
 //
 // Stalls: without weights; in the last row of a job while the drain is busy with the job before; while bias words
 // are taken.
@@ -26,6 +27,7 @@ module vector_half (
     input  wire [5:0]  job_shift,
     input  wire        job_relu,
     input  wire        job_store_tags,
+    input  wire        job_keep,
     input  wire [31:0] job_destination_address,
     input  wire [31:0] job_tag_destination,
     input  wire [6:0]  job_destination_words,
@@ -63,7 +65,7 @@ module vector_half (
 );
 
   // ---- Jobs: what the fetch needs, and what the drain needs later
-  wire fetch_job_room, fetch_job_valid, fetch_job_ready, fetch_has_bias;
+  wire fetch_job_room, fetch_job_valid, fetch_job_ready, fetch_has_bias, fetch_keep;
   wire [31:0] fetch_matrix_address, fetch_bias_address;
   wire [6:0] fetch_words;
   wire drain_job_room, drain_job_valid, drain_has_bias, drain_relu, drain_store_tags;
@@ -75,17 +77,17 @@ module vector_half (
   assign job_ready = fetch_job_room && drain_job_room;
 
   fifo #(
-      .WIDTH(72),
+      .WIDTH(73),
       .DEPTH(4)
   ) fetch_jobs (
       .clk(clk),
       .rst(rst),
       .in_valid(job_valid && drain_job_room),
       .in_ready(fetch_job_room),
-      .in_data({job_matrix_address, job_bias_address, job_has_bias, job_destination_words}),
+      .in_data({job_matrix_address, job_bias_address, job_has_bias, job_keep, job_destination_words}),
       .out_valid(fetch_job_valid),
       .out_ready(fetch_job_ready),
-      .out_data({fetch_matrix_address, fetch_bias_address, fetch_has_bias, fetch_words}),
+      .out_data({fetch_matrix_address, fetch_bias_address, fetch_has_bias, fetch_keep, fetch_words}),
       .level(fetch_jobs_level)
   );
 
@@ -109,10 +111,10 @@ module vector_half (
   wire [31:0] queued_offset;
   wire [15:0] queued_value;
   wire [4:0]  entries_level;
-  wire asked_valid, asked_ready, asked_last, asked_empty;
+  wire asked_valid, asked_ready, asked_last, asked_empty, asked_keep;
   wire [5:0]  asked_last_word;
   wire [15:0] asked_value;
-  wire next_valid, next_ready, next_last, next_empty;
+  wire next_valid, next_ready, next_last, next_empty, next_keep;
   wire [5:0]  next_last_word;
   wire [15:0] next_value;
   wire [5:0]  rows_level;
@@ -140,6 +142,7 @@ module vector_half (
       .job_matrix_address(fetch_matrix_address),
       .job_bias_address(fetch_bias_address),
       .job_has_bias(fetch_has_bias),
+      .job_keep(fetch_keep),
       .job_destination_words(fetch_words),
       .entry_valid(queued_valid),
       .entry_ready(queued_ready),
@@ -151,6 +154,7 @@ module vector_half (
       .row_ready(asked_ready),
       .row_last(asked_last),
       .row_empty(asked_empty),
+      .row_keep(asked_keep),
       .row_last_word(asked_last_word),
       .row_value(asked_value),
       .request_valid(read_request_valid),
@@ -160,22 +164,22 @@ module vector_half (
   );
 
   fifo #(
-      .WIDTH(24),
+      .WIDTH(25),
       .DEPTH(32)
   ) rows (
       .clk(clk),
       .rst(rst),
       .in_valid(asked_valid),
       .in_ready(asked_ready),
-      .in_data({asked_last, asked_empty, asked_last_word, asked_value}),
+      .in_data({asked_last, asked_empty, asked_keep, asked_last_word, asked_value}),
       .out_valid(next_valid),
       .out_ready(next_ready),
-      .out_data({next_last, next_empty, next_last_word, next_value}),
+      .out_data({next_last, next_empty, next_keep, next_last_word, next_value}),
       .level(rows_level)
   );
 
   // ---- The row in use
-  reg row_valid, row_last, row_empty;
+  reg row_valid, row_last, row_empty, row_keep;
   reg  [15:0] row_value;
   reg  [5:0]  words_left;  // after the current one
   reg         row_end;     // the current word is the row's last
@@ -188,6 +192,7 @@ module vector_half (
       row_valid <= next_valid;
       row_last <= next_last;
       row_empty <= next_empty;
+      row_keep <= next_keep;
       row_value <= next_value;
       words_left <= next_last_word;
       row_end <= next_last_word == 6'd0;
@@ -202,9 +207,13 @@ module vector_half (
   wire drain_busy;
   wire bias_owner, bias_ready;
   reg  [5:0] word;       // place of the word in its row
-  reg        first_row;  // of the job
+  reg        first_row;  // of a job that goes on with no sums
   wire       go = row_valid && !bias_owner && !(row_last && drain_busy);
-  wire       drain_start = row_ready && row_last;
+  wire       job_end = row_ready && row_last;  // of the oldest job inside: the drain is free
+  wire       drain_start = job_end && !row_keep;
+  wire       drain_done;
+
+  assign done = drain_done || (job_end && row_keep);
 
   assign beat = go && !row_empty && read_response_valid;
   assign read_response_ready = bias_owner ? bias_ready : go && !row_empty;
@@ -222,7 +231,7 @@ module vector_half (
     {word_1, word_2, word_3} <= {word, word_1, word_2};
     {valid_1, valid_2, valid_3} <= {beat, valid_1, valid_2};
     if (beat) word <= row_end ? 6'd0 : word + 6'd1;
-    if (row_ready) first_row <= row_last;
+    if (row_ready) first_row <= row_last && (!row_keep || (first_row && row_empty));
 
     if (rst) begin
       {valid_1, valid_2, valid_3} <= 3'b000;
@@ -231,7 +240,8 @@ module vector_half (
     end
   end
 
-  // The sums of a job's last row, from where vector_drain reads them while the next job accumulates.
+  // The sums of a job's last row, from where vector_drain reads them while the next job accumulates. A job of zeros alone
+  // leaves those of the job before, with which it goes on.
   (* ram_style = "block", no_rw_check *) reg [191:0] results [0:63];
   wire         result_read;
   wire [5:0]   result_row;
@@ -263,9 +273,9 @@ module vector_half (
       .clk(clk),
       .rst(rst),
       .start(drain_start),
-      .start_empty(row_empty),
+      .start_empty(row_empty && first_row),
       .busy(drain_busy),
-      .done(done),
+      .done(drain_done),
       .job_has_bias(drain_has_bias),
       .job_shift(drain_shift),
       .job_relu(drain_relu),
@@ -300,17 +310,17 @@ module vector_half (
   `include "assertions.vh"
   `ASSERT(queues_agree, !(job_valid && job_ready) || (fetch_job_room && drain_job_room))
   `ASSERT(drain_is_free, !drain_start || !drain_busy)
-  `ASSERT(drains_a_job, !drain_start || drain_job_valid)
-  `ASSERT(done_was_started, !done || (drain_busy && drain_job_valid))
+  `ASSERT(done_was_started, !drain_done || (drain_busy && drain_job_valid))
+  `ASSERT(ends_a_job, !job_end || (drain_job_valid && !drain_busy))
   `ASSERT(words_marked, !row_valid || row_end == (words_left == 6'd0))
   `ASSERT(one_reader, !(beat && bias_ready))
-  stream_checker #(.WIDTH(24)) asked_rows (
+  stream_checker #(.WIDTH(25)) asked_rows (
     .clk(clk), .rst(rst), .valid(asked_valid), .ready(asked_ready),
-    .data({asked_last, asked_empty, asked_last_word, asked_value})
+    .data({asked_last, asked_empty, asked_keep, asked_last_word, asked_value})
   );
-  stream_checker #(.WIDTH(24)) next_rows (
+  stream_checker #(.WIDTH(25)) next_rows (
     .clk(clk), .rst(rst), .valid(next_valid), .ready(next_ready),
-    .data({next_last, next_empty, next_last_word, next_value})
+    .data({next_last, next_empty, next_keep, next_last_word, next_value})
   );
 `endif
 

@@ -117,13 +117,13 @@ module vector_loader (
   reg  [19:0] word_number;
   reg  [63:0] word;
   reg  [3:0]  non_zero;       // values of `word` that are still to be sent
-  wire        word_free;
+  (* keep *) wire word_free;  // not spread over what follows it, which would make the path to the read port longer
   wire        load_tag = responding && tag_next && here_valid;
   wire        load_word = responding && !tag_next && here_valid && word_free;
   reg  [3:0]  mask;           // of the next word
   reg  [3:0]  next_nibble;    // the one after
-  wire [3:0]  keep;
-  wire [3:0]  passed_non_zero = keep & here_non_zero;
+  wire [3:0]  passed;
+  wire [3:0]  passed_non_zero = passed & here_non_zero;
   reg         word_loaded;    // in the cycle before
 
   assign here_taken = responding && (tag_next || word_free);
@@ -135,7 +135,7 @@ module vector_loader (
       .mask(mask),
       .method(method),
       .enable(apply_rule),
-      .keep(keep)
+      .keep(passed)
   );
 
   // A vector may begin at any piece of its first tag word: nibble is a multiple of 4 when a tag word comes.

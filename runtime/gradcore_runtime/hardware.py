@@ -90,8 +90,8 @@ COUNTERS = {
 # Values of registers after reset (of the default build): name -> value.
 RESETS = {
     "IDENTIFIER": 0x47524144,
-    "VERSION": 0x00000200,
-    "CONFIGURATION": 0x01081024,
+    "VERSION": 0x00000300,
+    "CONFIGURATION": 0x02081024,
     "CONFIGURATION_TILE": 0x02002000,
     "CONFIGURATION_BUFFERS": 0x02000400,
     "CONTROL": 0x00000000,
@@ -404,7 +404,7 @@ WRITE_CLIENTS = (
 # Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit).
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 128
-DESCRIPTOR_VERSION = 1
+DESCRIPTOR_VERSION = 2
 CHECKSUM_KEY = 0x47524144
 Field = tuple[int, int, int]
 DESCRIPTOR_COMMON: dict[str, Field] = {
@@ -483,6 +483,7 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "has_bias": (8, 3, 3),
         "relu": (8, 4, 4),
         "store_tags": (8, 5, 5),
+        "keep": (8, 6, 6),
         "blocks": (8, 13, 8),
         "pitch_log2": (8, 19, 16),
         "shift": (8, 29, 24),

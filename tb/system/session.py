@@ -349,8 +349,8 @@ class Session:
             if info.kind == "conv":
                 entries += load.entries
                 continue
-            # Each job of the layer meets the same inputs; a half takes a word (4 weights) a cycle, 4 at least, for each.
-            jobs = [job for job in case.program.jobs() if job["opcode"] == "VECTOR" and job["layer"] == info.identifier]
+            # Each chunk of the layer meets the same inputs; a half takes a word (4 weights) a cycle, 4 at least, for each.
+            jobs = [job for job in case.program.jobs() if job["opcode"] == "VECTOR" and job["layer"] == info.identifier and not job["keep"]]
             inputs = load.entries // sum(2 * job["blocks"] for job in jobs)
             halves = [job[f"destination_words{half}"] for job in jobs for half in (0, 1)]
             words += inputs * sum(max(4, half) for half in halves if half)

@@ -168,8 +168,8 @@ module activity_trace #(
       for (i = 0; i < 2; i = i + 1)
         observe("half", i, {29'd0, `VECTOR.vector_engine.half_blocked[i], `VECTOR.vector_engine.half_active[i],
                             `VECTOR.vector_engine.half_beat[i]});
-      observe("half_last", 0, {31'd0, `VECTOR.vector_engine.g_half[0].vector_half.drain_start});  // the last row of a job is done
-      observe("half_last", 1, {31'd0, `VECTOR.vector_engine.g_half[1].vector_half.drain_start});
+      observe("half_last", 0, {31'd0, `VECTOR.vector_engine.g_half[0].vector_half.job_end});  // the last row of a job is done
+      observe("half_last", 1, {31'd0, `VECTOR.vector_engine.g_half[1].vector_half.job_end});
       for (i = 0; i < 2; i = i + 1)
         observe("half_done", i, {31'd0, `VECTOR.vector_engine.half_done[i]});
       // Waits for tokens, has a job in its queue, works.

@@ -29,14 +29,17 @@ class Drain:
     pieces: int  # steps of packing mask pieces
     beats: int
     writes: int
+    kept: bool = False  # the job keeps its sums: there is nothing after its rows
     started: int | None = None  # cycle of the last row's last word; None also where there is no row
     waited: bool = False  # a beat waited since
     last_beat: int = 0
     ended: int | None = None  # cycle of the last response
 
     @classmethod
-    def of(cls, number: int, words: int, rows: int, has_bias: int, store_tags: int, skip: int) -> Drain:
+    def of(cls, number: int, words: int, rows: int, has_bias: int, store_tags: int, skip: int, keep: int) -> Drain:
         """The drain of ``words`` words after ``rows`` words of rows; ``skip`` pieces come before ours in the first tag word."""
+        if keep:
+            return cls(number, rows, 0, 0, False, 0, 0, 0, 0, kept=True)
         pieces = -(-words // 4)
         tag_words = -(-(skip + pieces) // 4) if words and store_tags else 0
         writes = (words > 0) + (tag_words > 0)
@@ -94,7 +97,8 @@ class Activity(Predictor):
 
     def plan(self, half: int, drain: Drain) -> None:
         """A job's vector is known."""
-        self.drains[half].append(drain)
+        if drain.rows or not drain.kept:
+            self.drains[half].append(drain)
         words, self.ahead[half] = self.ahead[half], 0
         for _ in range(words):
             self._word(half)
@@ -151,6 +155,8 @@ class Activity(Predictor):
                 if not drain.rows:
                     drain.started = self.now
                     while self.drains[half][0] is not drain:  # those before are over
+                        self.drains[half].popleft()
+                    if drain.kept:
                         self.drains[half].popleft()
                 return
             if drain.bias:

@@ -113,6 +113,7 @@ class VectorPredictor(Predictor):
         self.reading: deque[Inside] = deque()  # their vector is not all there
         self.adding: tuple[deque[Inside], deque[Inside]] = (deque(), deque())  # their rows are not all there
         self.early: tuple[deque, deque] = (deque(), deque())  # rows of jobs whose vector is not all there
+        self.kept: list[np.ndarray | None] = [None, None]  # sums with which the next job of a half goes on
         self.undone: deque[Inside] = deque()
         self.unannounced: deque[Inside] = deque()  # how many outputs they clip is not known yet
         self.due = [0, 0]  # write responses that must have come before the next done
@@ -167,7 +168,7 @@ class VectorPredictor(Predictor):
             plane, row = getattr(job, f"matrix_address{half}"), max(LEAST_ROW_WORDS, words)
             requests = [((plane + (int(place) << job.pitch_log2)) & 0xFFFFFFFF, row) for place in used] if words else []
             rows = row * len(requests)
-            if words and job.has_bias:
+            if words and job.has_bias and not job.keep:
                 requests.append((getattr(job, f"bias_address{half}"), 4 * words))
             for address, count in requests:
                 self.expect(f"rows{half}", {"address": address, "words": count}, f"job {inside.number}")
@@ -175,7 +176,8 @@ class VectorPredictor(Predictor):
             inside.rows_left[half] = len(requests)
             self.adding[half].append(inside)
             skip = getattr(job, f"tag_destination{half}") % 8 // 2
-            self.get_parent().activity.plan(half, Drain.of(inside.number, words, rows, job.has_bias, job.store_tags, skip))
+            drain = Drain.of(inside.number, words, rows, job.has_bias, job.store_tags, skip, job.keep)
+            self.get_parent().activity.plan(half, drain)
             self.advance(half)
 
     def rows_read(self, half: int, item: dict[str, Any]) -> None:
@@ -198,8 +200,11 @@ class VectorPredictor(Predictor):
     def compute(self, inside: Inside, half: int) -> None:
         """What one half of a job must write."""
         job, rules = inside.job, inside.rules
-        sums = half_sums(job, half, inside.values, inside.rows[half].read, rules=rules)
-        clipped = rules.saturated_rounded(sums, job.shift, bool(job.relu))
+        kept = self.kept[half]
+        sums = half_sums(job, half, inside.values, inside.rows[half].read, kept=kept, rules=rules)
+        self.get_parent().slices(inside, half, kept is not None)
+        self.kept[half] = sums if job.keep else None
+        clipped = rules.saturated_rounded(sums, job.shift, bool(job.relu)) & (not job.keep)
         writes = half_writes(job, half, sums, rules=rules)
         for kind, write in zip(("outputs", "mask pieces"), writes, strict=False):
             formats = {"data": rules.formats.result} if kind == "outputs" else {}
@@ -210,7 +215,8 @@ class VectorPredictor(Predictor):
         while self.unannounced and None not in self.unannounced[0].saturated:
             known = self.unannounced.popleft()
             self.expect("done", {"saturated": sum(known.saturated)}, f"job {known.number}")
-        self.get_parent().computed(inside, half, sums, clipped)
+        if not job.keep:
+            self.get_parent().computed(inside, half, sums, clipped)
 
     # ---- Every cycle ----
 
@@ -354,6 +360,10 @@ class VectorEnvironment(UnitEnvironment):
                     if not cover.seen(waits := (stream, client, kind)):
                         cover.sample(waits=waits)
 
+    def slices(self, inside: Inside, half: int, goes_on: bool) -> None:
+        """One half of a job was computed: whether it goes on with sums and keeps its own, and has anything to add."""
+        self.coverage.sample(keep=(half, goes_on, bool(inside.job.keep), bool(inside.values.any())))
+
     def computed(self, inside: Inside, half: int, sums: np.ndarray, clipped: np.ndarray) -> None:
         """One half of a job was computed: which cases it was."""
         job, values = inside.job, inside.values
@@ -432,6 +442,7 @@ def vector_coverage(parent: VectorEnvironment) -> Coverage:
         "product": list(itertools.product(("least", "most"), ("least", "most"))),
         "outcome": [(half, relu, name) for half in both for relu in both for name in OUTCOMES if not (relu and name == "least")],
         "tie": list(itertools.product(both, (False, True))),
+        "keep": list(itertools.product(both, (False, True), (False, True), (False, True))),
         "in_flight": (1, 2, 3, 4),
         "waits": waits,
         "certain": ("active", "waiting_input", "waiting_output"),

@@ -96,6 +96,7 @@ class JobMaker:
             "has_bias": int(rng.integers(2)),
             "relu": int(rng.integers(2)),
             "store_tags": int(rng.random() < 0.7),
+            "keep": 0,
             "destination_words0": stored[0],
             "destination_words1": stored[1],
         }
@@ -119,9 +120,16 @@ class VectorJobs(ItemSequence):
         """What is sent, in order."""
         raise NotImplementedError
 
+    def sliced(self, maker: JobMaker, slices: int, **given: Any) -> Iterable[VectorEngineJob]:
+        """Jobs that make one chunk together: all but the last keep their sums; each has a vector, a shift, a matrix of its own."""
+        blocks = 2 * int(maker.rng.choice([1, 1, 2, 4]))
+        words = {f"destination_words{half}": int(maker.rng.integers(0, 2 * blocks + 1)) for half in (0, 1)}
+        for number in range(slices):
+            yield maker.make(**{"beats": 60, "blocks": blocks, **words, **given}, keep=int(number < slices - 1))
+
 
 class RandomJobs(VectorJobs):
-    """Jobs of all kinds; some wait for tiles and for vectors that are still under way."""
+    """Jobs of all kinds, some in slices; some wait for tiles and for vectors that are still under way."""
 
     count, beats = 5, 150
 
@@ -130,7 +138,10 @@ class RandomJobs(VectorJobs):
             waits = {}
             if maker.rng.random() < 0.4:
                 waits = {"wait_vectors": maker.made, "wait_tiles": maker.host.tiles + int(maker.rng.integers(0, 3))}
-            yield maker.make(self.beats, **waits)
+            if maker.rng.random() < 0.3:
+                yield from self.sliced(maker, int(maker.rng.integers(2, 4)), **waits)
+            else:
+                yield maker.make(self.beats, **waits)
 
 
 class Corners(VectorJobs):
@@ -160,6 +171,12 @@ class Corners(VectorJobs):
             fixed = {"blocks": 4, "has_bias": 1, "relu": relu, "shift": shift, "destination_words0": 7, "destination_words1": 7}
             yield maker.make(vector=np.zeros(8, dtype=int), bias=sums, **fixed)
             yield maker.make(vector=np.zeros(8, dtype=int), bias=sums[::-1], **fixed)
+        for zeros in itertools.product(both, both, both):  # which of three slices have nothing to add
+            vectors = [rng.integers(1, 9, 8) * (not zero) for zero in zeros]
+            vectors[0][1:] = 0  # a job of one row
+            words = {"blocks": 2, "destination_words0": 1 + 2 * zeros[0], "destination_words1": 4 - zeros[2]}
+            for place, vector in enumerate(vectors):
+                yield maker.make(vector=vector, load_relu=0, keep=int(place < 2), store_tags=1, **words)
 
 
 class Sizes(VectorJobs):
