@@ -197,8 +197,10 @@ def test_a_core_of_another_kind_is_refused(file: Path, register: str, value: int
 def test_a_program_of_another_version_is_refused(board: Board, file: Path) -> None:
     """Its descriptors say which they are."""
     program = Program.load(file)
-    program.image[program.program_address - program.base + 3] = 2
-    with pytest.raises(GradCoreError, match="descriptors of version 1, 2, the core executes 1: compile it again"):
+    core = hardware.DESCRIPTOR_VERSION
+    program.image[program.program_address - program.base + 3] = core + 1
+    said = f"descriptors of version {core}, {core + 1}, the core executes {core}: compile it again"
+    with pytest.raises(GradCoreError, match=said):
         board.load(program)
 
 
