@@ -14,6 +14,7 @@ from gradcore.importer.foreign import FOREIGN
 from gradcore.importer.importing import import_onnx
 from gradcore.importer.onnx_model import NEWEST_OPSET
 from gradcore.importer.operators import NOT_RUN
+from tb.support.seeds import SEEDS
 from tests.onnx_models import model, node, weights
 
 
@@ -59,6 +60,41 @@ def test_a_truncated_file(tmp_path, network) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(GradCoreError):
             import_onnx(path)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_files_in_which_bytes_were_changed(tmp_path, seed) -> None:
+    """They are imported, and agree with what they say now, or refused: never an error of another kind."""
+    generator = np.random.default_rng(seed)
+    nodes = [
+        node("Transpose", "x", "a", perm=[0, 3, 1, 2]),
+        node("Conv", "a w -", "b", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "b s s s s", "c"),
+        node("MaxPool", "c", "d", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Reshape", "d n", "e"),
+        node("Gemm", "e f", "y", alpha=2.0),
+    ]
+    tensors = {"w": weights(2, 3, 3, 3), "s": np.float32([1, 2]), "n": np.int64([1, -1]), "f": weights(18, 3)}
+    whole = model(nodes, (1, 6, 6, 3), tensors).SerializeToString()
+    path, counts = tmp_path / "net.onnx", {True: 0, False: 0}
+    for _ in range(150):
+        changed = bytearray(whole)
+        for place in generator.integers(0, 500, generator.integers(1, 4)):
+            kind = generator.integers(0, 3)
+            if kind == 0:
+                changed[place] = generator.integers(0, 256)
+            elif kind == 1:
+                del changed[place : place + generator.integers(1, 5)]
+            else:
+                changed[place:place] = generator.bytes(generator.integers(1, 4))
+        path.write_bytes(changed)
+        try:
+            import_onnx(path)
+            counts[True] += 1
+        except GradCoreError as error:
+            assert "bug of GradCore" not in str(error)
+            counts[False] += 1
+    assert min(counts.values()) > 5, counts
 
 
 def test_external_weights(tmp_path, network) -> None:
@@ -178,6 +214,7 @@ def test_operators_that_are_not_run(kind) -> None:
          [node("GlobalAveragePool", "x", "a"), node("Flatten", "a", "b"), node("Flatten", "x", "c"),
           node("Concat", "c b", "y", axis=1)], {}),
         (r"y \(Relu\): surprise = 3, an attribute that is not understood", [node("Relu", "x", "y", surprise=3)], {}),
+        (r"y \(Conv\): it is no Conv of opset 18", [node("Conv", "x w", "y", pads=1.5)], {"w": weights(2, 2, 3, 3)}),
         (r"y \(com.example.Magic\): an operator that is not ONNX's own", [node("Magic", "x", "y", domain="com.example")], {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -29,15 +29,15 @@ def evaluate(kind: str, inputs: Sequence[np.ndarray | None], attributes: Mapping
     names = ["" if one is None else f"i{position}" for position, one in enumerate(inputs)]
     given = {name: one for name, one in zip(names, inputs, strict=True) if name}
     results = [f"o{position}" for position in range(outputs)]
-    node = helper.make_node(kind, names, results, **attributes)
-    graph = helper.make_graph(
-        [node],
-        "one",
-        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(one.dtype), one.shape) for name, one in given.items()],
-        [onnx.ValueInfoProto(name=name) for name in results],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     try:
+        node = helper.make_node(kind, names, results, **attributes)
+        graph = helper.make_graph(
+            [node],
+            "one",
+            [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(one.dtype), one.shape) for name, one in given.items()],
+            [onnx.ValueInfoProto(name=name) for name in results],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         with np.errstate(all="ignore"):
             return [np.asarray(one) for one in ReferenceEvaluator(model).run(None, given)]
     except Exception as error:  # of the evaluator, of many kinds

@@ -41,6 +41,7 @@ def read_onnx(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise GradCoreError(f"{path}: no ONNX file, or a damaged one ({_first_line(error)}): export the network again") from None
     if not model.HasField("graph") or not model.graph.node:
         raise GradCoreError(f"{path}: no ONNX file, or one without a network: export the network again")
+    _check_text(model.graph, path)
     _load_external(model, file)
     return prepared(model, str(path))
 
@@ -87,6 +88,16 @@ def _told(name: str, what: str):
         yield
     except Exception as error:  # of the onnx package, of many kinds
         raise GradCoreError(f"{name}: {what} ({_first_line(error)}): export the network again with opset 13 or newer") from None
+
+
+def _check_text(graph: onnx.GraphProto, path: str | os.PathLike[str]) -> None:
+    """Refuse names that are no text: protobuf gives them as bytes."""
+    for one in _graphs(graph):
+        texts = [tensor.name for tensor in (*one.initializer, *one.input, *one.output)]
+        texts += [text for node in one.node for text in (node.name, node.op_type, node.domain, *node.input, *node.output)]
+        texts += [attribute.name for node in one.node for attribute in node.attribute]
+        if not all(isinstance(text, str) for text in texts):
+            raise GradCoreError(f"{path}: a damaged ONNX file, for a name in it is no text: export the network again")
 
 
 def _load_external(model: onnx.ModelProto, file: Path) -> None:

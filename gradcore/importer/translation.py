@@ -247,13 +247,23 @@ class _Walk:
         rule = RULES.get(node.op_type)
         if rule is None:
             raise Refused("the operator is not run", "choose an output before it with --output, or build the network without it")
-        if unknown := [name for name in attributes if name not in rule.attributes]:
-            raise Refused(f"{unknown[0]} = {attributes[unknown[0]]}, an attribute that is not understood", "build the network without it")
+        if unknown := [f"{name} = {value}" for name, value in attributes.items() if name not in rule.attributes]:
+            raise Refused(f"{', '.join(unknown)}, an attribute that is not understood", "build the network without it")
+        self._check_form(node)
         used = len(node.output) if node.op_type == "Split" else used
         made = rule.translate(Operator(_name(node), node.op_type, inputs, attributes, self._builder, used, node.output[0]))
         if any(isinstance(value, View) and not value.index.size for value in made):
             raise Refused("it makes a tensor without any value", "correct the network")
         return made
+
+    def _check_form(self, node: onnx.NodeProto) -> None:
+        """Refuse a node that is none of its operator: inputs that are missing, attributes of another type."""
+        context = onnx.checker.C.CheckerContext()
+        context.ir_version, context.opset_imports = onnx.IR_VERSION, {"": self._opset}
+        try:
+            onnx.checker.check_node(node, context)
+        except onnx.checker.ValidationError as error:
+            raise Refused(f"it is no {node.op_type} of opset {self._opset} ({str(error).splitlines()[0][:120]})", "export again") from None
 
     def _value(self, name: str) -> Value:
         if name in self._tensors and name not in self._values:
