@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gradcore.backends.pytorch_graph import GraphTrace
+from gradcore.explanation.evaluation import pearson
 from gradcore.models import arithmetic
 from gradcore.models import graph as golden
 from gradcore.models import network as chains
@@ -343,7 +344,7 @@ def test_random_graphs_agree_with_their_float_networks(seed):
             made = quantised.dequantise_attribution(back.attribution)
             expected = trace.backward(method, np.eye(scores.shape[1])[targets])
             for one, other in zip(made, expected, strict=True):
-                if np.std(other) > 0 and np.size(other) > 1:
-                    correlations.append(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+                if np.std(other) > 1e-6 * np.abs(other).max():  # it varies, by more than float64's rounding
+                    correlations.append(pearson(one, other))
     assert np.median(errors) < 1e-3 and max(errors) < 2e-2, errors
     assert np.median(correlations) >= 0.999 and np.mean(np.array(correlations) >= 0.99) >= 0.95, np.sort(correlations)[:9]
