@@ -145,6 +145,6 @@ $(VENV)/.ready-run: pyproject.toml $(CONSTRAINTS) $(VENV)/.created
 $(VENV)/.ready-test: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready-run
 	@$(call debian,$(PACKAGES_TEST))
 	@echo "installing PyTorch and the test tools in $(VENV)" >&2
-	@$(PIP) torch
+	@$(PIP) torch scikit-image  # now with what it needs
 	@$(PIP) --editable '.[test]'
 	@touch $@

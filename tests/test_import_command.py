@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_inspect_shows_nodes_notes_and_predicted_cycles(small, residual, tmp_pat
     shown = command("inspect", small, cwd=tmp_path).stdout
     for text in ("7,232 MAC", "3x3, padding 1", "norm: part of conv, the layer before it", "the final softmax shares", "fits"):
         assert text in shown
+    assert re.search(r"conv +│ conv +│ input +│ 3x3, padding 1 +│ 4 x 8 x 8 +│", shown), "a table in a pipe is not cut at 80 columns"
     other = command("inspect", residual, "--output", "y", cwd=tmp_path).stdout
     assert "what the compiler does not run yet: 1" in other and "predicted cycles" not in other
     assert "only ONNX files may have several outputs" in command("inspect", "cifar10", "--output", "y", cwd=tmp_path).stderr

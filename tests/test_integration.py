@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from integration.generate import HARNESS, TESTBENCH, generate
+from tb.support.places import plain
 from tb.support.runner import file_list, verilator_bin
 from vivado.bitstream import read_ports
 
@@ -34,10 +35,10 @@ def checkout(tmp_path: Path) -> Path:
 
 def fusesoc(checkout: Path, target: str) -> tuple[int, str]:
     """Exit status and output of a target."""
-    environment = {
+    environment = {  # the links of a checkout whose path Verilator's wrapper does not take
         **os.environ,
-        "PATH": os.pathsep.join([str(verilator_bin()), str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "VERILATOR_ROOT": str(verilator_bin().parent),
+        "PATH": plain(os.pathsep.join([str(verilator_bin()), str(Path(sys.executable).parent), os.environ["PATH"]])),
+        "VERILATOR_ROOT": plain(str(verilator_bin().parent)),
         "HOME": str(checkout),
     }
     command = [Path(sys.executable).with_name("fusesoc"), "--cores-root", checkout, "run", "--target", target, "gradcore:ip:gradcore"]

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from gradcore.explanation import Explanation
     from gradcore.host.progress import ProgressDisplay
+
+WIDTH = 160  # columns of what goes to a file or a pipe
 
 
 def tell_notes(progress: ProgressDisplay, subject: str, notes: Sequence[str]) -> None:
@@ -50,10 +54,11 @@ def print_json(report: dict[str, Any]) -> None:
 
 
 def _console() -> Console:
-    """What prints tables: names are taken literally."""
+    """What prints tables: names are taken literally; a file or a pipe, which has no width of its own, gets wide ones."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    wide = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=wide)
 
 
 def print_tables(tables: list[Table]) -> None:
