@@ -26,7 +26,8 @@ def markdown(description: Description) -> str:
         "# Registers and descriptors",
         "",
         "Contents: [registers](#registers), [counters](#counters), [descriptors](#descriptors). Verilog, Python and C have the same names:",
-        "`rtl/gradcore_constants.vh`, `gradcore/hardware.py`, `include/gradcore_registers.h` and `include/gradcore_descriptors.h`.",
+        "`rtl/gradcore_constants.vh`, `runtime/gradcore_runtime/hardware.py` (`gradcore/hardware.py` is a link to it), "
+        "`include/gradcore_registers.h` and `include/gradcore_descriptors.h`.",
         "",
         "## Registers",
         "",

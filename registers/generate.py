@@ -35,7 +35,6 @@ def generate(source: Path = SOURCE) -> dict[Path, str]:
         Path("rtl/gradcore_jobs.vh"): job_ports(description),
         **{Path(f"rtl/{unit}_job.vh"): text for unit, text in job_headers(description).items()},
         Path("models/jobs.py"): job_types(description),
-        Path("gradcore/hardware.py"): python(description),
         Path("runtime/gradcore_runtime/hardware.py"): python(description),
         Path("tb/support/register_model.py"): register_model(description),
         Path("include/gradcore_registers.h"): c_header(description.maps["gradcore_registers"], _split(description.enumerations, False)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generates gradcore/hardware.py, and the same for the runtime, which stands alone."""
+"""Generates runtime/gradcore_runtime/hardware.py; gradcore/hardware.py is a link to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from registers.sizes import read_sizes, sizes_constants
 
 
 def python(description: Description) -> str:
-    """gradcore/hardware.py: constants, then the helpers of hardware.py.in."""
+    """hardware.py: constants, then the helpers of hardware.py.in."""
     out = [
         "# SPDX-License-Identifier: Apache-2.0",
         f'"""Registers and descriptors: addresses, fields, values, and packing.\n\n{NOTICE}\n"""',

@@ -35,7 +35,7 @@ def test_each_room_uses_those_below_it() -> None:
     status, output = contracts(ROOT)
     assert status == 0, output
     (analysed,) = re.findall(r"Analyzed (\d+) files", output)
-    files = {path.resolve() for folder in ("gradcore", "models", "runtime") for path in (ROOT / folder).rglob("*.py")}
+    files = [name for _, _, names in os.walk(ROOT / "gradcore", followlinks=True) for name in names if name.endswith(".py")]
     assert int(analysed) == len(files), "import-linter has not read every module"
 
 
