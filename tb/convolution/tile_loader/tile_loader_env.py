@@ -48,6 +48,17 @@ def least_cycles(job: TileJob, tile: LoadedTile) -> int:
     return max(*cycles, len(tile.counts[0]) + len(tile.counts[1]))
 
 
+def pipeline_cycles(job: TileJob) -> int:
+    """Cycles at most that a tile needs beyond `least_cycles`, when tile follows tile and the counts do not hold up the words.
+
+    Six from the job's start to `loaded`; two until the first piece of tags has become a block, two more where a block has
+    three pieces; then the counts of the last pixel, one a cycle, those of the other half before them if both end at once.
+    """
+    counts = 4 if job.unpool else 1
+    tags = (4 if job.unpool else 2) if job.tags else 0
+    return 6 + tags + (counts - 1) + counts
+
+
 class Host(uvm_component):
     """What surrounds the loader: tokens that go up to what the job waits for, and groups that finish tiles; ``slow``: late, at random."""
 
@@ -228,7 +239,7 @@ class TilePredictor(Predictor):
     def build_phase(self) -> None:
         self.rules = Checked(PassFormats.of_fractions(source=9, weights=12, result=8), rng=test_rng())
         self.restart()
-        self.least_cycles: list[int] = []  # of the loaded jobs, in order
+        self.cycles: list[tuple[int, int]] = []  # of the loaded jobs, in order: at best, and what may come on top
         self.overlap: set[str] = set()
 
     def restart(self) -> None:
@@ -294,7 +305,7 @@ class TilePredictor(Predictor):
             return np.array(content[address, count], dtype=np.uint64)
 
         tile = self.tile(job, method, read)
-        self.least_cycles.append(least_cycles(job, tile))
+        self.cycles.append((least_cycles(job, tile), pipeline_cycles(job)))
         scoreboard = self.get_parent().scoreboard
         place = f"job {self.number}, {method}"
         for half in (0, 1):
