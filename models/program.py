@@ -26,7 +26,14 @@ from gradcore.models.memory import ByteWrite, Span, bytes_of
 from gradcore.models.vector import seed_unit, vector_engine
 
 DRAIN = 16  # cycles between two finished pixels of a stream
-_IMAGE, _PICTURE, _TILE, _VECTOR = 1, 2, 3, 4
+_IMAGE, _GIVEN, _TILE, _VECTOR = 1, 2, 3, 4
+# Waits of jobs, and the kind of jobs that they count.
+WAITS = {"wait_tiles": "TILE", "wait_vectors": "VECTOR", "wait_weights": "WEIGHTS", "wait_computed": "TILE"}
+
+
+def counted(opcode: str) -> str:
+    """The kind of jobs that a job is counted with: SEED jobs are counted as VECTOR jobs."""
+    return {"SEED": "VECTOR"}.get(opcode, opcode)
 
 
 class ProgramError(AssertionError):
@@ -41,6 +48,7 @@ def _require(condition: bool, message: str) -> None:
 class Region(Protocol):
     """A stretch of memory."""
 
+    name: str
     address: int
     size: int
 
@@ -63,7 +71,8 @@ class Program(Protocol):
     base: int
     image: np.ndarray
     window: tuple[int, int]
-    picture: Region
+    regions: Mapping[str, Region]
+    given: tuple[str, ...]
     seed: Region
 
     def jobs(self) -> list[dict[str, Any]]: ...
@@ -129,9 +138,8 @@ class Executor:
         self.writer = np.zeros(len(self.memory) // 2, dtype=np.int8)
         self.writer_number = np.zeros(len(self.memory) // 2, dtype=np.int64)
         self._mark(program.base, len(program.image), _IMAGE)
-        self._mark(program.picture.address, program.picture.size, _PICTURE)
-        if self.seed_mode == seed_unit.SUPPLIED:
-            self._mark(program.seed.address, program.seed.size, _PICTURE)
+        for name in (*program.given, *([program.seed.name] if self.seed_mode == seed_unit.SUPPLIED else [])):
+            self._mark(program.regions[name].address, program.regions[name].size, _GIVEN)
         for index, job in enumerate(program.jobs()):
             opcode = job["opcode"]
             self.job, self.where = job, f"descriptor {index} ({opcode})"
@@ -143,7 +151,7 @@ class Executor:
             getattr(self, f"_{opcode.lower()}")()
             if opcode == "SEED" and not self.explain:
                 return self
-            self.counts["VECTOR" if opcode == "SEED" else opcode] += 1
+            self.counts[counted(opcode)] += 1
         raise ProgramError("the program has no END")
 
     # ---- memory --------------------------------------------------------------------------------------------
@@ -335,14 +343,13 @@ def execute(
 def check_tokens(jobs: list[Mapping[str, Any]]) -> None:
     """No wait refers to a job that comes later in the program: then the program cannot deadlock."""
     before = {"TILE": 0, "VECTOR": 0, "WEIGHTS": 0}
-    waits = {"wait_tiles": "TILE", "wait_vectors": "VECTOR", "wait_weights": "WEIGHTS", "wait_computed": "TILE"}
     for index, job in enumerate(jobs):
-        for name, opcode in waits.items():
+        for name, opcode in WAITS.items():
             _require(
                 job.get(name, 0) <= before[opcode],
                 f"descriptor {index}: {name} = {job.get(name)} refers to a later job",
             )
-        opcode = {"SEED": "VECTOR"}.get(job["opcode"], job["opcode"])
+        opcode = counted(job["opcode"])
         if opcode in before:
             before[opcode] += 1
 

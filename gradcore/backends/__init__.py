@@ -6,6 +6,7 @@
 
 from gradcore.backends.golden import GoldenBackend
 from gradcore.backends.opening import open_backend
+from gradcore.backends.requests import Reply, Request
 from gradcore.backends.runs import (
     METHODS,
     Backend,
@@ -28,6 +29,8 @@ __all__ = [
     "GoldenBackend",
     "LayerCycles",
     "LayerSaturation",
+    "Reply",
+    "Request",
     "Run",
     "Setup",
     "Target",

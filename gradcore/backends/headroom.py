@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from gradcore.backends.requests import Reply, Request
 from gradcore.backends.runs import Backend, Run, Target
 from gradcore.host.progress import Progress, silent
 from gradcore.network import GraphNetwork, Network
@@ -28,6 +29,34 @@ class HeadroomBackend:
         self._opened = {0: open_one(network)}
         self.notes = self._opened[0].notes
 
+    @property
+    def layers(self) -> dict[str, tuple[int, int, int]]:
+        """See ``Backend.layers``."""
+        return self._opened[0].layers
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See ``Backend.classes``."""
+        return self._opened[0].classes
+
+    def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """See ``Backend.real_inputs``."""
+        return self._opened[0].real_inputs(pictures)
+
+    def execute(self, requests: Sequence[Request], progress: Progress = silent) -> list[Reply]:
+        """See ``Backend.execute``: in the network's own formats. Who asks for several runs decides on headroom for all: see ``levels``."""
+        return self._opened[0].execute(requests, progress)
+
+    def levels(self) -> Iterator[tuple[int, Backend]]:
+        """(bits of headroom, back end with them), to be tried one after the other until nothing saturates."""
+        for bits in (0, *STEPS):
+            yield bits, self._with(bits)
+
+    def _with(self, bits: int) -> Backend:
+        if bits not in self._opened:
+            self._opened[bits] = self._open(widen(self._network, bits))
+        return self._opened[bits]
+
     def run(
         self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
     ) -> dict[str, list[Run]]:
@@ -41,12 +70,18 @@ class HeadroomBackend:
             for numbers, some in groups.items():
                 if not numbers:
                     continue
-                if bits not in self._opened:
-                    self._opened[bits] = self._open(widen(self._network, bits))
                 targets = target if target is None or np.ndim(target) == 0 else [target[number] for number in numbers]
-                again = self._opened[bits].run([pictures[number] for number in numbers], some, targets, progress)
+                again = self._with(bits).run([pictures[number] for number in numbers], some, targets, progress)
                 for method in some:
                     for number, run in zip(numbers, again[method], strict=True):
                         before = runs[method][number].without_headroom or runs[method][number].saturation
                         runs[method][number] = replace(run, headroom=bits, without_headroom=before)
         return runs
+
+
+def levels(engine: Backend) -> Iterator[tuple[int, Backend]]:
+    """``HeadroomBackend.levels``; of another back end itself, whose formats are given."""
+    if isinstance(engine, HeadroomBackend):
+        yield from engine.levels()
+    else:
+        yield 0, engine

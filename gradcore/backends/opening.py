@@ -31,13 +31,9 @@ def open_backend(backend: str | Setup, network: Network | GraphNetwork, **option
     if setup.trace is not None and not setup.simulated:
         raise GradCoreError(f"the {setup.backend} backend has no timeline: leave the trace out, or take the backend rtl")
     if setup.backend == "float":
-        from gradcore.backends.pytorch import FloatBackend
+        from gradcore.backends.float_runs import FloatRuns, GraphTrace
 
-        if isinstance(network, GraphNetwork):
-            from gradcore.backends.pytorch_graph import GraphTrace
-
-            return FloatBackend(network, GraphTrace(network.graph))
-        return FloatBackend(network)
+        return FloatRuns(network, GraphTrace(network.graph) if isinstance(network, GraphNetwork) else None)
     if setup.simulated and isinstance(network, GraphNetwork):
         network = Network.of_graph(network)
     from gradcore.backends.headroom import HeadroomBackend

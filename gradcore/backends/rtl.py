@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gradcore.backends.core_runs import CoreRuns
+from gradcore.backends.exact import Chain
+from gradcore.backends.requests import Reply, Request, range_bits
 from gradcore.backends.runs import LayerSaturation, Run, Target, class_indexes
 from gradcore.backends.setup import Setup
 from gradcore.compiler import HardwareConfig, Program, compile_network
@@ -21,6 +24,7 @@ from gradcore.host.scratch import scratch_folder
 from gradcore.models import network as golden
 from gradcore.network import Network
 from gradcore.quantise import quantise
+from gradcore.quantise.headroom import widen_input
 from gradcore.runtime.driver import Driver, Stopped
 from gradcore.simulator import MEMORY_BYTES, Simulator
 from gradcore.simulator.device import SimulatedDevice
@@ -49,7 +53,11 @@ class RtlBackend:
         self.quantised = quantise(network)
         self.notes = self.quantised.notes
         self.macs = config.macs
+        self._config = config
         self.program: Program = compile_network(self.quantised, config, base=0)
+        self._exact = {0: Chain(self.quantised)}
+        self._programs = {0: self.program}
+        self.layers, self.classes = self._exact[0].layers, tuple(self.program.classes)
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2
@@ -108,19 +116,52 @@ class RtlBackend:
                 runs.append(self._run_one(driver, picture, "saliency", None, explain=False))
         return runs
 
-    def _driver(self) -> Driver:
+    def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """See ``Backend.real_inputs``."""
+        raw = self.quantised.quantise_image(np.stack(pictures))
+        return raw.transpose(0, 3, 1, 2) * 2.0**-self.quantised.picture_fraction
+
+    def execute(self, requests: Sequence[Request], progress: Progress = silent) -> list[Reply]:
+        """See ``Backend.execute``. All run one after the other in one simulation; each leaves what the next goes on from in its memory.
+
+        Raises:
+            GradCoreError: as there; or a timeline is wanted of more than one run.
+        """
+        if self._activity is not None and len(requests) > 1:
+            raise GradCoreError(f"a trace is of one run, and this takes {len(requests)}: trace saliency, deconvnet or guided")
+        bits = range_bits(requests, self.quantised.picture_fraction)
+        if bits not in self._exact:
+            self._exact[bits] = Chain(widen_input(self.quantised, bits))
+            self._programs[bits] = compile_network(self._exact[bits].network, self._config, base=0)
+        replies: list[Reply] = []
+        with self._simulator.start(progress):
+            core = CoreRuns(self._driver(self._programs[bits]), self._exact[bits], self._seconds)
+            for number, request in enumerate(requests):
+                self._device.progress = _RunProgress(progress, number, len(requests))
+                with self._stopped():
+                    replies.append(core.run(request))
+        return replies
+
+    def _driver(self, program: Program | None = None) -> Driver:
         """The driver of the core that runs, with the program in memory."""
         driver = Driver(self._device)
-        driver.load(self.program)
+        driver.load(program or self.program)
         return driver
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _stopped() -> Iterator[None]:
+        """A core that stops is our fault."""
+        try:
+            yield
+        except Stopped as error:
+            raise GradCoreError(f"{error}: this is a bug of GradCore; look at it with --waves and report it") from None
 
     def _run_one(self, driver: Driver, picture: np.ndarray | None, method: str, target: int | None, explain: bool = True) -> Run:
         """One picture with one method; None is the picture that is in memory. Without ``explain`` forward only."""
         again = self._activity is None  # see ``run``
-        try:
+        with self._stopped():
             made = driver.run(picture, method, target, explain=explain, timeout=self._seconds, first=again)
-        except Stopped as error:
-            raise GradCoreError(f"{error}: this is a bug of GradCore; look at it with --waves and report it") from None
         program = self.program
         attribution = program.dequantise_attribution(made.attribution) if explain else np.zeros((0, 0, 0), np.float32)
         saturation = tuple(

@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from gradcore.errors import GradCoreError
+from gradcore.backends.targets import Target, class_indexes
 from gradcore.host.progress import Progress, silent
 from gradcore.models import arithmetic
 from gradcore.quantise.precision import LayerSaturation
 from gradcore.runtime.results import Cycles, LayerCycles
 
 if TYPE_CHECKING:
+    from gradcore.backends.requests import Reply, Request
     from gradcore.timeline import Timeline
 
 __all__ = ["METHODS", "WEAK", "Backend", "Cycles", "LayerCycles", "LayerSaturation", "Run", "Target", "class_indexes", "is_weak", "softmax"]
@@ -39,6 +40,9 @@ class Run:
             16-bit values.
         headroom: bits by which the number formats of this run were wider than the network's, see ``gradcore.quantise.headroom``.
         without_headroom: what saturated in the run with the network's own formats, if this one was made for that.
+        runs: of the core that it took; ``cycles`` and ``saturation`` are their sums.
+        activations, gradients: float32 (C, H, W) of what each layer stores, by its name, where they were asked for.
+        seed: float64 (classes,): what the backward pass started from, where that was no single class.
     """
 
     logits: np.ndarray
@@ -50,6 +54,10 @@ class Run:
     saturation: tuple[LayerSaturation, ...] = ()
     headroom: int = 0
     without_headroom: tuple[LayerSaturation, ...] = ()
+    runs: int = 1
+    activations: Mapping[str, np.ndarray] = field(default_factory=dict)
+    gradients: Mapping[str, np.ndarray] = field(default_factory=dict)
+    seed: np.ndarray | None = None
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -64,41 +72,31 @@ def is_weak(logits: np.ndarray) -> bool:
     return bool(softmax(logits)[int(np.argmax(logits))] < WEAK)
 
 
-Target = int | Sequence[int] | None
-"""Class to explain, by index: one for all pictures, one for each, or None: each picture's predicted class (of several equal
-largest logits the first)."""
-
-
-def class_indexes(target: Target, classes: int, pictures: int) -> np.ndarray | None:
-    """int64 (pictures,): the index of the class to explain in each picture; None for the predicted ones.
-
-    Raises:
-        GradCoreError: there is no such class, or not one for each picture.
-    """
-    if target is None:
-        return None
-    indexes = np.asarray(target)
-    if not np.issubdtype(indexes.dtype, np.integer) or indexes.shape not in ((), (pictures,)):
-        raise GradCoreError(
-            f"the target {str(indexes.reshape(-1)[:1])[1:-1]} is no class's index, or there is not one for each of the {pictures} "
-            "pictures: give an integer, or one for each picture"
-        )
-    if indexes.min(initial=0) < 0 or indexes.max(initial=0) >= classes:
-        wrong = indexes.reshape(-1)[(indexes.reshape(-1) < 0) | (indexes.reshape(-1) >= classes)]
-        raise GradCoreError(f"there is no class {wrong[0]}: give an index from 0 to {classes - 1}")
-    return np.broadcast_to(indexes, (pictures,)).astype(np.int64)
-
-
 class Backend(Protocol):
     """What ``open_backend`` returns.
 
     Attributes:
         notes: what a user should know of the network, one sentence each.
+        classes: their names.
+        layers: (C, H, W) of what each layer stores, by its name; the last are the logits. Of a graph the maps that it makes.
     """
 
     notes: tuple[str, ...]
+    classes: tuple[str, ...]
+    layers: Mapping[str, tuple[int, int, int]]
 
     def run(
         self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
     ) -> dict[str, list[Run]]:
         """Run uint8 pictures, H x W x C, with each method; results by method, in the order of the pictures."""
+
+    def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """float64 (N, C, H, W): uint8 pictures (H, W, C) as the network sees them, rounded to its format if it has one."""
+
+    def execute(self, requests: Sequence[Request], progress: Progress = silent) -> list[Reply]:
+        """Run single passes, in order, in one simulation if the back end simulates. An input beyond the input's format makes that wider,
+        for all of them.
+
+        Raises:
+            GradCoreError: a layer, class or seed that does not fit the network; inputs that no format holds.
+        """

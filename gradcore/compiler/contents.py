@@ -56,6 +56,7 @@ class Contents(Runnable):
             layer i, ``gradient_i`` (0 the attribution).
         layers: by identifier: forward layers, the seed, backward layers.
         activations, gradients: fraction bits.
+        given: regions that must be in memory before a run, by name: the picture, or for a part of a program what it goes on from.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Contents(Runnable):
     activations: list[int]
     gradients: list[int]
     notes: list[str] = field(default_factory=list)
+    given: tuple[str, ...] = ("activation_0",)
 
     @property
     def forward_layers(self) -> list[LayerInfo]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gradcore.errors import GradCoreError
 from gradcore.models.passes import INPUT
+from gradcore.models.quantised import QuantisedNetwork
 from gradcore.models.quantised_graph import GraphQuantisation
 from gradcore.network import GraphNetwork, Network
 from gradcore.quantise.conversion import quantise
@@ -50,6 +51,16 @@ def widen(network: Widened, bits: int) -> Widened:
     return replace(network, metadata={**network.metadata, "quantisation": widened.to_metadata()})
 
 
+def widen_graph_input(network: GraphNetwork, bits: int) -> GraphNetwork:
+    """``widen_input`` of a graph, before it is quantised."""
+    if not bits:
+        return network
+    formats = quantise_graph(network).quantisation
+    activations = {**formats.activations, INPUT: formats.activations[INPUT] - bits}
+    settled = settle(lower(network.graph), GraphQuantisation(activations, formats.gradients, formats.source or "as stored"))
+    return replace(network, metadata={**network.metadata, "quantisation": settled.to_metadata()})
+
+
 def _widen_graph(network: GraphNetwork, bits: int) -> GraphNetwork:
     """The same for a graph. A map that clips alone make stays: its format is the clip."""
     formats, passes = quantise_graph(network).quantisation, lower(network.graph)
@@ -59,6 +70,29 @@ def _widen_graph(network: GraphNetwork, bits: int) -> GraphNetwork:
     source = f"{formats.source or 'as stored'}, {bits} bits of headroom"
     widened = settle(passes, GraphQuantisation(activations, gradients, source))
     return replace(network, metadata={**network.metadata, "quantisation": widened.to_metadata()})
+
+
+def widen_input(network: QuantisedNetwork, bits: int) -> QuantisedNetwork:
+    """A quantised chain whose input has ``bits`` fewer fraction bits, so that it holds values 2**bits times as large.
+
+    The first layer's bias, at the scale of its sums, is rounded half up to the new one.
+
+    Raises:
+        GradCoreError: the first layer's sums would keep too few bits.
+    """
+    if not bits:
+        return network
+    first = network.layers[0]
+    bias = (first.bias + ((1 << bits) >> 1)) >> bits
+    widened = replace(first, bias=bias, input_fraction=first.input_fraction - bits)
+    if widened.shift < 0:
+        raise GradCoreError(
+            f"layer {first.name}: with inputs {1 << bits} times as large as a picture's its sums keep too few bits: use less noise, or "
+            "calibrate the network again (gradcore.calibrate)"
+        )
+    formats = network.quantisation
+    formats = replace(formats, activations=(formats.activations[0] - bits, *formats.activations[1:]))
+    return replace(network, layers=(widened, *network.layers[1:]), quantisation=formats)
 
 
 def read_headroom(text: str) -> int | None:

@@ -13,7 +13,7 @@ from . import hardware
 from .device import Device
 from .errors import GradCoreError
 from .program import Runnable, check_layout
-from .regions import CACHE_LINE, MapRegion, round_up
+from .regions import CACHE_LINE, MapRegion, Region, round_up
 from .results import Cycles, LayerCycles, Outcome
 
 WATCHDOG_CYCLES = 1_000_000
@@ -59,6 +59,7 @@ class Driver:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.program: Runnable | None = None
+        self._whole: Runnable | None = None
         self._memory = np.zeros(0, np.uint8)
         device.check()
         self._identify()
@@ -134,10 +135,41 @@ class Driver:
         self._memory[: len(self.program.image)] = self.program.image
         self.device.flush(0, limit - base)  # all of it: what lay in the cache for the rest must not be written over results
         base, limit = self.program.window
+        self._whole = self.program
         self.write("PROGRAM_ADDRESS", self.program.program_address)
         self.write("WINDOW_BASE", base)
         self.write("WINDOW_LIMIT", limit)
         self.write("WATCHDOG", WATCHDOG_CYCLES)
+
+    def select(self, part: Runnable | None = None) -> None:
+        """Take a part of the program that is loaded (see the compiler's ``Program.part``), or None: all of it. Descriptors alone are
+        written: what earlier runs left in memory stays.
+
+        Raises:
+            ValueError: it is a part of another program.
+        """
+        part = self._whole if part is None else part
+        if part is self.program:
+            return
+        if part.window != self._whole.window or part.regions != self._whole.regions:
+            raise ValueError("this is no part of the program that is loaded")
+        start = part.program_address - part.base
+        words = part.descriptor_words.reshape(-1).view(np.uint8)
+        self._memory[start : start + len(words)] = words
+        self.device.flush(start, round_up(len(words), CACHE_LINE))
+        self.program = part
+
+    def put_bytes(self, region: Region, content: bytes) -> None:
+        """Write a region's bytes to memory, and flush them."""
+        start = region.address - self.program.base
+        self._memory[start : start + region.size] = np.frombuffer(content, np.uint8, region.size)
+        self.device.flush(start, round_up(region.size, CACHE_LINE))
+
+    def get_bytes(self, region: Region) -> bytes:
+        """A region's bytes, as the core wrote them to memory."""
+        start = region.address - self.program.base
+        self.device.invalidate(start, round_up(region.size, CACHE_LINE))
+        return self._memory[start : start + region.size].tobytes()
 
     def put(self, region: MapRegion, values: np.ndarray) -> None:
         """Write (H, W, C) values of 16 bits to memory, and flush them."""
@@ -180,18 +212,12 @@ class Driver:
         program = self.program
         if picture is not None:
             self.put(program.picture, program.picture_values(picture))
-        self.write("METHOD", hardware.METHODS[method])
         mode = "SUPPLIED" if seed is not None else "ARG_MAX" if target is None else "INDEX"
-        self.write("SEED_MODE", hardware.SEED_MODES[mode])
         if seed is not None:
             self.put(program.seed, seed)
         elif target is not None:
             self.write("SEED_INDEX", program.seed_index(target))
-        enable = hardware.CONTROL_INTERRUPT_ENABLE if self.device.interrupts else 0
-        self.write("CONTROL", hardware.CONTROL_START | enable | (hardware.CONTROL_EXPLAIN if explain else 0))
-        self.device.wait(timeout)
-        self._check_end(timeout)
-        self.write("INTERRUPT", hardware.INTERRUPT_PENDING)
+        self._run(method, mode, explain, timeout)
         logits = program.in_class_order(self.get(program.logits))
         predicted, lowest = program.class_of(self.read("CLASS_INDEX")), int(np.argmax(logits))
         if predicted != lowest and logits[predicted] == logits[lowest] and (first or not explain):
@@ -199,9 +225,41 @@ class Driver:
                 return self.run(None, method, lowest, timeout=timeout)
             predicted = lowest
         attribution = self.get(program.attribution).transpose(2, 0, 1) if explain else np.zeros((0, 0, 0), np.int64)
+        return Outcome(logits, predicted, attribution, *self._measured(explain))
+
+    def run_part(
+        self, method: str = "saliency", *, explain: bool = True, timeout: float = TIMEOUT, mode: str = "SUPPLIED"
+    ) -> tuple[Cycles, dict[str, int], tuple[int, ...]]:
+        """Run what is selected, on what is in memory.
+
+        Args:
+            method, explain, timeout: as for ``run``.
+            mode: of the seed: 'SUPPLIED': it is in memory, too; 'ARG_MAX': the core finds the class, where the seed unit is in the part.
+
+        Returns:
+            Cycles, counters and saturated outputs, as in ``Outcome``.
+
+        Raises:
+            Stopped: the run did not end in time, or ended with an error.
+        """
+        self._run(method, mode, explain, timeout)
+        return self._measured(explain)
+
+    def _run(self, method: str, mode: str, explain: bool, timeout: float) -> None:
+        """One run, from START to its end."""
+        self.write("METHOD", hardware.METHODS[method])
+        self.write("SEED_MODE", hardware.SEED_MODES[mode])
+        enable = hardware.CONTROL_INTERRUPT_ENABLE if self.device.interrupts else 0
+        self.write("CONTROL", hardware.CONTROL_START | enable | (hardware.CONTROL_EXPLAIN if explain else 0))
+        self.device.wait(timeout)
+        self._check_end(timeout)
+        self.write("INTERRUPT", hardware.INTERRUPT_PENDING)
+
+    def _measured(self, explain: bool) -> tuple[Cycles, dict[str, int], tuple[int, ...]]:
+        """What the counters say of the run that has ended."""
         counters = self.counters()
         cycles, saturated = self._layers(counters["cycles"], explain)
-        return Outcome(logits, predicted, attribution, cycles, counters, saturated)
+        return cycles, counters, saturated
 
     def stop(self) -> None:
         """End a run that goes on: nothing is written to memory afterwards.
