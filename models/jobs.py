@@ -58,7 +58,7 @@ class TileLoaderJob(Job):
     """A job of the tile loader: what it takes of a TILE descriptor.
 
     Attributes:
-        wait_tiles: The job waits until so many TILE jobs are stored.
+        wait_tiles: The job waits until so many TILE jobs are stored; those with TO_PARTIAL are never.
         wait_vectors: The job waits until so many VECTOR and SEED jobs are done.
         source_address: First source pixel; a multiple of 8.
         source_row_pitch: Between source rows; a multiple of 8.
@@ -136,16 +136,20 @@ class ConvGroupJob(Job):
         unit_columns: Output units: columns.
         kernel_h: Kernel height, 1..8.
         kernel_w: Kernel width, 1..8 (longer than the layer's own with packed pixels).
-        stride_x: Columns between two units' pixels, 1..4: the pixels of a pack.
+        pack_pixels: Pixels of a pack, 1, 2 or 4: neighbours in an output row that share the 16 lanes.
         blocks: Blocks of 16 output channels, 1..groups.
         origin_row: Buffer row under the kernel's first row at unit row 0; signed.
         origin_column: Buffer column under the kernel's first column at unit column 0; signed.
         shift: Requantisation: right shift, 0..47.
+        stride_y_log2: Logarithm of the stride in y, 0..2: buffer rows between two output rows.
         relu: ReLU after requantisation.
         pool: 2 x 2 max-pool after the ReLU.
         store_tags: Make and store tags.
+        from_partial: Start from the sums that a job with TO_PARTIAL has left, in order, not from initial accumulator values.
+        to_partial: Leave the sums in the groups and store nothing: the job counts as computed, not as stored.
         weight_base: Row of the weight buffer of tap 0, channel 0; rows wrap.
         tap_rows: Rows between two taps.
+        stride_x_log2: Logarithm of the stride in x, 0..2: buffer columns between two output columns, of a pack or not.
         bias_bank: Which of the two initial accumulator values of a lane is used.
         buffer_row_words: Words between two rows of the same parity in the output buffer.
         buffer_row_pieces: Pieces between two rows of the same parity in the output buffer.
@@ -153,7 +157,7 @@ class ConvGroupJob(Job):
 
     UNIT: ClassVar[str] = "conv_group"
     OPCODE: ClassVar[str] = "TILE"
-    BITS: ClassVar[int] = 160
+    BITS: ClassVar[int] = 166
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_weights": (0, 24, False),
         "buffer_rows": (24, 8, False),
@@ -164,19 +168,23 @@ class ConvGroupJob(Job):
         "unit_columns": (72, 8, False),
         "kernel_h": (80, 4, False),
         "kernel_w": (84, 4, False),
-        "stride_x": (88, 4, False),
+        "pack_pixels": (88, 4, False),
         "blocks": (92, 3, False),
         "origin_row": (95, 8, True),
         "origin_column": (103, 8, True),
         "shift": (111, 6, False),
-        "relu": (117, 1, False),
-        "pool": (118, 1, False),
-        "store_tags": (119, 1, False),
-        "weight_base": (120, 10, False),
-        "tap_rows": (130, 11, False),
-        "bias_bank": (141, 1, False),
-        "buffer_row_words": (142, 9, False),
-        "buffer_row_pieces": (151, 9, False),
+        "stride_y_log2": (117, 2, False),
+        "relu": (119, 1, False),
+        "pool": (120, 1, False),
+        "store_tags": (121, 1, False),
+        "from_partial": (122, 1, False),
+        "to_partial": (123, 1, False),
+        "weight_base": (124, 10, False),
+        "tap_rows": (134, 11, False),
+        "stride_x_log2": (145, 2, False),
+        "bias_bank": (147, 1, False),
+        "buffer_row_words": (148, 9, False),
+        "buffer_row_pieces": (157, 9, False),
     }
 
     wait_weights: int = 0
@@ -188,16 +196,20 @@ class ConvGroupJob(Job):
     unit_columns: int = 0
     kernel_h: int = 0
     kernel_w: int = 0
-    stride_x: int = 0
+    pack_pixels: int = 0
     blocks: int = 0
     origin_row: int = 0
     origin_column: int = 0
     shift: int = 0
+    stride_y_log2: int = 0
     relu: int = 0
     pool: int = 0
     store_tags: int = 0
+    from_partial: int = 0
+    to_partial: int = 0
     weight_base: int = 0
     tap_rows: int = 0
+    stride_x_log2: int = 0
     bias_bank: int = 0
     buffer_row_words: int = 0
     buffer_row_pieces: int = 0
@@ -268,7 +280,7 @@ class WeightLoaderJob(Job):
     """A job of the weight loader: what it takes of a WEIGHTS descriptor.
 
     Attributes:
-        wait_computed: The job waits until so many TILE jobs are computed.
+        wait_computed: The job waits until so many TILE jobs are computed, with TO_PARTIAL or without.
         address0: Plane 0 (lanes 0..7), read by port 0; a multiple of 8.
         address1: Plane 1 (lanes 8..15), read by port 1; a multiple of 8.
         rows: Rows of each block, at least 1, at most the rows of the weight buffer.
@@ -304,7 +316,7 @@ class VectorEngineJob(Job):
     """A job of the vector engine: what it takes of a VECTOR descriptor.
 
     Attributes:
-        wait_tiles: The job waits until so many TILE jobs are stored.
+        wait_tiles: The job waits until so many TILE jobs are stored; those with TO_PARTIAL are never.
         wait_vectors: The job waits until so many VECTOR and SEED jobs are done.
         vector_address: Input vector; a multiple of 8.
         vector_words: Words of the input vector, at least 1.
@@ -388,7 +400,7 @@ class SeedUnitJob(Job):
     """A job of the seed unit: what it takes of a SEED descriptor.
 
     Attributes:
-        wait_tiles: The job waits until so many TILE jobs are stored.
+        wait_tiles: The job waits until so many TILE jobs are stored; those with TO_PARTIAL are never.
         wait_vectors: The job waits until so many VECTOR and SEED jobs are done.
         logits_address: Logits; a multiple of 8.
         words_per_pixel: Words of a pixel, at least 1.

@@ -5,7 +5,8 @@ What a job computes is said by the models of the units, which are composed here:
 weight loader, vector engine, seed unit. The executor adds what lies between them: the groups' weight buffers, memory, and the rules
 that a program must keep. Jobs run one after the other in program order; instead of timing it checks tokens in the worst case: a job
 may read only what jobs that its waits cover have written, and a WEIGHTS job may overwrite only rows whose tiles its wait covers. No
-byte is written twice, and all lie in the window. A ``ProgramError`` says what a program does wrong.
+byte is written twice, and all lie in the window. The jobs of a sum that is made in chunks have the same units, no stream keeps more
+partial sums than it has room for, and all are taken up. A ``ProgramError`` says what a program does wrong.
 """
 
 from __future__ import annotations
@@ -20,20 +21,27 @@ from gradcore.hardware import LANES
 from gradcore.models.convolution import conv_group, tile_loader, tile_store, weight_loader
 from gradcore.models.convolution.conv_group import ConvJob
 from gradcore.models.convolution.output_buffer import SIDES, OutputBank
+from gradcore.models.convolution.partial_sums import PartialError, PartialSums
 from gradcore.models.convolution.tile_loader import TileJob
 from gradcore.models.jobs import SeedUnitJob, TileStoreJob, VectorEngineJob, WeightLoaderJob
 from gradcore.models.memory import ByteWrite, Span, bytes_of
 from gradcore.models.vector import seed_unit, vector_engine
 
 DRAIN = 16  # cycles between two finished pixels of a stream
+ORIGINS = range(-8, 8)  # of a tile job: see tile_geometry
+POSITIONS = 512  # rows and columns of the tile buffer that a group tells apart
 _IMAGE, _GIVEN, _TILE, _VECTOR = 1, 2, 3, 4
-# Waits of jobs, and the kind of jobs that they count.
-WAITS = {"wait_tiles": "TILE", "wait_vectors": "VECTOR", "wait_weights": "WEIGHTS", "wait_computed": "TILE"}
+# Waits of jobs, and the kind of finished jobs that they count.
+WAITS = {"wait_tiles": "STORED", "wait_vectors": "VECTOR", "wait_weights": "WEIGHTS", "wait_computed": "TILE"}
+KINDS = ("TILE", "STORED", "VECTOR", "WEIGHTS")
 
 
-def counted(opcode: str) -> str:
-    """The kind of jobs that a job is counted with: SEED jobs are counted as VECTOR jobs."""
-    return {"SEED": "VECTOR"}.get(opcode, opcode)
+def counted(job: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds that a job is counted as: SEED jobs count as VECTOR jobs, TILE jobs that store as STORED, too."""
+    opcode = job["opcode"]
+    if opcode == "TILE" and not job["to_partial"]:
+        return "TILE", "STORED"
+    return () if opcode == "END" else ({"SEED": "VECTOR"}.get(opcode, opcode),)
 
 
 class ProgramError(AssertionError):
@@ -132,7 +140,8 @@ class Executor:
         self.weight_job = np.full((groups, depth), -1)  # WEIGHTS job that wrote the row
         self.weight_user = np.full((groups, depth), -1)  # last TILE job that used it
         self.bank_job, self.bank_user = np.full((groups, 2), -1), np.full((groups, 2), -1)
-        self.counts = {"TILE": 0, "WEIGHTS": 0, "VECTOR": 0}
+        self.counts = dict.fromkeys(KINDS, 0)  # TILE: all that are computed
+        self.partial_sums = [PartialSums() for _ in range(groups)]
         self.kept: tuple[np.ndarray, np.ndarray] | None = None  # sums that the next VECTOR job goes on with
         self.kept_for: tuple[int, tuple[int, int]] = (-1, (0, 0))  # the layer and the words stored of the last VECTOR job
         self.writer = np.zeros(len(self.memory) // 2, dtype=np.int8)
@@ -144,14 +153,18 @@ class Executor:
             opcode = job["opcode"]
             self.job, self.where = job, f"descriptor {index} ({opcode})"
             self.load = self.loads.setdefault(job["layer"], LayerLoad())
-            self.partial: dict[tuple[int, int], Span] = {}
+            self.used: dict[tuple[int, int], Span] = {}
             _require(self.kept is None or opcode in ("VECTOR", "TILE", "WEIGHTS"), f"{self.where}: sums were kept, and no job stores them")
+            ends = opcode == "END" or (opcode == "SEED" and not self.explain)
+            left = sum(sums.waiting for sums in self.partial_sums)
+            _require(not (ends and left), f"{self.where}: the partial sums of {left} pixels were left, and no job takes them up")
             if opcode == "END":
                 return self
             getattr(self, f"_{opcode.lower()}")()
-            if opcode == "SEED" and not self.explain:
+            if ends:
                 return self
-            self.counts[counted(opcode)] += 1
+            for kind in counted(job):
+                self.counts[kind] += 1
         raise ProgramError("the program has no END")
 
     # ---- memory --------------------------------------------------------------------------------------------
@@ -168,7 +181,7 @@ class Executor:
             address % 8 == 0 and low <= address and address + 8 * words <= high,
             f"{self.where} reads {words} words at {address:#x}: outside the window, or not aligned to words",
         )
-        used = self.partial.get((address, words), Span(address, 8 * words))
+        used = self.used.get((address, words), Span(address, 8 * words))
         items = slice((used.address - low) // 2, (used.address + used.size + 1 - low) // 2)
         kinds, numbers = self.writer[items], self.writer_number[items]
         _require(bool(kinds.all()), f"{self.where} reads {address:#x}: never written")
@@ -182,7 +195,7 @@ class Executor:
 
     def _uses(self, *spans: Span) -> None:
         """Of the words that hold these bytes the job uses no other bytes: they may not be written yet."""
-        self.partial |= {(span.start, span.words): span for span in spans}
+        self.used |= {(span.start, span.words): span for span in spans}
 
     def _write(self, write: ByteWrite, kind: int) -> None:
         low, high = self.program.window
@@ -190,7 +203,7 @@ class Executor:
         _require(low <= address and address + size <= high, f"{self.where} writes {address:#x}: outside the window")
         start = (address - low) // 2
         _require(not self.writer[start : start + size // 2].any(), f"{self.where} writes {address:#x}: written before")
-        self._mark(address, size, kind, self.counts["TILE" if kind == _TILE else "VECTOR"])
+        self._mark(address, size, kind, self.counts["STORED" if kind == _TILE else "VECTOR"])
         self.memory[address - low : address - low + size] = write.content
 
     def _check_rule(self) -> None:
@@ -203,7 +216,8 @@ class Executor:
     def _tile(self) -> None:
         tile = self._load_tile()
         bank = self._compute_tile(tile)
-        self._store_tile(bank)
+        if not self.job["to_partial"]:
+            self._store_tile(bank)
         self.load.tiles += 1
 
     def _load_tile(self) -> np.ndarray:
@@ -231,7 +245,15 @@ class Executor:
         """The output buffer when all groups have computed the tile."""
         job, hardware = ConvJob.from_descriptor(self.job), self.program.hardware
         _require(1 <= job.blocks <= hardware.groups, f"{self.where}: {job.blocks} blocks for {hardware.groups} groups")
-        _require(not (job.pool and job.stride_x > 1), f"{self.where}: packs cannot be pooled")
+        _require(not (job.pool and job.pack_pixels > 1), f"{self.where}: packs cannot be pooled")
+        _require(not (job.pool and (job.stride_x_log2 or job.stride_y_log2)), f"{self.where}: pooled pixels cannot be strided")
+        _require(not (job.to_partial and self.job["last_of_layer"]), f"{self.where}: the last job of a layer must store its sums")
+        _require(
+            job.origin_row in ORIGINS and job.origin_column in ORIGINS, f"{self.where}: an origin beyond {ORIGINS[0]} to {ORIGINS[-1]}"
+        )
+        rows = job.origin_row + job.row_step * (job.unit_rows - 1) + job.kernel_h
+        columns = job.origin_column + job.column_step * (job.unit_columns - 1) + job.kernel_w
+        _require(max(rows, columns) < POSITIONS, f"{self.where}: units so far behind the tile buffer that their positions wrap")
         bank = OutputBank(hardware.output_words)
         seen = conv_group.windows(job, tile)
         busiest = 0
@@ -239,24 +261,35 @@ class Executor:
             if conv_group.group_share(job, hardware.groups, group) is None:
                 continue
             self._use_weights(group, conv_group.weight_rows(job, job.tap_rows, hardware.weight_depth))
-            made = conv_group.compute(job, seen, self.weights[group], self.initial[group, job.bias_bank], hardware.groups, group)
+            made = self._compute_group(job, seen, group)
             _require(made.largest < 1 << 47, f"{self.where}: an accumulator overflows 48 bits")
             self.load.entries += int(made.entries.sum())
             self.load.saturated += made.saturated
             busiest = max(busiest, -(-int(np.maximum(made.entries, DRAIN).sum()) // 2))
             try:
-                bank.put(made)
+                if made.stored:
+                    bank.put(made)
             except OverflowError as error:
                 raise ProgramError(f"{self.where}: the output buffer overflows: {error}") from None
         self.load.cycles += busiest
         return bank
 
+    def _compute_group(self, job: ConvJob, seen: np.ndarray, group: int) -> conv_group.Output:
+        weights, initial = self.weights[group], self.initial[group, job.bias_bank]
+        sums = self.partial_sums[group] if job.from_partial or job.to_partial else None
+        try:
+            return conv_group.compute(job, seen, weights, initial, self.program.hardware.groups, group, partial=sums)
+        except PartialError as error:
+            raise ProgramError(f"{self.where} {error}") from None
+
     def _use_weights(self, group: int, rows: np.ndarray) -> None:
         wait, bank = self.job["wait_weights"], self.job["bias_bank"]
         jobs = self.weight_job[group, rows]
         _require(int(jobs.min()) >= 0 and int(jobs.max()) < wait, f"{self.where}: weights that need not be loaded yet")
-        _require(0 <= self.bank_job[group, bank] < wait, f"{self.where}: initial accumulators that need not be loaded yet")
-        self.weight_user[group, rows] = self.bank_user[group, bank] = self.counts["TILE"]
+        self.weight_user[group, rows] = self.counts["TILE"]
+        if not self.job["from_partial"]:
+            _require(0 <= self.bank_job[group, bank] < wait, f"{self.where}: initial accumulators that need not be loaded yet")
+            self.bank_user[group, bank] = self.counts["TILE"]
 
     def _store_tile(self, bank: OutputBank) -> None:
         job = TileStoreJob.from_descriptor(self.job)
@@ -342,22 +375,21 @@ def execute(
 
 def check_tokens(jobs: list[Mapping[str, Any]]) -> None:
     """No wait refers to a job that comes later in the program: then the program cannot deadlock."""
-    before = {"TILE": 0, "VECTOR": 0, "WEIGHTS": 0}
+    before = dict.fromkeys(KINDS, 0)
     for index, job in enumerate(jobs):
         for name, opcode in WAITS.items():
             _require(
                 job.get(name, 0) <= before[opcode],
                 f"descriptor {index}: {name} = {job.get(name)} refers to a later job",
             )
-        opcode = counted(job["opcode"])
-        if opcode in before:
-            before[opcode] += 1
+        for kind in counted(job):
+            before[kind] += 1
 
 
 def simulate(jobs: list[Mapping[str, Any]], rng: np.random.Generator, depth: int = 2) -> int:
     """Run the jobs' tokens with FIFOs of ``depth`` jobs and units of random speed; returns the steps taken.
 
-    A TILE job goes to the FIFOs of loader, groups and store. Raises ProgramError when nothing can move any more.
+    A TILE job goes to the FIFOs of loader, groups and, if it stores, store. Raises ProgramError when nothing can move any more.
     """
     units = {
         "TILE": ("load", "compute", "store"),
@@ -369,13 +401,19 @@ def simulate(jobs: list[Mapping[str, Any]], rng: np.random.Generator, depth: int
     fifos: dict[str, list[tuple[int, Mapping[str, Any]]]] = {unit: [] for parts in units.values() for unit in parts}
     done = dict.fromkeys([*fifos, "vectors"], 0)
     numbers = {"TILE": 0, "WEIGHTS": 0, "VECTOR": 0, "SEED": 0}
+    tiles = enumerate(job for job in jobs if job["opcode"] == "TILE")
+    stored_before = {number: before for before, number in enumerate(number for number, job in tiles if not job["to_partial"])}
     position = steps = 0
+
+    def takers(job: Mapping[str, Any]) -> tuple[str, ...]:
+        return units[job["opcode"]][: 2 if job.get("to_partial") else None]
 
     def may_run(unit: str, number: int, job: Mapping[str, Any]) -> bool:
         if unit == "load":
             return done["store"] >= job["wait_tiles"] and done["vectors"] >= job["wait_vectors"] and done["compute"] >= number - 1
         if unit == "compute":
-            return done["load"] > number and done["weights"] >= job["wait_weights"] and done["store"] >= number - 1
+            bank_free = job["to_partial"] or done["store"] >= stored_before[number] - 1
+            return done["load"] > number and done["weights"] >= job["wait_weights"] and bank_free
         if unit == "store":
             return done["compute"] > number
         if unit == "weights":
@@ -384,14 +422,14 @@ def simulate(jobs: list[Mapping[str, Any]], rng: np.random.Generator, depth: int
 
     while position < len(jobs) or any(fifos.values()):
         moves = [unit for unit, fifo in fifos.items() if fifo and may_run(unit, *fifo[0])]
-        if position < len(jobs) and all(len(fifos[unit]) < depth for unit in units[jobs[position]["opcode"]]):
+        if position < len(jobs) and all(len(fifos[unit]) < depth for unit in takers(jobs[position])):
             moves.append("push")
         _require(bool(moves), f"deadlock: descriptor {position} cannot be pushed, and no unit can run")
         move = moves[int(rng.integers(len(moves)))]
         steps += 1
         if move == "push":
             opcode = jobs[position]["opcode"]
-            for unit in units[opcode]:
+            for unit in takers(jobs[position]):
                 fifos[unit].append((numbers[opcode], jobs[position]))
             if opcode in numbers:
                 numbers[opcode] += 1

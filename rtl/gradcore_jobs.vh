@@ -12,10 +12,10 @@
   descriptor[249:160], descriptor[119:96], descriptor[87:64]}
 
 // Of a TILE descriptor.
-`define CONV_GROUP_JOB_BITS 160
+`define CONV_GROUP_JOB_BITS 166
 `define CONV_GROUP_JOB(descriptor) { \
-  descriptor[712:704], descriptor[600:592], descriptor[479], descriptor[474:464], descriptor[457:448], \
-  descriptor[442:440], descriptor[437:416], descriptor[414:384], descriptor[380:368], descriptor[362:352], \
+  descriptor[712:704], descriptor[600:592], descriptor[479], descriptor[476:464], descriptor[457:448], \
+  descriptor[445:444], descriptor[442:416], descriptor[414:384], descriptor[380:368], descriptor[362:352], \
   descriptor[343:328], descriptor[151:128]}
 
 // Of a TILE descriptor.

@@ -20,6 +20,8 @@
 `define WEIGHT_ROWS 1024
 // Words, and tag pieces, of one side and bank of the output buffer.
 `define OUTPUT_WORDS 512
+// Pixels of a stream whose partial sums may wait.
+`define PARTIAL_PIXELS 64
 // Bits of a pixel's number of entries, and of an entry's channel.
 `define COUNT_BITS 11
 // Descriptors of a program at most.
@@ -42,6 +44,7 @@
 `define PIXEL_BITS 9
 `define WEIGHT_ADDRESS_BITS 10
 `define OUTPUT_ADDRESS_BITS 9
+`define PARTIAL_BITS 6
 
 // The read clients on the bus, from 0 on:
 // TILE_VALUES0, TILE_TAGS0, TILE_VALUES1, TILE_TAGS1, WEIGHTS0, WEIGHTS1, MATRIX0, MATRIX1, VECTOR, LOGITS, DESCRIPTORS.

@@ -292,7 +292,7 @@ def test_every_units_model_takes_part(monkeypatch, unit):
         ("TILE", "source_address", 0x2000_0000, "outside the window"),
         ("TILE", "destination_address", 0x2000_0000, "outside the window"),
         ("TILE", "destination_address", 0x1000_0000, "written before"),
-        ("TILE", "stride_x", 2, "packs cannot be pooled"),
+        ("TILE", "pack_pixels", 2, "packs cannot be pooled"),
         ("TILE", "buffer_rows", 60, "not every buffer pixel gets a count"),
         ("VECTOR", "tags", 0, "applies a ReLU without tags"),
         ("VECTOR", "pitch_log2", 4, "blocks in rows of 16 bytes"),
@@ -304,7 +304,7 @@ def test_a_program_that_breaks_a_rule_is_refused(table_i, program, opcode, field
     """One field of one descriptor at a time; the executor names the descriptor and the rule."""
     words = program.descriptor_words
     jobs = program.jobs()
-    fits = {"pool": field == "stride_x", "store_tags": True} if opcode == "TILE" else {"load_relu": 1} if opcode == "VECTOR" else {}
+    fits = {"pool": field == "pack_pixels", "store_tags": True} if opcode == "TILE" else {"load_relu": 1} if opcode == "VECTOR" else {}
     index = next(n for n, job in enumerate(jobs) if job["opcode"] == opcode and all(bool(job[one]) == fits[one] for one in fits))
     original = words[index].copy()
     wrong = jobs[index][value] if isinstance(value, str) else 1 - jobs[index][field] if value is None else value

@@ -35,13 +35,13 @@ def test_check_notices_a_change(tmp_path: Path) -> None:
     """A changed description changes every generated file that depends on it."""
     changed = tmp_path / "changed.rdl"
     text = SOURCE.read_text()
-    assert "WATCHDOG @ 0x040" in text and "shift[21:16]" in text
-    changed.write_text(text.replace("WATCHDOG @ 0x040", "WATCHDOG @ 0x080").replace("shift[21:16]", "shift[22:17]"))
+    assert "WATCHDOG @ 0x040" in text and "pieces_per_pixel[23:16]" in text
+    changed.write_text(text.replace("WATCHDOG @ 0x040", "WATCHDOG @ 0x080").replace("pieces_per_pixel[23:16]", "pieces_per_pixel[24:17]"))
     before, after = generate(), generate(changed)
     # Where a unit's fields lie in its job depends on their widths alone, not on their places in the descriptor.
     same = {Path(f"rtl/{unit}_job.vh") for unit in UNITS} | {Path("models/jobs.py")}
     assert {path for path in before if before[path] == after[path]} == same | {Path("rtl/gradcore_sizes.vh")}
-    changed.write_text(text.replace("tap_rows[26:16]", "tap_rows[27:16]"))
+    changed.write_text(text.replace("tap_rows[26:16]", "tap_rows[25:16]"))
     after = generate(changed)
     assert {path.name for path in same if before[path] != after[path]} == {"conv_group_job.vh", "jobs.py"}
     result = subprocess.run([sys.executable, "-m", "registers.generate", "--check"], cwd=ROOT, capture_output=True, text=True)

@@ -275,7 +275,16 @@ def test_a_wrong_twin_fails(kind, monkeypatch):
 
 def a_job(**changes) -> ConvJob:
     fields = {"buffer_rows": 5, "buffer_columns": 6, "slot": 12, "unit_rows": 2, "unit_columns": 3, "kernel_h": 3, "kernel_w": 3}
-    more = {"stride_x": 1, "blocks": 1, "origin_row": -1, "origin_column": 0, "shift": 17, "relu": True, "pool": True, "store_tags": True}
+    more = {
+        "pack_pixels": 1,
+        "blocks": 1,
+        "origin_row": -1,
+        "origin_column": 0,
+        "shift": 17,
+        "relu": True,
+        "pool": True,
+        "store_tags": True,
+    }
     return ConvJob.tight(**{**fields, **more, "weight_base": 1000, "tap_rows": 12, **changes})
 
 

@@ -49,7 +49,8 @@ def slow_transfers(job: ConvJob, tile, weights, initial, groups: int, group: int
                 continue
             word = tags = winners = 0
             for lane in range(LANES):
-                places = [(2 * row + y, 2 * column + x) for y in (0, 1) for x in (0, 1)] if job.pool else [(row, column * job.stride_x)]
+                strided = row << job.stride_y_log2, column * job.pack_pixels << job.stride_x_log2
+                places = [(2 * row + y, 2 * column + x) for y in (0, 1) for x in (0, 1)] if job.pool else [strided]
                 made = [value_of_pixel(job, tile, weights, initial, y + job.origin_row, x + job.origin_column, lane) for y, x in places]
                 values = [value for value, _ in made]
                 stored = column < job.unit_columns - 1 or not job.quarters or lane < 4 * job.quarters
@@ -71,7 +72,8 @@ def slow_transfers(job: ConvJob, tile, weights, initial, groups: int, group: int
 def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
     """A small job; rows of weights wrap, taps leave the tile on each side, rows of the output buffer have gaps."""
     pool = bool(rng.integers(2))
-    stride = 1 if pool else int(rng.choice([1, 1, 2, 4]))
+    pack = 1 if pool else int(rng.choice([1, 1, 2, 4]))
+    strides = (0, 0) if pool else (int(rng.integers(3)), int(rng.integers(3 - pack // 2)))
     kernel, channels = int(rng.choice([1, 3])), int(rng.choice([4, 8]))
     columns, blocks = int(rng.integers(1, 4)), int(rng.integers(1, groups + 1))
     return ConvJob(
@@ -81,8 +83,10 @@ def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
         unit_rows=int(rng.integers(1, 4)),
         unit_columns=columns,
         kernel_h=kernel,
-        kernel_w=kernel + stride - 1,
-        stride_x=stride,
+        kernel_w=kernel + (pack - 1 << strides[1]),
+        pack_pixels=pack,
+        stride_y_log2=strides[0],
+        stride_x_log2=strides[1],
         blocks=blocks,
         origin_row=int(rng.integers(-2, 2)),
         origin_column=int(rng.integers(-2, 2)),
@@ -94,7 +98,7 @@ def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
         tap_rows=channels,
         buffer_row_words=columns * blocks * 4 + int(rng.integers(3)),
         buffer_row_pieces=columns * blocks * 3 + int(rng.integers(3)),
-        quarters=int(rng.integers(stride)) * 4 // stride,
+        quarters=int(rng.integers(pack)) * 4 // pack,
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from gradcore.compiler import descriptors
 from gradcore.compiler.contents import Contents, LayerInfo
-from gradcore.models.program import WAITS, counted
+from gradcore.models.program import KINDS, WAITS, counted
 
 
 def part_of(program: Contents, forward: range, backward: range) -> Contents:
@@ -54,17 +54,17 @@ def part_of(program: Contents, forward: range, backward: range) -> Contents:
 def _renumbered(program: Contents, kept: Iterable[int]) -> tuple[list[LayerInfo], list[dict[str, Any]]]:
     """The layers that are kept, numbered from 0, and their jobs, with waits for jobs that are there; END comes last."""
     numbers = {identifier: number for number, identifier in enumerate(kept)}
-    remaining = {opcode: [0] for opcode in ("TILE", "VECTOR", "WEIGHTS")}  # of the first n jobs of a kind, how many are kept
+    remaining = {kind: [0] for kind in KINDS}  # of the first n jobs of a kind, how many are kept
     jobs, places = [], {number: [] for number in numbers.values()}
     for job in program.jobs():
-        kind, stays = counted(job["opcode"]), job["layer"] in numbers or job["opcode"] == "END"
+        stays = job["layer"] in numbers or job["opcode"] == "END"
         if stays:
-            waits = {name: remaining[opcode][job[name]] for name, opcode in WAITS.items() if name in job}
+            waits = {name: remaining[kind][job[name]] for name, kind in WAITS.items() if name in job}
             layer = numbers.get(job["layer"], len(numbers) - 1)
             if job["opcode"] not in ("WEIGHTS", "END"):
                 places[layer].append(len(jobs))
             jobs.append({**job, **waits, "layer": layer})
-        if kind in remaining:
+        for kind in counted(job):
             remaining[kind].append(remaining[kind][-1] + stays)
     layers = [
         replace(program.layers[identifier], identifier=number, first_descriptor=places[number][0], last_descriptor=places[number][-1])

@@ -53,7 +53,7 @@ def tile_fields(
         "unit_columns": unit_columns,
         "kernel_h": conv.kernel,
         "kernel_w": conv.kernel_w,
-        "stride_x": conv.stride,
+        "pack_pixels": conv.stride,
         "blocks": blocks,
         "origin_row": rows.origin,
         "origin_column": columns.origin,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gradcore.models.convolution.conv_group import ConvJob, windows
 from gradcore.speed.cycle_conv import ConvEngine, Tile
 from gradcore.speed.cycle_kernel import Counter, JobQueue, Scheduler, Signal
 from gradcore.speed.cycle_memory import ReadClient, WriteClient
@@ -94,20 +95,7 @@ def load_job(fields: dict, number: int, source: np.ndarray, index: np.ndarray | 
 
 def unit_taps(counts: np.ndarray, fields: dict) -> list:
     """Entries of each tap of each pixel of each unit, nested lists, from counts (buffer rows, buffer columns)."""
-    shrink = 2 if fields["pool"] else 1
-    height, width = counts.shape
-    outside = np.zeros((height + 1, width + 1), dtype=np.int64)
-    outside[:height, :width] = counts
-
-    def places(origin: int, count: int, stride: int, taps: int, size: int) -> np.ndarray:
-        made = origin + stride * np.arange(count)[:, None] + np.arange(taps)
-        return np.where((made >= 0) & (made < size), made, size)
-
-    rows = places(fields["origin_row"], fields["unit_rows"] * shrink, 1, fields["kernel_h"], height)
-    columns = places(fields["origin_column"], fields["unit_columns"] * shrink, fields["stride_x"], fields["kernel_w"], width)
-    seen = outside[rows[:, None, :, None], columns[None, :, None, :]]
-    seen = seen.reshape(fields["unit_rows"], shrink, fields["unit_columns"], shrink, -1).transpose(0, 2, 1, 3, 4)
-    return seen.reshape(fields["unit_rows"], fields["unit_columns"], shrink * shrink, -1).tolist()
+    return windows(ConvJob.from_descriptor(fields), counts[..., None])[..., 0].astype(np.int64).tolist()
 
 
 class TileLoader:

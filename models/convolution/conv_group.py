@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of the conv group: what one group sends to the output buffer for one tile job."""
+"""Golden model of the conv group: what one group sends to the output buffer for one tile job, or leaves for the next one.
+
+A sum may be made by several jobs, chunks. A job with ``to_partial`` sends nothing: its sums stay in the group (``partial_sums``), and a
+job with ``from_partial`` goes on with them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import numpy as np
 
 from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
+from gradcore.models.convolution.partial_sums import PartialSums
 from gradcore.models.jobs import ConvGroupJob
 from gradcore.models.tags import join_pieces
 
@@ -30,8 +35,8 @@ class ConvJob(ConvGroupJob):
     @classmethod
     def from_descriptor(cls, values: Mapping[str, int]) -> Self:
         """The job in a TILE descriptor's field values: conv_engine makes ``quarters`` of the columns that are stored."""
-        stride, packs = values["stride_x"], not values["pool"]
-        quarters = values["columns_stored"] % stride * 4 // stride if packs else 0
+        pack = values["pack_pixels"]
+        quarters = 0 if values["pool"] else values["columns_stored"] % pack * 4 // pack
         return replace(super().from_descriptor(values), quarters=quarters)
 
     @classmethod
@@ -71,6 +76,26 @@ class ConvJob(ConvGroupJob):
         """Tag pieces of one unit and one block."""
         return 3 if self.pool else 1
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of one unit, of which each has a sum in every lane."""
+        return 4 if self.pool else 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What the chunks of a sum have in common: units of a row, blocks, pixels of a unit."""
+        return self.unit_columns, self.blocks, self.pixels
+
+    @property
+    def row_step(self) -> int:
+        """Buffer rows from one row of units to the next."""
+        return 2 if self.pool else 1 << self.stride_y_log2
+
+    @property
+    def column_step(self) -> int:
+        """Buffer columns from one unit to the next."""
+        return 2 if self.pool else self.pack_pixels << self.stride_x_log2
+
 
 def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
     """float64 (unit rows, unit columns, pixels of a unit, taps, channels): what the taps of each pixel see of the tile.
@@ -83,12 +108,13 @@ def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
     framed[:height, :width] = tile[:height, :width]
     shrink = 2 if job.pool else 1
 
-    def places(origin: int, units: int, stride: int, taps: int, size: int) -> np.ndarray:
-        seen = origin + stride * np.arange(units * shrink)[:, None] + np.arange(taps)
+    def places(origin: int, units: int, step: int, taps: int, size: int) -> np.ndarray:
+        firsts = (step * np.arange(units)[:, None] + np.arange(shrink)).reshape(-1)
+        seen = origin + firsts[:, None] + np.arange(taps)
         return np.where((seen >= 0) & (seen < size), seen, size)
 
-    rows = places(job.origin_row, job.unit_rows, 1, job.kernel_h, height)
-    columns = places(job.origin_column, job.unit_columns, job.stride_x, job.kernel_w, width)
+    rows = places(job.origin_row, job.unit_rows, job.row_step, job.kernel_h, height)
+    columns = places(job.origin_column, job.unit_columns, job.column_step, job.kernel_w, width)
     seen = framed[rows[:, None, :, None], columns[None, :, None, :]]
     seen = seen.reshape(job.unit_rows, shrink, job.unit_columns, shrink, -1, channels)
     return seen.transpose(0, 2, 1, 3, 4, 5).reshape(job.unit_rows, job.unit_columns, shrink * shrink, -1, channels)
@@ -123,6 +149,7 @@ class Output:
         entries: int (units, pixels of a unit): non-zero values that the taps of each pixel see.
         saturated: values, before pooling, that were clipped and count: see ``gradcore.models.arithmetic.saturated``.
         behind: likewise, but of pixels of a pack that are not stored: they do not count.
+        stored: False for a job whose sums stay in the group: it has neither transfers nor saturated values.
         largest: the largest magnitude of an accumulator.
     """
 
@@ -135,11 +162,14 @@ class Output:
     saturated: int
     behind: int
     largest: int
+    stored: bool = True
 
     @property
     def transfers(self) -> dict[tuple[int, int, int], int]:
-        """{(is tag, parity of the unit row, address): data} of the words, then the pieces, of each unit."""
+        """{(is tag, parity of the unit row, address): data} of the words, then the pieces, of each unit; none where it is not stored."""
         result: dict[tuple[int, int, int], int] = {}
+        if not self.stored:
+            return result
         for unit, (parity, word, piece) in enumerate(zip(self.parity.tolist(), self.words.tolist(), self.pieces.tolist(), strict=True)):
             for position in range(LANES // WORD_VALUES):
                 result[0, parity, word + position] = pack_word(self.values[unit, position * 4 : position * 4 + 4])
@@ -148,18 +178,39 @@ class Output:
         return result
 
 
+def own_units(job: ConvJob, groups: int, group: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the units that a group computes, in the order in which its streams get them."""
+    share = group_share(job, groups, group)
+    _, own_set, copies = share or (0, 0, 1)
+    rows, columns = np.divmod(np.arange(job.unit_rows * job.unit_columns if share else 0), job.unit_columns)
+    own = (rows + columns) % copies == own_set
+    return rows[own], columns[own]
+
+
 def compute(
-    job: ConvJob, seen: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int, *, rules=arithmetic
+    job: ConvJob,
+    seen: np.ndarray,
+    weights: np.ndarray,
+    initial: np.ndarray,
+    groups: int,
+    group: int,
+    *,
+    partial: PartialSums | None = None,
+    rules=arithmetic,
 ) -> Output:
     """Everything that a group makes of a job, given what its taps see (``windows``); the other arguments as for ``output``."""
     share = group_share(job, groups, group)
-    block, own_set, copies = share or (0, 0, 1)
-    rows, columns = np.divmod(np.arange(job.unit_rows * job.unit_columns if share else 0), job.unit_columns)
-    own = (rows + columns) % copies == own_set
-    rows, columns = rows[own], columns[own]
+    block = share[0] if share else 0
+    rows, columns = own_units(job, groups, group)
     pixels, taps, channels = seen.shape[2:]
     seen = seen[rows, columns].reshape(len(rows), pixels, taps * channels)
+    if (job.from_partial or job.to_partial) and partial is None:
+        raise ValueError("a job of a chain of chunks needs the partial sums")
+    if job.from_partial:
+        initial = partial.take(job.shape, rows, columns)
     accumulators = rules.exact_sum(seen, weights[weight_rows(job, channels, len(weights))], initial)
+    if job.to_partial:
+        partial.leave(job.shape, rows, columns, accumulators)
     values = rules.requantise_rounded(accumulators, job.shift)
     clipped = rules.saturated_rounded(accumulators, job.shift, bool(job.relu))
     in_quarters = np.arange(LANES) < LANES // 4 * (job.quarters or 4)
@@ -175,18 +226,29 @@ def compute(
         values=best,
         tags=join_pieces(best > 0, index)[:, 0] if job.store_tags else None,
         entries=np.count_nonzero(seen, axis=2),
-        saturated=int(np.count_nonzero(clipped & stored)),
-        behind=int(np.count_nonzero(clipped & ~stored)),
+        saturated=0 if job.to_partial else int(np.count_nonzero(clipped & stored)),
+        behind=0 if job.to_partial else int(np.count_nonzero(clipped & ~stored)),
         largest=int(np.abs(accumulators).max(initial=0)),
+        stored=not job.to_partial,
     )
 
 
 def output(
-    job: ConvJob, tile: np.ndarray, weights: np.ndarray, initial: np.ndarray, groups: int, group: int, *, rules=arithmetic
+    job: ConvJob,
+    tile: np.ndarray,
+    weights: np.ndarray,
+    initial: np.ndarray,
+    groups: int,
+    group: int,
+    *,
+    partial: PartialSums | None = None,
+    rules=arithmetic,
 ) -> Output:
     """Everything that a group makes of a job.
 
     ``tile`` (buffer_rows, buffer_columns, channels) int16 values, ``weights`` (depth, LANES) of this group, ``initial`` (LANES,)
-    accumulator start values (rounding constant included). ``rules``: the arithmetic, see ``gradcore.models.arithmetic``.
+    accumulator start values (rounding constant included). ``partial``: the group's partial sums, which a job with ``from_partial`` takes
+    from and one with ``to_partial`` leaves in; without either bit they are not used. ``rules``: the arithmetic, see
+    ``gradcore.models.arithmetic``. Raises PartialError where sums and units do not fit.
     """
-    return compute(job, windows(job, tile), weights, initial, groups, group, rules=rules)
+    return compute(job, windows(job, tile), weights, initial, groups, group, partial=partial, rules=rules)

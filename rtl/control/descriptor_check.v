@@ -62,16 +62,23 @@ module descriptor_check #(
   wire [ 7:0] unit_columns = descriptor[DESCRIPTOR_TILE_UNIT_COLUMNS+:8];
   wire [ 3:0] kernel_h = descriptor[DESCRIPTOR_TILE_KERNEL_H+:4];
   wire [ 3:0] kernel_w = descriptor[DESCRIPTOR_TILE_KERNEL_W+:4];
-  wire [ 3:0] stride_x = descriptor[DESCRIPTOR_TILE_STRIDE_X+:4];
+  wire [ 3:0] pack = descriptor[DESCRIPTOR_TILE_PACK_PIXELS+:4];
+  wire [ 1:0] stride_x_log2 = descriptor[DESCRIPTOR_TILE_STRIDE_X_LOG2+:2];
+  wire [ 1:0] stride_y_log2 = descriptor[DESCRIPTOR_TILE_STRIDE_Y_LOG2+:2];
   wire [ 2:0] tile_blocks = descriptor[DESCRIPTOR_TILE_BLOCKS+:3];
   wire [ 5:0] tile_shift = descriptor[DESCRIPTOR_TILE_SHIFT+:6];
   wire [10:0] tap_rows = descriptor[DESCRIPTOR_TILE_TAP_ROWS+:11];
   reg  [ 6:0] taps;  // a cycle after the descriptor
   always @(posedge clk) taps <= {3'd0, kernel_h} * {3'd0, kernel_w};
   wire        bad_kernel = unit_rows == 8'd0 || unit_columns == 8'd0 || kernel_h == 4'd0 || kernel_h > DESCRIPTOR_TILE_KERNEL_H_MOST ||
-       kernel_w == 4'd0 || kernel_w > DESCRIPTOR_TILE_KERNEL_W_MOST || stride_x == 4'd0 ||
-       stride_x > DESCRIPTOR_TILE_STRIDE_X_MOST || tile_blocks == 3'd0 ||
+       kernel_w == 4'd0 || kernel_w > DESCRIPTOR_TILE_KERNEL_W_MOST || tile_blocks == 3'd0 ||
        tile_blocks > BLOCK_LIMIT || tile_shift > SHIFT_LIMIT || tap_rows == 11'd0;
+  // Packs of 1, 2 or 4 pixels, at most 4 columns from unit to unit; pooled units have neither packs nor strides.
+  wire        bad_pack = pack == 4'd0 || pack == 4'd3 || pack > DESCRIPTOR_TILE_PACK_PIXELS_MOST ||
+       stride_x_log2 > DESCRIPTOR_TILE_STRIDE_X_LOG2_MOST || (pack[1] && stride_x_log2[1]) || (pack[2] && stride_x_log2 != 2'd0);
+  wire        pooled_pack = descriptor[DESCRIPTOR_TILE_POOL] && (pack != 4'd1 || stride_x_log2 != 2'd0 || stride_y_log2 != 2'd0);
+  wire        partial = descriptor[DESCRIPTOR_TILE_FROM_PARTIAL] || descriptor[DESCRIPTOR_TILE_TO_PARTIAL];
+  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || partial;
 
   // TILE: what it stores.
   wire [ 7:0] half_rows = {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]};
@@ -126,12 +133,13 @@ module descriptor_check #(
        (|descriptor[DESCRIPTOR_SEED_LOGITS_ADDRESS+:3]) || (|descriptor[DESCRIPTOR_SEED_SEED_ADDRESS+:3]);
 
   // The conditions, a cycle after the descriptor has come; they enter the result in the cycle after `check`.
-  reg source_found, kernel_found, destination_found, weights_found, vector_found, matrix_found, misaligned_found;
+  reg source_found, kernel_found, unit_found, destination_found, weights_found, vector_found, matrix_found, misaligned_found;
   reg seed_found, head_found;
   reg checking;
   always @(posedge clk) begin
     source_found      <= bad_source && opcode == OPCODE_TILE;
     kernel_found      <= bad_kernel && opcode == OPCODE_TILE;
+    unit_found        <= bad_unit && opcode == OPCODE_TILE;
     destination_found <= bad_destination && opcode == OPCODE_TILE;
     weights_found     <= bad_weights && opcode == OPCODE_WEIGHTS;
     vector_found      <= bad_vector && opcode == OPCODE_VECTOR;
@@ -184,7 +192,7 @@ module descriptor_check #(
     done        <= comparing && !multiplying;
 
     if (checking)
-      illegal <= source_found || kernel_found || destination_found || weights_found || vector_found ||
+      illegal <= source_found || kernel_found || unit_found || destination_found || weights_found || vector_found ||
                  matrix_found || misaligned_found || seed_found || head_found;
     else if (comparing && opcode == OPCODE_TILE && product > product_limit) illegal <= 1'b1;
 

@@ -63,7 +63,7 @@ module conv_engine #(
 
   // ---- Packed pixels: quarters of the 16 lanes that are stored of a row's last unit, 0 when all are.
   wire [1:0] columns = descriptor[DESCRIPTOR_TILE_COLUMNS_STORED+:2];
-  wire [1:0] pack_log2 = descriptor[DESCRIPTOR_TILE_STRIDE_X+1+:2];  // of stride_x 1, 2, 4: 0, 1, 2
+  wire [1:0] pack_log2 = descriptor[DESCRIPTOR_TILE_PACK_PIXELS+1+:2];  // of 1, 2, 4 pixels: 0, 1, 2
   wire [1:0] quarters = descriptor[DESCRIPTOR_TILE_POOL] ? 2'd0
                       : pack_log2[1] ? columns : pack_log2[0] ? {columns[0], 1'b0} : 2'd0;
 

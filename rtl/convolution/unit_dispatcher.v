@@ -152,7 +152,9 @@ module unit_dispatcher #(
     end
   end
 
-  wire [1:0] stride_log2 = pool ? 2'd1 : stride_x[2] ? 2'd2 : stride_x[1] ? 2'd1 : 2'd0;
+  // From one unit to the next, 1, 2 or 4 buffer columns, and rows: a pooling window, or the stride, times the pixels of a pack.
+  wire [1:0] columns_log2 = {pack_pixels[2] || stride_x_log2[1] || (pack_pixels[1] && stride_x_log2[0]), pool || (pack_pixels[1] != stride_x_log2[0])};
+  wire [1:0] rows_log2 = {stride_y_log2[1], pool || stride_y_log2[0]};
   wire [`OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(`OUTPUT_ADDRESS_BITS - 3) {1'b0}}, blocks};
   wire [`OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(`OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
   wire [`ENTRY_ADDRESS_BITS-1:0] slot_wide = {{(`ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
@@ -168,8 +170,8 @@ module unit_dispatcher #(
       WAIT: if (job_start) state <= idle_group ? SCANNERS : STEPS;
       STEPS: begin
         row <= 8'd0;
-        step_entries <= slot_wide << stride_log2;
-        step_pixels <= 3'd1 << stride_log2;
+        step_entries <= slot_wide << columns_log2;
+        step_pixels <= 3'd1 << columns_log2;
         step_words <= blocks_wide << 2;
         step_pieces <= pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
         skip <= set & {copies_log2[1], copies_log2 != 2'd0};
@@ -214,9 +216,9 @@ module unit_dispatcher #(
       NEXT_ROW: begin
         row <= row + 8'd1;
         skip <= (skip - 2'd1) & skip_mask;
-        row_input <= row_input + (pool ? 10'sd2 : 10'sd1);
-        row_pixel <= row_pixel + (pool ? columns_wide << 1 : columns_wide);
-        row_entry <= row_entry + (pool ? row_entries << 1 : row_entries);
+        row_input <= row_input + (10'sd1 <<< rows_log2);
+        row_pixel <= row_pixel + (columns_wide << rows_log2);
+        row_entry <= row_entry + (row_entries << rows_log2);
         if (row[0]) begin
           row_words  <= row_words + buffer_row_words;
           row_pieces <= row_pieces + buffer_row_pieces;
@@ -242,6 +244,7 @@ module unit_dispatcher #(
   // change() takes away no more than there is.
   `ASSERT(units_come_back_once, {1'b0, outstanding0} + {9'd0, unit_taken && !bank} >= {9'd0, finish0[0]} + {9'd0, finish0[1]} &&
           {1'b0, outstanding1} + {9'd0, unit_taken && bank} >= {9'd0, finish1[0]} + {9'd0, finish1[1]})
+  `ASSERT(no_partial_sums_yet, !have_unit || !(from_partial || to_partial))  // the descriptor check refuses them
   `ASSERT(no_job_overtaken, !(job_ready && dispatched[bank]))
   stream_checker #(
       .WIDTH(22 + `PIXEL_BITS + `ENTRY_ADDRESS_BITS + 2 * `OUTPUT_ADDRESS_BITS)

@@ -90,8 +90,8 @@ COUNTERS = {
 # Values of registers after reset (of the default build): name -> value.
 RESETS = {
     "IDENTIFIER": 0x47524144,
-    "VERSION": 0x00000300,
-    "CONFIGURATION": 0x02081024,
+    "VERSION": 0x00000400,
+    "CONFIGURATION": 0x03081024,
     "CONFIGURATION_TILE": 0x02002000,
     "CONFIGURATION_BUFFERS": 0x02000400,
     "CONTROL": 0x00000000,
@@ -380,6 +380,7 @@ TILE_ENTRIES = 8192  # Entries (non-zero values) of a bank of the tile buffer.
 TILE_PIXELS = 512  # Pixels of a bank of the tile buffer.
 WEIGHT_ROWS = 1024  # Rows of a group's weight buffer, one weight a lane each.
 OUTPUT_WORDS = 512  # Words, and tag pieces, of one side and bank of the output buffer.
+PARTIAL_PIXELS = 64  # Pixels of a stream whose partial sums may wait.
 COUNT_BITS = 11  # Bits of a pixel's number of entries, and of an entry's channel.
 PROGRAM_LIMIT = 65536  # Descriptors of a program at most.
 OUTSTANDING = 8  # Bursts of an AXI port in flight.
@@ -404,7 +405,7 @@ WRITE_CLIENTS = (
 # Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit).
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 128
-DESCRIPTOR_VERSION = 2
+DESCRIPTOR_VERSION = 3
 CHECKSUM_KEY = 0x47524144
 Field = tuple[int, int, int]
 DESCRIPTOR_COMMON: dict[str, Field] = {
@@ -440,16 +441,20 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "unit_columns": (12, 15, 8),
         "kernel_h": (12, 19, 16),
         "kernel_w": (12, 23, 20),
-        "stride_x": (12, 27, 24),
+        "pack_pixels": (12, 27, 24),
         "blocks": (12, 30, 28),
         "origin_row": (13, 7, 0),
         "origin_column": (13, 15, 8),
         "shift": (13, 21, 16),
+        "stride_y_log2": (13, 23, 22),
         "relu": (13, 24, 24),
         "pool": (13, 25, 25),
         "store_tags": (13, 26, 26),
+        "from_partial": (13, 28, 28),
+        "to_partial": (13, 29, 29),
         "weight_base": (14, 9, 0),
         "tap_rows": (14, 26, 16),
+        "stride_x_log2": (14, 28, 27),
         "bias_bank": (14, 31, 31),
         "destination_address": (15, 31, 0),
         "destination_row_pitch": (16, 31, 0),
@@ -548,10 +553,14 @@ DESCRIPTOR_LIMITS: dict[str, dict[str, tuple[int, int, int]]] = {
         "unit_columns": (1, 255, 1),
         "kernel_h": (1, 8, 1),
         "kernel_w": (1, 8, 1),
-        "stride_x": (1, 4, 1),
+        "pack_pixels": (1, 4, 1),
         "blocks": (1, 7, 1),
         "shift": (0, 47, 1),
+        "stride_y_log2": (0, 2, 1),
+        "from_partial": (0, 0, 1),
+        "to_partial": (0, 0, 1),
         "tap_rows": (1, 2047, 1),
+        "stride_x_log2": (0, 2, 1),
         "destination_address": (0, 4294967295, 8),
         "destination_row_pitch": (0, 4294967295, 8),
         "destination_pixel_pitch": (0, 65535, 8),
@@ -593,6 +602,11 @@ DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
     "TILE": {
         "unpooling has tags": lambda field, size: field["unpool"] <= field["tags"],
         "blocks": lambda field, size: field["blocks"] <= size["GROUPS"],
+        "pixels of a pack": lambda field, size: field["pack_pixels"] != 3,
+        "columns from unit to unit": lambda field, size: field["pack_pixels"] << field["stride_x_log2"] <= 4,
+        "pooled units are neither packs nor strided": lambda field, size: (
+            not field["pool"] or field["pack_pixels"] << field["stride_x_log2"] << field["stride_y_log2"] == 1
+        ),
         "pixels of a tile bank": lambda field, size: field["buffer_rows"] * field["buffer_columns"] <= size["TILE_PIXELS"],
         "entries of a tile bank": lambda field, size: field["buffer_rows"] * field["row_entries"] <= size["TILE_ENTRIES"],
         "entries of a row": lambda field, size: field["buffer_columns"] * field["slot"] <= field["row_entries"],

@@ -137,7 +137,7 @@ def job_place(program: Program, opcode: str, number: int, text: str = "") -> str
             words.append(f"which begins at row {row}, column {column} of {region.name}")
             unit = re.search(r"row (\d+), column (\d+), (?:channels|tag piece)", text)
             if unit:
-                pack = 1 if job["pool"] else job["stride_x"]
+                pack = 1 if job["pool"] else job["pack_pixels"]
                 place = f"row {row + int(unit[1])}, column {column + pack * int(unit[2])}"
                 words.append(f"there {place}{f' and the {pack - 1} after it' if pack > 1 else ''}")
     return ", ".join(words)

@@ -34,12 +34,15 @@ def random_descriptor(opcode: str, **given: int) -> Words:
         columns_stored = random.choice((1, 2, 512 // (stored + gap) % 256 or 1))
         unit_rows = random.choice((1, 2, 3, 8, 255))
         half = (unit_rows + 1) // 2
+        pack, pool = random.choice((1, 2, 4)), random.getrandbits(1)
+        strides = (0, 0) if pool else (random.randrange(3), random.randrange(3 - pack // 2))
         values |= {
             "source_rows": random.randrange(1, 256), "source_columns": random.randrange(1, 256),
             "words_per_pixel": random.choice((1, 2, 511, 512)), "buffer_rows": rows, "buffer_columns": columns, "slot": slot,
             "row_entries": row_entries, "tags": 1, "unit_rows": unit_rows, "unit_columns": random.randrange(1, 256),
             "kernel_h": taps[0], "kernel_w": taps[1], "tap_rows": random.choice((1, 1024 // (taps[0] * taps[1]))),
-            "stride_x": random.randrange(1, 5), "blocks": random.randrange(1, GROUPS + 1), "shift": random.randrange(48),
+            "pack_pixels": 1 if pool else pack, "pool": pool, "stride_y_log2": strides[0], "stride_x_log2": strides[1],
+            "from_partial": 0, "to_partial": 0, "blocks": random.randrange(1, GROUPS + 1), "shift": random.randrange(48),
             "words_per_pixel_stored": stored, "buffer_pixel_words": stored + gap, "columns_stored": columns_stored,
             "buffer_row_words": min(511, 512 // half), "destination_pixel_pitch": 8 * stored,
             "pieces_per_pixel": random.randrange(1, min(255, 512 // columns_stored) + 1),
@@ -87,6 +90,7 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
     small = {"buffer_rows": 1, "buffer_columns": 1, "slot": 1, "row_entries": 1, "unit_rows": 2, "buffer_row_words": 1}
     small |= {"columns_stored": 1, "buffer_pixel_words": 1, "words_per_pixel_stored": 1, "contiguous": 0, "store_tags": 1}
     small |= {"pieces_per_pixel": 1, "buffer_row_pieces": 1, "kernel_h": 1, "kernel_w": 1, "tap_rows": 1}
+    small |= {"pack_pixels": 1, "stride_x_log2": 0, "stride_y_log2": 0, "pool": 0}
     vector = {"blocks": 8, "pitch_log2": 15, "destination_words0": 0, "destination_words1": 0}
     seed = {"words_per_pixel": 5, "channels": 20}
     tile = (
@@ -102,6 +106,12 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
         ({"unit_rows": 4, "buffer_row_pieces": 256}, "buffer_row_pieces", 257),
         ({"columns_stored": 42, "pieces_per_pixel": 12}, "pieces_per_pixel", 13),
         ({"words_per_pixel_stored": 5, "buffer_pixel_words": 5}, "words_per_pixel_stored", 6),
+        ({"pack_pixels": 2}, "pack_pixels", 3),
+        ({"pack_pixels": 2, "stride_x_log2": 1}, "stride_x_log2", 2),
+        ({"pack_pixels": 4}, "stride_x_log2", 1),
+        ({"pack_pixels": 4}, "pool", 1),
+        ({"pool": 1}, "stride_y_log2", 1),
+        ({"pool": 1}, "stride_x_log2", 2),
     )
     cases = [("TILE", {**small, **sizes}, name, value) for sizes, name, value in tile]
     cases += [

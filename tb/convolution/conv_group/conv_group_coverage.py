@@ -36,8 +36,11 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "share": shares(groups, group),
         "blocks": range(1, groups + 1),
         "bias_bank": (0, 1),
-        "kernel_h": (1, 2, 7, 8),
-        "kernel_w": (1, 2, 7, 8),
+        "kernel_h": range(1, 9),
+        "kernel_w": range(1, 9),
+        "stride_y": (1, 2, 4),
+        "stride_x": (1, 2, 4),
+        "step": [(pack, stride) for pack in (1, 2, 4) for stride in (1, 2, 4) if pack * stride <= 4],
         "unit_rows": (1, 2, 3),
         "unit_columns": (1, 2, 3),
         "origin": ("before", "at", "behind"),
@@ -57,13 +60,13 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "activity": [(stream, name) for stream in (0, 1) for name in ("issue", "output wait")],
         "write_while": ("busy",),
     }
-    crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "relu", "tags")}
+    crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "relu", "tags"), "strides": ("stride_y", "stride_x")}
     return Coverage("coverage", environment, points, crosses)
 
 
 def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.ndarray, made: Any, rules: Any, share: Any) -> None:
     """Sample a job: ``made`` is what the group makes of it, ``rules`` the arithmetic that knows the sums."""
-    kind = "pooled" if job.pool else f"packed {job.stride_x}" if job.stride_x > 1 else "plain"
+    kind = "pooled" if job.pool else f"packed {job.pack_pixels}" if job.pack_pixels > 1 else "plain"
     density = np.count_nonzero(tile) / tile.size
     once = {
         "kind": kind,
@@ -77,7 +80,10 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
         coverage.sample(**once)
         return
     once |= {name: getattr(job, name) for name in ("bias_bank", "kernel_h", "kernel_w", "unit_rows", "unit_columns", "slot", "shift")}
-    once |= {"taps": job.kernel_h * job.kernel_w, "quarters": job.quarters if job.stride_x > 1 else None}
+    once |= {"taps": job.kernel_h * job.kernel_w, "quarters": job.quarters if job.pack_pixels > 1 else None}
+    if not job.pool:
+        strides = 1 << job.stride_y_log2, 1 << job.stride_x_log2
+        once |= {"stride_y": strides[0], "stride_x": strides[1], "step": (job.pack_pixels, strides[1])}
     once["origin"] = "before" if min(job.origin_row, job.origin_column) < 0 else "at" if not job.origin_row else "behind"
     coverage.sample(**once)
     bins = {
@@ -98,13 +104,13 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
 
 def outside(job: ConvJob) -> Iterator[str]:
     """Whether taps of a pixel lie outside the buffer."""
-    scale = 2 if job.pool else 1
     inside = []
-    for origin, units, stride, taps, size in (
-        (job.origin_row, job.unit_rows * scale, 1, job.kernel_h, job.buffer_rows),
-        (job.origin_column, job.unit_columns * scale, job.stride_x, job.kernel_w, job.buffer_columns),
+    for origin, units, step, taps, size in (
+        (job.origin_row, job.unit_rows, job.row_step, job.kernel_h, job.buffer_rows),
+        (job.origin_column, job.unit_columns, job.column_step, job.kernel_w, job.buffer_columns),
     ):
-        seen = origin + stride * np.arange(units)[:, None] + np.arange(taps)
+        firsts = np.add.outer(step * np.arange(units), np.arange(2 if job.pool else 1)).reshape(-1)
+        seen = origin + firsts[:, None] + np.arange(taps)
         inside.append(((seen >= 0) & (seen < size)).sum(axis=1))
     counts = np.multiply.outer(*inside)
     full = job.kernel_h * job.kernel_w

@@ -25,10 +25,11 @@ def random_job(rng: np.random.Generator) -> ConvJob:
     """A small random job within the hardware's limits."""
     pool = bool(rng.integers(2))
     kernel_h = int(rng.choice([1, 3, 3, 5]))
-    stride_x = 1 if pool else int(rng.choice([1, 1, 2, 4]))
-    unit_rows, unit_columns = int(rng.integers(1, 5)), int(rng.integers(1, 6))
+    pack = 1 if pool else int(rng.choice([1, 1, 2, 4]))
+    stride_y_log2, stride_x_log2 = (0, 0) if pool else (int(rng.choice([0, 0, 1, 2])), int(rng.integers(3 - pack // 2)))
+    scale_y, scale_x = (2, 2) if pool else (1 << stride_y_log2, pack << stride_x_log2)
+    unit_rows, unit_columns = int(rng.integers(1, 5 if scale_y < 4 else 3)), int(rng.integers(1, 6 if scale_x < 4 else 4))
     slot = 4 * int(rng.integers(1, 6))
-    scale_y, scale_x = (2, 2) if pool else (1, stride_x)
     return ConvJob.tight(
         buffer_rows=max(1, unit_rows * scale_y + int(rng.integers(-1, 3))),
         buffer_columns=max(1, unit_columns * scale_x + int(rng.integers(-1, 3))),
@@ -36,8 +37,10 @@ def random_job(rng: np.random.Generator) -> ConvJob:
         unit_rows=unit_rows,
         unit_columns=unit_columns,
         kernel_h=kernel_h,
-        kernel_w=kernel_h + stride_x - 1,
-        stride_x=stride_x,
+        kernel_w=kernel_h + (pack - 1 << stride_x_log2),
+        pack_pixels=pack,
+        stride_x_log2=stride_x_log2,
+        stride_y_log2=stride_y_log2,
         blocks=int(rng.integers(1, GROUPS + 1)),
         origin_row=int(rng.integers(-2, 2)),
         origin_column=int(rng.integers(-2, 2)),
@@ -48,7 +51,7 @@ def random_job(rng: np.random.Generator) -> ConvJob:
         weight_base=int(rng.integers(WEIGHT_ROWS)),
         tap_rows=slot,
         bias_bank=int(rng.integers(2)),
-        quarters=0 if stride_x == 1 else int(rng.integers(stride_x)) * 4 // stride_x,
+        quarters=int(rng.integers(pack)) * 4 // pack,
     )
 
 
@@ -97,7 +100,7 @@ def small_job(**fields: int) -> ConvJob:
         "unit_columns": 2,
         "kernel_h": 3,
         "kernel_w": 3,
-        "stride_x": 1,
+        "pack_pixels": 1,
         "blocks": GROUPS,
         "origin_row": -1,
         "origin_column": -1,
@@ -123,11 +126,25 @@ class Corners(JobSequence):
             *(small_job(origin_row=row, origin_column=column) for row, column in ((-8, 2), (5, 1), (2, -8), (1, 5))),
             *(small_job(**one, slot=8, shift=shift, relu=shift % 2) for shift in (0, 1, 15, 16, 17, 31, 32, 46, 47)),
             *(small_job(blocks=blocks, relu=1) for blocks in range(1, GROUPS + 1)),
+            *self.strided(),
         ]
         yield from ((job, random_tile(rng, job, density)) for job, density in zip(jobs, itertools.cycle((1.0, 0.3, 1.0)), strict=False))
         yield from self.lists(rng, one)
         yield from self.full_memories(rng, one)
         yield from self.values(rng, one)
+
+    def strided(self) -> Iterable[ConvJob]:
+        """Each pair of strides, each height and width of a kernel, padding on all sides; a pack of strided pixels."""
+        for number, (y, x) in enumerate(itertools.product(range(3), range(3))):
+            kernel = {"kernel_h": 1 + number % 8, "kernel_w": 8 - number % 8}
+            shape = {
+                "buffer_rows": 2 + (2 << y),
+                "buffer_columns": 1 + (2 << x),
+                "origin_row": -number % 4 - 3,
+                "origin_column": -number % 3 - 2,
+            }
+            yield small_job(**shape, **kernel, unit_rows=3, unit_columns=3, stride_y_log2=y, stride_x_log2=x)
+        yield small_job(buffer_rows=5, buffer_columns=8, kernel_w=5, pack_pixels=2, stride_y_log2=1, stride_x_log2=1)
 
     def lists(self, rng: np.random.Generator, one: dict[str, int]) -> Iterable[Work]:
         """Pixels with so many entries, about LANES."""
@@ -171,17 +188,17 @@ class Saturating(JobSequence):
 
     def work(self, rng: np.random.Generator) -> Iterable[Work]:
         jobs = []
-        for pool, relu, tags, stride_x in itertools.product((0, 1), (0, 1), (0, 1), (1, 2, 4)):
-            if pool and stride_x > 1:
+        for pool, relu, tags, pack in itertools.product((0, 1), (0, 1), (0, 1), (1, 2, 4)):
+            if pool and pack > 1:
                 continue
-            shape = {"unit_rows": 3, "unit_columns": 3, "buffer_rows": 6, "buffer_columns": 12, "slot": 8, "kernel_w": 2 + stride_x}
-            fields = {"pool": pool, "relu": relu, "store_tags": tags, "stride_x": stride_x, "shift": 15 + int(rng.integers(3))}
-            for quarters in range(0, 4, 4 // stride_x) if stride_x > 1 and tags else (0,):
+            shape = {"unit_rows": 3, "unit_columns": 3, "buffer_rows": 6, "buffer_columns": 12, "slot": 8, "kernel_w": 2 + pack}
+            fields = {"pool": pool, "relu": relu, "store_tags": tags, "pack_pixels": pack, "shift": 15 + int(rng.integers(3))}
+            for quarters in range(0, 4, 4 // pack) if pack > 1 and tags else (0,):
                 jobs.append(small_job(**shape, **fields, quarters=quarters))
         for place in rng.permutation(len(jobs)):
             yield jobs[place], random_tile(rng, jobs[place], rng.choice([0.3, 1.0]))
-        for pool, stride_x in ((0, 1), (0, 2), (0, 4), (1, 1)):  # initial accumulators alone: small ones of both signs, and 0
-            job = small_job(pool=pool, stride_x=stride_x, kernel_w=2 + stride_x, buffer_columns=8, shift=24)
+        for pool, pack in ((0, 1), (0, 2), (0, 4), (1, 1)):  # initial accumulators alone: small ones of both signs, and 0
+            job = small_job(pool=pool, pack_pixels=pack, kernel_w=2 + pack, buffer_columns=8, shift=24)
             yield job, random_tile(rng, job, 0.0)
 
 
