@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tile_bank: what either port wrote last at an address, any one, is read there through either port one cycle after the
-// enable, all bits of an entry, and holds; in both ways in which entries are sliced (more than 4096 entries, or fewer).
-// Ten bits, three slices or two, stand for the 27 of an entry.
+// tile_bank: what either port wrote last at an address, any one, alone or with a neighbour, is read there through either
+// port one cycle after the enable, all bits of an entry, and holds.
+// Ten bits, two slices, stand for the 27 of an entry.
 // Contract: the two ports never meet on an entry that one of them writes.
 `default_nettype none
 
 module tile_bank_formal (
     input wire        clk,
-    input wire [ 1:0] write,
-    input wire [25:0] write_address,
-    input wire [19:0] write_data,
+    input wire [ 3:0] write,
+    input wire [47:0] write_row,
+    input wire [39:0] write_data,
     input wire [ 1:0] enable,
     input wire [25:0] address,
     input wire [12:0] choice
@@ -18,48 +18,33 @@ module tile_bank_formal (
 
   tile_bank_proof #(
       .DEPTH(8192),
-      .ADDRESS_BITS(13),
-      .SLICE(4)
-  ) deep (
+      .ADDRESS_BITS(13)
+  ) bank (
       .clk(clk),
       .write(write),
-      .write_address(write_address),
+      .write_row(write_row),
       .write_data(write_data),
       .enable(enable),
       .address(address),
       .choice(choice)
   );
 
-  tile_bank_proof #(
-      .DEPTH(4096),
-      .ADDRESS_BITS(12),
-      .SLICE(9)
-  ) shallow (
-      .clk(clk),
-      .write(write),
-      .write_address({write_address[24:13], write_address[11:0]}),
-      .write_data(write_data),
-      .enable(enable),
-      .address({address[24:13], address[11:0]}),
-      .choice(choice[11:0])
-  );
-
 endmodule
 
 module tile_bank_proof #(
     parameter DEPTH = 8192,
-    parameter ADDRESS_BITS = 13,
-    parameter SLICE = 4
+    parameter ADDRESS_BITS = 13
 ) (
     input wire        clk,
-    input wire [ 1:0] write,
-    input wire [2*ADDRESS_BITS-1:0] write_address,
-    input wire [19:0] write_data,
+    input wire [ 3:0] write,  // {odd, even} of port 1, of port 0
+    input wire [4*ADDRESS_BITS-5:0] write_row,
+    input wire [39:0] write_data,
     input wire [ 1:0] enable,
     input wire [2*ADDRESS_BITS-1:0] address,
     input wire [ADDRESS_BITS-1:0] choice
 );
 
+  localparam ROW_BITS = ADDRESS_BITS - 1;
   wire [19:0] entry;
 
   tile_bank #(
@@ -68,15 +53,15 @@ module tile_bank_proof #(
       .ENTRY_BITS(10)
   ) dut (
       .clk(clk),
-      .write0(write[0]),
-      .write_address0(write_address[ADDRESS_BITS-1:0]),
-      .write_data0(write_data[9:0]),
+      .write0(write[1:0]),
+      .write_row0(write_row[2*ROW_BITS-1:0]),
+      .write_data0(write_data[19:0]),
       .enable0(enable[0]),
       .address0(address[ADDRESS_BITS-1:0]),
       .entry0(entry[9:0]),
-      .write1(write[1]),
-      .write_address1(write_address[2*ADDRESS_BITS-1:ADDRESS_BITS]),
-      .write_data1(write_data[19:10]),
+      .write1(write[3:2]),
+      .write_row1(write_row[4*ROW_BITS-1:2*ROW_BITS]),
+      .write_data1(write_data[39:20]),
       .enable1(enable[1]),
       .address1(address[2*ADDRESS_BITS-1:ADDRESS_BITS]),
       .entry1(entry[19:10])
@@ -88,12 +73,22 @@ module tile_bank_proof #(
   reg [ADDRESS_BITS-1:0] follow;
   reg known;
   reg [9:0] word;
-  wire [1:0] writes = {write[1] && write_address[2*ADDRESS_BITS-1:ADDRESS_BITS] == follow, write[0] && write_address[ADDRESS_BITS-1:0] == follow};
-  wire [1:0] reads = ~write & enable & {address[2*ADDRESS_BITS-1:ADDRESS_BITS] == follow, address[ADDRESS_BITS-1:0] == follow};
+  wire [3:0] hits;  // the followed entry is written
+  wire [1:0] writes = {|hits[3:2], |hits[1:0]};
+  wire [1:0] quiet = {write[3:2] == 2'b00, write[1:0] == 2'b00};
+  wire [1:0] reads = quiet & enable & {address[2*ADDRESS_BITS-1:ADDRESS_BITS] == follow, address[ADDRESS_BITS-1:0] == follow};
+  genvar part;
+  generate
+    for (part = 0; part < 4; part = part + 1) begin : g_part
+      assign hits[part] = write[part] && {write_row[part*ROW_BITS+:ROW_BITS], 1'b0} + part % 2 == follow;
+    end
+  endgenerate
   always @(posedge clk) begin
     if (!started) follow <= choice;
-    if (writes[0]) word <= write_data[9:0];
-    if (writes[1]) word <= write_data[19:10];
+    if (hits[0]) word <= write_data[9:0];
+    if (hits[1]) word <= write_data[19:10];
+    if (hits[2]) word <= write_data[29:20];
+    if (hits[3]) word <= write_data[39:30];
     known <= started && (known || (|writes));
   end
 
@@ -103,31 +98,31 @@ module tile_bank_proof #(
   generate
     for (p = 0; p < 2; p = p + 1) begin : g_port
       always @(posedge clk) begin
-        if (enable[p] && !write[p]) expected[10*p+:10] <= word;
+        if (enable[p] && quiet[p]) expected[10*p+:10] <= word;
         if (!started) expecting[p] <= 1'b0;
-        else if (enable[p] && !write[p]) expecting[p] <= reads[p] && known;
+        else if (enable[p] || !quiet[p]) expecting[p] <= reads[p] && known;
       end
     end
   endgenerate
 
-  localparam SLICES = (10 + SLICE - 1) / SLICE;
   localparam [7:0] ZERO = "0";
-  wire [SLICES-1:0] same;
+  wire [3:0] same;  // slices of the even and of the odd RAM
   genvar s;
   generate
-    for (s = 0; s < SLICES; s = s + 1) begin : g_slice
-      localparam LOW = s * SLICE;
-      localparam WIDTH = (10 - LOW < SLICE) ? 10 - LOW : SLICE;
-      localparam [7:0] DIGIT = ZERO + s;
+    for (s = 0; s < 4; s = s + 1) begin : g_slice
+      localparam LOW = s % 2 * 9;
+      localparam WIDTH = s % 2 ? 1 : 9;
+      localparam [7:0] PARITY = ZERO + s / 2;
+      localparam [7:0] DIGIT = ZERO + s % 2;
       wire [WIDTH-1:0] kept;
       memory_probe #(
-          .MEMID({"\\dut.g_slice[", DIGIT, "].memory"}),
-          .ABITS(ADDRESS_BITS),
+          .MEMID({"\\dut.g_parity[", PARITY, "].g_slice[", DIGIT, "].memory"}),
+          .ABITS(ROW_BITS),
           .WIDTH(WIDTH)
       ) probe (
           .CLK(1'b0),
           .EN(1'b1),
-          .ADDR(follow),
+          .ADDR(follow[ADDRESS_BITS-1:1]),
           .DATA(kept)
       );
       assign same[s] = kept == word[LOW+:WIDTH];
@@ -140,8 +135,10 @@ module tile_bank_proof #(
       read_back0: assert (!expecting[0] || entry[9:0] == expected[9:0]);
       read_back1: assert (!expecting[1] || entry[19:10] == expected[19:10]);
       inside_choice: assert (follow < DEPTH);
-      inside_place: assert (!known || (&same));
-      through_both: cover (expecting == 2'b11 && expected[9:0] != word && expected[19:10] != word);
+      inside_place: assert (!known || (follow[0] ? (&same[3:2]) : (&same[1:0])));
+      through_both: cover (expecting == 2'b11 && expected[9:0] != expected[19:10]);
+      from_even: cover (known && write[1:0] == 2'b11 && hits[0] && write_row[ROW_BITS+:ROW_BITS] == write_row[ROW_BITS-1:0]);
+      from_odd: cover (known && write[3:2] == 2'b11 && hits[3] && write_row[3*ROW_BITS+:ROW_BITS] + 1 == write_row[2*ROW_BITS+:ROW_BITS]);
     end
   end
 

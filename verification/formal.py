@@ -66,7 +66,7 @@ PROOFS = (
     Proof("output_arbiter", Bug("any_preferred ? below_preferred : below_request", "below_request", "bounded_wait")),
     Proof("count_queue", Bug("{1'b0, row_pixels}", "{2'b0, row_pixels[6:0]}", "order")),
     Proof("output_ram", Bug("if (write_enable) memory", "if (write_enable && !read_enable) memory", "read_back")),
-    Proof("tile_bank", Bug("write1 ? write_address1", "write0 ? write_address1", "read_back1")),
+    Proof("tile_bank", Bug("odd1 <= address1[0];", "odd1 <= address0[0];", "read_back1")),
     Proof("axi_burst_splitter", Bug("last ? words[4:0] : room", "last ? words[4:0] : 5'd16", "no_crossing"), cover=20),
     Proof("axi_burst_issue", Bug("count == FULL - ONE && !(|chosen)", "count == FULL - ONE", "limit", depth=20), cover=20),
     Proof(

@@ -31,9 +31,9 @@ module conv_engine #(
     input  wire [        1023:0] descriptor,
     // From the tile loader.
     input  wire                  entry_bank,
-    input  wire [           1:0] entry_write,
-    input  wire [          25:0] entry_address,
-    input  wire [          53:0] entry_data,
+    input  wire [           3:0] entry_write,
+    input  wire [          47:0] entry_row,
+    input  wire [         107:0] entry_data,
     input  wire                  count_write,
     input  wire [           8:0] count_address,
     input  wire [          10:0] count_data,
@@ -71,9 +71,9 @@ module conv_engine #(
   reg loaded_tile;
   reg [23:0] loaded_weights;
   reg bank_of_entries;
-  reg [1:0] write_entry;
-  reg [25:0] address_of_entry;
-  reg [53:0] data_of_entry;
+  reg [3:0] write_entry;
+  reg [47:0] row_of_entry;
+  reg [107:0] data_of_entry;
   reg write_count;
   reg [9:0] address_of_count;
   reg [10:0] data_of_count;
@@ -88,7 +88,7 @@ module conv_engine #(
     loaded_weights <= weights_loaded;
     bank_of_entries <= entry_bank;
     write_entry <= entry_write;
-    address_of_entry <= entry_address;
+    row_of_entry <= entry_row;
     data_of_entry <= entry_data;
     write_count <= count_write;
     address_of_count <= {entry_bank, count_address};
@@ -102,7 +102,7 @@ module conv_engine #(
     if (rst) begin
       loaded_tile <= 1'b0;
       loaded_weights <= 24'd0;
-      write_entry <= 2'b00;
+      write_entry <= 4'b0000;
       write_count <= 1'b0;
       write_weight <= {GROUPS{1'b0}};
       write_initial <= {GROUPS{1'b0}};
@@ -198,7 +198,7 @@ module conv_engine #(
           .quarters(group_quarters),
           .entry_bank(bank_of_entries),
           .entry_write(write_entry),
-          .entry_write_address(address_of_entry),
+          .entry_write_row(row_of_entry),
           .entry_write_data(data_of_entry),
           .count_write(write_count),
           .count_write_address(address_of_count),

@@ -34,11 +34,11 @@ module conv_group #(
     input  wire [   `ENTRY_ADDRESS_BITS-1:0] line_entries,
     input  wire [           `PIXEL_BITS-1:0] line_pixels,
     input  wire [                      1:0] quarters,
-    // From the tile loader: entries of two halves, one count.
+    // From the tile loader: for each half an even and an odd entry, or two neighbours (see tile_bank); one count.
     input  wire                             entry_bank,
-    input  wire [                      1:0] entry_write,
-    input  wire [ 2*`ENTRY_ADDRESS_BITS-1:0] entry_write_address,
-    input  wire [    2*(`COUNT_BITS+16)-1:0] entry_write_data,
+    input  wire [                      3:0] entry_write,
+    input  wire [ 4*`ENTRY_ADDRESS_BITS-5:0] entry_write_row,
+    input  wire [    4*(`COUNT_BITS+16)-1:0] entry_write_data,
     input  wire                             count_write,
     input  wire [               `PIXEL_BITS:0] count_write_address,
     input  wire [           `COUNT_BITS-1:0] count_write_data,
@@ -65,6 +65,7 @@ module conv_group #(
 );
 
   localparam ENTRY_BITS = `COUNT_BITS + 16;
+  localparam ROW_BITS = `ENTRY_ADDRESS_BITS - 1;
 
   wire bank;
   wire [1:0] unit_valid, unit_ready, scanner_busy, unit_done, unit_done_bank;
@@ -123,15 +124,15 @@ module conv_group #(
           .ENTRY_BITS(ENTRY_BITS)
       ) tile_bank (
           .clk(clk),
-          .write0(entry_write[0] && entry_bank == index),
-          .write_address0(entry_write_address[`ENTRY_ADDRESS_BITS-1:0]),
-          .write_data0(entry_write_data[ENTRY_BITS-1:0]),
+          .write0(entry_bank == index ? entry_write[1:0] : 2'b00),
+          .write_row0(entry_write_row[2*ROW_BITS-1:0]),
+          .write_data0(entry_write_data[2*ENTRY_BITS-1:0]),
           .enable0(lane_enable[0]),
           .address0(read_address[`ENTRY_ADDRESS_BITS-1:0]),
           .entry0(entry0),
-          .write1(entry_write[1] && entry_bank == index),
-          .write_address1(entry_write_address[2*`ENTRY_ADDRESS_BITS-1:`ENTRY_ADDRESS_BITS]),
-          .write_data1(entry_write_data[2*ENTRY_BITS-1:ENTRY_BITS]),
+          .write1(entry_bank == index ? entry_write[3:2] : 2'b00),
+          .write_row1(entry_write_row[4*ROW_BITS-1:2*ROW_BITS]),
+          .write_data1(entry_write_data[4*ENTRY_BITS-1:2*ENTRY_BITS]),
           .enable1(lane_enable[1]),
           .address1(read_address[2*`ENTRY_ADDRESS_BITS-1:`ENTRY_ADDRESS_BITS]),
           .entry1(entry1)
@@ -215,6 +216,10 @@ module conv_group #(
   `include "assertions.vh"
   `ASSERT(weight_port_is_free, !weight_write || !lane_enable[1])
   `ASSERT(one_unit_offered, unit_valid != 2'b11)
+  `ASSERT(even_writes_apart, !(entry_write[0] && entry_write[2]) ||
+                             entry_write_row[ROW_BITS-1:0] != entry_write_row[2*ROW_BITS+:ROW_BITS])
+  `ASSERT(odd_writes_apart, !(entry_write[1] && entry_write[3]) ||
+                            entry_write_row[ROW_BITS+:ROW_BITS] != entry_write_row[3*ROW_BITS+:ROW_BITS])
 `endif
 
 endmodule

@@ -91,9 +91,9 @@ module conv_path #(
   end
 
   wire tile_loaded, entry_bank, count_write, unused_loader_busy;
-  wire [1:0] entry_write;
-  wire [25:0] entry_address;
-  wire [53:0] entry_data;
+  wire [3:0] entry_write;
+  wire [47:0] entry_row;
+  wire [107:0] entry_data;
   wire [8:0] count_address;
   wire [10:0] count_data;
 
@@ -118,7 +118,7 @@ module conv_path #(
       .read_response_ready(read_response_ready[3:0]),
       .read_response_data(read_response_data[255:0]),
       .entry_write(entry_write),
-      .entry_address(entry_address),
+      .entry_row(entry_row),
       .entry_data(entry_data),
       .count_write(count_write),
       .count_address(count_address),
@@ -205,7 +205,7 @@ module conv_path #(
       .descriptor(descriptor),
       .entry_bank(entry_bank),
       .entry_write(entry_write),
-      .entry_address(entry_address),
+      .entry_row(entry_row),
       .entry_data(entry_data),
       .count_write(count_write),
       .count_address(count_address),

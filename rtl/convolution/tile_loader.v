@@ -41,10 +41,10 @@ module tile_loader (
     output wire [3:0]   read_response_ready,
     input  wire [255:0] read_response_data,
 
-    // Tile bank: entries of each half, counts.
-    output wire [1:0]  entry_write,
-    output wire [25:0] entry_address,
-    output wire [53:0] entry_data,
+    // Tile bank (see tile_bank.v): for each half the even and the odd RAM; counts.
+    output wire [3:0]   entry_write,
+    output wire [47:0]  entry_row,
+    output wire [107:0] entry_data,
     output reg         count_write,
     output reg  [8:0]  count_address,
     output reg  [10:0] count_data,
@@ -186,6 +186,9 @@ module tile_loader (
   wire [17:0] half_count_address;
   wire [21:0] half_count_data;
   wire [5:0]  dropped;
+  wire [1:0] half_write;
+  wire [25:0] half_address;
+  wire [53:0] half_data;
 
   genvar half;
   generate
@@ -237,15 +240,20 @@ module tile_loader (
           .tag_valid(read_response_valid[2*half+1]),
           .tag_ready(read_response_ready[2*half+1]),
           .tag_data(read_response_data[128*half+64+:64]),
-          .entry_write(entry_write[half]),
-          .entry_address(entry_address[13*half+:13]),
-          .entry_data(entry_data[27*half+:27]),
+          .entry_write(half_write[half]),
+          .entry_address(half_address[13*half+:13]),
+          .entry_data(half_data[27*half+:27]),
           .count_valid(count_valid[half]),
           .count_ready(count_grant[half]),
           .count_address(half_count_address[9*half+:9]),
           .count_data(half_count_data[11*half+:11]),
           .dropped(dropped[3*half+:3])
       );
+
+      // Even entries go to one RAM, odd ones to the other.
+      assign entry_write[2*half+:2] = {half_write[half] && half_address[13*half], half_write[half] && !half_address[13*half]};
+      assign entry_row[24*half+:24] = {2{half_address[13*half+1+:12]}};
+      assign entry_data[54*half+:54] = {2{half_data[27*half+:27]}};
     end
   endgenerate
 

@@ -13,6 +13,7 @@ from pyuvm import uvm_component
 from gradcore.hardware import LANES, OUTPUT_WORDS, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
 from gradcore.models.arithmetic import VALUE_MAX, VALUE_MIN
 from gradcore.models.convolution.conv_group import ConvJob, weight_rows
+from tb.support.entry_writes import POINTS
 from tb.support.uvm import Coverage
 
 KINDS = ("plain", "packed 2", "packed 4", "pooled")
@@ -59,6 +60,7 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "last_token": ("tile", "bank", "weights", "job"),
         "activity": [(stream, name) for stream in (0, 1) for name in ("issue", "output wait")],
         "write_while": ("busy",),
+        **POINTS,
     }
     crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "relu", "tags"), "strides": ("stride_y", "stride_x")}
     return Coverage("coverage", environment, points, crosses)

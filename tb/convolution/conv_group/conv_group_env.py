@@ -19,11 +19,13 @@ from gradcore.models.expectation import Checked
 from tb.convolution.conv_group.conv_group_coverage import group_coverage, job_bins
 from tb.support.agents import bundle_ports
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
+from tb.support.entry_writes import entry_writes, ways, written_bits
 from tb.support.seeds import test_rng
 from tb.support.uvm import CheckFailure, SeenItem, SinkAgent
 
 BESIDE = ("origin_entry", "origin_pixel", "line_entries", "line_pixels", "quarters")  # ports beside the job
 TRANSFER = {"tag": 1, "bank": 1, "parity": 1, "address": 9, "data": 64}
+ROW_BITS, DATA_BITS = (TILE_ENTRIES // 2 - 1).bit_length(), 27  # of an entry's row in its RAM; {channel, value}
 QUEUE = 9  # transfers that wait in a stream when it stops: eight in the queue, one on the port
 LIMIT = 4_000  # products and values of a job that fxpmath computes; of larger ones a random sample of so many
 PULSES = (
@@ -53,7 +55,7 @@ class GroupMonitor(uvm_monitor):
             raise CheckFailure(self, f"{name} is {value}") from error
 
     def among(self, name: str, which: int) -> int:
-        """The parts of a port for the streams, or halves, that ``which`` has; 0 for the other, which may be X."""
+        """The parts of a port for the streams that ``which`` has; 0 for the other, which may be X."""
         text = str(self.handles[name].value) if which else ""
         width, found = len(text) // 2, 0
         for part in (0, 1):
@@ -74,7 +76,7 @@ class GroupMonitor(uvm_monitor):
             "initial_write": ("initial_write_address", "initial_write_data"),
         }
         ports = (
-            "entry_write_address",
+            "entry_write_row",
             "entry_write_data",
             "rst",
             "job_valid",
@@ -104,7 +106,8 @@ class GroupMonitor(uvm_monitor):
                 if pulse in up:
                     up |= {name: self.number(name) for name in names}
             if "entry_write" in up:
-                up |= {name: self.among(name, up["entry_write"]) for name in ("entry_write_address", "entry_write_data")}
+                rows, data = (str(self.handles[name].value) for name in ("entry_write_row", "entry_write_data"))
+                up["entries"] = entry_writes(self, up["entry_write"], rows, data)
             if "event_saturated" in up:  # the bank of the other stream may be X
                 banks = dut.event_saturated_bank.value
                 up["saturated_banks"] = [int(banks[stream]) for stream in (0, 1) if up["event_saturated"] >> stream & 1]
@@ -186,7 +189,10 @@ class Host(uvm_component):
 
 
 class TileDriver(uvm_driver):
-    """Writes tiles, in any order of entries, each when the job two before it is computed; random bits stand while nothing is written."""
+    """Writes tiles, each when the job two before it is computed; random bits stand while nothing is written.
+
+    A half writes one entry in a cycle or two neighbours, at random but for the first ones, which are two where there are.
+    """
 
     def build_phase(self) -> None:
         super().build_phase()
@@ -221,15 +227,21 @@ class TileDriver(uvm_driver):
                 for k, channel in enumerate(channels):
                     writes[row % 2].append((base + k, int(channel) << 16 | int(tile[row, column, channel]) & 0xFFFF))
                 counts.append((row * job.buffer_columns + column, len(channels)))
+        first = True
         while counts or writes[0] or writes[1]:
-            enable, address, data = 0, random.getrandbits(26), random.getrandbits(54)
-            for half in (0, 1):
-                if writes[half]:
-                    where, what = writes[half].pop()
-                    enable |= 1 << half
-                    address = address & ~(0x1FFF << 13 * half) | where << 13 * half
-                    data = data & ~(0x7FFFFFF << 27 * half) | what << 27 * half
-            dut.entry_write.value, dut.entry_write_address.value, dut.entry_write_data.value = enable, address, data
+            enable, rows, data = 0, random.getrandbits(4 * ROW_BITS), random.getrandbits(4 * DATA_BITS)
+            for half, left in enumerate(writes):
+                if left:
+                    both = len(left) > 1 and left[-1][0] == left[-2][0] + 1 and (first or random.random() < 0.5)
+                    some = [left.pop() for _ in range(1 + both)]
+                    parts, row, what = written_bits(some, half, ROW_BITS, DATA_BITS)
+                    for part in range(4):
+                        if parts >> part & 1:
+                            rows &= ~(((1 << ROW_BITS) - 1) << ROW_BITS * part)
+                            data &= ~(((1 << DATA_BITS) - 1) << DATA_BITS * part)
+                    enable, rows, data = enable | parts, rows | row, data | what
+            first = False
+            dut.entry_write.value, dut.entry_write_row.value, dut.entry_write_data.value = enable, rows, data
             where, what = counts.pop() if counts else (None, random.getrandbits(11))
             dut.count_write.value = int(where is not None)
             dut.count_write_address.value = bank * TILE_PIXELS + where if where is not None else random.getrandbits(10)
@@ -298,6 +310,7 @@ class GroupPredictor(Predictor):
         self.weights = np.zeros((WEIGHT_ROWS, LANES), dtype=np.int64)
         self.initial = np.zeros((2, LANES), dtype=np.int64)
         self.activities: set[tuple[int, str]] = set()
+        self.ways: set[tuple[str, tuple]] = set()  # in which entries were seen written
         self.values: Counter[int] = Counter()  # results, and how often each was expected
         self.reset()
 
@@ -360,11 +373,14 @@ class GroupPredictor(Predictor):
 
     def write(self, up: dict[str, Any]) -> None:
         """What goes into the memories."""
-        for half in (0, 1):
-            if up.get("entry_write", 0) >> half & 1:
-                address, data = up["entry_write_address"] >> 13 * half & 0x1FFF, up["entry_write_data"] >> 27 * half & 0x7FFFFFF
+        if "entries" in up:
+            for address, data in itertools.chain(*up["entries"]):
                 self.channel[up["entry_bank"], address] = data >> 16
                 self.value[up["entry_bank"], address] = signed(data & 0xFFFF, 16)
+            new = ways(up["entries"]) - self.ways
+            self.ways |= new
+            for point, one in new:
+                self.get_parent().coverage.sample(**{point: one})
         if "count_write" in up:
             self.counts[divmod(up["count_write_address"], TILE_PIXELS)] = up["count_write_data"]
         if "weight_write" in up:

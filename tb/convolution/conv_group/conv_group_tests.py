@@ -44,7 +44,7 @@ class GroupTest(UnitTest):
         name: 0
         for name in (
             "tile_loaded", "bank_released", "weights_loaded", "job_valid", "entry_write", "count_write", "weight_write", "initial_write",
-            "entry_bank", "entry_write_address", "entry_write_data", "count_write_address", "count_write_data",
+            "entry_bank", "entry_write_row", "entry_write_data", "count_write_address", "count_write_data",
         )
     }  # fmt: skip
 

@@ -17,6 +17,7 @@ from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
 from tb.convolution.tile_loader.tile_loader_coverage import CLIENTS, sample_tile, tile_coverage
 from tb.support.base import Predictor, UnitEnvironment
+from tb.support.entry_writes import entry_writes, ways
 from tb.support.read_client import WordMemory
 from tb.support.read_clients import ReadClientsAgent
 from tb.support.seeds import test_rng
@@ -109,6 +110,7 @@ class LoaderMonitor(uvm_monitor):
         self.finished_at: list[int] = []
         self.states: set[str] = set()
         self.token_seen: set[str] = set()
+        self.ways: set[tuple[str, tuple]] = set()  # in which entries were seen written
         self._clear()
         self._restart()
 
@@ -156,10 +158,10 @@ class LoaderMonitor(uvm_monitor):
             in_reset = False
             writes, counted, dropped, loaded = (number(name) for name in ("entry_write", "count_write", "zeros_dropped", "loaded"))
             if writes:
-                addresses, data = str(dut.entry_address.value), str(dut.entry_data.value)
-                for half, entries in enumerate(self.entries):
-                    if writes >> half & 1:
-                        entries.append((int(addresses[13 * (1 - half) :][:13], 2), int(data[27 * (1 - half) :][:27], 2)))
+                halves = entry_writes(self, writes, str(dut.entry_row.value), str(dut.entry_data.value))
+                self.ways |= ways(halves)
+                for entries, new in zip(self.entries, halves, strict=True):
+                    entries.extend(new)
             if counted:
                 self.counts.append((number("count_address"), number("count_data")))
             if writes or counted or loaded:

@@ -120,7 +120,7 @@ class ResetInJob(TileTest):
                 await RisingEdge(dut.clk)
             for _ in range(delay):
                 await RisingEdge(dut.clk)
-                written += int(dut.entry_write.value) & 1
+                written += int(dut.entry_write.value) & 3 != 0
             dut.rst.value = 1
             await self.cycles(2)
             dut.rst.value = 0
