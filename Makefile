@@ -45,7 +45,7 @@ setup: $(VENV)/.ready-test  ## The virtual environment in .venv, with everything
 
 explain: export IMAGE := $(value IMAGE)
 explain: export METHOD := $(value METHOD)
-explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IMAGE=file METHOD=saliency|deconvnet|guided, both optional
+explain: $(VENV)/.ready-run  ## Explain a picture with the simulated Verilog: IMAGE=file METHOD=saliency, guided, gradcam ... (gradcore methods), both optional
 	@$(BIN)/gradcore explain $${METHOD:+--method "$$METHOD"} $${IMAGE:+-- "$$IMAGE"}
 
 # What `make check` runs beside the lint: the models' arithmetic and mathematics, and every kind of layer by each method in the small core.

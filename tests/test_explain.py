@@ -270,7 +270,7 @@ def with_logits(network, monkeypatch, *logits):
 
     right = GoldenBackend.run
 
-    def run(self, pictures, methods, target=None, progress=lambda *_: None):
+    def run(self, pictures, methods, target=None, progress=lambda *_: None, keep=False):
         return {name: [replace(one, logits=np.array(logits)) for one in runs] for name, runs in right(self, pictures, methods).items()}
 
     monkeypatch.setattr(GoldenBackend, "run", run)

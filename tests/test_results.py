@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 import test_cli
 from test_cli import Outcome, explain, gradcore, one_line
@@ -147,18 +148,27 @@ def test_then_the_verilog_confirms_it_and_json_names_the_waves(folder, tiny, tmp
     assert item == json.loads((tmp_path / "a" / "result.json").read_text())
 
 
-@pytest.mark.parametrize(("what", "words"), [("logits", "1 of 3 scores"), ("attribution", "1 of 192 values of the attribution"),
-                                             ("target", "class 9 was explained")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("logits", "1 of 3 scores"),
+        ("attribution", "1 of 192 values of the attribution"),
+        ("activations", "1 of 128 values of the activation of conv1"),
+        ("gradients", "1 of 128 values of the gradient of conv1"),
+        ("target", "class 9 was explained"),
+    ],
+)
 def test_a_difference_of_one_bit_is_an_error(folder, tiny, tmp_path, icarus, monkeypatch, what, words):
     from gradcore.backends import GoldenBackend
     from gradcore.backends.rtl import RtlBackend
 
-    def simulate(self, pictures, methods, target=None, progress=None):
-        runs = GoldenBackend(Network.load(tiny)).run(pictures, methods, target)
+    def simulate(self, pictures, methods, target=None, progress=None, keep=False):
+        runs = GoldenBackend(Network.load(tiny)).run(pictures, methods, target, keep=keep)
         (run,) = runs[methods[0]]
         if what == "target":
             return {methods[0]: [dataclasses.replace(run, target=9)]}
-        getattr(run, what).flat[-1] += 2.0**-6
+        changed = getattr(run, what)
+        (changed if isinstance(changed, np.ndarray) else changed["conv1"]).flat[-1] += 2.0**-6
         return runs
 
     monkeypatch.setattr(RtlBackend, "run", simulate)

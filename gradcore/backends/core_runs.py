@@ -65,6 +65,13 @@ class CoreRuns:
         gradient = self._gradient(end, exponent).astype(np.float64) if backward else None
         return Reply(output, gradient, activations, gradients, self._before, cycles, self._saturation(saturated))
 
+    def maps(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Activations and gradients of all layers that a whole run has left in memory: see ``Reply``."""
+        places = dict(enumerate(self._chain.layers, 1))
+        return {name: self._activation(place) for place, name in places.items()}, {
+            name: self._gradient(place, 0) for place, name in places.items()
+        }
+
     def _forward(self, request: Request, stop: int, last: bool) -> tuple[np.ndarray, tuple]:
         """A run whose backward pass, if it has one, starts from the class that the core finds; of several equal ones from the first."""
         whole = request.since is None and request.until is None and request.method is None
@@ -87,7 +94,7 @@ class CoreRuns:
         height, width, channels = self._chain.network.shapes[stop]
         shape = (height * width * channels,) if last else (channels, height, width)
         seed = shaped_seed(request.seed, np.zeros(shape) if output is None else output)
-        raw, exponent = scaled_seed(seed, self._chain.fractions(stop)[1], last)
+        raw, exponent = scaled_seed(seed, self._chain.fractions(stop)[1], last, request.room)
         self._driver.put(self._program.regions[f"gradient_{stop}"], raw.reshape(channels, height, width).transpose(1, 2, 0))
         self._select(request, forward, True, names)
         measured = self._driver.run_part(request.method, timeout=self._seconds)

@@ -107,6 +107,15 @@ class Chain:
         counts = chain_model.saturations(self._segment(trace.first, trace.stop), trace.forward)
         return tuple(LayerSaturation(*count) for count in counts)
 
+    def stored(self, forward: chain_model.Forward, image: int) -> dict[str, np.ndarray]:
+        """Real float32 (C, H, W) of what each layer stored, of one image of a batch."""
+        places = enumerate(zip(self.layers, forward.layers, strict=True), 1)
+        return {name: real_map(layer.output[image], self.fractions(place)[0]) for place, (name, layer) in places}
+
+    def followed(self, backward: chain_model.Backward, image: int) -> dict[str, np.ndarray]:
+        """The same of the gradients."""
+        return self.gradients([one[image] for one in backward.gradients], len(self.network.layers), 0)
+
     def activations(self, trace: Trace) -> dict[str, np.ndarray]:
         """Real float32 (C, H, W) of what each layer stored."""
         names = list(self.layers)[trace.first : trace.stop]
@@ -181,10 +190,18 @@ class Graph:
         """What saturated in a forward pass."""
         return tuple(LayerSaturation(*count) for count in graph_model.saturations(self.network, trace.forward))
 
+    def stored(self, forward: graph_model.Forward, image: int) -> dict[str, np.ndarray]:
+        """Real float32 (C, H, W) of every map, of one image of a batch."""
+        maps = self.network.maps
+        return {name: real_map(forward.maps[name][image], maps[name].fraction, maps[name].unit) for name in self.layers}
+
+    def followed(self, backward: graph_model.Backward, image: int) -> dict[str, np.ndarray]:
+        """The same of the gradients."""
+        return self.gradients({name: backward.gradients[name][image] for name in self.layers}, 0, 0)
+
     def activations(self, trace: Trace) -> dict[str, np.ndarray]:
         """Real float32 (C, H, W) of every map."""
-        fractions = self.network.quantisation.activations
-        return {name: real_map(trace.forward.maps[name][0], fractions[name], self.network.maps[name].unit) for name in self.layers}
+        return self.stored(trace.forward, 0)
 
     def gradients(self, made: dict[str, np.ndarray], stop: int, exponent: int) -> dict[str, np.ndarray]:
         """The same of the gradients."""

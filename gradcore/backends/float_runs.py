@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from gradcore.backends.pytorch import FloatBackend, Trace
 from gradcore.backends.pytorch_graph import GraphTrace
 from gradcore.backends.requests import Reply, Request, shaped_seed
+from gradcore.backends.runs import Run, Target
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
@@ -33,6 +35,24 @@ class FloatRuns(FloatBackend):
     def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """See ``Backend.real_inputs``."""
         return self._network.normalise(np.stack(pictures)).astype(np.float64)
+
+    def run(
+        self,
+        pictures: Sequence[np.ndarray],
+        methods: Sequence[str],
+        target: Target = None,
+        progress: Progress = silent,
+        keep: bool = False,
+    ) -> dict[str, list[Run]]:
+        """See ``Backend.run``."""
+        runs = super().run(pictures, methods, target, progress)
+        for method in methods if keep else ():
+            requests = [Request(picture, method, run.target, keep=True) for picture, run in zip(pictures, runs[method], strict=True)]
+            runs[method] = [
+                replace(run, activations=reply.activations, gradients=reply.gradients)
+                for run, reply in zip(runs[method], self.execute(requests, progress), strict=True)
+            ]
+        return runs
 
     def execute(self, requests: Sequence[Request], progress: Progress = silent) -> list[Reply]:
         """See ``Backend.execute``."""
@@ -67,10 +87,11 @@ class FloatRuns(FloatBackend):
             seeds[number] = shaped_seed(request.seed, outputs[number]) if one.method else 0
         names = [*self._stored.values(), INPUT] if one.keep else [self._stored.get(one.back_to, INPUT)]
         made = trace.gradients(one.method, seeds, names) if one.method else {}
+        reached = list(self._stored)[0 if one.back_to is None else list(self._stored).index(one.back_to) :]
         replies = []
         for state in states:
             number = state[1]
-            gradients = {name: made[node][number] for name, node in self._stored.items() if one.keep and one.method}
+            gradients = {name: made[self._stored[name]][number] for name in reached if one.keep and one.method}
             gradient = made[self._stored.get(one.back_to, INPUT)][number].astype(np.float64) if one.method else None
             stored = self._stored.items() if one.keep and one.inputs is not None else ()
             activations = {name: trace.map(node)[number] for name, node in stored}

@@ -38,7 +38,12 @@ class GoldenBackend:
         self.classes = tuple(self._network.classes)
 
     def run(
-        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+        self,
+        pictures: Sequence[np.ndarray],
+        methods: Sequence[str],
+        target: Target = None,
+        progress: Progress = silent,
+        keep: bool = False,
     ) -> dict[str, list[Run]]:
         """See ``Backend.run``."""
         runs: dict[str, list[Run]] = {method: [] for method in methods}
@@ -49,13 +54,16 @@ class GoldenBackend:
             forward = self._model.forward(self._network, self._network.quantise_image(np.stack(pictures[part])))
             logits = self._network.dequantise_logits(forward.logits)
             targets = np.argmax(logits, axis=1) if classes is None else classes[part]
+            model = self._with_range(0)
+            maps = [model.stored(forward, image) if keep else {} for image in range(len(logits))]
             for method in methods:
                 backward = self._model.backward(self._network, forward, method, targets)
                 gradients = self._network.dequantise_attribution(backward.attribution)
                 for image, (scores, index, gradient) in enumerate(zip(logits, targets, gradients, strict=True)):
                     counts = self._model.saturations(self._network, forward, backward, image)
                     saturation = tuple(LayerSaturation(*count) for count in counts)
-                    runs[method].append(Run(scores, int(index), gradient, saturation=saturation))
+                    kept = {"activations": maps[image], "gradients": model.followed(backward, image)} if keep else {}
+                    runs[method].append(Run(scores, int(index), gradient, saturation=saturation, **kept))
         progress(_TEXT, len(pictures), len(pictures))
         return runs
 
@@ -108,7 +116,7 @@ class GoldenBackend:
         if one.method is None:
             return replies
         seeds = [shaped_seed(request.seed, reply.output) for request, reply in zip(requests, replies, strict=True)]
-        scaled = [scaled_seed(seed, gradient_fraction, last) for seed in seeds]
+        scaled = [scaled_seed(seed, gradient_fraction, last, request.room) for seed, request in zip(seeds, requests, strict=True)]
         shape = traces[0].output.shape[1:]
         raw = np.stack([seed.reshape(shape[2], *shape[:2]).transpose(1, 2, 0) for seed, _ in scaled])
         for number, (gradients, saturation) in enumerate(model.backward(traces, raw, one.method, end)):

@@ -58,10 +58,15 @@ class HeadroomBackend:
         return self._opened[bits]
 
     def run(
-        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+        self,
+        pictures: Sequence[np.ndarray],
+        methods: Sequence[str],
+        target: Target = None,
+        progress: Progress = silent,
+        keep: bool = False,
     ) -> dict[str, list[Run]]:
         """See ``Backend.run``. What is said of a run with headroom: ``Run.headroom``, ``Run.without_headroom``."""
-        runs = self._opened[0].run(pictures, methods, target, progress)
+        runs = self._opened[0].run(pictures, methods, target, progress, keep)
         for bits in STEPS:
             groups: dict[tuple[int, ...], list[str]] = {}
             for method in methods:
@@ -71,7 +76,7 @@ class HeadroomBackend:
                 if not numbers:
                     continue
                 targets = target if target is None or np.ndim(target) == 0 else [target[number] for number in numbers]
-                again = self._with(bits).run([pictures[number] for number in numbers], some, targets, progress)
+                again = self._with(bits).run([pictures[number] for number in numbers], some, targets, progress, keep)
                 for method in some:
                     for number, run in zip(numbers, again[method], strict=True):
                         before = runs[method][number].without_headroom or runs[method][number].saturation

@@ -39,6 +39,7 @@ class Request:
             at the gradient of what ``back_to`` stores. None: the input, the logits, and where the forward pass began.
         keep: whether the reply has the maps of all layers.
         state: of an earlier reply of the same back end.
+        room: bits by which the seed is scaled to be smaller than its format holds, so that no gradient saturates.
     """
 
     inputs: np.ndarray | None = None
@@ -49,6 +50,7 @@ class Request:
     back_to: str | None = None
     keep: bool = False
     state: Any = None
+    room: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def one_hot(index: int, size: int) -> np.ndarray:
     return seed
 
 
-def scaled_seed(seed: np.ndarray, fraction: int, last: bool) -> tuple[np.ndarray, int]:
+def scaled_seed(seed: np.ndarray, fraction: int, last: bool, room: int = 0) -> tuple[np.ndarray, int]:
     """A seed in fixed point, times a power of two so that it fits and keeps its bits.
 
     Args:
@@ -90,6 +92,7 @@ def scaled_seed(seed: np.ndarray, fraction: int, last: bool) -> tuple[np.ndarray
         fraction: of the gradient's format.
         last: whether it is the gradient of the logits: its largest value then becomes 1.0 or more than half of it, for which the formats
             of the gradients were chosen; inside the network the format says what fits.
+        room: bits by which it is to be smaller.
 
     Returns:
         (int64 raw, exponent): raw = seed * 2**(exponent + fraction), rounded; what the backward pass makes is to be divided by 2**exponent.
@@ -101,7 +104,7 @@ def scaled_seed(seed: np.ndarray, fraction: int, last: bool) -> tuple[np.ndarray
     largest = float(np.abs(seed).max(initial=0.0))
     if not math.isfinite(largest):
         raise GradCoreError("a seed holds values that are not finite numbers: give the gradient that the backward pass is to start from")
-    most = fraction if last else _FULL
+    most = (fraction if last else _FULL) - room
     exponent = 0 if largest == 0 else most - fraction - math.ceil(math.log2(largest))
     return arithmetic.quantise(seed, fraction + exponent)[0], exponent
 
@@ -127,7 +130,11 @@ def raw_inputs(inputs: np.ndarray, network: Any, fraction: int) -> np.ndarray:
     inputs = np.asarray(inputs)
     if inputs.dtype == np.uint8:
         return network.quantise_image(inputs).astype(np.int64)
-    return arithmetic.quantise(inputs, fraction)[0].transpose(1, 2, 0)
+    raw, clipped = arithmetic.quantise(inputs, fraction)
+    if clipped.any():  # of a layer's output, that is: for the input itself the format was made wide enough
+        reach = float(np.abs(inputs).max())
+        raise GradCoreError(f"what stands for a layer's output reaches {reach:.3g}, its format {2.0 ** (15 - fraction):.3g}: give headroom")
+    return raw.transpose(1, 2, 0)
 
 
 def range_bits(requests: Iterable[Request], fraction: int) -> int:

@@ -79,7 +79,12 @@ class RtlBackend:
         self._seconds = _limit(self.program) / (setup.clock_mhz * 1e6)
 
     def run(
-        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+        self,
+        pictures: Sequence[np.ndarray],
+        methods: Sequence[str],
+        target: Target = None,
+        progress: Progress = silent,
+        keep: bool = False,
     ) -> dict[str, list[Run]]:
         """See ``Backend.run``. All pictures and methods run one after the other in one simulation.
 
@@ -95,11 +100,15 @@ class RtlBackend:
             for number, (picture, one) in enumerate(zip(pictures, targets, strict=True)):
                 for position, method in enumerate(methods):
                     self._device.progress = _RunProgress(progress, number * len(methods) + position, total)
-                    runs[method].append(self._run_one(driver, None if position else picture, method, one))
+                    run = self._run_one(driver, None if position else picture, method, one)
+                    if keep:
+                        activations, gradients = CoreRuns(driver, self._exact[0], self._seconds).maps()
+                        run = replace(run, activations=activations, gradients=gradients)
+                    runs[method].append(run)
         if self._activity is not None:
             (run,) = (run for made in runs.values() for run in made)
             if target is None and run.target != int(np.argmax(run.logits)):  # see Driver.run; a timeline is of one run
-                return self.run(pictures, methods, int(np.argmax(run.logits)), progress)
+                return self.run(pictures, methods, int(np.argmax(run.logits)), progress, keep)
             progress("drawing up the timeline", total, total)
             activity = Activity.read(self._activity)
             for method, (run,) in runs.items():

@@ -86,9 +86,15 @@ class Backend(Protocol):
     layers: Mapping[str, tuple[int, int, int]]
 
     def run(
-        self, pictures: Sequence[np.ndarray], methods: Sequence[str], target: Target = None, progress: Progress = silent
+        self,
+        pictures: Sequence[np.ndarray],
+        methods: Sequence[str],
+        target: Target = None,
+        progress: Progress = silent,
+        keep: bool = False,
     ) -> dict[str, list[Run]]:
-        """Run uint8 pictures, H x W x C, with each method; results by method, in the order of the pictures."""
+        """Run uint8 pictures, H x W x C, with each method; results by method, in the order of the pictures, with ``keep`` with the maps of
+        all layers."""
 
     def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """float64 (N, C, H, W): uint8 pictures (H, W, C) as the network sees them, rounded to its format if it has one."""

@@ -13,7 +13,18 @@ import typer
 
 from gradcore import __version__
 from gradcore.cli.group import Command, OneLineErrors
-from gradcore.cli.options import METHODS, ClockOption, HeadroomOption, JsonOption, NetworkOption, PresetOption, SimulatorOption
+from gradcore.cli.options import (
+    RULES,
+    AgainstOption,
+    ClockOption,
+    HeadroomOption,
+    JsonOption,
+    MethodOption,
+    NetworkOption,
+    ParameterOption,
+    PresetOption,
+    SimulatorOption,
+)
 from gradcore.cli.printing import errors_last, print_explanation, print_json, print_tables, print_verilog, tell_notes
 from gradcore.errors import GradCoreError
 from gradcore.host.streams import printable, put, put_json
@@ -63,11 +74,13 @@ def explain(
         ),
     ] = None,
     network: NetworkOption = "cifar10",
-    method: Annotated[str, typer.Option("--method", metavar=METHODS, help="How the gradient passes a ReLU.")] = "saliency",
+    method: MethodOption = "saliency",
+    parameter: ParameterOption = None,
     target: Annotated[
         str | None,
         typer.Option("--target", metavar="CLASS", show_default="the predicted class", help="Class to explain: its name or index."),
     ] = None,
+    against: AgainstOption = None,
     backend: Annotated[
         str, typer.Option("--backend", metavar="rtl|golden|float", help="The Verilog, its bit-exact model, or PyTorch.")
     ] = "rtl",
@@ -93,6 +106,7 @@ def explain(
 ) -> None:
     """Say what a network sees in each picture, and draw why: a heatmap of the pixels that decided."""
     from gradcore import explanation
+    from gradcore.attribution.listing import read_parameters
     from gradcore.backends import Setup
     from gradcore.explanation.result_folders import FILES, result_folders
     from gradcore.host.files import check_folder, check_outputs
@@ -102,6 +116,7 @@ def explain(
     from gradcore.quantise.headroom import read_headroom
 
     setup = Setup(backend, simulator, preset, waves, trace, clock, read_headroom(headroom))
+    parameters = read_parameters(method, parameter or [])
     loaded = load_runnable(network, setup.simulated)
     channels, height, width = loaded.input_shape
     size = {"height": height, "width": width, "channels": channels}
@@ -134,7 +149,8 @@ def explain(
                     print_explanation(result) if first else print_verilog(result, alone=len(folders) == 1)
 
         try:
-            explanation.explain(pictures, loaded, method, target, setup, progress=progress, ready=show)
+            asked = {"against": against, **parameters}
+            explanation.explain(pictures, loaded, method, target, setup, progress=progress, ready=show, **asked)
         finally:
             if as_json and shown:
                 with progress.paused():
@@ -142,9 +158,17 @@ def explain(
 
 
 @app.command(cls=Command)
+def methods(as_json: JsonOption = False) -> None:
+    """List the attribution methods: what they are, what they cost, their parameters and defaults."""
+    from gradcore.attribution import listing
+
+    print_json({"methods": listing.as_list()}) if as_json else print_tables([listing.table()])
+
+
+@app.command(cls=Command)
 def bench(
     images: Annotated[int, typer.Option("--images", metavar="N", min=1, help="Number of pictures.")] = 10,
-    method: Annotated[str | None, typer.Option("--method", metavar=METHODS, show_default="all three", help="Only this one.")] = None,
+    method: Annotated[str | None, typer.Option("--method", metavar="|".join(RULES), show_default="all", help="Only this one.")] = None,
     network: NetworkOption = "cifar10",
     data: Annotated[
         str | None,

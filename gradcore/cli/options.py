@@ -7,7 +7,25 @@ from typing import Annotated
 
 import typer
 
-METHODS = "saliency|deconvnet|guided"
+# Names of the table in gradcore.attribution, which takes long to import: a test holds the two together.
+RULES = ("saliency", "deconvnet", "guided")
+METHODS = (*RULES, "input_x_gradient", "integrated_gradients", "smoothgrad", "gradcam", "guided_gradcam", "occlusion")
+MethodOption = Annotated[
+    str, typer.Option("--method", metavar="METHOD", help=f"One of {', '.join(METHODS)}; gradcore methods tells what they are.")
+]
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        metavar="NAME=VALUE",
+        show_default=False,
+        help="Parameter of the method, such as n_steps=20; as often as wanted. gradcore methods lists them.",
+    ),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option("--against", metavar="CLASS", show_default=False, help="Why the class and not this one: its logit is subtracted."),
+]
 NetworkOption = Annotated[
     str,
     typer.Option("--network", metavar="FILE|cifar10", help="Network file, or the name of a network that comes with GradCore."),

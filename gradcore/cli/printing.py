@@ -103,9 +103,10 @@ def print_verilog(result: Explanation, alone: bool) -> None:
     place = "" if alone else f"{printable(result.image)}: "
     put(f"{place}verilog: {result.verilog} to its model in every bit of the scores and the heatmap")
     if result.cycles is not None:
+        runs = "" if result.runs == 1 else f"in {result.runs} runs, "
         put(
             f"{place}cycles: {result.cycles.total:,} ({result.cycles.forward:,} forward, {result.cycles.backward:,} "
-            f"backward), {result.latency_ms:.2f} ms at {result.clock_mhz:g} MHz"
+            f"backward), {runs}{result.latency_ms:.2f} ms at {result.clock_mhz:g} MHz"
         )
     if "waves" in result.files:
         put(f"{place}waves: {printable(result.files['waves'])}")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.backends import METHODS, Backend, Run, Setup, open_backend
+from gradcore.attribution import METHODS, Aim, Method, attribute, check_method, rules
+from gradcore.attribution.attribute import keeps
+from gradcore.backends import Backend, Run, Setup, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.explanation.result import Explanation
 from gradcore.host.files import check_outputs
-from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
 from gradcore.importer.opening import Given, load_runnable
 from gradcore.network import Network, check_pictures
@@ -33,9 +34,11 @@ def explain(
     images: Sequence[str | Path | bytes | np.ndarray | Image.Image] | str | Path | np.ndarray,
     network: Given = "cifar10",
     method: str = "saliency",
-    target: str | int | None = None,
+    target: str | int | np.ndarray | None = None,
     backend: str | Setup = "rtl",
     *,
+    against: str | int | None = None,
+    keep: bool | None = None,
     progress: Progress | None = None,
     ready: Callable[[int, Explanation], object] = lambda number, result: None,
     **options: Any,
@@ -49,23 +52,35 @@ def explain(
         images: one picture or several: paths, file contents, arrays (uint8 or float in 0..1, H x W x 3), Pillow images,
             or ``gradcore.pictures.picture.Picture``.
         network: 'cifar10', the path of a network file, a ``Network``, or a ``GraphNetwork``.
-        method: 'saliency', 'deconvnet' or 'guided'.
-        target: class to explain: an integer is its index, a text its name; None is the predicted class.
+        method: a key of ``gradcore.attribution.METHODS``: 'saliency', 'guided', 'integrated_gradients' and so on.
+        target: class to explain: an integer is its index, a text its name; None is the predicted class; a vector (classes,) says how much
+            of each logit is explained.
+        against: class whose logit is subtracted: why the target and not this one.
+        keep: whether results have the maps of all layers (``Explanation.activation``); None: unless they are large.
         backend: 'rtl' simulates the Verilog, 'golden' is the bit-exact model, 'float' is PyTorch; or a ``Setup``, which says more.
         progress: see ``gradcore.host.progress``.
         ready: called with a picture's number and its explanation as soon as there is one; with ``rtl`` again when the Verilog
             has confirmed it, and again when the trace is written.
-        options: attributes of ``Setup``, in place of the set-up's: ``preset``, ``simulator``, ``clock_mhz``, ``headroom``,
-            ``waves``, ``trace``.
+        options: parameters of the method, such as ``n_steps``; and attributes of ``Setup``, in place of the set-up's: ``preset``,
+            ``simulator``, ``clock_mhz``, ``headroom``, ``waves``, ``trace``.
 
     Raises:
         GradCoreError: anything that a user can put right: a bad picture, network, class, option or a missing tool; waves or
             trace would overwrite a picture or the network. Or the Verilog differs from its model.
     """
+    chosen = check_method(method)
+    known = {parameter.name for one in METHODS.values() for parameter in one.parameters}
+    given = {name: options.pop(name) for name in known & options.keys()}
     setup = Setup.of(backend, **options)
-    check_choice("method", method, METHODS)
+    parameters = chosen.checked(given)
     loaded = load_runnable(network, setup.simulated)
-    index = None if target is None else find_class(target, loaded.classes)
+    weights = isinstance(target, np.ndarray) and target.ndim > 0 or isinstance(target, list | tuple)
+    index = None if target is None else np.asarray(target, np.float64) if weights else find_class(target, loaded.classes)
+    aim = Aim(index, None if against is None else find_class(against, loaded.classes))
+    aim.check(len(loaded.classes))
+    for what, asked in (("waves", setup.waves), ("a trace", setup.trace)):
+        if asked is not None and not (chosen.rule and aim.is_class):
+            raise GradCoreError(f"{what} cannot be had of several runs: take one of {', '.join(rules())}, and one class")
     several = isinstance(images, list | tuple)
     pictures = [_picture(image, number, loaded) for number, image in enumerate(images if several else [images])]
     if not pictures:
@@ -73,7 +88,7 @@ def explain(
     if setup.trace is not None and setup.simulated:
         check_trace(setup.trace, len(pictures))
     check_outputs([("the waves", setup.waves), ("the trace", setup.trace)], inputs_of(pictures, loaded))
-    task = _Task(loaded, setup, method, index, pictures, progress or silent, ready)
+    task = _Task(loaded, setup, chosen, parameters, aim, pictures, progress or silent, ready, keep)
     if not setup.simulated:
         return _explain(task, open_backend(setup, loaded))
     verilog = open_backend(replace(setup, headroom=0), loaded)  # before the model runs: what is missing is told at once
@@ -88,21 +103,28 @@ class _Task:
 
     network: Network
     setup: Setup
-    method: str
-    target: int | None
+    method: Method
+    parameters: dict[str, Any]
+    aim: Aim
     pictures: Sequence[Picture]
     progress: Progress
     ready: Callable[[int, Explanation], object]
+    keep: bool | None
 
     def runs(self, engine: Backend, numbers: Sequence[int], part: int = _PART) -> Iterator[Run]:
         """The run of each picture; those of a part are ready when it is done, so that a failure in the next one costs them nothing."""
+        if not (self.method.rule and self.aim.is_class):
+            pixels = [self.pictures[number].pixels for number in numbers]
+            yield from attribute(engine, pixels, self.method, self.aim, self.parameters, self.progress, self.keep)
+            return
+        keep = keeps(engine) if self.keep is None else self.keep
         for start in range(0, len(numbers), part):
             pixels = [self.pictures[number].pixels for number in numbers[start : start + part]]
 
             def report(text: str, done: int = 0, total: int = 0, start: int = start, count: int = len(pixels)) -> None:
                 self.progress(text, *((start + done, len(numbers)) if total == count else (done, total)))
 
-            yield from engine.run(pixels, [self.method], self.target, report)[self.method]
+            yield from engine.run(pixels, [self.method.name], self.aim.target, report, keep)[self.method.name]
 
 
 def _explain(task: _Task, engine: Backend) -> list[Explanation]:
@@ -114,7 +136,7 @@ def _explain(task: _Task, engine: Backend) -> list[Explanation]:
             Explanation(
                 task.pictures[number].name,
                 task.network.label,
-                task.method,
+                task.method.name,
                 setup.backend,
                 tuple(task.network.classes),
                 run.logits,
@@ -125,6 +147,12 @@ def _explain(task: _Task, engine: Backend) -> list[Explanation]:
                 saturation=run.saturation,
                 headroom=run.headroom or given,
                 without_headroom=run.without_headroom,
+                runs=run.runs,
+                parameters=task.parameters,
+                against=None if task.aim.against is None else task.network.classes[task.aim.against],
+                seed=run.seed,
+                activations=run.activations,
+                gradients=run.gradients,
                 verilog=NOT_RUN if setup.simulated else None,
             )
         )
@@ -156,7 +184,7 @@ def _confirm(task: _Task, results: list[Explanation], engine: Backend) -> None:
             results[number] = replace(results[number], cycles=run.cycles, clock_mhz=setup.clock_mhz, verilog=EQUAL, files=files)
             task.ready(number, results[number])
     if setup.trace is not None:
-        metadata = {"network": task.network.label, "method": task.method, "picture": results[0].image, "preset": setup.preset}
+        metadata = {"network": task.network.label, "method": task.method.name, "picture": results[0].image, "preset": setup.preset}
         save_timeline(run.timeline, setup.trace, setup.clock_mhz, {**metadata, "counters": run.counters})
         results[0].files["trace"] = str(setup.trace)
         task.ready(0, results[0])
@@ -173,7 +201,18 @@ def _check_equal(result: Explanation, run: Run) -> None:
     found = []
     if run.target != result.target:
         found.append(f"class {run.target} was explained instead of {result.target}")
-    for what, one, other in (("scores", run.logits, result.logits), ("values of the attribution", run.attribution, result.attribution)):
+    if run.runs != result.runs:
+        found.append(f"{run.runs} runs instead of {result.runs}")
+    maps = [
+        (f"values of the {kind} of {name}", ours.get(name, np.zeros(0)), other)
+        for kind, ours, others in (
+            ("activation", run.activations, result.activations),
+            ("gradient", run.gradients, result.gradients),
+        )
+        for name, other in others.items()
+    ]
+    compared = [("scores", run.logits, result.logits), ("values of the attribution", run.attribution, result.attribution), *maps]
+    for what, one, other in compared:
         if one.shape != other.shape:
             found.append(f"{what} of shape {one.shape} instead of {other.shape}")
         elif one.tobytes() != other.tobytes():

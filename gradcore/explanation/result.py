@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gradcore.attribution import METHODS, rules
+from gradcore.attribution.gradients import stretched
 from gradcore.backends import Cycles, LayerSaturation, is_weak, softmax
 from gradcore.drawing import heatmap
 from gradcore.errors import GradCoreError
@@ -32,8 +35,8 @@ class Explanation:
         classes: the network's class names, in the order of the logits.
         logits: float64, one score for each class.
         target: index of the class that was explained.
-        attribution: float32, channels x height x width: the signed gradient of the target's logit with respect to the
-            network's (normalised) input.
+        attribution: float32, channels x height x width: what the method makes of the gradient of the target's logit with respect to the
+            network's (normalised) input; with saliency that gradient itself, signed. Of gradcam 1 x the size of its layer.
         picture: the picture as the network saw it.
         cycles: clock cycles; only the back end ``rtl`` has them.
         clock_mhz: the clock that ``latency_ms`` is for; only with ``cycles``.
@@ -41,6 +44,11 @@ class Explanation:
         saturation, headroom, without_headroom: how many values of each layer saturated, and in which number formats: see
             ``gradcore.backends.Run``.
         files: waves, trace, and what ``save`` wrote: paths by name.
+        runs: of the core that the method took; ``cycles`` and ``saturation`` are their sums.
+        parameters: of the method, by name.
+        against: the class whose logit was subtracted, by name; None without.
+        seed: float64 (classes,): how much of each logit was explained, where that was not one class.
+        activations, gradients: of all layers, where they were kept: see ``activation``, ``gradient``.
         verilog: with ``rtl`` 'equal' when the Verilog has given the same scores and attribution in every bit, until then
             'not run'; None with other back ends.
     """
@@ -61,7 +69,38 @@ class Explanation:
     headroom: int = 0
     without_headroom: tuple[LayerSaturation, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    runs: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    against: str | None = None
+    seed: np.ndarray | None = None
+    activations: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    gradients: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     verilog: str | None = None
+
+    def activation(self, layer: str) -> np.ndarray:
+        """float32 (C, H, W): what a layer stored in the forward pass of the picture, behind its ReLU and pool.
+
+        Raises:
+            GradCoreError: there is no such layer, or it was not kept.
+        """
+        return self._map("activation", self.activations, layer)
+
+    def gradient(self, layer: str) -> np.ndarray:
+        """float32 (C, H, W): the gradient at what a layer stored, by the method's first backward pass of the picture.
+
+        Raises:
+            GradCoreError: there is no such layer, it was not kept, or the method has no backward pass there.
+        """
+        return self._map("gradient", self.gradients, layer)
+
+    def _map(self, what: str, maps: Mapping[str, np.ndarray], layer: str) -> np.ndarray:
+        if layer in maps:
+            return maps[layer]
+        if not self.activations:
+            raise GradCoreError(f"no {what} of {layer} was kept, for the maps are large: explain with keep=True")
+        if layer not in self.activations:
+            raise GradCoreError(f"there is no layer {layer!r}: use one of {', '.join(self.activations)}")
+        raise GradCoreError(f"{self.method} has no single {what} of {layer}: explain by saliency, deconvnet or guided")
 
     @property
     def predicted(self) -> int:
@@ -101,13 +140,15 @@ class Explanation:
         if marked:
             notes.append(f"the gradient is not finite in {marked} pixels, which are {heatmap.MARK} in the heatmap: {_BROKEN}")
         elif not np.any(self.attribution):
-            notes.append(f"the gradient of class {self.classes[self.target]} is zero everywhere: the heatmap is empty")
+            what = "gradient" if self.method in rules() else "attribution"
+            notes.append(f"the {what} of class {self.classes[self.target]} is zero everywhere: the heatmap is empty")
         return notes
 
     @property
     def title(self) -> str:
         """What a heatmap of it is labelled with."""
-        return f"why {self.classes[self.target]}: {self.method}"
+        against = f", not {self.against}" if self.against is not None else ""
+        return f"why {self.classes[self.target]}{against}: {self.method}"
 
     def as_dict(self) -> dict[str, Any]:
         """What ``result.json`` holds."""
@@ -121,6 +162,10 @@ class Explanation:
             "logits": [float(value) if np.isfinite(value) else None for value in self.logits],
             "predicted": self.classes[self.predicted],
             "target": self.classes[self.target],
+            "against": self.against,
+            "seed": None if self.seed is None else self.seed.tolist(),
+            "parameters": {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.parameters.items()},
+            "runs": self.runs,
             "weak": self.weak,
             "verilog": self.verilog,
             "cycles": None if self.cycles is None else self.cycles.as_dict(),
@@ -146,9 +191,10 @@ class Explanation:
         self.files["attribution"] = str(paths["attribution"])
         self.save_result(folder)
         pixels, attribution = _drawn(self.picture.pixels, self.attribution)
-        heatmap.draw_heatmap(attribution, paths["heatmap"], title=self.title)
+        sign = METHODS[self.method].sign
+        heatmap.draw_heatmap(attribution, paths["heatmap"], title=self.title, sign=sign)
         self.files["heatmap"] = str(paths["heatmap"])
-        heatmap.draw_overlay(pixels, attribution, paths["overlay"], title=self.title)
+        heatmap.draw_overlay(pixels, attribution, paths["overlay"], title=self.title, sign=sign)
         self.files["overlay"] = str(paths["overlay"])
         self.save_result(folder)
         return self.files
@@ -171,7 +217,9 @@ class Explanation:
 
 
 def _drawn(pixels: np.ndarray, attribution: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(pixels H x W x C, attribution C x H x W) as they are drawn: a vector as one row; of other channels than a picture's the mean."""
+    """(pixels H x W x C, attribution C x H x W) as they are drawn: a map of a layer stretched to the picture; a vector as one row; of
+    other channels than a picture's the mean."""
+    attribution = stretched(attribution, pixels.shape[:2])
     channels, height, width = attribution.shape
     if channels in (1, 3):
         return pixels, attribution
