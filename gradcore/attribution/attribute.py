@@ -28,7 +28,7 @@ def attribute(
     progress: Progress = silent,
     keep: bool | None = None,
 ) -> Iterator[Run]:
-    """The attribution of each picture, uint8 (H, W, C), by a method.
+    """The attribution of each picture, uint8 (H, W, C), or of any input as real numbers (C, H, W), by a method.
 
     Args:
         engine: the back end. Where it decides on headroom, a picture is run again, by all of the method, until nothing saturates.
@@ -42,7 +42,7 @@ def attribute(
     aim.check(len(engine.classes))
     keep = keeps(engine) if keep is None else keep
     for pixels in pictures:
-        shape = (pixels.shape[2], *pixels.shape[:2])
+        shape = (pixels.shape[2], *pixels.shape[:2]) if pixels.dtype == np.uint8 else pixels.shape
         runs = method.runs(parameters, shape)
         if runs > MOST_RUNS:
             raise GradCoreError(f"{method.name} would take {runs:,} runs, at most are {MOST_RUNS:,}: give larger windows or strides")

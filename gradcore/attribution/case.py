@@ -74,7 +74,7 @@ class Case:
 
     Args:
         engine: the back end.
-        pixels: uint8 (H, W, C).
+        pixels: uint8 (H, W, C), or any input as real numbers (C, H, W).
         aim: what is explained.
         parameters: of the method, checked.
         runs: how many runs the method takes, for the progress.
@@ -87,7 +87,7 @@ class Case:
         self, engine: Backend, pixels: np.ndarray, aim: Aim, parameters: Mapping[str, Any], *, keep: bool, runs: int, progress: Progress
     ) -> None:
         self.engine, self.parameters = engine, parameters
-        self.inputs = engine.real_inputs([pixels])[0]
+        self.inputs = engine.real_inputs([pixels])[0] if pixels.dtype == np.uint8 else pixels
         self._pixels, self._aim, self._keep, self._progress = pixels, aim, keep, progress
         self._expected, self._replies = runs, 0
         self._forward: Reply | None = None

@@ -230,6 +230,10 @@ def evaluate(
         bool,
         typer.Option("--patterns", help="Instead of --data: generated pictures of high contrast, such as print and line art."),
     ] = False,
+    metrics: Annotated[
+        bool,
+        typer.Option("--metrics", help="Of --data: whether attributions are any good, each method in fixed point and float; 4 pictures."),
+    ] = False,
     network: NetworkOption = "cifar10",
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N pictures.")] = None,
     backend: Annotated[str, typer.Option("--backend", metavar="golden|float", help="The bit-exact model, or PyTorch.")] = "golden",
@@ -248,6 +252,15 @@ def evaluate(
         )
     if patterns and limit is not None:
         raise GradCoreError("--patterns always measures the same pictures: leave --limit out")
+    if metrics:
+        if data is None:
+            raise GradCoreError("--metrics measures pictures of a file: give --data FILE.parquet")
+        from gradcore.explanation import quality
+
+        with ProgressDisplay() as progress:
+            report = quality.evaluate_metrics(data, network=network, limit=quality.PICTURES if limit is None else limit, progress=progress)
+        print_json(report) if as_json else print_tables([quality.table(report)])
+        return
     with ProgressDisplay() as progress:
         setup = Setup(backend, headroom=read_headroom(headroom))
         if data is None:
