@@ -160,6 +160,25 @@ def test_parts_leave_what_the_whole_program_leaves(table_i, groups):
     assert len(executor.loads) == len(part.layers) == 9
 
 
+@pytest.mark.parametrize("seed", [3, 8, FRESH[0]])
+def test_parts_of_generated_networks(seed):
+    """Cut anywhere, forward and backward, by each method."""
+    quantised, picture = random_quantised(seed, max_macs=300_000)
+    program = compile_network(quantised, HardwareConfig(groups=(4, 2, 1)[seed % 3]))
+    forward, method = golden.forward(quantised, picture), arithmetic.METHODS[seed % 3]
+    start = golden.seed_gradient(quantised, forward, 0)
+    names = [layer.name for layer in quantised.layers]
+    cut = np.random.default_rng(seed).choice(names[:-1]) if len(names) > 1 else None
+    memory = program.new_memory(fill=0xA5)
+    program.load_image(memory, picture)
+    program.load_seed(memory, start[0])
+    cuts = [(None, cut), (cut, None)] if cut else [(None, None)]
+    parts = [program.part(*one, backward=False) for one in cuts] + [program.part(*one, forward=False) for one in reversed(cuts)]
+    run_parts(program, memory, parts, start, method)
+    for position, gradient in enumerate(golden.backward(quantised, forward, method, seed=start).gradients):
+        np.testing.assert_array_equal(program.read_gradient(memory, position), gradient[0], err_msg=f"gradient {position}")
+
+
 def test_a_part_is_refused_where_it_would_be_wrong(table_i, program):
     """Layers that do not exist or are out of order; a part that reads what nobody wrote."""
     for arguments, words in (

@@ -138,3 +138,42 @@ def test_explain_takes_a_graph_where_no_verilog_is_asked_for(network, pictures):
     assert result.attribution.shape == (3, 16, 16) and result.classes == tuple("abcde") and result.saturation
     with pytest.raises(Refusal, match="does not run"):
         explain([pictures[0]], network=network, backend="rtl")
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("gradcam", {}),
+        ("gradcam", {"layer": "clip"}),
+        ("gradcam", {"layer": "stem_relu"}),
+        ("integrated_gradients", {"n_steps": 5}),
+        ("occlusion", {"sliding_window_shapes": (3, 8, 8), "strides": 8}),
+    ],
+)
+def test_attribution_methods_run_on_graphs(network, pictures, method, given):
+    """As Captum's on the graph's module; maps are those of PyTorch, that of a clip, which has a unit of its own, too."""
+    import torch
+    from captum import attr as captum
+
+    from gradcore.backends.pytorch_graph import GraphModule
+
+    (result,) = explain(pictures[0], network, method, target=2, backend="golden", **given)
+    module = GraphModule(network.graph)
+    values = torch.from_numpy(network.normalise(pictures[0][None])).requires_grad_()
+    if method == "gradcam":
+        engine = open_backend("golden", network)
+        layer = given.get("layer") or [name for name, shape in engine.layers.items() if shape[1] > 1][-1]
+        nodes = [node.name for node in network.graph.nodes]
+        expected = captum.LayerGradCam(module, module.steps[nodes.index(layer)]).attribute(values, target=2)
+        trace = GraphTrace(network.graph)
+        trace.forward(values.detach().numpy())
+        gradients = trace.gradients("saliency", np.eye(5, dtype=np.float32)[2:3], [layer])
+        np.testing.assert_allclose(result.gradient(layer), gradients[layer][0], atol=0.01 * np.abs(gradients[layer]).max())
+        np.testing.assert_allclose(result.activation(layer), trace.map(layer)[0], atol=0.02)
+    elif method == "occlusion":
+        expected = captum.Occlusion(module).attribute(values, (3, 8, 8), (3, 8, 8), target=2)
+    else:
+        expected = captum.IntegratedGradients(module).attribute(values, target=2, n_steps=5)
+    assert np.corrcoef(result.attribution.reshape(-1), expected.detach().numpy().reshape(-1))[0, 1] > 0.999
+    with pytest.raises(GradCoreError, match="no layer 'conv9': use one of stem_relu"):
+        explain(pictures[0], network, "gradcam", layer="conv9", backend="golden")
