@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 
 import numpy as np
 import pytest
 
 from gradcore.compiler import HardwareConfig, Program, compile_network, descriptors
 from gradcore.compiler.layout import TagRegion
-from gradcore.compiler.tiling import ConvPass, plan
+from gradcore.compiler.tiling import ConvPass, plan, word_cycles
 from gradcore.errors import GradCoreError
 from gradcore.hardware import DESCRIPTOR_VERSION
 from gradcore.models import arithmetic
@@ -442,6 +443,19 @@ def test_class_index_counts_padding():
     channel, pixel = divmod(best, 5 * 4)
     assert executor.class_index == pixel * 4 + channel and program.class_of(executor.class_index) == best
     assert program.seed_index(best) == executor.class_index
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("unpool", [False, True])
+def test_cycles_of_a_word_are_the_mean_of_all_words(density: float, unpool: bool) -> None:
+    """What the choice of tiles counts for a word in the tile loader, against all words: each value zero, or in one of the lists."""
+    lists = 4 if unpool else 1
+    mean = 0.0
+    for places in itertools.product(range(lists + 1), repeat=4):  # the last means zero
+        counts = [places.count(place) for place in range(lists)]
+        share = (density / lists) ** sum(counts) * (1 - density) ** (4 - sum(counts))
+        mean += share * max(1, sum((count + 1) // 2 for count in counts))
+    assert word_cycles(density, unpool) == pytest.approx(mean)
 
 
 def test_tags_of_table_i_fit_the_brief(program):

@@ -79,7 +79,7 @@ PROOFS = (
     Proof("requantise", Bug("|| upper_differs[0] && held_shift == 2'd0", "", "clipped_high")),
     Proof("relu_keep", Bug("method != METHOD_SALIENCY", "method == METHOD_DECONVNET", "rule")),
     Proof("tokens", Bug("{1'b0, vector_done} + {1'b0, seed_done}", "{1'b0, vector_done || seed_done}", "vectors")),
-    Proof("nonzero_squeezer", Bug("remaining != 4'd0 && (!last || finish_ready)", "remaining != 4'd0", "picks")),
+    Proof("nonzero_squeezer", Bug("{same[4:3], 1'b0}", "{same[5:4], 1'b0}", "with_another")),
     Proof("piece_packer", Bug("else if (out_valid || !filled[i])", "else if (!filled[i])", "data")),
     Proof("piece_unpacker", Bug("row_last <= row_pieces == ONE;", "row_last <= 1'b0;", "row_enters")),
     Proof("tag_collector", Bug("if (gathered == 2'd0) next_mask", "if (gathered == 2'd1) next_mask", "mask")),

@@ -32,7 +32,7 @@ class LoadJob:
 
     Attributes:
         fields: the descriptor. tile: what the groups get.
-        costs: for each half the cycles of its words: non-zero values to write, at least 1.
+        costs: for each half the cycles of its words: one for two values of a list, or for one; at least 1.
         counts: counts that are written, all pixels; last_counts: those of the last pixel.
         tags: whether tags are read; pieces: tag pieces of a block of 16 channels.
     """
@@ -59,7 +59,7 @@ def load_job(fields: dict, number: int, source: np.ndarray, index: np.ndarray | 
     height, width = fields["buffer_rows"], fields["buffer_columns"]
     if index is None:
         counts = source.sum(axis=2)[:height, :width]
-        written, positions = source, np.ones((rows, columns), dtype=np.int64)
+        lists, positions = source[None], np.ones((rows, columns), dtype=np.int64)
     else:
         spread = np.zeros((rows, 2, columns, 2, source.shape[2]), dtype=bool)
         for place in range(4):
@@ -68,11 +68,11 @@ def load_job(fields: dict, number: int, source: np.ndarray, index: np.ndarray | 
         first_row, first_column = fields["crop_row"], fields["crop_column"]
         inside[first_row : first_row + height, first_column : first_column + width] = True
         inside = inside.reshape(rows, 2, columns, 2)
-        written = (spread & inside[..., None]).any(axis=(1, 3))
+        lists = (spread & inside[..., None]).transpose(1, 3, 0, 2, 4).reshape(4, rows, columns, -1)
         positions = inside.sum(axis=(1, 3))
         counts = spread.reshape(2 * rows, 2 * columns, -1).sum(axis=2)
         counts = counts[first_row : first_row + height, first_column : first_column + width]
-    words = written.reshape(rows, columns, -1, 4).sum(axis=3).clip(min=1)
+    words = ((lists.reshape(len(lists), rows, columns, -1, 4).sum(axis=4) + 1) // 2).sum(axis=0).clip(min=1)
     tile = Tile(
         number,
         fields["wait_weights"],
@@ -192,7 +192,7 @@ class TileLoader:
         self._loaded.add()
 
     def _half(self, job: LoadJob, half: int, end: Counter) -> Wait:
-        """One half: a word takes as many cycles as it has values to write, once its values and tags are there."""
+        """One half: a word takes its cost, once its values and tags are there."""
         client, tags = self.values[half], self.tags[half]
         costs, per_pixel = job.costs[half], job.fields["words_per_pixel"]
         blocks = -(-per_pixel // 4)

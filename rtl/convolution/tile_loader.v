@@ -186,9 +186,9 @@ module tile_loader (
   wire [17:0] half_count_address;
   wire [21:0] half_count_data;
   wire [5:0]  dropped;
-  wire [1:0] half_write;
+  wire [1:0] half_write, half_pair;
   wire [25:0] half_address;
-  wire [53:0] half_data;
+  wire [53:0] half_data, half_pair_data;
 
   genvar half;
   generate
@@ -243,6 +243,8 @@ module tile_loader (
           .entry_write(half_write[half]),
           .entry_address(half_address[13*half+:13]),
           .entry_data(half_data[27*half+:27]),
+          .pair_write(half_pair[half]),
+          .pair_data(half_pair_data[27*half+:27]),
           .count_valid(count_valid[half]),
           .count_ready(count_grant[half]),
           .count_address(half_count_address[9*half+:9]),
@@ -250,10 +252,14 @@ module tile_loader (
           .dropped(dropped[3*half+:3])
       );
 
-      // Even entries go to one RAM, odd ones to the other.
-      assign entry_write[2*half+:2] = {half_write[half] && half_address[13*half], half_write[half] && !half_address[13*half]};
-      assign entry_row[24*half+:24] = {2{half_address[13*half+1+:12]}};
-      assign entry_data[54*half+:54] = {2{half_data[27*half+:27]}};
+      // Even entries go to one RAM, odd ones to the other. The even neighbour of an odd entry stands one row further.
+      wire odd = half_address[13*half];
+      wire [11:0] row = half_address[13*half+1+:12];
+      wire [26:0] first = half_data[27*half+:27];
+      wire [26:0] second = half_pair_data[27*half+:27];
+      assign entry_write[2*half+:2] = {half_write[half] && odd || half_pair[half], half_write[half] && !odd || half_pair[half]};
+      assign entry_row[24*half+:24] = {row, row + {11'd0, odd}};
+      assign entry_data[54*half+:54] = odd ? {first, second} : {second, first};
     end
   endgenerate
 

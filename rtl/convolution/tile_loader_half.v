@@ -3,13 +3,16 @@
 // tile_loader_half: turns the words of source rows HALF, HALF+2, ... into list entries and counts of a tile bank.
 //
 // Pipeline: a word meets its tags (ReLU rule, pooling index, test for zero and for positions outside the buffer) -> the
-// squeezer offers its non-zero values one a cycle -> + count of the list -> + position within the unpooled window.
-// An entry leaves three cycles after its value was picked, the counts of a pixel through a FIFO after its last value.
+// squeezer offers its non-zero values, one a cycle or two of the same list -> + count of the list -> + position within the
+// unpooled window. An entry leaves three cycles after its value was picked, the counts of a pixel through a FIFO after
+// its last value.
 //
 // Contract: `start` is a pulse while `done`; the job's fields are stable from it until `done` is high again, which says
-// that all entries but one that may be at the output in this cycle, and all counts, have left. A word with n values to
-// write takes max(1, n) cycles; there is no gap between words, pixels and rows. Words wait for tags and for room for
-// counts. `dropped` is the number of values that are not written, of the word taken two cycles before.
+// that all entries but those that may be at the output in this cycle, and all counts, have left. A word with n(p) values to
+// write to the list of place p of the window takes max(1, sum over p of ceil(n(p) / 2)) cycles, without unpooling
+// max(1, ceil(n / 2)); there is no gap between words, pixels and rows. Words wait for tags and for room for
+// counts. `dropped` is the number of values that are not written, of the word taken two cycles before. With entry_write,
+// pair_write says that pair_data is the list's next entry, written in the same cycle: at entry_address + 1.
 // Format: entry {channel[10:0], value[15:0]} at row * row_entries + column * slot + k modulo 8192; count addresses
 // row * buffer_columns + column modulo 512.
 
@@ -44,6 +47,8 @@ module tile_loader_half #(
     output reg         entry_write,
     output reg  [12:0] entry_address,
     output reg  [26:0] entry_data,
+    output reg         pair_write,
+    output reg  [26:0] pair_data,
     output wire        count_valid,
     input  wire        count_ready,
     output wire [8:0]  count_address,
@@ -222,10 +227,10 @@ module tile_loader_half #(
     end
   endgenerate
 
-  // ---- One value a cycle ----
-  wire word_valid, finish, finish_ready, pick_valid;
-  wire [1:0]  pick_position;
-  wire [15:0] pick_value;
+  // ---- One value a cycle, or two of the same list ----
+  wire word_valid, finish, finish_ready, pick_valid, pick_pair;
+  wire [1:0] pick_position, pair_position;
+  wire [15:0] pick_value, pair_value;
   reg  [7:0]  held_index;
   reg  [8:0]  held_word;
   reg  [3:0]  held_positions;
@@ -243,12 +248,16 @@ module tile_loader_half #(
       .in_ready(squeezer_ready),
       .in_values(word_data),
       .in_write(write),
+      .in_place(index),
       .word_valid(word_valid),
       .finish(finish),
       .finish_ready(finish_ready),
       .pick_valid(pick_valid),
       .pick_position(pick_position),
-      .pick_value(pick_value)
+      .pick_value(pick_value),
+      .pick_pair(pick_pair),
+      .pair_position(pair_position),
+      .pair_value(pair_value)
   );
 
   always @(posedge clk) begin
@@ -277,6 +286,7 @@ module tile_loader_half #(
   reg  [43:0] next_counts;
   reg  [1:0]  pick_index;
   reg  [10:0] pick_count;
+  wire [10:0] picked = {9'd0, pick_pair, !pick_pair};  // 1 or 2 values
 
   wire [12:0] next_row_entry = row_entry + (unpool ? {row_entries[10:0], 2'd0} : {row_entries[11:0], 1'b0});
   wire [8:0]  next_row_count = row_count + (unpool ? {buffer_columns[6:0], 2'd0} : {buffer_columns, 1'b0});
@@ -294,10 +304,10 @@ module tile_loader_half #(
       2'd2: pick_count = counts[32:22];
       default: pick_count = counts[43:33];
     endcase
-    next_counts[10:0] = counts[10:0] + {10'd0, pick_valid && pick_index == 2'd0};
-    next_counts[21:11] = counts[21:11] + {10'd0, pick_valid && pick_index == 2'd1};
-    next_counts[32:22] = counts[32:22] + {10'd0, pick_valid && pick_index == 2'd2};
-    next_counts[43:33] = counts[43:33] + {10'd0, pick_valid && pick_index == 2'd3};
+    next_counts[10:0] = counts[10:0] + (pick_valid && pick_index == 2'd0 ? picked : 11'd0);
+    next_counts[21:11] = counts[21:11] + (pick_valid && pick_index == 2'd1 ? picked : 11'd0);
+    next_counts[32:22] = counts[32:22] + (pick_valid && pick_index == 2'd2 ? picked : 11'd0);
+    next_counts[43:33] = counts[43:33] + (pick_valid && pick_index == 2'd3 ? picked : 11'd0);
   end
 
   always @(posedge clk) begin
@@ -322,11 +332,11 @@ module tile_loader_half #(
   end
 
   // ---- Address: list, then place in the window ----
-  reg         sum_valid;
+  reg sum_valid, sum_pair;
   reg  [12:0] sum_address;
   reg  [1:0]  sum_index;
-  reg  [26:0] sum_data;
-  reg  [12:0] window_offset;
+  reg [26:0] sum_data, sum_pair_data;
+  reg [12:0] window_offset;
 
   always @* begin
     case (sum_index)
@@ -339,15 +349,21 @@ module tile_loader_half #(
 
   always @(posedge clk) begin
     sum_valid <= pick_valid;
+    sum_pair <= pick_valid && pick_pair;
     sum_address <= pixel_entry + {2'd0, pick_count};
     sum_index <= pick_index;
     sum_data <= {held_word, pick_position, pick_value};
+    sum_pair_data <= {held_word, pair_position, pair_value};
     entry_write <= sum_valid;
     entry_address <= sum_address + window_offset;
     entry_data <= sum_data;
+    pair_write <= sum_pair;
+    pair_data <= sum_pair_data;
     if (rst) begin
       sum_valid <= 1'b0;
+      sum_pair <= 1'b0;
       entry_write <= 1'b0;
+      pair_write <= 1'b0;
     end
   end
 
@@ -384,9 +400,11 @@ module tile_loader_half #(
   reg [2:0] quiet;  // cycles since all was done
   always @(posedge clk) begin
     started_once <= !rst && (started_once || start);
-    open <= rst ? 16'd0 : open + {13'd0, take, 2'b00} - {15'd0, entry_write} - {13'd0, dropped};
+    open <= rst ? 16'd0 : open + {13'd0, take, 2'b00} - {15'd0, entry_write} - {15'd0, pair_write} - {13'd0, dropped};
     quiet <= {quiet[1:0], done && !start && !rst};
   end
+  `ASSERT(pair_follows_an_entry, !pair_write || entry_write)
+  `ASSERT(pair_within_the_bank, !pair_write || entry_address != 13'h1fff)
   `ASSERT(values_conserved, quiet != 3'b111 || open == 16'd0)
   stream_checker #(.WIDTH(16)) pieces (
     .clk(clk), .rst(rst), .valid(piece_valid), .ready(piece_ready), .data(piece_data)

@@ -34,6 +34,7 @@ class Shape:
     lost_columns: int = 0
     tag_skip: int = 0
     full: int = 0  # no entry is spared, and the last pixel has no zeros: its list may end with the bank
+    slot: int = 0  # if not 0: entries of a pixel, fewer than its values; the last pixel has so many, one of them in its last word
 
 
 def values(shape: Shape, rng: np.random.Generator) -> np.ndarray:
@@ -46,6 +47,10 @@ def values(shape: Shape, rng: np.random.Generator) -> np.ndarray:
         result[:, :, 1 + int(rng.integers(3)) :] = 0
     if shape.full:
         result[-1, -1] = rng.integers(1, 32768, 4 * shape.words)
+    if shape.slot:
+        result[-1, -1] = rng.integers(1, 32768, 4 * shape.words)
+        result[-1, -1, [*range(4 * shape.words - shape.slot - 3), -3, -2, -1]] = 0
+        result[np.cumsum(result != 0, axis=2) > shape.slot] = 0
     return result
 
 
@@ -67,7 +72,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
     scale = 2 if shape.unpool else 1
     buffer_rows = max(1, scale * shape.rows - shape.crop_row * shape.unpool - shape.lost_rows)
     buffer_columns = max(1, scale * shape.columns - shape.crop_column * shape.unpool - shape.lost_columns)
-    slot = 4 * shape.words + int(rng.integers(2)) * (not shape.full)
+    slot = shape.slot or 4 * shape.words + int(rng.integers(2)) * (not shape.full)
     row_entries = buffer_columns * slot
     assert buffer_rows * buffer_columns <= TILE_PIXELS and buffer_rows * row_entries <= TILE_ENTRIES, shape
     return TileJob(
@@ -113,6 +118,7 @@ def corner_shapes() -> list[Shape]:
         Shape(4, 4, 3, lost_rows=1, lost_columns=2),
         Shape(2, 8, 127, density=0.1),
         Shape(2, 8, 128, density=0.05, full=1),
+        Shape(16, 32, 5, density=0.3, slot=16),
         Shape(1, 100, 1, unpool=1, tags=1, tag_skip=1),
         Shape(3, 3, 2, relu=1, tags=0),
         Shape(3, 3, 2, tags=1, tag_skip=2),

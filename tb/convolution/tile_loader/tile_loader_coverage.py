@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -12,10 +13,13 @@ from pyuvm import uvm_component
 from gradcore.hardware import TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, read_tags, read_values
+from tb.support.entry_writes import POINTS
 from tb.support.uvm import Coverage
 
 CLIENTS = ("value0", "tag0", "value1", "tag1")
 EXTREMES = (-32768, -1, 1, 32767)
+# How many values of a word go to one list and the next: all ways in which up to four can be shared out.
+LISTS = ((1,), (2,), (1, 1), (3,), (2, 1), (1, 1, 1), (4,), (3, 1), (2, 2), (2, 1, 1), (1, 1, 1, 1))
 
 
 def tile_coverage(parent: uvm_component) -> Coverage:
@@ -38,6 +42,9 @@ def tile_coverage(parent: uvm_component) -> Coverage:
         "value": [(value, kept) for value in EXTREMES for kept in ("kept", "dropped")],
         "winner": range(4),
         "picks": range(5),  # of the values of a word
+        "lists": LISTS,
+        "last_entry": ("alone", "with its neighbour"),  # how it is written
+        **POINTS,
         "activity": ("active", "waiting_data", "waiting_bank"),
         "last_token": ("job", "tiles", "vectors", "bank"),
         "start": ("alone", "overlaps"),
@@ -75,6 +82,7 @@ def sample_tile(coverage: Coverage, job: TileJob, method: str, tile: LoadedTile,
         "last pixel": any(TILE_PIXELS - 1 in half for half in tile.counts),
     }
     bins = {
+        "lists": {tuple(sorted(counts, reverse=True)) for half in (0, 1) for counts in word_lists(job, tile, half).values()},
         "list": [name for name, hit in lists.items() if hit],
         "bank": [name for name, hit in bank.items() if hit],
         "winner": np.unique(index).tolist() if job.unpool else [],
@@ -83,6 +91,18 @@ def sample_tile(coverage: Coverage, job: TileJob, method: str, tile: LoadedTile,
     }
     for some in itertools.zip_longest(*bins.values()):
         coverage.sample(**dict(zip(bins, some, strict=True)))
+
+
+def word_lists(job: TileJob, tile: LoadedTile, half: int) -> dict[tuple[int, int, int], list[int]]:
+    """(source row, source column, word) -> how many of its values go to each list; only words and lists that get any."""
+    scale = 2 if job.unpool else 1
+    lists: dict[tuple[int, int, int], Counter[int]] = defaultdict(Counter)
+    for address, (channel, _) in tile.entries[half].items():
+        row, rest = divmod(address, job.row_entries)
+        column = rest // job.slot
+        source = ((row + job.unpool * job.crop_row) // scale, (column + job.unpool * job.crop_column) // scale)
+        lists[*source, channel // 4][row * job.buffer_columns + column] += 1
+    return {word: list(counts.values()) for word, counts in lists.items()}
 
 
 def extremes(job: TileJob, values: np.ndarray, mask: np.ndarray, method: str) -> list[tuple[int, str]]:

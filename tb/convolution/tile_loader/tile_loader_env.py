@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections import Counter, deque
+from collections import deque
 
 import numpy as np
 from cocotb.triggers import RisingEdge
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_monitor
 
+from gradcore.hardware import TILE_ENTRIES
 from gradcore.models import arithmetic
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, load_tile, tag_requests, value_requests
 from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
-from tb.convolution.tile_loader.tile_loader_coverage import CLIENTS, sample_tile, tile_coverage
+from tb.convolution.tile_loader.tile_loader_coverage import CLIENTS, sample_tile, tile_coverage, word_lists
 from tb.support.base import Predictor, UnitEnvironment
 from tb.support.entry_writes import entry_writes, ways
 from tb.support.read_client import WordMemory
@@ -34,18 +35,15 @@ PREPARED = 14  # cycles after which a job at the head, its tokens there, waits f
 
 
 def least_cycles(job: TileJob, tile: LoadedTile) -> int:
-    """Cycles that a tile needs at best: of the busier half max(1, non-zeros) for each word, or one for each count."""
-    scale = 2 if job.unpool else 1
+    """Cycles that a tile needs at best: of the busier half what its words take, or one for each count.
+
+    A word takes a cycle for each two values, or one, that go to the same list, and one if it has none.
+    """
     cycles = []
     for half in (0, 1):
-        picks: Counter[tuple[int, int, int]] = Counter()
-        for address, (channel, _) in tile.entries[half].items():
-            row, rest = divmod(address, job.row_entries)
-            column = rest // job.slot
-            source = ((row + job.unpool * job.crop_row) // scale, (column + job.unpool * job.crop_column) // scale)
-            picks[*source, channel // 4] += 1
+        lists = word_lists(job, tile, half).values()
         words = len(range(half, job.source_rows, 2)) * job.source_columns * job.words_per_pixel
-        cycles.append(words + sum(count - 1 for count in picks.values()))
+        cycles.append(words - len(lists) + sum((count + 1) // 2 for counts in lists for count in counts))
     return max(*cycles, len(tile.counts[0]) + len(tile.counts[1]))
 
 
@@ -162,6 +160,8 @@ class LoaderMonitor(uvm_monitor):
                 self.ways |= ways(halves)
                 for entries, new in zip(self.entries, halves, strict=True):
                     entries.extend(new)
+                    if new and new[-1][0] == TILE_ENTRIES - 1:
+                        self.ways.add(("last_entry", "alone" if len(new) == 1 else "with its neighbour"))
             if counted:
                 self.counts.append((number("count_address"), number("count_data")))
             if writes or counted or loaded:
@@ -373,6 +373,8 @@ class TileLoaderEnvironment(UnitEnvironment):
                 self.coverage.sample(**{point: one})
         for client, port, kind in self.reads.moves:
             self.coverage.sample(moves=(CLIENTS[client], port, kind))
+        for point, way in monitor.ways:
+            self.coverage.sample(**{point: way})
 
     def check_phase(self) -> None:
         if not self.reads.idle:

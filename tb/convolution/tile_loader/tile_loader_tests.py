@@ -73,7 +73,7 @@ class Corners(TileTest):
 
 @pyuvm.test()
 class Throughput(TileTest):
-    """Back to back tiles cost little more than their words' max(1, non-zeros) cycles: memory latency is hidden."""
+    """Back to back tiles cost little more than their words' cycles, one for two values of a list: memory latency is hidden."""
 
     covers = False
     cases = (
@@ -82,6 +82,7 @@ class Throughput(TileTest):
         Shape(10, 10, 8, density=0.0),
         Shape(10, 10, 8, density=0.5, relu=1, tags=1),
         Shape(16, 32, 1, density=1.0),
+        Shape(10, 10, 4, density=1.0, unpool=1, tags=1),
         Shape(5, 5, 16, density=0.5, unpool=1, tags=1, relu=1, crop_row=1, crop_column=1),
         Shape(5, 5, 8, density=0.2, unpool=1, tags=1, relu=1, crop_row=1),
     )
