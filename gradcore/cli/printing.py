@@ -90,6 +90,8 @@ def print_explanation(result: Explanation) -> None:
         style = "bold" if index == result.predicted else None
         table.add_row(Text(printable(result.classes[index])), *numbers, mark, style=style)
     print_tables([table])
+    if result.runs > 1:
+        put(f"runs: {result.runs}")
     for name in FILES:
         if name in result.files:
             put(f"{name}: {printable(result.files[name])}")
