@@ -40,6 +40,7 @@ convolution/lane_array.v
 convolution/output_arbiter.v
 convolution/output_buffer.v
 convolution/output_side.v
+convolution/partial_sums.v
 convolution/stream_drain.v
 convolution/tag_collector.v
 convolution/tap_scanner.v

@@ -51,6 +51,8 @@ class Fault:
         return copy
 
 
+BLOCKED = "wire blocked = starts && tap_from_partial && !partial_here;"
+CLAIM = "tap_valid && tap_from_partial && partial_here;"
 FAULTS = (
     Fault("run_control", "run_control", "state <= STOPPING;", "state <= 3'd6;", "legal_state"),
     Fault("sequencer", "sequencer", "weights_pushed <= weights_pushed + 24'd1;", ";", "weights_in_order"),
@@ -59,6 +61,7 @@ FAULTS = (
     Fault("tile_loader", "tile_loader_half", "{2'd0, !held_write[0]} +", "3'd0 +", "values_conserved"),
     Fault("axi_read_port", "axi_read_port", "fitting <= |next_room[LEVEL_BITS-1:4]", "fitting <= 1'b1", "response_has_room|credit_fits"),
     Fault("conv_group", "conv_stream", "tap_level < 5'd10", "tap_level < 5'd20", "taps_have_room"),
+    Fault("conv_group", "entry_issuer", BLOCKED, "wire blocked = 1'b0;", "claims_a_pixel"),
     Fault("vector_engine", "vector_drain", "assign stall = full && data_valid;", "assign stall = 1'b0;", "word_has_room"),
 )
 
@@ -93,6 +96,21 @@ def test_planted_fault_stops_a_bench(fault: Fault, tmp_path: Path) -> None:
     sources = tuple(fault.plant(path, tmp_path) for path in module_closure(fault.toplevel, file_list()))
     with pytest.raises(BenchError, match=rf"ASSERTION \S*\.({fault.assertion}) failed at \d+"):
         run_declared(replace(bench, sources=sources), bench.runs[-1], "icarus", 1, tmp_path)
+
+
+def test_chunks_need_the_interlock(tmp_path: Path) -> None:
+    """Without it, and without the assertion that sees that, a job in chunks sends other sums than one that is whole."""
+    interlock = Fault("conv_group", "entry_issuer", BLOCKED, "wire blocked = 1'b0;", "")
+    claim = Fault("conv_group", "entry_issuer", CLAIM, CLAIM.replace("partial_here", "1'b1"), "")
+    silent = Fault("conv_group", "partial_sums", "`ASSERT(claims_a_pixel, ", "`ASSERT(claims_a_pixel, 1'b1 || ", "")
+    sources = []
+    for path in module_closure("conv_group", file_list()):
+        for fault in (interlock, claim, silent):
+            path = fault.plant(path, tmp_path)
+        sources.append(path)
+    run = replace(BENCHES["conv_group"].runs[-1], tests="ChunksEqualOneJob")
+    with pytest.raises(BenchError, match="ChunksEqualOneJob"):
+        run_declared(replace(BENCHES["conv_group"], sources=tuple(sources)), run, "icarus", 1, tmp_path)
 
 
 def test_illegal_state_stops_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from gradcore.importer.opening import load_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures
+from tb.support.chunks import in_chunks
 from tb.support.random_networks import layered_network, saturating
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
 from tb.system.session import GUARD, METHODS, Case, Request, Session, expectation, generated_case, layered_case, make_case
@@ -210,6 +211,26 @@ def test_small_preset(name: str) -> None:
         check_case(layered_case(shape, layers, "small", seed=3), Session(core), random.Random(name))
 
 
+@pytest.mark.parametrize("name", ["narrow", "odd-sizes", "kernel-5", "eight-layers"])
+def test_sums_in_chunks(full: Session, name: str) -> None:
+    """Programs whose sums are cut in chunks at random leave the same memory, counts and time stamps in order; then the whole one again."""
+    number = list(PICKED).index(name)
+    case = layered_case(*PICKED[name], seed=number, saturate=number % 2 == 0)
+    chunks = case.with_program(in_chunks(case.program, np.random.default_rng(FRESH_SEED + number)))
+    assert sum(job.get("to_partial", 0) for job in chunks.program.jobs()) > 4
+    check_case(chunks, full, random.Random(number))
+    full.run(case)
+
+
+def test_sums_in_chunks_with_stalls() -> None:
+    """The same in one group, in a memory that stalls."""
+    case = layered_case((3, 12, 9), EVERY_KIND, "small", seed=8)
+    with Simulator("verilator", "small", stalls=0.5, seed=8) as core:
+        for seed in SEEDS:
+            chunks = case.with_program(in_chunks(case.program, np.random.default_rng(seed)))
+            check_case(chunks, Session(core), random.Random(seed))
+
+
 @pytest.mark.parametrize("preset", ["small", pytest.param("paper", marks=pytest.mark.regress)])
 def test_other_presets_generated(preset: str) -> None:
     """Fewer groups: other programs, the same bits; a fresh network."""
@@ -250,6 +271,8 @@ def test_icarus(preset: str, stalls: float) -> None:
         session = Session(core)
         for method in METHODS if not stalls else METHODS[1:2]:
             session.run(case, Request(method), model_counters=True)
+        if stalls > 0.3:
+            session.run(case.with_program(in_chunks(case.program, np.random.default_rng(1))), model_counters=True)
 
 
 @pytest.mark.parametrize("memory", [0x1EB0_0000, 0xFFF0_0000])

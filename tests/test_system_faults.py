@@ -16,6 +16,7 @@ import pytest
 from gradcore import hardware
 from gradcore.errors import GradCoreError
 from gradcore.simulator import Simulator
+from tb.support.chunks import in_chunks
 from tb.support.seeds import FRESH_SEED
 from tb.system.session import (
     BASE,
@@ -34,12 +35,13 @@ from tb.system.session import (
 
 pytestmark = pytest.mark.hardware
 
-CASE = layered_case((3, 10, 9), ["conv3:20 relu pool bias", "conv3:6 relu", "fc:40 relu bias", "fc:7"], "small", seed=11)
+WHOLE = layered_case((3, 10, 9), ["conv3:20 relu pool bias", "conv3:6 relu", "fc:40 relu bias", "fc:7"], "small", seed=11)
+CASE = WHOLE.with_program(in_chunks(WHOLE.program, np.random.default_rng(2), whole=0.3))  # tiles with partial sums, and tiles without
 PROGRAM = CASE.program
 FAILING = 0x0080_0000  # reads and writes of GUARD bytes from here on answer SLVERR
 DESCRIPTOR_BYTES = 128
 STATES = [(method, explain) for method in METHODS for explain in (True, False)]
-# Name: opcode, fields to change, registers to change, code.
+# Name: opcode, or CHUNK: a TILE that leaves sums, fields to change, registers to change, code.
 FAULTS = {
     "illegal": ("VECTOR", {"blocks": 3}, {}, "ILLEGAL_DESCRIPTOR"),
     "read-window": ("TILE", {"source_address": BASE - 128}, {}, "WINDOW"),
@@ -48,6 +50,9 @@ FAULTS = {
     "tag-window": ("TILE", {"tag_destination": BASE - 2050}, {}, "WINDOW"),
     "read-response": ("WEIGHTS", {"address0": FAILING + 8}, {"WINDOW_LIMIT": FAILING + GUARD}, "READ_RESPONSE"),
     "write-response": ("VECTOR", {"destination_address0": FAILING}, {"WINDOW_LIMIT": FAILING + GUARD}, "WRITE_RESPONSE"),
+    "sums-never-come": ("CHUNK", {"from_partial": 1}, {"WATCHDOG": 3000}, "WATCHDOG"),
+    "chunk-read-window": ("CHUNK", {"source_address": BASE - 128}, {}, "WINDOW"),
+    "chunk-read-response": ("CHUNK", {"source_address": FAILING + 8}, {"WINDOW_LIMIT": FAILING + GUARD}, "READ_RESPONSE"),
     "watchdog": ("SEED", {"wait_vectors": 99}, {"WATCHDOG": 3000}, "WATCHDOG"),
 }
 
@@ -113,9 +118,15 @@ def address_of(index: int) -> int:
     return PROGRAM.program_address + DESCRIPTOR_BYTES * index
 
 
+def kind(job: dict) -> str:
+    """The opcode; of a TILE that leaves sums, and takes none, CHUNK; of others that leave sums nothing."""
+    chunk = job["opcode"] == "TILE" and job["to_partial"]
+    return job["opcode"] if not chunk else "" if job["from_partial"] else "CHUNK"
+
+
 def first(opcode: str) -> int:
     """Index of the first descriptor of a kind."""
-    return next(number for number, job in enumerate(PROGRAM.jobs()) if job["opcode"] == opcode)
+    return [kind(job) for job in PROGRAM.jobs()].index(opcode)
 
 
 def name_of(code: int) -> str:
@@ -146,6 +157,9 @@ def bed(session: Session) -> Bed:
         ("TILE", {"kernel_w": 9}),
         ("TILE", {"slot": 2047, "row_entries": 8191}),
         ("TILE", {"blocks": 5}),
+        ("TILE", {"pack_pixels": 3}),
+        ("TILE", {"stride_y_log2": 3}),
+        ("CHUNK", {"last_of_layer": 1}),
         ("WEIGHTS", {"rows": 0}),
         ("VECTOR", {"vector_words": 0}),
         ("SEED", {"pixels": 0}),
@@ -222,6 +236,17 @@ def test_bus_error(bed: Bed, opcode: str, field: str, code: int) -> None:
     outcome = bed.run()
     bed.expect(outcome, code)
     assert FAILING <= outcome.address < FAILING + GUARD
+    bed.check_alive()
+
+
+def test_sums_that_are_left(bed: Bed) -> None:
+    """The program's last tile leaves its sums: the end is illegal."""
+    jobs = PROGRAM.jobs()
+    last = max(number for number, job in enumerate(jobs) if job["opcode"] == "TILE")
+    bed.change_descriptor(last, {"to_partial": 1, "last_of_layer": 0})
+    outcome = bed.run()
+    bed.expect(outcome, hardware.CODE_ILLEGAL_DESCRIPTOR)
+    assert outcome.descriptor == len(jobs) - 1
     bed.check_alive()
 
 

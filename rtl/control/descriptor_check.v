@@ -77,8 +77,8 @@ module descriptor_check #(
   wire        bad_pack = pack == 4'd0 || pack == 4'd3 || pack > DESCRIPTOR_TILE_PACK_PIXELS_MOST ||
        stride_x_log2 > DESCRIPTOR_TILE_STRIDE_X_LOG2_MOST || (pack[1] && stride_x_log2[1]) || (pack[2] && stride_x_log2 != 2'd0);
   wire        pooled_pack = descriptor[DESCRIPTOR_TILE_POOL] && (pack != 4'd1 || stride_x_log2 != 2'd0 || stride_y_log2 != 2'd0);
-  wire        partial = descriptor[DESCRIPTOR_TILE_FROM_PARTIAL] || descriptor[DESCRIPTOR_TILE_TO_PARTIAL];
-  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || partial;
+  wire        last_stays = descriptor[DESCRIPTOR_TILE_TO_PARTIAL] && descriptor[DESCRIPTOR_LAST_OF_LAYER];
+  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || last_stays;
 
   // TILE: what it stores.
   wire [ 7:0] half_rows = {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]};

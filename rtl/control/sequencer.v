@@ -9,7 +9,8 @@
 // (END, or a SEED with forward_end when `explain` is 0). After the last one `finished` pulses as soon as all jobs
 // that were pushed have finished. An illegal descriptor (see descriptor_check.v), a misaligned program or
 // PROGRAM_LIMIT descriptors without an end pulse `error_illegal` with descriptor_index; nothing is pushed or fetched
-// from then on until the next start. Tokens: pulses of finished jobs in, counts out (tokens.v). Marks: end of the
+// from then on until the next start; likewise if the last TILE before the end leaves partial sums (to_partial), which
+// no job would take up. Tokens: pulses of finished jobs in, counts out (tokens.v). Marks: end of the
 // last job of a layer (layer_marks.v).
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -75,14 +76,14 @@ module sequencer #(
   reg [2:0] state;
   reg check;
   reg failed;
-  reg [23:0] tiles_pushed, vectors_pushed, weights_pushed;
+  reg [23:0] tiles_pushed, vectors_pushed, weights_pushed;  // tiles that store
 
   wire full, check_done, illegal, marks_ready;
   wire [31:0] checksum;
 
   wire [3:0] opcode = descriptor[DESCRIPTOR_OPCODE+:4];
   // What a descriptor is, a cycle after it has come: before it is checked.
-  reg last, is_tile, is_weights, is_vector, is_seed, is_end;
+  reg last, is_tile, is_weights, is_vector, is_seed, is_end, stores;
   always @(posedge clk) begin
     last <= opcode == OPCODE_END || (opcode == OPCODE_SEED && descriptor[DESCRIPTOR_FORWARD_END] && !explain);
     is_tile <= opcode == OPCODE_TILE;
@@ -90,11 +91,13 @@ module sequencer #(
     is_vector <= opcode == OPCODE_VECTOR;
     is_seed <= opcode == OPCODE_SEED;
     is_end <= opcode == OPCODE_END;
+    stores <= !descriptor[DESCRIPTOR_TILE_TO_PARTIAL];  // of a TILE
   end
   reg  last_index;  // the descriptor at hand is the last that a program may have
   wire over_limit = last_index && !last;
   wire misaligned = |program_address[2:0];
-  wire accepted = check_done && !illegal && !over_limit;
+  reg  sums_left;  // by the last TILE: it does not store. Jobs finish in order: when one that stores is done, those before are
+  wire accepted = check_done && !illegal && !over_limit && !(last && sums_left);
 
   wire offer = state == PUSH && marks_ready;
   assign job_tile_valid = offer && is_tile;
@@ -164,7 +167,7 @@ module sequencer #(
       .clk(clk),
       .rst(rst),
       .ready(marks_ready),
-      .push_tile(push_tile),
+      .push_tile(push_tile && stores),
       .push_vector(push_vector),
       .push_seed(push_seed),
       .last_of_layer(descriptor[DESCRIPTOR_LAST_OF_LAYER]),
@@ -213,10 +216,12 @@ module sequencer #(
       end
     endcase
 
-    if (push_tile) tiles_pushed <= tiles_pushed + 24'd1;
+    if (push_tile) sums_left <= !stores;
+    if (push_tile && stores) tiles_pushed <= tiles_pushed + 24'd1;
     if (push_vector || push_seed) vectors_pushed <= vectors_pushed + 24'd1;
     if (push_weights) weights_pushed <= weights_pushed + 24'd1;
     if (rst || start) begin
+      sums_left      <= 1'b0;
       tiles_pushed   <= 24'd0;
       vectors_pushed <= 24'd0;
       weights_pushed <= 24'd0;

@@ -5,8 +5,10 @@
 // Contract: tile entries, counts, weights and initial values are broadcast to all groups and may come at any time
 //   that the tokens allow. Jobs come by valid/ready; the fields hold until ready. See unit_dispatcher for when a job
 //   starts and what `computed` means. Stream s sends its output on transfer s. A weight write freezes stream 1 for a
-//   cycle. Each value that saturates gives one pulse of event_saturated, with its tile's bank, before `computed` of its
-//   job; but in a row's last unit, with quarters 1 to 3, only lanes below 4 x quarters count (see stream_drain).
+//   cycle. Each value that saturates gives one pulse of event_saturated, with its tile's output bank, before `computed` of
+//   its job; but in a row's last unit, with quarters 1 to 3, only lanes below 4 x quarters count (see stream_drain).
+//   A job with to_partial sends nothing and needs no output bank: its sums stay in the streams, in the order of its units,
+//   until a job with from_partial goes on with them. Such jobs must fit together: see models/convolution/partial_sums.py.
 // Numbers: values and weights signed 16 bits, sums exact in 48 bits, one requantisation for each output.
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -67,8 +69,8 @@ module conv_group #(
   localparam ENTRY_BITS = `COUNT_BITS + 16;
   localparam ROW_BITS = `ENTRY_ADDRESS_BITS - 1;
 
-  wire bank;
-  wire [1:0] unit_valid, unit_ready, scanner_busy, unit_done, unit_done_bank;
+  wire bank, output_bank;
+  wire [1:0] unit_valid, unit_ready, scanner_busy, unit_done, unit_done_bank, partial_done, partial_done_bank;
   wire signed [9:0] unit_row, unit_column;
   wire [`PIXEL_BITS-1:0] unit_pixel;
   wire [`ENTRY_ADDRESS_BITS-1:0] unit_entry;
@@ -91,6 +93,7 @@ module conv_group #(
       .origin_entry(origin_entry),
       .origin_pixel(origin_pixel),
       .bank(bank),
+      .output_bank(output_bank),
       .unit_valid(unit_valid),
       .unit_ready(unit_ready),
       .unit_row(unit_row),
@@ -103,7 +106,9 @@ module conv_group #(
       .unit_tag_address(unit_tag_address),
       .scanner_busy(scanner_busy),
       .unit_done(unit_done),
-      .unit_done_bank(unit_done_bank)
+      .unit_done_bank(unit_done_bank),
+      .partial_done(partial_done),
+      .partial_done_bank(partial_done_bank)
   );
 
   wire [1:0] lane_enable, read_bank, lane_first;
@@ -152,6 +157,7 @@ module conv_group #(
           .lane_enable(lane_enable[index]),
           .busy(scanner_busy[index]),
           .bank(bank),
+          .output_bank(output_bank),
           .job(job),
           .line_entries(line_entries),
           .line_pixels(line_pixels),
@@ -167,6 +173,8 @@ module conv_group #(
           .unit_tag_address(unit_tag_address),
           .unit_done(unit_done[index]),
           .unit_done_bank(unit_done_bank[index]),
+          .partial_done(partial_done[index]),
+          .partial_done_bank(partial_done_bank[index]),
           .count_write(count_write),
           .count_write_address(count_write_address),
           .count_write_data(count_write_data),

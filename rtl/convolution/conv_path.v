@@ -5,8 +5,8 @@
 //
 // Contract: a TILE descriptor is offered to loader, groups and store together, a WEIGHTS descriptor to the weight
 //   loader; each ready says that its FIFOs have room. Pulses: tile_computed, tile_stored, weights_done, one a job, in
-//   job order; tile_saturated, the number of the tile's values that saturated, stands with tile_stored. Clients: see
-//   axi_ports.
+//   job order; a TILE job with to_partial is computed, but not stored: the store does not see it. tile_saturated, the
+//   number of the tile's values that saturated, stands with tile_stored. Clients: see axi_ports.
 // Numbers: as in the units.
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -60,10 +60,13 @@ module conv_path #(
     output wire [         2:0] event_store    // waiting for a port, waiting for a tile, active
 );
 
+  `include "gradcore_constants.vh"
+
   // ---- Tile loader.
   wire load_queue_ready, group_queue_ready, store_queue_ready;
   assign tile_job_ready = load_queue_ready && group_queue_ready && store_queue_ready;
   wire push_tile = tile_job_valid && tile_job_ready;
+  wire stores = !descriptor[DESCRIPTOR_TILE_TO_PARTIAL];
 
   wire load_valid, load_ready;
   wire [`TILE_LOADER_JOB_BITS-1:0] load_job;
@@ -276,7 +279,7 @@ module conv_path #(
   ) store_fifo (
       .clk(clk),
       .rst(rst),
-      .in_valid(push_tile),
+      .in_valid(push_tile && stores),
       .in_ready(store_queue_ready),
       .in_data(`TILE_STORE_JOB(descriptor)),
       .out_valid(store_valid),
@@ -285,9 +288,27 @@ module conv_path #(
       .level(unused_store_level)
   );
 
-  reg [1:0] computed_tiles;  // computed and not yet released
+  // Of the jobs that are not computed, in order, whether they store. Only the groups' queues, of 16, hold others.
+  wire computed_stores, unused_kinds_ready, unused_kinds_valid;
+  wire [5:0] unused_kinds_level;
+  fifo #(
+      .WIDTH(1),
+      .DEPTH(32)
+  ) kind_fifo (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(push_tile),
+      .in_ready(unused_kinds_ready),
+      .in_data(stores),
+      .out_valid(unused_kinds_valid),
+      .out_ready(tile_computed),
+      .out_data(computed_stores),
+      .level(unused_kinds_level)
+  );
+
+  reg [1:0] computed_tiles;  // computed, to be stored and not yet released
   always @(posedge clk) begin
-    computed_tiles <= computed_tiles + {1'b0, tile_computed} - {1'b0, store_ready};
+    computed_tiles <= computed_tiles + {1'b0, tile_computed && computed_stores} - {1'b0, store_ready};
     if (rst) computed_tiles <= 2'd0;
   end
 
@@ -323,6 +344,8 @@ module conv_path #(
   `include "assertions.vh"
   `ASSERT(bank_was_free, free_banks <= 2'd2 && !(load_ready && free_banks == 2'd0))
   `ASSERT(bank_comes_back_once, !(tile_computed && free_banks == 2'd2 && !load_ready))
+  `ASSERT(kinds_have_room, !push_tile || unused_kinds_ready)
+  `ASSERT(computed_has_kind, !tile_computed || unused_kinds_valid)
   `ASSERT(stored_after_computed, tiles_stored <= tiles_computed)
   `ASSERT(stored_was_computed, computed_tiles <= 2'd2 && !(store_ready && computed_tiles == 2'd0))
 `endif

@@ -9,7 +9,9 @@
 // Contract: units are taken by `unit_valid && unit_ready`; the configuration inputs hold while `busy`. `enable`
 //   freezes the stream; the lanes of this stream take `lane_enable`. `entry` is the tile buffer's answer one
 //   lane_enable cycle after `entry_address`. `unit_done` (with its bank) pulses when a unit's last transfer has been
-//   taken by the output buffer. Transfers: valid/ready; units leave in the order in which they came.
+//   taken by the output buffer. Transfers: valid/ready; units leave in the order in which they came. The sums of a job with
+//   to_partial stay in the stream (partial_sums), and those of one with from_partial go on with them: `partial_done` pulses
+//   instead, with the job's bank, when a unit's sums stand there.
 // Numbers: as in lane_array and stream_drain.
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -23,6 +25,7 @@ module conv_stream (
     output wire                           busy,
     // Configuration of the tile job.
     input  wire                           bank,
+    input  wire                           output_bank,
     input  wire [`CONV_GROUP_JOB_BITS-1:0] job,
     input  wire [ `ENTRY_ADDRESS_BITS-1:0] line_entries,
     input  wire [         `PIXEL_BITS-1:0] line_pixels,
@@ -39,6 +42,8 @@ module conv_stream (
     input  wire [`OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
     output wire                           unit_done,
     output wire                           unit_done_bank,
+    output wire                           partial_done,
+    output wire                           partial_done_bank,
     // Counts and initial values are written here; entries are read outside.
     input  wire                           count_write,
     input  wire [           `PIXEL_BITS:0] count_write_address,
@@ -86,8 +91,8 @@ module conv_stream (
   end
 
   // ---- Units, taps, issues.
-  localparam TAP_BITS = `ENTRY_ADDRESS_BITS + `COUNT_BITS + `WEIGHT_ADDRESS_BITS + 3;
-  localparam UNIT_BITS = 13 + 2 * `OUTPUT_ADDRESS_BITS;
+  localparam TAP_BITS = `ENTRY_ADDRESS_BITS + `COUNT_BITS + `WEIGHT_ADDRESS_BITS + 4;
+  localparam UNIT_BITS = 14 + 2 * `OUTPUT_ADDRESS_BITS;
 
   wire scanner_ready, description_ready;
   assign unit_ready = scanner_ready && description_ready;
@@ -134,14 +139,15 @@ module conv_stream (
       .rst(rst),
       .in_valid(tap_valid),
       .in_ready(unused_tap_in_ready),
-      .in_data({bias_bank, bank, tap_final, tap_weight, tap_count, tap_entry}),
+      .in_data({from_partial, bias_bank, bank, tap_final, tap_weight, tap_count, tap_entry}),
       .out_valid(next_tap_valid),
       .out_ready(next_tap_ready),
       .out_data(next_tap),
       .level(tap_level)
   );
 
-  wire issue_entry, issue_bank, issue_bias_bank, issue_first, issue_last;
+  wire issue_entry, issue_bank, issue_bias_bank, issue_from_partial, issue_first, issue_last;
+  wire partial_here, partial_claim;
   wire [`WEIGHT_ADDRESS_BITS-1:0] issue_weight;
 
   entry_issuer entry_issuer (
@@ -153,14 +159,18 @@ module conv_stream (
       .tap_entry(next_tap[`ENTRY_ADDRESS_BITS-1:0]),
       .tap_count(next_tap[`ENTRY_ADDRESS_BITS+:`COUNT_BITS]),
       .tap_weight(next_tap[`ENTRY_ADDRESS_BITS+`COUNT_BITS+:`WEIGHT_ADDRESS_BITS]),
-      .tap_final(next_tap[TAP_BITS-3]),
-      .tap_bank(next_tap[TAP_BITS-2]),
-      .tap_bias_bank(next_tap[TAP_BITS-1]),
+      .tap_final(next_tap[TAP_BITS-4]),
+      .tap_bank(next_tap[TAP_BITS-3]),
+      .tap_bias_bank(next_tap[TAP_BITS-2]),
+      .tap_from_partial(next_tap[TAP_BITS-1]),
+      .partial_here(partial_here),
+      .partial_claim(partial_claim),
       .issue_entry(issue_entry),
       .issue_address(entry_address),
       .issue_weight(issue_weight),
       .issue_bank(issue_bank),
       .issue_bias_bank(issue_bias_bank),
+      .issue_from_partial(issue_from_partial),
       .issue_first(issue_first),
       .issue_last(issue_last)
   );
@@ -175,7 +185,7 @@ module conv_stream (
   reg [`WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
   reg [`COUNT_BITS-1:0] channel2;
   reg [15:0] value2, value3;
-  reg [5:1] stage_bias_bank;
+  reg [5:1] stage_bias_bank, stage_from_partial;
   reg [5:4] late_first;
 
   always @(posedge clk) begin
@@ -184,6 +194,7 @@ module conv_stream (
       stage_first <= {stage_first[1], issue_first};
       stage_last <= {stage_last[6:1], issue_last};
       stage_bias_bank <= {stage_bias_bank[4:1], issue_bias_bank};
+      stage_from_partial <= {stage_from_partial[4:1], issue_from_partial};
       entry_bank <= issue_bank;
       weight1 <= issue_weight;
       weight2 <= weight1;
@@ -208,21 +219,42 @@ module conv_stream (
   // ---- Initial accumulator values: lane l's must stand 4 + l cycles after lane_address of the pixel's first issue.
   (* ram_style = "distributed" *) reg [47:0] initial_values[0:31];
   reg [3:0] initial_lane;
-  reg initial_from_bank;
+  reg initial_from_bank, initial_from_partial;
+  wire partial_write;
+  wire [3:0] partial_lane;
+  wire [47:0] partial_sum, drained_sum;
+
+  partial_sums partial_sums (
+      .clk(clk),
+      .rst(rst),
+      .enable(lane_enable),
+      .write(partial_write),
+      .write_lane(partial_lane),
+      .write_sum(drained_sum),
+      .here(partial_here),
+      .claim(partial_claim),
+      .start(late_first[5]),
+      .start_partial(stage_from_partial[5]),
+      .lane(initial_lane),
+      .sum(partial_sum)
+  );
+
   always @(posedge clk) begin
     if (initial_write) initial_values[initial_write_address] <= initial_write_data;
     if (lane_enable) begin
       if (late_first[5]) begin
         initial_lane <= 4'd0;
         initial_from_bank <= stage_bias_bank[5];
+        initial_from_partial <= stage_from_partial[5];
       end else begin
         initial_lane <= initial_lane + 4'd1;
       end
-      lane_initial <= initial_values[{initial_from_bank, initial_lane}];
+      lane_initial <= initial_from_partial ? partial_sum : initial_values[{initial_from_bank, initial_lane}];
     end
   end
 
-  // ---- Drain.
+  // ---- Drain. A unit's bank is that of the output, or, if nothing of it is stored, of the job.
+  wire unit_bank = to_partial ? bank : output_bank;
   wire unit_pop, unused_description_valid;
   wire [UNIT_BITS-1:0] description;
   wire [4:0] unused_description_level;
@@ -234,7 +266,7 @@ module conv_stream (
       .rst(rst),
       .in_valid(unit_taken),
       .in_ready(description_ready),
-      .in_data({shift, relu, pool, store_tags, bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address}),
+      .in_data({to_partial, shift, relu, pool, store_tags, unit_bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address}),
       .out_valid(unused_description_valid),
       .out_ready(unit_pop),
       .out_data(description),
@@ -254,13 +286,14 @@ module conv_stream (
       .start(stage_last[7]),
       .accumulators(accumulators),
       .unit_pop(unit_pop),
-      .unit_shift(description[UNIT_BITS-1-:6]),
-      .unit_relu(description[UNIT_BITS-7]),
-      .unit_pool(description[UNIT_BITS-8]),
-      .unit_store_tags(description[UNIT_BITS-9]),
-      .unit_bank(description[UNIT_BITS-10]),
-      .unit_parity(description[UNIT_BITS-11]),
-      .unit_quarters(description[UNIT_BITS-12-:2]),
+      .unit_to_partial(description[UNIT_BITS-1]),
+      .unit_shift(description[UNIT_BITS-2-:6]),
+      .unit_relu(description[UNIT_BITS-8]),
+      .unit_pool(description[UNIT_BITS-9]),
+      .unit_store_tags(description[UNIT_BITS-10]),
+      .unit_bank(description[UNIT_BITS-11]),
+      .unit_parity(description[UNIT_BITS-12]),
+      .unit_quarters(description[UNIT_BITS-13-:2]),
       .unit_word_address(description[`OUTPUT_ADDRESS_BITS+:`OUTPUT_ADDRESS_BITS]),
       .unit_tag_address(description[`OUTPUT_ADDRESS_BITS-1:0]),
       .out_valid(drain_valid),
@@ -271,7 +304,12 @@ module conv_stream (
       .out_data(drain_data),
       .out_unit_end(drain_unit_end),
       .saturated(event_saturated),
-      .saturated_bank(event_saturated_bank)
+      .saturated_bank(event_saturated_bank),
+      .partial_write(partial_write),
+      .partial_lane(partial_lane),
+      .partial_sum(drained_sum),
+      .partial_done(partial_done),
+      .partial_bank(partial_done_bank)
   );
 
   reg out_unit_end;
@@ -314,8 +352,8 @@ module conv_stream (
   `ASSERT(transfers_have_room, !(drain_valid && lane_enable) || transfer_ready)
   // Units leave that have come.
   reg [5:0] units_inside;
-  always @(posedge clk) units_inside <= rst ? 6'd0 : units_inside + {5'd0, unit_taken} - {5'd0, unit_done};
-  `ASSERT(done_was_taken, !unit_done || units_inside != 6'd0)
+  always @(posedge clk) units_inside <= rst ? 6'd0 : units_inside + {5'd0, unit_taken} - {5'd0, unit_done} - {5'd0, partial_done};
+  `ASSERT(done_was_taken, {5'd0, unit_done} + {5'd0, partial_done} <= units_inside)
   stream_checker #(
       .WIDTH(TAP_BITS)
   ) taps (

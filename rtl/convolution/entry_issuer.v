@@ -5,8 +5,9 @@
 // Contract: with `enable`, every cycle is an issue: an entry of the current tap, or a bubble (`issue_entry` low).
 //   `issue_first` marks the first issue of a pixel, `issue_last` its last; both fall on an entry or a bubble. A pixel
 //   lasts at least LANES issues, since the lanes share one bus for initial values and one for results; shorter ones
-//   are filled with bubbles. Taps follow one another without a bubble while `tap_valid`. Outputs are registered.
-//   Without `enable` all holds.
+//   are filled with bubbles. Taps follow one another without a bubble while `tap_valid`. A pixel with `tap_from_partial`
+//   does not start before `partial_here`, and then with `partial_claim`. Outputs are registered. Without `enable` all
+//   holds.
 // Numbers: entry address and weight row are modulo their width; counts up to 2^`COUNT_BITS - 1.
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -23,11 +24,15 @@ module entry_issuer (
     input  wire                           tap_final,
     input  wire                           tap_bank,
     input  wire                           tap_bias_bank,
+    input  wire                           tap_from_partial,
+    input  wire                           partial_here,
+    output wire                           partial_claim,
     output reg                            issue_entry,
     output reg  [ `ENTRY_ADDRESS_BITS-1:0] issue_address,
     output reg  [`WEIGHT_ADDRESS_BITS-1:0] issue_weight,
     output reg                            issue_bank,
     output reg                            issue_bias_bank,
+    output reg                            issue_from_partial,
     output reg                            issue_first,
     output reg                            issue_last
 );
@@ -41,7 +46,7 @@ module entry_issuer (
   reg some, last_entry;  // entries left != 0, <= 1
   localparam [`COUNT_BITS-1:0] TWO_LEFT = {{(`COUNT_BITS - 2) {1'b1}}, 2'b01};
   reg [`WEIGHT_ADDRESS_BITS-1:0] weight;
-  reg bank, bias_bank;
+  reg bank, bias_bank, from_partial;
   reg [4:0] issues;  // issues of this pixel so far, at most LANES - 1
   reg long_enough;  // issues == LANES - 1
 
@@ -51,7 +56,11 @@ module entry_issuer (
   // The next tap is taken as the current one ends, but not while its pixel is being padded.
   wire take = enable && (pixel_done || (tap_done && !final_tap) || (!loaded && !padding));
 
-  assign tap_ready = take;
+  // The first tap of a pixel that goes on with partial sums waits for them.
+  wire starts = pixel_done || !(loaded || in_pixel);
+  wire blocked = starts && tap_from_partial && !partial_here;
+  assign partial_claim = take && starts && tap_valid && tap_from_partial && partial_here;
+  assign tap_ready = take && !blocked;
 
   always @(posedge clk) begin
     if (enable) begin
@@ -60,6 +69,7 @@ module entry_issuer (
       issue_weight <= weight;
       issue_bank <= bank;
       issue_bias_bank <= bias_bank;
+      issue_from_partial <= from_partial;
       issue_first <= loaded && !in_pixel;
       issue_last <= pixel_done;
 
@@ -78,7 +88,7 @@ module entry_issuer (
       end
       padding <= (padding || start_padding) && !pixel_done;
       if (take) begin
-        loaded <= tap_valid;
+        loaded <= tap_valid && !blocked;
         address <= tap_entry;
         used_up <= ~tap_count;
         some <= (tap_count != {`COUNT_BITS{1'b0}});
@@ -87,6 +97,7 @@ module entry_issuer (
         final_tap <= tap_final;
         bank <= tap_bank;
         bias_bank <= tap_bias_bank;
+        from_partial <= tap_from_partial;
       end else if (start_padding) begin
         loaded <= 1'b0;
       end

@@ -13,6 +13,9 @@
 //   `saturated` pulses, whatever `enable` is then, once for each value that was clipped before pooling; a value below
 //   the range does not count with ReLU. With unit_quarters 1 to 3 only lanes below 4 x unit_quarters count: the pixels
 //   of a pack that are stored; with 0 all do. `saturated_bank` is the unit's bank.
+//   The sums of a unit with `unit_to_partial` stay: they leave on `partial_*`, one in an enabled cycle, and nothing comes of
+//   them on `out_*`. `partial_done` pulses, whatever `enable` is then, when the last one has left; `partial_bank` is the
+//   unit's bank.
 // Numbers: accumulators signed 48 bits (rounding constant included), values signed 16 bits.
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -30,6 +33,7 @@ module stream_drain #(
     input  wire                    unit_relu,
     input  wire                    unit_pool,
     input  wire                    unit_store_tags,
+    input  wire                    unit_to_partial,
     input  wire                    unit_bank,
     input  wire                    unit_parity,
     input  wire [             1:0] unit_quarters,
@@ -43,7 +47,12 @@ module stream_drain #(
     output reg  [            63:0] out_data,
     output reg                     out_unit_end,
     output reg                     saturated,
-    output reg                     saturated_bank
+    output reg                     saturated_bank,
+    output wire                    partial_write,
+    output wire [             3:0] partial_lane,
+    output wire [            47:0] partial_sum,
+    output reg                     partial_done,
+    output reg                     partial_bank
 );
 
   localparam UNIT_BITS = 4 + 2 * ADDRESS_BITS;
@@ -72,6 +81,7 @@ module stream_drain #(
   reg sum_relu;
   reg [1:0] sum_quarters;
   reg sum_counts;  // as a saturated one if it is clipped; lane 0 always does: the unit's quarters come with it
+  reg sum_to_partial;
   reg [UNIT_BITS-1:0] sum_unit;
   wire sum_unit_pool = sum_unit[UNIT_BITS-1];
 
@@ -95,6 +105,7 @@ module stream_drain #(
         sum_shift <= unit_shift;
         sum_relu  <= unit_relu;
         sum_quarters <= unit_quarters;
+        sum_to_partial <= unit_to_partial;
         sum_unit  <= {unit_pool, unit_store_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
       end
     end
@@ -104,6 +115,17 @@ module stream_drain #(
       pixel <= 2'd0;
       sum_valid <= 1'b0;
     end
+  end
+
+  // Sums that stay.
+  wire sum_stored = sum_valid && !sum_to_partial;
+  assign partial_write = sum_valid && sum_to_partial;
+  assign partial_lane  = sum_lane;
+  assign partial_sum   = sum;
+  always @(posedge clk) begin
+    partial_done <= enable && partial_write && sum_lane == LAST_LANE && (!sum_unit_pool || sum_pixel == 2'd3);
+    partial_bank <= sum_unit[2*ADDRESS_BITS+1];
+    if (rst) partial_done <= 1'b0;
   end
 
   // Stages 1 and 2: requantise.
@@ -131,11 +153,11 @@ module stream_drain #(
   reg [UNIT_BITS-1:0] value_unit;
   always @(posedge clk) begin
     if (enable) begin
-      shifted_valid <= sum_valid;
+      shifted_valid <= sum_stored;
       shifted_lane  <= sum_lane;
       shifted_pixel <= sum_pixel;
       shifted_relu  <= sum_relu;
-      shifted_counts <= sum_valid && sum_counts;
+      shifted_counts <= sum_stored && sum_counts;
       shifted_unit  <= sum_unit;
       value_valid   <= shifted_valid;
       value_lane    <= shifted_lane;

@@ -3,8 +3,8 @@
 // tile_saturation: counts the saturated values of each tile, and gives the count when the tile is stored.
 //
 // Streams may work on two tiles at a time, one in each bank, so there are two counts. A tile's bank is its number
-// modulo 2, the first since rst in bank 0. `released` pulses in tile order when the tile store has read a bank out:
-// then the tile's count is complete and waits until `stored`, in the same order.
+// modulo 2 among those that are stored, the first since rst in bank 0. `released` pulses in tile order when the tile
+// store has read a bank out: then the tile's count is complete and waits until `stored`, in the same order.
 //
 // Contract: events of a tile come before its `released`, the last at least two cycles before; those of the next tile in
 //   that bank come after it. At most four tiles are released and not stored; `stored` comes at least a cycle after

@@ -3,14 +3,16 @@
 // unit_dispatcher: starts tile jobs in one conv group and hands their output units to its two streams.
 //
 // With B blocks of output channels in a job, group g computes block g % B and, of the units, those with
-// (row + column) % copies == g / B, copies = GROUPS / B. Whichever stream is free gets the next unit. The dispatcher
-// walks over all units, one a cycle, and stops at this group's: a stream works 16 cycles or more on a unit.
+// (row + column) % copies == g / B, copies = GROUPS / B. Whichever stream is free gets the next unit; in a job with
+// from_partial or to_partial the streams take turns, stream 0 first, since partial sums stay with their stream. The
+// dispatcher walks over all units, one a cycle, and stops at this group's: a stream works 16 cycles or more on a unit.
 //
 // Contract: a job starts when its tile is loaded (`tile_loaded` pulses, one a job), its weights are there
-//   (`weights_loaded` >= wait_weights) and its output bank has been read out (`bank_released` pulses, two banks
-//   to begin with). The job's fields stand from the cycle after `job_valid` until `job_ready`, when both scanners have
-//   finished with it. `computed` pulses, in job order, when every unit of a job has left the group. Input and output
-//   bank is the job number modulo 2. A group without work in a job reports it all the same.
+//   (`weights_loaded` >= wait_weights) and, unless it has to_partial and stores nothing, its output bank has been read
+//   out (`bank_released` pulses, two banks to begin with). The job's fields stand from the cycle after `job_valid` until
+//   `job_ready`, when both scanners have finished with it. `computed` pulses, in job order, when every unit of a job has
+//   left the group, or its sums stand in the streams. `bank`, of the input, is the job number modulo 2, `output_bank` the
+//   same among the jobs that store. A group without work in a job reports it all the same.
 // Numbers: positions signed in input pixels, addresses modulo their width.
 `default_nettype none
 `include "gradcore_sizes.vh"
@@ -34,6 +36,7 @@ module unit_dispatcher #(
     input  wire [ `ENTRY_ADDRESS_BITS-1:0] origin_entry,
     input  wire [         `PIXEL_BITS-1:0] origin_pixel,
     output reg                            bank,
+    output reg                            output_bank,
     // Units to the two streams.
     output wire [                    1:0] unit_valid,
     input  wire [                    1:0] unit_ready,
@@ -47,7 +50,9 @@ module unit_dispatcher #(
     output reg  [`OUTPUT_ADDRESS_BITS-1:0] unit_tag_address,
     input  wire [                    1:0] scanner_busy,
     input  wire [                    1:0] unit_done,
-    input  wire [                    1:0] unit_done_bank
+    input  wire [                    1:0] unit_done_bank,  // of the output
+    input  wire [                    1:0] partial_done,
+    input  wire [                    1:0] partial_done_bank  // of the job
 );
 
   `include "conv_group_job.vh"
@@ -100,11 +105,14 @@ module unit_dispatcher #(
 
   wire have_unit = (state == UNIT);
   reg prefer;
-  wire choice = unit_ready[prefer] ? prefer : !prefer;
+  wire in_turn = from_partial || to_partial;
+  wire choice = (in_turn || unit_ready[prefer]) ? prefer : !prefer;
   assign unit_valid = have_unit ? (choice ? 2'b10 : 2'b01) : 2'b00;
   wire unit_taken = have_unit && unit_ready[choice];
   assign unit_parity = row[0];
 
+  reg [1:0] job_bank;  // of the jobs in both banks of the output
+  wire [1:0] done_bank = {job_bank[unit_done_bank[1]], job_bank[unit_done_bank[0]]};
   reg [1:0] finish0, finish1;  // a cycle late
   reg [1:0] all_done;  // of each bank: outstanding == 0, a cycle late
   wire report = dispatched[oldest] && all_done[oldest];
@@ -124,15 +132,15 @@ module unit_dispatcher #(
   endfunction
 
   always @(posedge clk) begin
-    finish0 <= unit_done & ~unit_done_bank;
-    finish1 <= unit_done & unit_done_bank;
+    finish0 <= (unit_done & ~done_bank) | (partial_done & ~partial_done_bank);
+    finish1 <= (unit_done & done_bank) | (partial_done & partial_done_bank);
     computed <= report;
     if (report) oldest <= !oldest;
     loaded_tiles <= loaded_tiles + {2'd0, tile_loaded} - {2'd0, job_start};
-    free_banks <= free_banks + {1'b0, bank_released} - {1'b0, job_start};
+    free_banks <= free_banks + {1'b0, bank_released} - {1'b0, job_start && !to_partial};
     fields_up <= job_valid && !job_ready;
     can_start <= job_valid && fields_up && weights_ready && !job_start
-                 && (loaded_tiles != 3'd0) && (free_banks != 2'd0) && (state == WAIT);
+                 && (loaded_tiles != 3'd0) && (free_banks != 2'd0 || to_partial) && (state == WAIT);
     outstanding0 <= outstanding0 + change(unit_taken && !bank, finish0);
     outstanding1 <= outstanding1 + change(unit_taken && bank, finish1);
     all_done <= {outstanding1 == 9'd0, outstanding0 == 9'd0};
@@ -153,7 +161,8 @@ module unit_dispatcher #(
   end
 
   // From one unit to the next, 1, 2 or 4 buffer columns, and rows: a pooling window, or the stride, times the pixels of a pack.
-  wire [1:0] columns_log2 = {pack_pixels[2] || stride_x_log2[1] || (pack_pixels[1] && stride_x_log2[0]), pool || (pack_pixels[1] != stride_x_log2[0])};
+  wire four_columns = pack_pixels[2] || stride_x_log2[1] || (pack_pixels[1] && stride_x_log2[0]);
+  wire [1:0] columns_log2 = {four_columns, pool || (pack_pixels[1] != stride_x_log2[0])};
   wire [1:0] rows_log2 = {stride_y_log2[1], pool || stride_y_log2[0]};
   wire [`OUTPUT_ADDRESS_BITS-1:0] blocks_wide = {{(`OUTPUT_ADDRESS_BITS - 3) {1'b0}}, blocks};
   wire [`OUTPUT_ADDRESS_BITS-1:0] block_wide = {{(`OUTPUT_ADDRESS_BITS - 2) {1'b0}}, block};
@@ -227,10 +236,15 @@ module unit_dispatcher #(
       end
       default: if (job_ready) state <= WAIT;  // SCANNERS
     endcase
+    if (job_start && in_turn) prefer <= 1'b0;
+    if (job_start && !to_partial) job_bank[output_bank] <= bank;
     if (job_ready) bank <= !bank;
+    if (job_ready && !to_partial) output_bank <= !output_bank;
     if (rst) begin
       state  <= WAIT;
       bank   <= 1'b0;
+      output_bank <= 1'b0;
+      job_bank <= 2'b00;
       prefer <= 1'b0;
     end
   end
@@ -238,13 +252,14 @@ module unit_dispatcher #(
 `ifdef SIMULATION
   `include "assertions.vh"
   `ASSERT_STATE(legal_state, state, SCANNERS)
-  `ASSERT(credits_fit, free_banks <= 2'd2 && !(bank_released && free_banks == 2'd2 && !job_start))
-  `ASSERT(credits_are_there, !job_start || (loaded_tiles != 3'd0 && free_banks != 2'd0))
+  `ASSERT(credits_fit, free_banks <= 2'd2 && !(bank_released && free_banks == 2'd2 && (!job_start || to_partial)))
+  `ASSERT(credits_are_there, !job_start || (loaded_tiles != 3'd0 && (free_banks != 2'd0 || to_partial)))
+  // Of a job all units are stored, or none: one count a bank does for both.
+  `ASSERT(one_kind_a_bank, (unit_done & partial_done & (done_bank ~^ partial_done_bank)) == 2'b00)
   `ASSERT(tiles_fit, !(tile_loaded && loaded_tiles == 3'd7))
   // change() takes away no more than there is.
   `ASSERT(units_come_back_once, {1'b0, outstanding0} + {9'd0, unit_taken && !bank} >= {9'd0, finish0[0]} + {9'd0, finish0[1]} &&
           {1'b0, outstanding1} + {9'd0, unit_taken && bank} >= {9'd0, finish1[0]} + {9'd0, finish1[1]})
-  `ASSERT(no_partial_sums_yet, !have_unit || !(from_partial || to_partial))  // the descriptor check refuses them
   `ASSERT(no_job_overtaken, !(job_ready && dispatched[bank]))
   stream_checker #(
       .WIDTH(22 + `PIXEL_BITS + `ENTRY_ADDRESS_BITS + 2 * `OUTPUT_ADDRESS_BITS)

@@ -557,8 +557,6 @@ DESCRIPTOR_LIMITS: dict[str, dict[str, tuple[int, int, int]]] = {
         "blocks": (1, 7, 1),
         "shift": (0, 47, 1),
         "stride_y_log2": (0, 2, 1),
-        "from_partial": (0, 0, 1),
-        "to_partial": (0, 0, 1),
         "tap_rows": (1, 2047, 1),
         "stride_x_log2": (0, 2, 1),
         "destination_address": (0, 4294967295, 8),
@@ -607,6 +605,7 @@ DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
         "pooled units are neither packs nor strided": lambda field, size: (
             not field["pool"] or field["pack_pixels"] << field["stride_x_log2"] << field["stride_y_log2"] == 1
         ),
+        "the last job of a layer stores": lambda field, size: not field["to_partial"] or not field["last_of_layer"],
         "pixels of a tile bank": lambda field, size: field["buffer_rows"] * field["buffer_columns"] <= size["TILE_PIXELS"],
         "entries of a tile bank": lambda field, size: field["buffer_rows"] * field["row_entries"] <= size["TILE_ENTRIES"],
         "entries of a row": lambda field, size: field["buffer_columns"] * field["slot"] <= field["row_entries"],

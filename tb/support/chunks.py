@@ -18,9 +18,10 @@ from gradcore.runtime.regions import PAGE, round_up
 Job = dict[str, Any]
 
 
-def in_chunks(program: Program, rng: np.random.Generator, most: int = 3) -> Program:
+def in_chunks(program: Program, rng: np.random.Generator, most: int = 3, whole: float = 0.0) -> Program:
     """The program with sums cut, at random, in up to ``most`` chunks by rows of the kernel, or columns where it has one row.
 
+    ``whole``: the share of tiles that are not cut.
     Some have a chunk more to which nothing belongs; of some pairs of tiles the chunks take turns; the last chunk of some is cut in jobs of
     fewer rows. What does not fit the FIFOs of partial sums stays whole. The new descriptors lie before all else.
     """
@@ -34,7 +35,7 @@ def in_chunks(program: Program, rng: np.random.Generator, most: int = 3) -> Prog
             together.pop()
         if not together:
             made.append(jobs[place])
-        elif sum(waiting(job, groups) for job in together) > PARTIAL_PIXELS:
+        elif rng.random() < whole or sum(waiting(job, groups) for job in together) > PARTIAL_PIXELS:
             together = together[:1]
             ends.append(len(made))
             made.append(together[0])

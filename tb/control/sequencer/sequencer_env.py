@@ -42,9 +42,14 @@ LATEST = 40  # cycles from when all is done, and the end is known, to `finished`
 
 
 def field(words: Words, name: str) -> int:
-    """A field that every descriptor has."""
-    word, high, low = DESCRIPTOR_COMMON[name]
+    """A field that every descriptor has, or a TILE."""
+    word, high, low = {**DESCRIPTOR_COMMON, **DESCRIPTOR_FIELDS["TILE"]}[name]
     return words[word] >> low & ((1 << (high - low + 1)) - 1)
+
+
+def stores(words: Words) -> bool:
+    """Whether a descriptor is not that of a TILE that leaves partial sums, and so is never stored."""
+    return words[0] & 15 != OPCODES["TILE"] or not field(words, "to_partial")
 
 
 class SequencerPredictor(Predictor):
@@ -63,7 +68,7 @@ class SequencerPredictor(Predictor):
         self.marks: dict[str, deque[tuple[int, int]]] = {kind: deque() for kind in KINDS}
         self.seeds_waiting = 0
         self.due = {"valid": 0, "layers": (0, 0)}  # the marks of the next cycle
-        self.running = self.ending = False
+        self.running = self.ending = self.sums_left = False
         self.outcome = ""
         self.reads = 0
         self.address = self.explain = self.index = self.quiet = 0
@@ -163,15 +168,19 @@ class SequencerPredictor(Predictor):
             cover.sample(rule=(NAMES.get(opcode, ""), rule))
         cover.sample(opcode=NAMES.get(opcode))
         over = index == self.program_limit - 1 and not last
-        if broken or over:
-            self._ends("illegal" if broken else "too long")
-            self.expect("error", {"index": index}, f"{where}: {', '.join(broken) or 'no end'}")
+        left = last and self.sums_left
+        if broken or over or left:
+            self._ends("illegal" if broken else "too long" if over else "sums left")
+            self.expect("error", {"index": index}, f"{where}: {', '.join(broken) or ('no end' if over else 'sums left')}")
             return
         if opcode != OPCODE_END:
             kind = KINDS[opcode - 1]
             self.expect(kind, {"descriptor": sum(word << 32 * place for place, word in enumerate(words)), "index": index}, where)
-            self.pushed[COUNT_OF[kind]] += 1
-            if kind != "weights":  # they have no layer
+            if kind == "tile":
+                self.sums_left = not stores(words)
+                cover.sample(stores=int(stores(words)))
+            self.pushed[COUNT_OF[kind]] += stores(words)
+            if kind != "weights" and stores(words):  # weights have no layer
                 self.marks[kind].append((field(words, "last_of_layer"), field(words, "layer")))
             self.index += 1
         if last:
@@ -248,7 +257,8 @@ class SequencerEnvironment(UnitEnvironment):
 
     def _job(self, kind: str) -> Any:
         def seen(item: Any) -> None:
-            self.units.busy[kind] += 1
+            descriptor = item.fields["descriptor"]
+            self.units.busy[kind] += stores([descriptor >> 32 * place & 0xFFFFFFFF for place in range(32)])
             self.coverage.sample(job_waits=(kind, item.waited > 0))
 
         return seen
@@ -303,7 +313,8 @@ class ProgramsEnvironment(SequencerEnvironment):
     points = {
         "opcode": list(OPCODES),
         "explain": (0, 1),
-        "end": ("END", "forward end", "illegal", "misaligned"),
+        "end": ("END", "forward end", "illegal", "misaligned", "sums left"),
+        "stores": (0, 1),
         "length": range(4),
         "job_waits": list(itertools.product(KINDS, (False, True))),
         "token": PULSES,

@@ -42,7 +42,7 @@ def random_descriptor(opcode: str, **given: int) -> Words:
             "row_entries": row_entries, "tags": 1, "unit_rows": unit_rows, "unit_columns": random.randrange(1, 256),
             "kernel_h": taps[0], "kernel_w": taps[1], "tap_rows": random.choice((1, 1024 // (taps[0] * taps[1]))),
             "pack_pixels": 1 if pool else pack, "pool": pool, "stride_y_log2": strides[0], "stride_x_log2": strides[1],
-            "from_partial": 0, "to_partial": 0, "blocks": random.randrange(1, GROUPS + 1), "shift": random.randrange(48),
+            "to_partial": 0, "blocks": random.randrange(1, GROUPS + 1), "shift": random.randrange(48),
             "words_per_pixel_stored": stored, "buffer_pixel_words": stored + gap, "columns_stored": columns_stored,
             "buffer_row_words": min(511, 512 // half), "destination_pixel_pitch": 8 * stored,
             "pieces_per_pixel": random.randrange(1, min(255, 512 // columns_stored) + 1),
@@ -66,9 +66,13 @@ def random_descriptor(opcode: str, **given: int) -> Words:
     return words
 
 
-def random_program(length: int) -> list[Words]:
-    """Legal jobs of all kinds and an END."""
-    program = [random_descriptor(random.choice(("TILE", "TILE", "WEIGHTS", "VECTOR", "SEED"))) for _ in range(length)]
+def random_program(length: int, leaving: bool = True) -> list[Words]:
+    """Legal jobs of all kinds and an END; with ``leaving`` every second TILE but the last one leaves partial sums."""
+    opcodes = [random.choice(("TILE", "TILE", "WEIGHTS", "VECTOR", "SEED")) for _ in range(length)]
+    last = max((place for place, opcode in enumerate(opcodes) if opcode == "TILE"), default=0)
+    leaves = [leaving and opcode == "TILE" and place < last and random.random() < 0.5 for place, opcode in enumerate(opcodes)]
+    stays = {"to_partial": 1, "last_of_layer": 0}
+    program = [random_descriptor(opcode, **(stays if leave else {})) for opcode, leave in zip(opcodes, leaves, strict=True)]
     return [*program, random_descriptor("END")]
 
 
@@ -112,6 +116,7 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
         ({"pack_pixels": 4}, "pool", 1),
         ({"pool": 1}, "stride_y_log2", 1),
         ({"pool": 1}, "stride_x_log2", 2),
+        ({"last_of_layer": 1}, "to_partial", 1),
     )
     cases = [("TILE", {**small, **sizes}, name, value) for sizes, name, value in tile]
     cases += [

@@ -94,11 +94,23 @@ class Programs(SequencerTest):
         program[1] = random_descriptor("SEED", forward_end=1)
         await self.runs(program, jobs=2, explain=0)
         await self.fails([program[0], [0] * 32], 1)
+        await self.sums_left()
         await self.begin(program, offset=4)
         assert await self.end() == "error"
         self.environment.set_stalls("none")
         await self.held([random_descriptor(opcode, last_of_layer=1) for opcode in ("VECTOR", "SEED")])
         assert self.environment.predictor.marked, "no layer ended"
+
+    async def sums_left(self) -> None:
+        """Partial sums that no TILE takes up make the end illegal, whichever it is; a TILE behind them, and the end is good."""
+        leaves, stores = random_descriptor("TILE", to_partial=1, last_of_layer=0), random_descriptor("TILE", last_of_layer=1)
+        end, forward = random_descriptor("END"), random_descriptor("SEED", forward_end=1)
+        await self.fails([leaves, end], 1)
+        await self.fails([stores, leaves, random_descriptor("VECTOR"), end], 3)
+        await self.runs([leaves, leaves, stores, end])
+        await self.begin([leaves, forward, end], explain=0)
+        assert await self.end() == "error" and self.environment.predictor.index == 1
+        await self.runs([leaves, forward, stores, end])
 
     async def held(self, jobs: list[Words]) -> None:
         """Jobs that all finish at once, long after they were handed out."""
@@ -121,7 +133,7 @@ class ForwardEnd(SequencerTest):
     async def main(self) -> None:
         self.environment.set_stalls("random")
         for _ in range(4):
-            program = random_program(5)
+            program = random_program(5, leaving=False)
             program[2] = random_descriptor("SEED", forward_end=1, last_of_layer=1)
             await self.runs(program, jobs=3, explain=0)
             assert self.environment.predictor.reads == 3
@@ -176,10 +188,11 @@ class EveryRule(SequencerTest):
             for value in sorted(values):
                 stores = {"store_tags": 1} if name.startswith("tag_destination") and opcode == "TILE" else {}
                 words = with_field(random_descriptor(opcode, **stores), opcode, name, value)
+                behind = [random_descriptor("TILE")] if name == "to_partial" else []  # which takes up what is left
                 if words[0] & 15 == 5 and opcode != "END":
                     continue
                 legal = not self.environment.predictor.broken(words)
-                await self.begin([words, random_descriptor("END")])
+                await self.begin([words, *behind, random_descriptor("END")])
                 ended = await self.end(2)
                 assert ended == ("finished" if legal else "error"), f"{opcode}.{name} = {value}: {ended}"
                 seen[ended] += 1
@@ -219,7 +232,7 @@ class ProgramLimit(SequencerTest):
         self.environment.set_stalls("random")
         await self.runs(random_program(PROGRAM_LIMIT - 1))
         await self.fails(random_program(PROGRAM_LIMIT), PROGRAM_LIMIT - 1)
-        program = random_program(PROGRAM_LIMIT)
+        program = random_program(PROGRAM_LIMIT, leaving=False)
         program[PROGRAM_LIMIT - 1] = random_descriptor("SEED", forward_end=1)
         await self.runs(program, jobs=PROGRAM_LIMIT, explain=0)
 

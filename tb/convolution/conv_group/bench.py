@@ -9,7 +9,7 @@ def of(groups: int, group: int, **options: object) -> Run:
     return Run({"GROUPS": groups, "GROUP": group}, **options)
 
 
-QUICK = "QuickJobs"  # where a simulator is slow
+QUICK = "QuickJobs|ChunksEqualOneJob"  # where a simulator is slow
 OTHERS = "(?!QuickJobs$).*"
 
 BENCH = Bench(

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from pyuvm import uvm_component
 
-from gradcore.hardware import LANES, OUTPUT_WORDS, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
+from gradcore.hardware import LANES, OUTPUT_WORDS, PARTIAL_PIXELS, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
 from gradcore.models.arithmetic import VALUE_MAX, VALUE_MIN
 from gradcore.models.convolution.conv_group import ConvJob, weight_rows
+from gradcore.models.convolution.partial_sums import PartialSums
 from tb.support.entry_writes import POINTS
 from tb.support.uvm import Coverage
 
 KINDS = ("plain", "packed 2", "packed 4", "pooled")
+CHAIN = {(0, 0): "whole", (0, 1): "first", (1, 1): "middle", (1, 0): "last"}  # a chunk, by from_partial and to_partial
 OUTCOMES = ("clipped low", "negative", "zero", "positive", "clipped high")
 
 
@@ -57,12 +59,20 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "winner": range(4),
         "pool_tie": range(3),  # the place that wins
         "quarters": range(4),
+        "chain": tuple(CHAIN.values()),
+        "chunks": (1, 2, 3, 4),  # of a sum
+        "empty_chunk": ("first", "middle", "last"),
+        "chunk_units": (1, 2, 3, "more"),  # of a group: stream 1 has none, one, or as many as stream 0, or one less
+        "partial_pixels": (1, 2, "some", PARTIAL_PIXELS),  # that wait in a stream
+        "partial_tiles": (1, 2),  # whose sums wait at a time
+        "last_chunk": ("whole", "in parts"),
         "last_token": ("tile", "bank", "weights", "job"),
         "activity": [(stream, name) for stream in (0, 1) for name in ("issue", "output wait")],
         "write_while": ("busy",),
         **POINTS,
     }
     crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "relu", "tags"), "strides": ("stride_y", "stride_x")}
+    crosses |= {"chains": ("kind", "chain")}
     return Coverage("coverage", environment, points, crosses)
 
 
@@ -72,8 +82,8 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
     density = np.count_nonzero(tile) / tile.size
     once = {
         "kind": kind,
-        "relu": job.relu,
-        "tags": job.store_tags,
+        "chain": CHAIN[job.from_partial, job.to_partial],
+        **({"relu": job.relu, "tags": job.store_tags} if made.stored else {}),
         "share": "none" if share is None else "some units" if share[2] > 1 else "all units",
         "blocks": job.blocks,
         "density": "zeros" if not density else "sparse" if density < 0.2 else "some" if density < 1 else "all",
@@ -93,15 +103,46 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
         "last_place": last_places(job, tile, made),
         "entries_of_pixel": map(int, np.unique(made.entries)),
         "product": products(job, tile, weights),
+    }
+    if made.stored:
+        bins |= results(job, made, rules)
+    for some in itertools.zip_longest(*bins.values()):
+        coverage.sample(**dict(zip(bins, some, strict=True)))
+    for outcome in outcomes(job, rules.sums) if made.stored else ():
+        coverage.sample(kind=kind, outcome=outcome)
+
+
+def results(job: ConvJob, made: Any, rules: Any) -> dict[str, Iterator[Any]]:
+    """What becomes of the sums of a job that stores."""
+    return {
         "winner": winners(rules),
         "pool_tie": ties_of_pool(rules),
         "tie": ties(job, rules.sums),
         "saturated": saturated(job, rules.sums, made),
     }
-    for some in itertools.zip_longest(*bins.values()):
-        coverage.sample(**dict(zip(bins, some, strict=True)))
-    for outcome in outcomes(job, rules.sums):
-        coverage.sample(kind=kind, outcome=outcome)
+
+
+def chain_bins(coverage: Coverage, job: ConvJob, made: Any, chunks: int, before: set[int], partial: PartialSums) -> None:
+    """Sample what a job does with partial sums.
+
+    ``chunks``: of which its sums are made now. ``before``: jobs whose sums waited when it came; ``partial``: what it has left.
+    """
+    units = len(made.entries)
+    if not job.to_partial:
+        coverage.sample(chunks=chunks)
+    if not units or not (job.from_partial or job.to_partial):
+        return
+    coverage.sample(chunk_units=units if units <= 3 else "more")
+    if not made.entries.any():
+        coverage.sample(empty_chunk=CHAIN[job.from_partial, job.to_partial])
+    if job.to_partial:
+        for queue in partial.queues:
+            coverage.sample(partial_pixels=len(queue) if len(queue) in (1, 2, PARTIAL_PIXELS) else "some")
+        coverage.sample(partial_tiles=len({pixel.job for queue in partial.queues for pixel in queue}))
+    else:
+        oldest = min(before)
+        left = any(pixel.job == oldest for queue in partial.queues for pixel in queue)
+        coverage.sample(last_chunk="in parts" if left else "whole")
 
 
 def outside(job: ConvJob) -> Iterator[str]:

@@ -14,9 +14,10 @@ from cocotb.triggers import ClockCycles, Event, FallingEdge, RisingEdge
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequencer
 
 from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
-from gradcore.models.convolution.conv_group import ConvJob, compute, group_share, windows
+from gradcore.models.convolution.conv_group import ConvJob, compute, group_share, own_units, windows
+from gradcore.models.convolution.partial_sums import PartialSums
 from gradcore.models.expectation import Checked
-from tb.convolution.conv_group.conv_group_coverage import group_coverage, job_bins
+from tb.convolution.conv_group.conv_group_coverage import chain_bins, group_coverage, job_bins
 from tb.support.agents import bundle_ports
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
 from tb.support.entry_writes import entry_writes, ways, written_bits
@@ -88,7 +89,7 @@ class GroupMonitor(uvm_monitor):
         )
         self.handles = {name: getattr(dut, name) for name in (*PULSES, *itertools.chain(*with_it.values()), *ports)}
         token, stood = None, 0  # of the job that stands on the port; how many cycles so far: its fields come in the second
-        low, width, _ = ConvJob.PLACES["wait_weights"]
+        places = {name: ConvJob.PLACES[name] for name in ("wait_weights", "to_partial")}
         in_reset = True
         while True:
             await RisingEdge(dut.clk)
@@ -116,8 +117,9 @@ class GroupMonitor(uvm_monitor):
             if up["valid"]:
                 up["taken"], up["weights_loaded"] = self.number("job_ready"), self.number("weights_loaded")
                 if token is None and (stood or up["taken"]):
-                    token = self.number("job") >> low & ((1 << width) - 1)
-                up["wait_weights"] = token
+                    bits = self.number("job")
+                    token = {name: bits >> low & ((1 << width) - 1) for name, (low, width, _) in places.items()}
+                up |= token or dict.fromkeys(places)
                 stood += 1
                 if up["taken"]:
                     token, stood = None, 0
@@ -150,6 +152,7 @@ class Memories(uvm_agent):
     def restart(self) -> None:
         """The group was reset: the next tile goes to bank 0, and no job is computed."""
         self.host.computed = self.host.unread = self.lanes["tiles"][1].number = 0
+        self.host.stores.clear()
 
     async def start(self, name: str, sequence: Any) -> None:
         """Run a sequence of ``tiles`` or of ``weights`` to its end."""
@@ -157,11 +160,16 @@ class Memories(uvm_agent):
 
 
 class Host(uvm_component):
-    """Raises ``weights_loaded`` to ``target``, and reads out the output bank of each job that is computed; ``slow``: late, at random."""
+    """Raises ``weights_loaded`` to ``target``, and reads out the output bank of each job that is computed; ``slow``: late, at random.
+
+    Attributes:
+        stores: of each job that is not computed yet, in order, whether it has an output bank.
+    """
 
     slow = True
 
     def build_phase(self) -> None:
+        self.stores: deque[bool] = deque()
         self.computed = self.unread = self.target = self.weights = 0
         self.progress = Event()
 
@@ -177,7 +185,7 @@ class Host(uvm_component):
             await RisingEdge(dut.clk)
             if int(dut.computed.value):
                 self.computed += 1
-                self.unread += 1
+                self.unread += self.stores.popleft()
                 self.progress.set()
             before, release = release, self.unread > 0 and (not self.slow or random.random() < 0.05)
             self.unread -= release
@@ -316,7 +324,10 @@ class GroupPredictor(Predictor):
 
     def reset(self) -> None:
         """After a reset no job is known; the memories hold what they held."""
-        self.tiles = self.taken = self.computed = self.released = 0
+        self.tiles = self.taken = self.stored = self.computed = self.released = 0  # stored: jobs taken that have an output bank
+        self.partial = self.new_partial()
+        self.chunks: dict[int, int] = {}  # of a job that left partial sums, by its number in `partial`: chunks that they are made of
+        self.sent: list[dict[tuple[int, int, int], int]] = []  # the transfers of each job that stores
         self.open: deque[dict[str, Any]] = deque()  # jobs that were taken and are not computed
         self.received: list[list[tuple[tuple[int, int, int], int, int]]] = [[], []]  # of each bank: key, data, stream
         self.saturated = [0, 0]
@@ -326,6 +337,10 @@ class GroupPredictor(Predictor):
         self.before: dict[str, bool] = {}  # likewise, a cycle ago
         self.startable = False
         self.arrival: tuple[dict[str, bool], dict[str, bool], int] | None = None
+
+    def new_partial(self) -> PartialSums:
+        """The partial sums of an idle group."""
+        return PartialSums()
 
     def formats(self, shift: int) -> Checked:
         """The arithmetic of a job with this shift."""
@@ -349,12 +364,15 @@ class GroupPredictor(Predictor):
             self.saturated[bank] += 1
         if up.get("computed"):
             self.finish()
-        have = {"tile": self.tiles > self.taken, "bank": self.released + 2 > self.taken, "job": bool(up["valid"])}
+        no_bank = bool(up.get("to_partial"))
+        have = {"tile": self.tiles > self.taken, "bank": no_bank or self.released + 2 > self.stored, "job": bool(up["valid"])}
         if up["valid"] and up["wait_weights"] is None:  # a job's fields come in its second cycle, and tell then what was there in the first
             self.arrival = self.before, have, up["weights_loaded"]
         elif up["valid"]:
             if self.arrival:
                 before, arrived, loaded = self.arrival
+                if no_bank and before:
+                    before["bank"] = arrived["bank"] = True
                 arrived["weights"] = loaded >= up["wait_weights"]
                 self.sample_last_tokens(before, arrived)
                 self.arrival, self.before = None, arrived
@@ -425,15 +443,21 @@ class GroupPredictor(Predictor):
             assert fields[name] == getattr(job, name), f"job {number}: {name} is {fields[name]}, {getattr(job, name)} fits the job"
         assert self.have.get("weights", False), f"job {number} was taken before {job.wait_weights} weights were loaded"
         assert self.tiles > number, f"job {number} was taken before its tile was loaded"
-        assert self.released + 2 > number, f"job {number} was taken while its output bank was in use"
+        assert job.to_partial or self.released + 2 > self.stored, f"job {number} was taken while its output bank was in use"
         self.taken += 1
+        output_bank = None if job.to_partial else self.stored % 2
+        self.stored += not job.to_partial
         tile = self.tile(job, bank)
         rules = self.formats(job.shift)
         seen = windows(job, tile)
-        made = compute(job, seen, self.weights, self.initial[job.bias_bank], self.groups, self.group, rules=rules)
         share = group_share(job, self.groups, self.group)
-        owner = np.add.outer(np.arange(job.unit_rows), np.arange(job.unit_columns))
-        rows, columns = np.nonzero(owner % share[2] == share[1]) if share else ([], [])
+        rows, columns = own_units(job, self.groups, self.group)
+        goes_on = self.chunks.get(self.partial.queues[0][0].job, 0) if job.from_partial and len(rows) else 0
+        waiting = {pixel.job for queue in self.partial.queues for pixel in queue}
+        initial, partial = self.initial[job.bias_bank], self.partial
+        made = compute(job, seen, self.weights, initial, self.groups, self.group, partial=partial, rules=rules)
+        if job.to_partial:
+            self.chunks[partial.jobs] = goes_on + 1
         units = {}  # key of a transfer -> unit, what it holds
         for unit, (parity, word, piece) in enumerate(zip(made.parity.tolist(), made.words.tolist(), made.pieces.tolist(), strict=True)):
             for position in range(4):
@@ -441,17 +465,22 @@ class GroupPredictor(Predictor):
             for position in range(job.pieces if job.store_tags else 0):
                 units[1, parity, piece + position] = unit, f"tag piece {position}"
         transfers = self.transfers(made)
-        self.values.update((made.values & 0xFFFF).reshape(-1).tolist())
+        if made.stored:
+            self.values.update((made.values & 0xFFFF).reshape(-1).tolist())
         for key in sorted(transfers):
             unit, what = units[key]
             where = f"job {number}, row {rows[unit]}, column {columns[unit]}, {what} of block {share[0]}"
             formats = {} if key[0] else {"data": rules.formats.result}
             self.expect("transfer", dict(zip(("tag", "parity", "address"), key, strict=True)) | {"data": transfers[key]}, where, formats)
         self.expect("job", {"job": number, "transfers": len(transfers), "saturated": made.saturated}, where=f"{job}")
-        entries = {key: int(made.entries[unit].sum()) for key, (unit, what) in units.items() if what.startswith("channels 0")}
-        self.open.append({"entries": entries})
+        entries = made.entries.sum(axis=1)
+        firsts = {key: unit for key, (unit, what) in units.items() if what.startswith("channels 0")}
+        in_turn = bool(job.from_partial or job.to_partial)
+        self.open.append({"bank": output_bank, "entries": entries.tolist(), "units": firsts, "in_turn": in_turn})
         self.get_parent().scoreboard.planned["job"] = self.get_parent().scoreboard.planned.get("job", 0) + 1
         job_bins(self.get_parent().coverage, job, tile, self.weights, made, rules, share)
+        if share:
+            chain_bins(self.get_parent().coverage, job, made, goes_on + 1, waiting, partial)
 
     def transfers(self, made: Any) -> dict[tuple[int, int, int], int]:
         """{(is tag, parity, address): data} of what the group sends."""
@@ -468,16 +497,24 @@ class GroupPredictor(Predictor):
 
     def finish(self) -> None:
         """The oldest job is computed: all its transfers and events must have come, and each stream must have issued its entries."""
-        bank = self.computed % 2
         assert self.open, "`computed`, but no job was taken"
-        entries = self.open.popleft()["entries"]
+        job = self.open.popleft()
+        bank, entries = job["bank"], job["entries"]
         scoreboard = self.get_parent().scoreboard
-        received, self.received[bank] = sorted(self.received[bank]), []
+        received, saturated = [], 0
+        if bank is not None:
+            received, self.received[bank] = sorted(self.received[bank]), []
+            saturated, self.saturated[bank] = self.saturated[bank], 0
+            self.sent.append({key: data for key, data, _ in received})
+        else:
+            self.due = [due + sum(entries[stream::2]) for stream, due in enumerate(self.due)]
         for key, data, stream in received:
-            self.due[stream] += entries.get(key, 0)
+            unit = job["units"].get(key)
+            if unit is not None:
+                self.due[stream] += entries[unit]
+                assert not job["in_turn"] or stream == unit % 2, f"unit {unit} of a job in chunks went to stream {stream}: units take turns"
             scoreboard.actual("transfer", dict(zip(("tag", "parity", "address"), key, strict=True)) | {"data": data})
-        scoreboard.actual("job", {"job": self.computed, "transfers": len(received), "saturated": self.saturated[bank]})
-        self.saturated[bank] = 0
+        scoreboard.actual("job", {"job": self.computed, "transfers": len(received), "saturated": saturated})
         self.computed += 1
         for stream in (0, 1):
             issued, due = self.issued[stream], self.due[stream]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Callable, Iterable
@@ -181,6 +182,84 @@ class Corners(JobSequence):
         for bank in (0, 1):
             job = small_job(shift=24, bias_bank=bank)
             yield job, random_tile(rng, job, 0.0)
+
+
+def in_chunks(job: ConvJob, tile: np.ndarray, cuts: Iterable[int]) -> list[Work]:
+    """A job as chunks of its channels, cut in front of the channels ``cuts``; chunks without channels, too."""
+    bounds = [0, *sorted(cuts), job.slot]
+    chunks = []
+    for place, (first, end) in enumerate(itertools.pairwise(bounds)):
+        channels = np.arange(job.slot)
+        part = np.where((channels >= first) & (channels < end), tile, 0)
+        fields = {"from_partial": int(place > 0), "to_partial": int(place < len(bounds) - 2)}
+        chunks.append((dataclasses.replace(job, **fields), part))
+    return chunks
+
+
+class Chains(JobSequence):
+    """Sums in chunks: each kind of job, few units and as many as find room, chunks without entries, tiles that take turns, parts."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        kinds = [
+            {},
+            {"pack_pixels": 2, "kernel_w": 4},
+            {"pack_pixels": 4, "kernel_w": 6},
+            {"pool": 1},
+            {"stride_y_log2": 1, "stride_x_log2": 1},
+        ]
+        for cuts, fields in zip(itertools.cycle(([3], [2, 7], [2, 4, 6])), kinds * 2, strict=False):
+            job = small_job(**fields, slot=8, buffer_columns=8, relu=int(rng.integers(2)), shift=20 + int(rng.integers(4)))
+            yield from in_chunks(job, random_tile(rng, job, rng.choice([0.05, 0.5, 1.0])), cuts)
+        for columns in (1, 2, 3):  # the next chunk of a pixel follows at once
+            job = small_job(unit_rows=1, unit_columns=columns, slot=8, kernel_h=1, kernel_w=1, origin_row=0, origin_column=0, shift=22)
+            for cuts in ([0, 4], [4, 4], [4, 8]):
+                yield from in_chunks(job, random_tile(rng, job, rng.choice([0.3, 1.0])), cuts)
+        yield from self.full(rng)
+        for _ in range(3):
+            job = random_job(rng)
+            cuts = rng.integers(0, job.slot + 1, int(rng.integers(1, 4))).tolist()
+            yield from in_chunks(job, random_tile(rng, job), cuts)
+
+    def full(self, rng: np.random.Generator) -> Iterable[Work]:
+        """64 pixels a stream: a tile whose last chunk is cut in two by rows; two tiles whose chunks take turns."""
+        one = {"kernel_h": 1, "kernel_w": 1, "origin_row": 0, "origin_column": 0, "shift": 22}
+        job = small_job(buffer_rows=8, buffer_columns=16, unit_rows=8, unit_columns=16, **one)
+        first, (last, tile) = in_chunks(job, random_tile(rng, job, 0.5), [2])
+        yield first
+        yield from ((dataclasses.replace(last, unit_rows=4, origin_row=row, store_tags=0), tile) for row in (0, 4))
+        job = small_job(buffer_rows=8, buffer_columns=8, unit_rows=8, unit_columns=8, **one)
+        tiles = [in_chunks(job, random_tile(rng, job, density), [1, 2]) for density in (0.3, 1.0)]
+        yield from itertools.chain(*zip(*tiles, strict=True))
+
+
+class WholeAndCut(JobSequence):
+    """Jobs, each whole, then in chunks: random ones, and such of one or two units, whose chunks follow one another at once."""
+
+    count = 7
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        for number in range(self.count):
+            few = {"unit_rows": 1, "unit_columns": 1 + number % 2, "kernel_h": 1, "kernel_w": 1 + number % 3, "shift": 20}
+            job = small_job(**few, slot=8, origin_row=0, origin_column=0) if number < 4 else random_job(rng)
+            tile = random_tile(rng, job, 1.0 if number < 4 else None)
+            yield job, tile
+            yield from in_chunks(job, tile, rng.integers(0, job.slot + 1, 1 + number % 3).tolist())
+
+
+class FewChains(JobSequence):
+    """One job in two chunks."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        job = small_job(slot=8, shift=24)
+        yield from in_chunks(job, random_tile(rng, job, 1.0), [4])
+
+
+class LeavesSums(JobSequence):
+    """The first chunk of a job, without the others."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        job = small_job(slot=8, to_partial=1)
+        yield job, random_tile(rng, job, 1.0)
 
 
 class Saturating(JobSequence):

@@ -12,20 +12,26 @@ import pyuvm
 from cocotb.triggers import RisingEdge
 
 from gradcore.models.convolution.conv_group import ConvJob
+from gradcore.models.convolution.partial_sums import PartialSums
 from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
 from tb.convolution.conv_group.conv_group_env import GroupEnvironment, GroupPredictor, SumKeeper, job_item
 from tb.convolution.conv_group.conv_group_sequences import (
     GROUPS,
+    Chains,
     Corners,
     Dense,
+    FewChains,
     FewJobs,
     Fill,
     JobSequence,
+    LeavesSums,
     OneJob,
     RandomJobs,
     Rewrite,
     Saturating,
+    WholeAndCut,
+    Work,
 )
 from tb.support.base import UnitTest, must_fail, place
 from tb.support.stalls import STALLS
@@ -59,21 +65,32 @@ class GroupTest(UnitTest):
 
     async def jobs(self, kind: type[JobSequence], *, wait: bool = True) -> None:
         """Send a sequence's jobs and tiles; wait until they are computed."""
+        await self.send_work([(item["job"], item["tile"]) for item in kind.create(kind.__name__).items()], wait=wait)
+
+    async def send_work(self, new: list[Work], *, wait: bool = True, at_once: bool = False) -> None:
+        """Send jobs and tiles; with ``at_once`` the first one starts when the second one's tile is loaded, too: so that follows at once."""
         environment, host = self.environment, self.environment.memories.host
-        new = [(item["job"], item["tile"]) for item in kind.create(kind.__name__).items()]
         first = host.target + 1
         items = []
         for number, (job, _) in enumerate(new, first):
             fields = {name: getattr(job, name) for name in ConvJob.PLACES} | {"wait_weights": number, "quarters": job.quarters}
             items.append(job_item(ConvJob(**fields)))
         self.work += new
-        host.target += len(new)
+        loader = environment.memories.lanes["tiles"][1]
+        both = loader.number + min(2, len(new))
+        if not at_once:
+            host.target += len(new)
+        host.stores.extend(not job.to_partial for job, _ in new)
         tiles = StreamSequence("tiles", [{"job": job, "tile": tile} for job, tile in new])
         loading = cocotb.start_soon(environment.memories.start("tiles", tiles))
         if not wait:
             cocotb.start_soon(environment.job.send(items))
             return
-        await environment.job.send(items)
+        sending = cocotb.start_soon(environment.job.send(items))
+        while at_once and loader.number < both:
+            await self.cycles(1)
+        host.target = first + len(new) - 1
+        await sending
         await loading
         while environment.predictor.computed < len(self.work):
             await self.cycles(10)
@@ -103,9 +120,11 @@ class EveryJob(GroupTest):
         for stalls in STALLS:
             environment.set_stalls(stalls)
             await self.jobs(RandomJobs)
+        await self.jobs(Chains)
         for agent in environment.streams:  # so long that the stream itself must wait
             agent.monitor.stream.stalls = itertools.cycle([True] * 100 + [False] * 60)
         await self.jobs(Saturating)
+        await self.jobs(WholeAndCut)
         rewrite.stop = True
         for stalls in STALLS:
             environment.set_stalls(stalls)
@@ -129,6 +148,29 @@ class QuickJobs(GroupTest):
 
 
 @pyuvm.test()
+class ChunksEqualOneJob(GroupTest):
+    """Whatever a sum is cut in, its job sends the same: compared with what the job sent that made it whole, not with a model."""
+
+    covers = False
+
+    async def play(self) -> None:
+        self.environment.set_stalls("random")
+        self.environment.memories.host.slow = False
+        rewrite = self.rewriting()
+        chain: list[Work] = []
+        for item in WholeAndCut.create("whole and cut").items():
+            chain.append((item["job"], item["tile"]))
+            if not item["job"].to_partial:
+                await self.send_work(chain, at_once=True)
+                chain = []
+        rewrite.stop = True
+        sent = self.environment.predictor.sent
+        assert len(sent) == 2 * WholeAndCut.count and sum(map(len, sent)) > 50
+        for number, (whole, cut) in enumerate(zip(sent[::2], sent[1::2], strict=True)):
+            assert whole == cut, f"job {number}: in chunks other transfers than whole: {sorted(whole.items() ^ cut.items())[:4]}"
+
+
+@pyuvm.test()
 class OneEntryACycle(GroupTest):
     """A dense job issues one entry a cycle on each stream: the group loses at most 10 % to anything else."""
 
@@ -149,9 +191,17 @@ class OneEntryACycle(GroupTest):
 
 @pyuvm.test()
 class ResetInJob(GroupTest):
-    """A reset in the middle of a job leaves nothing behind but the memories: the same job, loaded again, is right."""
+    """A reset in the middle of a job, or between chunks, leaves nothing behind but the memories: the same job, loaded again, is right."""
 
     covers = False
+
+    async def reset(self) -> None:
+        """For two cycles; the next tile is that of job 0."""
+        self.dut.rst.value = 1
+        await self.cycles(1)
+        self.environment.memories.restart()
+        await self.cycles(1)
+        self.dut.rst.value = 0
 
     async def play(self) -> None:
         environment, dut = self.environment, self.dut
@@ -161,20 +211,19 @@ class ResetInJob(GroupTest):
             while not int(dut.event_issue.value):
                 await RisingEdge(dut.clk)
             await self.cycles(delay)
-            dut.rst.value = 1
-            await self.cycles(2)
-            dut.rst.value = 0
+            await self.reset()
             await self.cycles(1)
             assert not int(dut.transfer_valid.value) and not int(dut.event_issue.value) and not int(dut.computed.value)
-            environment.memories.restart()
+            environment.memories.host.stores.append(True)
             job, tile = self.work[-1]
             await environment.memories.start("tiles", StreamSequence("again", [{"job": job, "tile": tile}]))
             while environment.predictor.computed < 1:
                 await self.cycles(1)
-            dut.rst.value = 1  # the next round begins with job 0
-            await self.cycles(2)
-            dut.rst.value = 0
-            environment.memories.restart()
+            await self.reset()
+        for kind in (LeavesSums, FewChains):
+            self.work.clear()
+            await self.jobs(kind)
+            await self.reset()
 
 
 @pyuvm.test()
@@ -212,6 +261,20 @@ class WrongSum(GroupPredictor):
         return transfers | ({words[-1]: transfers[words[-1]] ^ 1} if words else {})
 
 
+class StartsAnew(PartialSums):
+    """A wrong model: a chunk does not go on with the sums."""
+
+    def take(self, shape: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return 0 * super().take(shape, rows, columns)
+
+
+class NoPartialSums(GroupPredictor):
+    """A wrong model of partial sums."""
+
+    def new_partial(self) -> PartialSums:
+        return StartsAnew()
+
+
 class LosesTransfer(GroupPredictor):
     """A wrong model: a job has one transfer more."""
 
@@ -241,6 +304,13 @@ class WrongModel(Twin):
     """A wrong bit of a result must be noticed."""
 
     overrides = {RandomJobs: FewJobs, GroupPredictor: WrongSum}
+
+
+@must_fail("environment.scoreboard", r"transfer item \d+: expected")
+class WrongPartialSums(Twin):
+    """A chunk that does not go on with the sums of the one before must be noticed."""
+
+    overrides = {RandomJobs: FewChains, GroupPredictor: NoPartialSums}
 
 
 @must_fail("environment.coverage", "coverage holes: kind=")
