@@ -21,6 +21,7 @@ from gradcore.importer.opening import load_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures
+from gradcore.speed.cycle_model import predict, zeros_of
 from tb.support.chunks import in_chunks
 from tb.support.random_networks import layered_network, saturating
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
@@ -219,6 +220,10 @@ def test_sums_in_chunks(full: Session, name: str) -> None:
     chunks = case.with_program(in_chunks(case.program, np.random.default_rng(FRESH_SEED + number)))
     assert sum(job.get("to_partial", 0) for job in chunks.program.jobs()) > 4
     check_case(chunks, full, random.Random(number))
+    result = full.run(chunks)
+    (zeros,) = zeros_of(case.network, case.picture[None], ["saliency"])
+    prediction = predict(chunks.program, zeros["saliency"])
+    assert abs(prediction.total - result.cycles) < 0.03 * result.cycles, f"{prediction.total} cycles predicted, {result.cycles} measured"
     full.run(case)
 
 

@@ -172,7 +172,7 @@ def check_jobs(trace: Trace, run: Run, program: Program) -> None:
         "tile loader": "TILE",
         r"group 0": "TILE",
         r"group 1": "TILE",
-        "tile store": "TILE",
+        "tile store": "STORED",
         "weight loader": "WEIGHTS",
         "vector engine": "VECTOR",
         "seed unit": "SEED",

@@ -19,6 +19,8 @@ Wait = Generator["int | Signal", None, None]
 TAPS_AHEAD = 14  # taps that the scanner may be ahead: it stops at 10 in the FIFO, four more are on their way
 FIRST_WORD = 17  # cycles from the end of a pixel's issues to its first word: 8 to the lanes' sums, 4 stages, 4 values, a register
 DESCRIBED = 16  # units of a stream whose first sum has not been taken
+PARTIAL_HERE = 12  # cycles from the end of a pixel's issues to the first issue of one that goes on with its sums: 9 to lane 0's, 3 to claim
+PARTIAL_DONE = 25  # cycles from the end of a unit's issues to its last sum in the FIFO: 9 to the first, 15 to the last, a register
 FIRST_LANE = 8  # cycles from the end of a pixel's issues to its first sum
 TRANSFERS = 9  # places of a stream's transfer FIFO, and the register behind it
 WORDS = 4  # words of a unit
@@ -31,6 +33,7 @@ class Tile:
     Attributes:
         number: among the TILE jobs. wait_weights: WEIGHTS jobs that must have been loaded.
         blocks, unit_rows, unit_columns: as in the descriptor. pieces: tag pieces of a unit and block: 0, 1 or 3.
+        from_partial, to_partial: as in the descriptor. stored: TILE jobs before it that store.
         taps: taps[row][column] is a list of the unit's pixels, each a list of the entries of its taps (0: outside or
             nothing there); filled when the tile is loaded.
     """
@@ -41,7 +44,15 @@ class Tile:
     unit_rows: int
     unit_columns: int
     pieces: int
+    from_partial: bool
+    to_partial: bool
+    stored: int
     taps: list[list[list[list[int]]]]
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether its units go to the streams in turn."""
+        return self.from_partial or self.to_partial
 
 
 class OutputSide:
@@ -91,6 +102,7 @@ class Stream:
         self._taps = 0
         self._taken = [0] * TAPS_AHEAD  # when the last taps were taken by the issuer
         self._described: deque[int] = deque()  # when units' first sums are taken, in cycles that are not frozen
+        self._partial: deque[int] = deque()  # when pixels may go on with the sums that wait, in cycles that are not frozen
         self._transfers: deque[tuple[OutputSide, TileProgress | None]] = deque()  # those in the FIFO
         self._full_since: int | None = None
         self._resumed = Signal(scheduler)
@@ -121,12 +133,14 @@ class Stream:
             self._described.popleft()
         return len(self._described) < DESCRIBED
 
-    def scan(self, pixels: list[list[int]]) -> int:
+    def scan(self, pixels: list[list[int]], tile: Tile) -> int:
         """Take a unit now; returns the cycle after its last issue, counted in cycles in which the stream is not frozen."""
         step = self.scheduler.now
         self._held_back = False
         for taps in pixels:
             first = held = None
+            if tile.from_partial:
+                self._ready = max(self._ready, self._partial.popleft() + self.frozen)
             step += 1  # BEGIN
             for count in taps:
                 step += 1
@@ -140,6 +154,8 @@ class Stream:
             loaded = self._issue(held or 0, step + 5)
             first = loaded if first is None else first
             self._ready = max(self._ready, first + LANES)
+            if tile.to_partial:
+                self._partial.append(self._ready + PARTIAL_HERE - self.frozen)
             step += 1  # from pixel to pixel
             if taps is pixels[0]:
                 self._described.append(self._ready + FIRST_LANE - self.frozen)
@@ -172,6 +188,17 @@ class Stream:
                 scheduler.call(scheduler.now + 1, side.request, self.number)
             elif len(self._transfers) >= TRANSFERS:  # the stream stands still while its FIFO is full
                 self._full_since = scheduler.now
+
+    def keep(self, end: int, progress: TileProgress) -> Wait:
+        """The sums of a unit whose issues end before cycle ``end`` of the stream stay."""
+        while True:
+            if self._full_since is not None:
+                yield self._resumed
+            elif self.scheduler.now < end + PARTIAL_DONE + self.frozen:
+                yield end + PARTIAL_DONE + self.frozen
+            else:
+                break
+        progress.unit_done(self.scheduler.now)
 
     def taken(self) -> None:
         """The transfer at the head is taken now."""
@@ -233,7 +260,7 @@ class Group:
             tile: Tile = yield from self.queue.head()
             while engine.loaded.value <= tile.number:
                 yield engine.loaded
-            while engine.released.value < tile.number - 1:
+            while not tile.to_partial and engine.released.value < tile.stored - 1:
                 yield engine.released
             while engine.weights.value < tile.wait_weights:
                 yield engine.weights
@@ -254,6 +281,8 @@ class Group:
 
     def _units(self, tile: Tile, progress: TileProgress, own: int, copies: int) -> Wait:
         scheduler, streams = self.scheduler, self.streams
+        if tile.in_turn:
+            self._prefer = 0
         for row in range(tile.unit_rows):
             passed = 0
             for column in range((own - row) % copies, tile.unit_columns, copies):
@@ -261,15 +290,20 @@ class Group:
                 passed = column
                 while True:
                     choice = self._prefer
-                    if not streams[choice].takes_unit():
+                    if not (tile.in_turn or streams[choice].takes_unit()):
                         choice = 1 - choice
                     if streams[choice].takes_unit():
                         break
-                    yield max(scheduler.now + 1, min(stream.free for stream in streams))
+                    free = streams[choice].free if tile.in_turn else min(stream.free for stream in streams)
+                    yield max(scheduler.now + 1, free)
                 self._prefer = 1 - choice
                 stream = streams[choice]
-                end = stream.scan(tile.taps[row][column])
+                end = stream.scan(tile.taps[row][column], tile)
                 progress.units += 1
+                if tile.to_partial:
+                    scheduler.resume(end + stream.frozen + PARTIAL_DONE, stream.keep(end, progress))
+                    yield scheduler.now + 1
+                    continue
                 side = self.engine.sides[row % 2]
                 scheduler.resume(end + stream.frozen + FIRST_WORD, stream.drain(end, side, tile.pieces, progress))
                 yield scheduler.now + 1

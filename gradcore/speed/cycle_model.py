@@ -18,6 +18,7 @@ import numpy as np
 from gradcore.hardware import READ_CLIENTS, WRITE_CLIENTS
 from gradcore.models import arithmetic
 from gradcore.models import network as golden
+from gradcore.models.program import KINDS, counted
 from gradcore.simulator import bytes_per_1024
 from gradcore.speed.cycle_conv import ConvEngine
 from gradcore.speed.cycle_kernel import Counter, Scheduler, Signal
@@ -162,7 +163,7 @@ class _Core:
         self.starts: dict[int, int] = {}
         self.stamps: dict[int, int] = {}
         self._tile_layers: list[tuple[int, bool]] = []
-        self._pushed = {"TILE": 0, "VECTOR": 0, "WEIGHTS": 0}
+        self._pushed = dict.fromkeys(KINDS, 0)
         self._end: int | None = None
 
     def run(self) -> Prediction:
@@ -200,7 +201,7 @@ class _Core:
             if last:
                 break
         tokens = self.tokens
-        for counter, kind in ((tokens.stored, "TILE"), (tokens.vectors, "VECTOR"), (tokens.weights, "WEIGHTS")):
+        for counter, kind in ((tokens.stored, "STORED"), (tokens.vectors, "VECTOR"), (tokens.weights, "WEIGHTS")):
             while counter.value < self._pushed[kind]:
                 yield counter
         self._end = scheduler.now + FINISH
@@ -208,9 +209,11 @@ class _Core:
     def _push(self, job: dict, last: bool) -> Generator[Signal, None, None]:
         opcode, number = job["opcode"], self._pushed.get(job["opcode"], 0)
         if opcode == "TILE":
-            queues = [self.loader.queue, self.store.queue, *(group.queue for group in self.engine.members)]
-            items = [self._load_job(job, number), store_job(job, number)]
-            items += [items[0].tile] * self.engine.groups
+            loaded = self._load_job(job, number)
+            queues = [self.loader.queue, *(group.queue for group in self.engine.members)]
+            items = [loaded, *[loaded.tile] * self.engine.groups]
+            if not job["to_partial"]:
+                queues, items = [*queues, self.store.queue], [*items, store_job(job, number)]
             self._tile_layers.append((job["layer"], bool(job["last_of_layer"])))
         elif opcode == "WEIGHTS":
             queues, items = [self.weights.queue], [job]
@@ -223,7 +226,8 @@ class _Core:
         for queue in queues:
             while queue.full:
                 yield queue
-        self._pushed["VECTOR" if opcode == "SEED" else opcode] += 1
+        for kind in counted(job):
+            self._pushed[kind] += 1
         for queue, item in zip(queues, items, strict=True):
             queue.push(item)
 
@@ -245,7 +249,7 @@ class _Core:
         source = np.pad(zeros.source[cut], padding)
         index = np.pad(zeros.index[cut], padding) if job["unpool"] else None
         tags = bool(job["tags"]) and not (job["load_relu"] and self.method == "deconvnet" and not job["unpool"])
-        return load_job(job, number, source, index, tags)
+        return load_job(job, number, self._pushed["STORED"], source, index, tags)
 
     def _vector_job(self, job: dict) -> VectorJob:
         zeros, position, backward = self._pass(job["layer"])

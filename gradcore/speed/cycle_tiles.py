@@ -46,11 +46,11 @@ class LoadJob:
     pieces: int
 
 
-def load_job(fields: dict, number: int, source: np.ndarray, index: np.ndarray | None, tags: bool) -> LoadJob:
+def load_job(fields: dict, number: int, stored: int, source: np.ndarray, index: np.ndarray | None, tags: bool) -> LoadJob:
     """Work out what a tile costs.
 
     Args:
-        fields: the TILE descriptor. number: among the TILE jobs.
+        fields: the TILE descriptor. number: among the TILE jobs. stored: TILE jobs before it that store.
         source: bool (source rows, source columns, channels in memory): values that the ReLU rule lets pass and that are
             not zero. index: the winners of the same shape, for a job that unpools.
         tags: whether the loader reads tags.
@@ -80,6 +80,9 @@ def load_job(fields: dict, number: int, source: np.ndarray, index: np.ndarray | 
         fields["unit_rows"],
         fields["unit_columns"],
         (3 if fields["pool"] else 1) if fields["store_tags"] else 0,
+        bool(fields["from_partial"]),
+        bool(fields["to_partial"]),
+        stored,
         unit_taps(counts, fields),
     )
     return LoadJob(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gradcore.models.program import counted
 from gradcore.timeline.activity import Activity
 
 if TYPE_CHECKING:
@@ -33,14 +34,15 @@ def layer_label(layer: LayerInfo) -> str:
 
 
 def job_labels(program: Program) -> dict[str, list[str]]:
-    """Names of the jobs of each kind (TILE, WEIGHTS, VECTOR, SEED), in program order, which is their order everywhere."""
-    labels: dict[str, list[str]] = {kind: [] for kind in ("TILE", "WEIGHTS", "VECTOR", "SEED")}
+    """Names of the jobs of each kind (TILE, WEIGHTS, VECTOR, SEED), in program order, which is their order everywhere; STORED: of the
+    TILE jobs that store, as the tile store sees them."""
+    labels: dict[str, list[str]] = {kind: [] for kind in (*_KINDS, "STORED")}
     words = {"TILE": "tile", "WEIGHTS": "weights", "VECTOR": "chunk"}
     seen: dict[tuple[str, int], int] = {}
     slices = 0  # of a chunk, before this job
     for job in program.jobs():
         kind, layer = str(job["opcode"]), int(job["layer"])
-        if kind not in labels:
+        if kind not in _KINDS:
             continue
         number = seen[kind, layer] = seen.get((kind, layer), -1) + (kind != "VECTOR" or not slices)
         name = layer_label(program.layers[layer])
@@ -50,6 +52,8 @@ def job_labels(program: Program) -> dict[str, list[str]]:
             label += f", slice {slices}" if keep or slices else ""
             slices = slices + 1 if keep else 0
         labels[kind].append(label)
+        if "STORED" in counted(job):
+            labels["STORED"].append(label)
     return labels
 
 
@@ -72,15 +76,17 @@ def job_times(activity: Activity, program: Program) -> tuple[JobTimes, ...]:
     labels = {kind: iter(names) for kind, names in job_labels(program).items()}
     pulses = {signal: activity.pulses(signal).tolist() for steps in _STEPS.values() for signal in steps if signal}
     pushed = {kind: activity.pulses("taken", bit=bit).tolist() for bit, kind in enumerate(_KINDS)}
-    seen = dict.fromkeys(_KINDS, 0)
+    seen = dict.fromkeys((*_KINDS, "STORED"), 0)
     found = []
     for index, job in enumerate(program.jobs()):
         kind = str(job["opcode"])
-        if kind not in seen:
+        if kind not in _KINDS:
             continue
-        number = seen[kind]
+        stores = "STORED" in counted(job)  # a TILE that leaves partial sums is never stored
+        number = {**dict.fromkeys(pulses, seen[kind]), "stored": seen["STORED"] if stores else len(pulses["stored"])}
+        times = [_at(pushed[kind], seen[kind]), *(_at(pulses[signal], number[signal]) if signal else None for signal in _STEPS[kind])]
         seen[kind] += 1
-        times = [_at(pushed[kind], number), *(_at(pulses[signal], number) if signal else None for signal in _STEPS[kind])]
+        seen["STORED"] += stores
         waits = ", ".join(f"{job[name]} {what}" for name, what in _TOKENS.items() if job.get(name))
         found.append(JobTimes(index, kind, next(labels[kind]), waits, tuple(times)))
     return tuple(found)

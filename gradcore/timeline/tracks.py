@@ -201,12 +201,12 @@ class _Builder:
         shown, taken = activity.pulses("store_job"), activity.pulses("store_taken")
         nexts = [*shown[np.searchsorted(shown, taken[:-1], side="right")], *[activity.cycles][: len(taken)]]
         busy = np.flatnonzero(states.codes)
-        return _job_slices(self._labels["TILE"], busy[np.searchsorted(busy, nexts) - 1] + 1, states)
+        return _job_slices(self._labels["STORED"], busy[np.searchsorted(busy, nexts) - 1] + 1, states)
 
     def _responses(self) -> tuple[Slice, ...]:
         """From the last word of a tile until its write responses are in."""
         taken, stored = (self._activity.pulses(name) + 1 for name in ("store_taken", "stored"))
-        return _stages(self._labels["TILE"], taken, stored)
+        return _stages(self._labels["STORED"], taken, stored)
 
     # Vector ------------------------------------------------------------------------------------------------------------
 
