@@ -18,7 +18,7 @@ from gradcore.backends.headroom import levels
 from gradcore.errors import GradCoreError, missing_package
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import Given, load_runnable
+from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network
 
 try:
@@ -73,7 +73,7 @@ class HardwareModule(nn.Module):
         setup = Setup.of(backend, **options)
         check_choice("backend", setup.backend, ("golden", "rtl"))
         check_choice("method", method, rules())
-        loaded = load_runnable(network, setup.simulated)
+        loaded = load_network(network)
         self.method = method
         self.classes = tuple(loaded.classes)
         self.runs = self.cycles = 0

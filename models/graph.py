@@ -81,11 +81,12 @@ class Backward:
 
     Attributes:
         gradients: of every map, by name, as its values are; the output's is the seed.
-        saturated: (N,) of every map but the output: how many values of its gradient saturated in each image.
+        saturated: (N,): how many values of a gradient saturated in each image; by the map, and the first of the channels that one pass
+            makes of it. Not of the output's.
     """
 
     gradients: Mapping[str, np.ndarray]
-    saturated: Mapping[str, np.ndarray]
+    saturated: Mapping[tuple[str, int], np.ndarray]
 
     @property
     def attribution(self) -> np.ndarray:
@@ -216,7 +217,7 @@ def backward(
     """Backward pass from a one-hot seed (see ``seed_gradient``) or from any ``seed`` (N, H, W, C) of 16-bit values."""
     accumulators = {name: np.zeros((len(result.logits), *one.shape), dtype=np.int64) for name, one in graph.maps.items()}
     gradients = {graph.output: seed_gradient(graph, result, target) if seed is None else np.asarray(seed, dtype=np.int64)}
-    saturated: dict[str, np.ndarray] = {}
+    saturated: dict[tuple[str, int], np.ndarray] = {}
     for one in reversed(graph.passes):
         _finish(graph, one.makes.map, accumulators, gradients, saturated, one.makes.channels)
         read = pass_backward(one, result.passes[one.name], gradients[one.makes.map][..., one.makes.channels], method)
@@ -236,10 +237,9 @@ def _finish(graph: QuantisedGraph, name: str, accumulators: dict, gradients: dic
     shift, sums_here = graph.maps[name].backward_shift, accumulators[name][..., channels]
     if name not in gradients:
         gradients[name] = np.zeros_like(accumulators[name])
-        saturated[name] = np.zeros(len(sums_here), dtype=np.int64)
     gradients[name][..., channels] = arithmetic.requantise(sums_here, shift)
     clipped = arithmetic.saturated(sums_here, shift)
-    saturated[name] += np.count_nonzero(clipped.reshape(len(clipped), -1), axis=1)
+    saturated[name, channels.start or 0] = np.count_nonzero(clipped.reshape(len(clipped), -1), axis=1)
 
 
 def passes(graph: QuantisedGraph) -> list[tuple[str, str, int]]:
@@ -264,7 +264,8 @@ def saturations(
     without ``gradients`` for the forward pass alone. See ``arithmetic.saturated``."""
     counts = {("forward", name): trace.saturated[image] for name, trace in result.passes.items()}
     if gradients is not None:
-        counts |= {("backward", name): count[image] for name, count in gradients.saturated.items()}
+        for (name, _), count in gradients.saturated.items():
+            counts["backward", name] = counts.get(("backward", name), 0) + count[image]
     return [
         (name, direction, int(counts[direction, name]), outputs)
         for name, direction, outputs in passes(graph)

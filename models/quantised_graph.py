@@ -29,8 +29,9 @@ import numpy as np
 
 from gradcore.errors import GradCoreError
 from gradcore.models.numbers import Fixed, PassFormats, value_format
-from gradcore.models.passes import INPUT, MapShape, Pass, Source
-from gradcore.models.quantised import MAX_MAGNITUDE, quantise_image
+from gradcore.models.passes import INPUT, MapShape, Pass, Slice, Source
+from gradcore.models.quantised import MAX_MAGNITUDE, QuantisedNetwork, quantise_image
+from gradcore.models.windows import Window
 
 
 @dataclass(frozen=True)
@@ -198,3 +199,36 @@ class QuantisedGraph:
     def dequantise_attribution(self, attribution: np.ndarray) -> np.ndarray:
         """Raw attribution as float32 real numbers: the derivative of the output by the (normalised) input."""
         return (self.attribution(attribution).real * self.maps[self.output].unit).astype(np.float32)
+
+
+def graph_of_chain(network: QuantisedNetwork) -> QuantisedGraph:
+    """A chain as the graph that it is: pass i is layer i, and makes map i + 1; the integers are the same."""
+    names = [INPUT, *(f"output of {layer.name}" for layer in network.layers)]
+    values, gradients = network.quantisation.activations, network.quantisation.gradients
+    sums = [layer.output_gradient_fraction + layer.weight_fraction for layer in network.layers]
+    maps = {name: QuantisedMap(*one) for name, *one in zip(names, network.shapes, values, gradients, [*sums, gradients[-1]], strict=True)}
+    passes = []
+    for number, layer in enumerate(network.layers):
+        height, width, channels = network.shapes[number]
+        conv = layer.kind == "conv"
+        window = Window((layer.kernel,) * 2, padding=(layer.kernel // 2,) * 4) if conv else Window((height, width))
+        weights = layer.weights.reshape(len(layer.weights), channels, *window.kernel)
+        reads, makes = (Slice(names[one], 0, network.shapes[one][2]) for one in (number, number + 1))
+        bits = layer.weight_fraction
+        source = QuantisedSource(layer.kind, layer.name, reads, window, 1, weights, bits, weights, bits)
+        size, pool = (height, width) if conv else (1, 1), Window((2, 2), (2, 2)) if layer.pool else None
+        fractions = layer.input_fraction + bits, layer.output_fraction
+        passes.append(QuantisedPass(layer.name, (layer.name,), (source,), layer.bias, size, layer.relu, None, pool, makes, *fractions))
+    quantisation = GraphQuantisation(dict(zip(names, values, strict=True)), dict(zip(names, gradients, strict=True)))
+    return QuantisedGraph(
+        network.name,
+        maps,
+        tuple(passes),
+        names[-1],
+        quantisation,
+        network.classes,
+        network.mean,
+        network.std,
+        network.saturated,
+        network.notes,
+    )

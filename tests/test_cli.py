@@ -459,7 +459,7 @@ def test_control_c_ends_with_130(monkeypatch, capsys):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(opening, "load_runnable", interrupt)
+    monkeypatch.setattr(opening, "load_network", interrupt)
     with pytest.raises(SystemExit) as caught:
         cli.app(["explain", "a.png"])
     assert caught.value.code == 130 and capsys.readouterr().err == "gradcore: interrupted\n"

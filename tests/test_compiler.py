@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import itertools
 
 import numpy as np
 import pytest
 
 from gradcore.compiler import HardwareConfig, Program, compile_network, descriptors
 from gradcore.compiler.layout import TagRegion
-from gradcore.compiler.tiling import ConvPass, plan, word_cycles
 from gradcore.errors import GradCoreError
 from gradcore.hardware import DESCRIPTOR_VERSION
 from gradcore.models import arithmetic
@@ -445,19 +443,6 @@ def test_class_index_counts_padding():
     assert program.seed_index(best) == executor.class_index
 
 
-@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
-@pytest.mark.parametrize("unpool", [False, True])
-def test_cycles_of_a_word_are_the_mean_of_all_words(density: float, unpool: bool) -> None:
-    """What the choice of tiles counts for a word in the tile loader, against all words: each value zero, or in one of the lists."""
-    lists = 4 if unpool else 1
-    mean = 0.0
-    for places in itertools.product(range(lists + 1), repeat=4):  # the last means zero
-        counts = [places.count(place) for place in range(lists)]
-        share = (density / lists) ** sum(counts) * (1 - density) ** (4 - sum(counts))
-        mean += share * max(1, sum((count + 1) // 2 for count in counts))
-    assert word_cycles(density, unpool) == pytest.approx(mean)
-
-
 def test_tags_of_table_i_fit_the_brief(program):
     assert program.tag_bytes <= 15400
 
@@ -648,47 +633,6 @@ def test_tag_pieces():
 def test_rows_of_tags_start_on_words():
     region = TagRegion("t", 0, 0, "", 3, 5, 17, 3)
     assert region.blocks == 2 and region.pixel_pitch == 12 and region.row_pitch == 64
-
-
-@pytest.mark.parametrize(
-    "conv",
-    [
-        ConvPass("a", 32, 32, (32, 32), 64, 64, 3, pool=True, store_tags=True),
-        ConvPass("b", 32, 32, (32, 32), 32, 3, 3),
-        ConvPass("c", 200, 300, (200, 300), 3, 64, 5, relu=True, store_tags=True),
-        ConvPass("d", 7, 7, (6, 6), 33, 17, 3, unpool=True),
-        ConvPass("e", 1, 1, (1, 1), 1024, 64, 1),
-    ],
-    ids=lambda conv: conv.name,
-)
-@pytest.mark.parametrize("groups", GROUPS)
-def test_tiles_fit_the_buffers_and_cover_the_output(conv, groups):
-    conv.groups = groups
-    hardware = HardwareConfig(groups=groups)
-    plan(conv, hardware)
-    for axis, spans in enumerate((conv.rows, conv.columns)):
-        covered = [pixel for span in spans for pixel in range(span.start, span.start + span.size)]
-        assert covered == list(range(conv.output_size[axis]))
-        for span in spans:
-            assert 0 <= span.buffer_start and 1 <= span.buffer_size and span.buffer_start + span.buffer_size <= conv.covered[axis]
-    for row in conv.rows:
-        for column in conv.columns:
-            pixels = row.buffer_size * column.buffer_size
-            assert pixels <= 512 and pixels * conv.in_channels <= 8192
-
-
-@pytest.mark.parametrize(
-    ("layers", "shape", "match"),
-    [
-        ([Layer("conv", "wide", 128, 8, 3)], (128, 4, 4), "wide.*1152 rows.*1024"),
-        ([Layer("conv", "back", 8, 128, 3)], (8, 4, 4), "back.*backward.*1152 rows"),
-        ([Layer("conv", "deep", 64, 8, 5)], (64, 4, 4), "deep.*1600 rows"),
-    ],
-)
-def test_what_the_hardware_cannot_run_is_refused(layers, shape, match):
-    quantised = quantise(Network.random(layers, shape))
-    with pytest.raises(GradCoreError, match=match):
-        compile_network(quantised)
 
 
 @pytest.mark.parametrize("options", [{"groups": 0}, {"groups": 8}, {"lanes": 8}])

@@ -193,7 +193,7 @@ def test_bounds_count_what_is_useful() -> None:
     layer, (height, width, _) = quantised.layers[0], quantised.shapes[0]
     covered = (height // 2 * 2, width // 2 * 2) if layer.pool else (height, width)
     count = sum(
-        int(zeros[0].source[row + down, column + right].sum())
+        int(zeros["activation_0"].source[row + down, column + right].sum())
         for row in range(covered[0])
         for column in range(covered[1])
         for down in range(-(layer.kernel // 2), layer.kernel // 2 + 1)

@@ -149,9 +149,10 @@ def test_graphs_that_are_rewritten_into_a_chain_exactly(nodes, told) -> None:
     assert ", ".join(words) == told
 
 
-def test_what_the_compiler_does_not_run_yet_is_named_node_by_node() -> None:
-    with pytest.raises(Refusal, match=r"small is imported, but the compiler does not run 7 of its 10 nodes yet") as caught:
-        load_network(network(ALL_KINDS))
+def test_what_makes_a_graph_no_chain_is_named_node_by_node() -> None:
+    assert isinstance(load_network(network(ALL_KINDS)), GraphNetwork)
+    with pytest.raises(Refusal, match=r"small is no chain of layers, for 7 of its 10 nodes") as caught:
+        Network.of_graph(network(ALL_KINDS))
     reasons = caught.value.reasons
     assert reasons[0].startswith("stem (conv): strides = [2, 2], pads = [0, 1, 1, 0]: convolutions have stride 1")
     assert reasons[1] == "norm (affine): it runs no affine node"
@@ -171,4 +172,4 @@ def test_what_the_compiler_does_not_run_yet_is_named_node_by_node() -> None:
 )  # fmt: skip
 def test_what_is_no_chain(nodes, match) -> None:
     with pytest.raises(Refusal, match=match):
-        load_network(network(graph(*nodes)))
+        Network.of_graph(network(graph(*nodes)))

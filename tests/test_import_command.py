@@ -57,10 +57,18 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def residual(tmp_path: Path) -> Path:
-    """One that it does not run yet."""
+    """One that is no chain, with two outputs, one of which cannot be explained."""
     made = model(RESIDUAL, (1, 3, 8, 8), {"w": weights(3, 3, 3, 3)}, outputs=("y", "z"))
     write_atomically(tmp_path / "residual.onnx", made.SerializeToString())
     return tmp_path / "residual.onnx"
+
+
+@pytest.fixture
+def overlapping(tmp_path: Path) -> Path:
+    """One of which the core does not run the pool."""
+    nodes = [node("Conv", "x w", "a", name="stem"), node("MaxPool", "a", "y", name="pool", kernel_shape=[3, 3], strides=[2, 2])]
+    write_atomically(tmp_path / "overlapping.onnx", model(nodes, (1, 3, 9, 9), {"w": weights(3, 3, 3, 3)}).SerializeToString())
+    return tmp_path / "overlapping.onnx"
 
 
 def test_import_says_what_it_did_and_writes_a_network(small, tmp_path) -> None:
@@ -81,9 +89,8 @@ def test_import_as_json_and_what_is_noted(residual, tmp_path) -> None:
     outcome = command("import", residual, "--out", "net.safetensors", "--output", "y", "--json", cwd=tmp_path)
     report = json.loads(outcome.stdout)
     assert (report["nodes"], report["cut"], report["files"]) == (3, ["y is explained, and z cut"], {"network": "net.safetensors"})
-    assert report["not_run"] == ["skip (add): it reads input, stem, and each layer reads the one before it alone"]
+    assert report["not_run"] == []
     assert "no mean and std were given: the network gets pixel / 255" in outcome.stderr
-    assert "the core does not run 1 of its 3 nodes yet, only the back ends golden and float do: gradcore inspect" in outcome.stderr
     assert [one.kind for one in GraphNetwork.load(tmp_path / "net.safetensors").graph.nodes] == ["conv", "add", "relu"]
 
 
@@ -154,6 +161,19 @@ def test_every_problem_is_a_line_of_standard_error(tmp_path) -> None:
     ]
 
 
+def test_what_the_core_does_not_run_is_told(overlapping, tmp_path) -> None:
+    outcome = command("import", overlapping, "--out", "net.safetensors", "--json", cwd=tmp_path)
+    reason = "pool: kernel_shape = [3, 3], strides = [2, 2]: max-pools are 2 x 2 of stride 2 without padding"
+    assert json.loads(outcome.stdout)["not_run"] == [reason]
+    assert "the core does not run 1 of its 2 nodes, only the back ends golden and float do: gradcore inspect names them" in outcome.stderr
+    shown = command("inspect", overlapping, cwd=tmp_path).stdout
+    assert "what the core does not run: 1" in shown and "predicted cycles" not in shown
+    refused = command("explain", "--network", "net.safetensors", cwd=tmp_path)
+    assert refused.returncode == 2 and "overlapping cannot be compiled: the core does not run 1 of its nodes" in refused.stderr
+    assert refused.stderr.splitlines()[-1] == f"  {reason}"
+    assert command("explain", "--network", "net.safetensors", "--backend", "golden", cwd=tmp_path).returncode == 0
+
+
 def test_inspect_shows_nodes_notes_and_predicted_cycles(small, residual, tmp_path) -> None:
     report = json.loads(command("inspect", small, "--json", cwd=tmp_path).stdout)
     assert [one["kind"] for one in report["nodes"]] == ["conv", "relu", "max_pool", "fully_connected"]
@@ -165,7 +185,7 @@ def test_inspect_shows_nodes_notes_and_predicted_cycles(small, residual, tmp_pat
         assert text in shown
     assert re.search(r"conv +│ conv +│ input +│ 3x3, padding 1 +│ 4 x 8 x 8 +│", shown), "a table in a pipe is not cut at 80 columns"
     other = command("inspect", residual, "--output", "y", cwd=tmp_path).stdout
-    assert "what the compiler does not run yet: 1" in other and "predicted cycles" not in other
+    assert "predicted cycles" in other and "what the core does not run" not in other
     assert "only ONNX files may have several outputs" in command("inspect", "cifar10", "--output", "y", cwd=tmp_path).stderr
 
 
@@ -179,10 +199,8 @@ def test_onnx_is_a_network_for_the_other_commands(small, residual, tmp_path) -> 
     refused = command("explain", "--network", residual, "--backend", "golden", cwd=tmp_path)
     assert refused.returncode == 2 and "choose the one to explain with --output" in refused.stderr
     command("import", residual, "--out", "net.safetensors", "--output", "y", cwd=tmp_path)
-    assert command("explain", "--network", "net.safetensors", "--backend", "golden", cwd=tmp_path).returncode == 0
-    refused = command("explain", "--network", "net.safetensors", cwd=tmp_path)
-    assert refused.returncode == 2 and "net.safetensors is imported, but the compiler does not run 1 of its 3 nodes yet" in refused.stderr
-    assert refused.stderr.splitlines()[-1] == "  skip (add): it reads input, stem, and each layer reads the one before it alone"
+    outcome = command("explain", "--network", "net.safetensors", "--preset", "small", cwd=tmp_path)
+    assert outcome.returncode == 0 and "verilog: equal to its model in every bit" in outcome.stderr + outcome.stdout, outcome.stderr
 
 
 def test_without_the_onnx_package_the_way_to_get_it_is_told() -> None:

@@ -17,12 +17,14 @@ import pytest
 
 from gradcore.backends import open_backend
 from gradcore.backends.rtl import RtlBackend
+from gradcore.compiler.sums import refused
 from gradcore.importer.opening import load_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures
 from gradcore.speed.cycle_model import predict, zeros_of
 from tb.support.chunks import in_chunks
+from tb.support.random_graphs import random_quantised_graph
 from tb.support.random_networks import layered_network, saturating
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
 from tb.system.session import GUARD, METHODS, Case, Request, Session, expectation, generated_case, layered_case, make_case
@@ -33,6 +35,7 @@ SALIENCY_CYCLES = 400_000  # the project's target for Table I
 PICTURES = 3
 SMALL_MEMORY = {"MEMORY_BYTES": 1 << 20}  # Icarus is slow with 64 MiB
 NETWORKS_A_SEED = 3
+GRAPHS_A_SEED = 10
 REGRESS_NETWORKS = 30  # for each preset
 EVERY_KIND = ["conv3:5 relu pool bias", "conv1:17 relu", "conv3:8 bias", "fc:10 relu bias", "fc:5 bias"]
 # Name: input shape, layers. Together: channels 1, 3, 5, 17, 33, 64, 65 and 96, all kernels, sizes and kinds of layers.
@@ -83,7 +86,8 @@ def full() -> Iterator[Session]:
 
 def requests(case: Case, rng: random.Random) -> list[Request]:
     """All methods, one with a class and one with a supplied seed, then inference alone."""
-    shape = case.network.shapes[-1]
+    logits = case.program.logits
+    shape = (logits.height, logits.width, logits.channels)
     seed = np.random.default_rng(rng.getrandbits(32)).integers(-32768, 32768, shape)
     return [
         Request("saliency"),
@@ -121,6 +125,15 @@ def check_generated(number: int, preset: str) -> None:
     print(f"generated network {number}, {preset}, {settings}")
     with Simulator("verilator", preset, **settings) as core:
         check_case(case, Session(core), rng)
+
+
+def graph_case(seed: int, preset: str = "full", **options: object) -> Case:
+    """A generated graph of what the core runs, with an input; the next one where this one cannot be compiled."""
+    while True:
+        quantised, inputs = random_quantised_graph(seed, core=True, **options)
+        if not refused(quantised):
+            return make_case(quantised, inputs[seed % 2], preset)
+        seed += 1_000_003
 
 
 # Table I -------------------------------------------------------------------------------------------------------------
@@ -202,6 +215,15 @@ def test_picked_network(name: str) -> None:
 def test_generated_network(seed: int, position: int) -> None:
     """Random networks in the full core: the same ones, and fresh ones (GRADCORE_SEED replays)."""
     check_generated(seed + position, "full")
+
+
+@pytest.mark.parametrize("position", range(GRAPHS_A_SEED))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_generated_graph(full: Session, seed: int, position: int) -> None:
+    """Graphs of any sums: branches, adds, concats, strides, groups, chunks; each request on some of them."""
+    case = graph_case(seed + position, max_macs=150_000, most=6, largest=(12, 24, 36)[position % 3])
+    asked = requests(case, random.Random(seed + position))
+    full.run(case, asked[position % len(asked)], model_counters=True)
 
 
 @pytest.mark.parametrize("name", ["one-value", "fc-only", "odd-sizes", "mnist-like", "more-channels"])
@@ -312,6 +334,19 @@ def test_simulators_agree() -> None:
 def test_many_generated_networks(preset: str, position: int) -> None:
     """Many random networks for every preset."""
     check_generated(random.Random(FRESH_SEED + position).getrandbits(30), preset)
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("position", range(REGRESS_NETWORKS // 3))
+@pytest.mark.parametrize("preset", ["small", "paper", "full"])
+def test_many_generated_graphs(preset: str, position: int) -> None:
+    """Ten graphs in one simulation, in a memory with random habits."""
+    rng = random.Random(FRESH_SEED + position)
+    with Simulator("verilator", preset, **memory_settings(rng)) as core:
+        session = Session(core)
+        for number in range(10):
+            case = graph_case(FRESH_SEED + 10 * position + number, preset, max_macs=300_000, largest=97)
+            session.run(case, rng.choice(requests(case, rng)), model_counters=True)
 
 
 @pytest.mark.regress

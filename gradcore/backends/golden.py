@@ -16,7 +16,7 @@ from gradcore.host.progress import Progress, silent
 from gradcore.models import graph
 from gradcore.models import network as chain
 from gradcore.network import GraphNetwork, Network
-from gradcore.quantise import quantise, quantise_graph
+from gradcore.quantise import in_integers
 from gradcore.quantise.headroom import widen_graph_input, widen_input
 
 _BATCH = 16
@@ -27,10 +27,8 @@ class GoldenBackend:
     """The bit-exact model of the hardware."""
 
     def __init__(self, network: Network | GraphNetwork) -> None:
-        if isinstance(network, GraphNetwork):
-            self._network, self._model = quantise_graph(network), graph
-        else:
-            self._network, self._model = quantise(network), chain
+        self._network = in_integers(network)
+        self._model = graph if isinstance(network, GraphNetwork) else chain
         self.notes = self._network.notes
         self._float = network
         self._exact: dict[int, Chain | Graph] = {}
@@ -89,7 +87,7 @@ class GoldenBackend:
         """The model whose input has a format that is ``bits`` wider than the network's."""
         if bits not in self._exact:
             if isinstance(self._float, GraphNetwork):
-                self._exact[bits] = Graph(quantise_graph(widen_graph_input(self._float, bits)) if bits else self._network)
+                self._exact[bits] = Graph(in_integers(widen_graph_input(self._float, bits)) if bits else self._network)
             else:
                 self._exact[bits] = Chain(widen_input(self._network, bits))
         return self._exact[bits]

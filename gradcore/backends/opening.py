@@ -18,7 +18,7 @@ def open_backend(backend: str | Setup, network: Network | GraphNetwork, **option
 
     Args:
         backend: 'rtl', 'golden' or 'float', or a ``Setup``.
-        network: the float network; a graph for 'golden' and 'float', and for 'rtl' where it is a chain that the core runs.
+        network: the float network.
         options: attributes of ``Setup``, in place of the set-up's.
 
     Raises:
@@ -34,8 +34,6 @@ def open_backend(backend: str | Setup, network: Network | GraphNetwork, **option
         from gradcore.backends.float_runs import FloatRuns, GraphTrace
 
         return FloatRuns(network, GraphTrace(network.graph) if isinstance(network, GraphNetwork) else None)
-    if setup.simulated and isinstance(network, GraphNetwork):
-        network = Network.of_graph(network)
     from gradcore.backends.headroom import HeadroomBackend
     from gradcore.quantise.headroom import widen
 

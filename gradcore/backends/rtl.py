@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradcore.backends.core_runs import CoreRuns
-from gradcore.backends.exact import Chain
+from gradcore.backends.exact import Chain, Graph
 from gradcore.backends.requests import Reply, Request, range_bits
 from gradcore.backends.runs import LayerSaturation, Run, Target, class_indexes
 from gradcore.backends.setup import Setup
@@ -21,9 +21,10 @@ from gradcore.compiler import HardwareConfig, Program, compile_network
 from gradcore.errors import GradCoreError
 from gradcore.host.progress import Progress, silent
 from gradcore.host.scratch import scratch_folder
-from gradcore.models import network as golden
-from gradcore.network import Network
-from gradcore.quantise import quantise
+from gradcore.models import graph
+from gradcore.models import network as chain
+from gradcore.network import GraphNetwork, Network
+from gradcore.quantise import in_integers
 from gradcore.quantise.headroom import widen_input
 from gradcore.runtime.driver import Driver, Stopped
 from gradcore.simulator import MEMORY_BYTES, Simulator
@@ -42,7 +43,7 @@ class RtlBackend:
         program: the compiled network; its memory starts at address 0 of the simulated memory.
     """
 
-    def __init__(self, network: Network, setup: str | Setup = "rtl", **options: Any) -> None:
+    def __init__(self, network: Network | GraphNetwork, setup: str | Setup = "rtl", **options: Any) -> None:
         """``setup`` and ``options``: see ``open_backend``; number formats are those of the network, whatever the headroom.
 
         Raises:
@@ -50,12 +51,13 @@ class RtlBackend:
         """
         setup = Setup.of(setup, **options)
         config = HardwareConfig.of_preset(setup.preset)
-        self.quantised = quantise(network)
+        self.quantised = in_integers(network)
+        self._model = graph if isinstance(network, GraphNetwork) else chain
         self.notes = self.quantised.notes
         self.macs = config.macs
         self._config = config
         self.program: Program = compile_network(self.quantised, config, base=0)
-        self._exact = {0: Chain(self.quantised)}
+        self._exact: dict[int, Chain | Graph] = {0: Graph(self.quantised) if isinstance(network, GraphNetwork) else Chain(self.quantised)}
         self._programs = {0: self.program}
         self.layers, self.classes = self._exact[0].layers, tuple(self.program.classes)
         memory = MEMORY_BYTES
@@ -136,6 +138,8 @@ class RtlBackend:
         Raises:
             GradCoreError: as there; or a timeline is wanted of more than one run.
         """
+        if isinstance(self._exact[0], Graph):
+            raise GradCoreError("the rtl backend runs graphs by saliency, deconvnet and guided: take another method's backend golden")
         if self._activity is not None and len(requests) > 1:
             raise GradCoreError(f"a trace is of one run, and this takes {len(requests)}: trace saliency, deconvnet or guided")
         bits = range_bits(requests, self.quantised.picture_fraction)
@@ -173,9 +177,11 @@ class RtlBackend:
             made = driver.run(picture, method, target, explain=explain, timeout=self._seconds, first=again)
         program = self.program
         attribution = program.dequantise_attribution(made.attribution) if explain else np.zeros((0, 0, 0), np.float32)
+        counts = program.by_name(made.saturated)
         saturation = tuple(
-            LayerSaturation(name, direction, values, outputs)
-            for (name, direction, outputs), values in zip(golden.passes(self.quantised), made.saturated, strict=False)
+            LayerSaturation(name, direction, counts[name, direction], outputs)
+            for name, direction, outputs in self._model.passes(self.quantised)
+            if (name, direction) in counts
         )
         chosen = made.predicted if target is None else target
         return Run(program.dequantise_logits(made.logits), chosen, attribution, made.cycles, made.counters, saturation=saturation)

@@ -111,13 +111,13 @@ def explain(
     from gradcore.explanation.result_folders import FILES, result_folders
     from gradcore.host.files import check_folder, check_outputs
     from gradcore.host.progress import ProgressDisplay
-    from gradcore.importer.opening import load_runnable
+    from gradcore.importer.opening import load_network
     from gradcore.pictures.picture import load_picture, sample_picture
     from gradcore.quantise.headroom import read_headroom
 
     setup = Setup(backend, simulator, preset, waves, trace, clock, read_headroom(headroom))
     parameters = read_parameters(method, parameter or [])
-    loaded = load_runnable(network, setup.simulated)
+    loaded = load_network(network)
     channels, height, width = loaded.input_shape
     size = {"height": height, "width": width, "channels": channels}
     shown: dict[int, Explanation] = {}

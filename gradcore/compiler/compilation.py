@@ -9,12 +9,14 @@ from typing import Any
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.program import Program
 from gradcore.compiler.schedule import make_program
+from gradcore.compiler.sums import refused
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_outputs, check_writable, is_special, write_atomically
-from gradcore.importer.opening import load_network
-from gradcore.network import Network
-from gradcore.quantise import QuantisedNetwork, quantise
+from gradcore.importer.opening import Given, load_network
+from gradcore.network import GraphNetwork, Network
+from gradcore.quantise import QuantisedGraph, QuantisedNetwork, in_integers
 from gradcore.quantise.headroom import widen
+from gradcore.quantise.lowering import lower
 
 # For simulations and for software without an operating system. Linux owns this memory and says what is free: see Program.at.
 DEFAULT_BASE = 0x1000_0000
@@ -22,7 +24,7 @@ _LISTING_START = b"Program "  # what a listing begins with
 
 
 def compile_network(
-    network: str | Path | Network | QuantisedNetwork = "cifar10",
+    network: Given | QuantisedNetwork | QuantisedGraph = "cifar10",
     preset: str | HardwareConfig = "full",
     *,
     base: int | None = None,
@@ -31,7 +33,7 @@ def compile_network(
     """Quantise and compile a network.
 
     Args:
-        network: 'cifar10', the path of a network file, or a ``Network``; one that is quantised is compiled as it is.
+        network: 'cifar10', the path of a network file, a ``Network`` or a ``GraphNetwork``; one in integers is compiled as it is.
         preset: the hardware to compile for: 'full' (128 MACs), 'paper' (64) or 'small' (32), or the sizes of its buffers.
         base: address that the memory image starts at, a multiple of 4096; None is 0x10000000, for simulations and for
             software without an operating system. Under Linux the address is that of the memory that was allocated: see
@@ -43,15 +45,22 @@ def compile_network(
         A ``gradcore.compiler.Program``: ``image`` and ``base`` say what memory must hold, ``listing()`` is for people.
 
     Raises:
-        GradCoreError: no such network or preset, a layer that cannot be run (the message names the layer and the limit), or a
-            base that the program does not fit at.
+        GradCoreError: no such network or preset, a layer that cannot be run (the message names the layer and the limit; a
+            ``Refusal`` all that the core does not run), or a base that the program does not fit at.
     """
     hardware = preset if isinstance(preset, HardwareConfig) else HardwareConfig.of_preset(preset)
-    if not isinstance(network, QuantisedNetwork):
-        network = quantise(widen(load_network(network), headroom))
+    if not isinstance(network, QuantisedNetwork | QuantisedGraph):
+        network = in_integers(widen(load_network(network), headroom))
     elif headroom:
         raise GradCoreError("the network is quantised, and its number formats are chosen: give headroom with the float network")
     return make_program(network, hardware, DEFAULT_BASE if base is None else base)
+
+
+def not_run(network: Network | GraphNetwork) -> list[str]:
+    """What of a network the core does not run: each node with the reason. What is too large for a preset is not among it."""
+    if isinstance(network, Network):
+        return []
+    return [f"{node}: {reason}" for node, reason in refused(lower(network.graph)).items()]
 
 
 def read_address(text: str) -> int:
@@ -66,9 +75,7 @@ def read_address(text: str) -> int:
         raise GradCoreError(f"{text!r} is no address: write a number such as 0x10000000") from None
 
 
-def compile_to_file(
-    network: str | Path | Network, out: str | Path, *, preset: str = "full", base: int | None = None, headroom: int = 0
-) -> dict[str, Any]:
+def compile_to_file(network: Given, out: str | Path, *, preset: str = "full", base: int | None = None, headroom: int = 0) -> dict[str, Any]:
     """Compile a network and write its program with the memory image to ``out``, and its listing beside it.
 
     Returns:

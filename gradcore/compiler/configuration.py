@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcore.errors import GradCoreError
-from gradcore.hardware import LANES, OUTPUT_WORDS, PRESETS, STREAMS, TILE_ENTRIES, TILE_PIXELS, VECTOR_LANES, WEIGHT_ROWS
+from gradcore.hardware import LANES, OUTPUT_WORDS, PARTIAL_PIXELS, PRESETS, STREAMS, TILE_ENTRIES, TILE_PIXELS, VECTOR_LANES, WEIGHT_ROWS
 from gradcore.host.inputs import check_choice
 
 
@@ -22,6 +22,7 @@ class HardwareConfig:
         weight_depth: rows of the weight buffer, one weight a lane.
         output_words: 64-bit words of a bank of the output buffer, for one parity of the row.
         output_pieces: 16-bit tag pieces of the same.
+        partial_pixels: pixels of a stream whose partial sums may wait.
         vector_blocks: most blocks of 8 lanes in each half of the vector engine.
     """
 
@@ -32,6 +33,7 @@ class HardwareConfig:
     weight_depth: int = WEIGHT_ROWS
     output_words: int = OUTPUT_WORDS
     output_pieces: int = OUTPUT_WORDS
+    partial_pixels: int = PARTIAL_PIXELS
     vector_blocks: int = 32
 
     @classmethod

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,10 +54,11 @@ class Contents(Runnable):
             memory_size).
         program_address: address of the first descriptor. descriptors: their number.
         regions: everything in memory by name: ``program``, constants, ``activation_i`` (0 the picture), ``tags_i`` of
-            layer i, ``gradient_i`` (0 the attribution).
+            layer i, ``gradient_i`` (0 the attribution, i + 1 of what layer i makes).
         layers: by identifier: forward layers, the seed, backward layers.
         activations, gradients: fraction bits.
         given: regions that must be in memory before a run, by name: the picture, or for a part of a program what it goes on from.
+        places: of maps between whose channels in memory there are gaps, by region: where each channel lies.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Contents(Runnable):
     gradients: list[int]
     notes: list[str] = field(default_factory=list)
     given: tuple[str, ...] = ("activation_0",)
+    places: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def forward_layers(self) -> list[LayerInfo]:
@@ -85,6 +88,15 @@ class Contents(Runnable):
     def backward_layers(self) -> list[LayerInfo]:
         """In the order in which they run: the last layer first."""
         return [layer for layer in self.layers if layer.direction == "backward"]
+
+    def by_name(self, values: Sequence[int]) -> dict[tuple[str, str], int]:
+        """Numbers of the layers that ran, in order and without the seed's, by the name and direction that reports have: what several layers
+        make of one gradient is added up."""
+        found: dict[tuple[str, str], int] = {}
+        for layer, value in zip((one for one in self.layers if one.direction != "seed"), values, strict=False):
+            key = layer.name.removesuffix("_backward") if layer.direction == "backward" else layer.name, layer.direction
+            found[key] = found.get(key, 0) + value
+        return found
 
     @property
     def tag_bytes(self) -> int:

@@ -62,11 +62,14 @@ class Program(Contents):
         return self.attribution.read(memory, self.base).transpose(2, 0, 1)
 
     def read_activation(self, memory: np.ndarray, index: int, *, padding: bool = False) -> np.ndarray:
-        """int64 (H, W, C) of activation ``index``: 0 the picture, i + 1 the output of layer i."""
-        return self.regions[f"activation_{index}"].read(memory, self.base, padding=padding)
+        """int64 (H, W, C) of activation ``index``, in the order in which maps are made: 0 the picture; of a chain i + 1 the output of
+        layer i. With ``padding`` as it lies in memory."""
+        name = f"activation_{index}"
+        values = self.regions[name].read(memory, self.base, padding=padding)
+        return values[..., self.places[name]] if name in self.places and not padding else values
 
     def read_gradient(self, memory: np.ndarray, index: int, *, padding: bool = False) -> np.ndarray:
-        """int64 (H, W, C) of the gradient of activation ``index``."""
+        """int64 (H, W, C) of gradient ``index``: 0 of the picture, i + 1 of what layer i makes."""
         return self.regions[f"gradient_{index}"].read(memory, self.base, padding=padding)
 
     def read_tags(self, memory: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -167,4 +170,5 @@ class Program(Contents):
             "gradients": self.gradients,
             "notes": self.notes,
             "given": list(self.given),
+            "places": self.places,
         }

@@ -9,32 +9,34 @@ last TILE job that it waits for, which is the earliest place.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradcore.compiler import descriptors, weights
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.contents import LayerInfo
-from gradcore.compiler.layout import BLOCK, Allocator, Region, padded
+from gradcore.compiler.layout import BLOCK, Allocator, MapRegion, Region, padded
 from gradcore.compiler.program import Program
-from gradcore.compiler.tile_job import tile_fields
-from gradcore.compiler.tiling import ConvPass, plan
+from gradcore.compiler.sums import Product, Work, activation, gradient, gradient_name, places, tags, work_of
+from gradcore.compiler.tile_job import tile_fields, tile_spans
+from gradcore.compiler.tiling import TilePlan, TileUse, plan
 from gradcore.compiler.weights import MatrixChunk, WeightSet
 from gradcore.errors import GradCoreError
-from gradcore.models.quantised import QuantisedLayer, QuantisedNetwork
+from gradcore.models.passes import INPUT
+from gradcore.models.quantised import QuantisedNetwork
+from gradcore.models.quantised_graph import QuantisedGraph, graph_of_chain
 from gradcore.runtime.program import check_base
 
 MAX_LAYERS = 127
-FORWARD_SPARSITY = 0.5
-POOLED_SPARSITY = 0.1
-GRADIENT_SPARSITY = 0.4
+MAX_INPUTS = 1 << 20  # of the vector engine
 SLICE_VALUES = 256  # of a vector at least: a shorter slice takes longer than what it brings forward
 
 
 @dataclass(frozen=True)
 class _TileStored:
-    """A TILE job as a producer: the pixels it stores and its number."""
+    """A TILE job that stores: the pixels that it stores, some between them left out, and its number among those that do."""
 
     number: int
     rows: range
@@ -50,59 +52,60 @@ class _VectorStored:
 
 
 @dataclass
+class _Sum:
+    """The sums of a map on their way into the program: the plan, its weights in the order of the loads, and its jobs."""
+
+    plan: TilePlan
+    sets: tuple[WeightSet, ...]
+    jobs: tuple[TileUse, ...]
+
+
+@dataclass
 class _Step:
     """One layer in one direction (or the seed), on its way into the program."""
 
     info: LayerInfo
-    layer: QuantisedLayer
-    position: int
-    conv: ConvPass | None = None
-    sets: tuple[WeightSet, ...] = ()
+    work: Work
+    sums: list[_Sum] = field(default_factory=list)
     chunks: tuple[MatrixChunk, ...] = ()
     slices: tuple[tuple[range, range], ...] = ()  # of a fully connected layer's source: rows and columns, in the order in which they come
-    first_tile: int = 0
-
-    def tiles(self) -> list[_TileStored]:
-        """The TILE jobs of a convolution, in order."""
-        shrink = 2 if self.conv.pool else 1
-        places = itertools.product(self.conv.sets, self.conv.rows, self.conv.columns)
-        spans = [[range(one.start // shrink, (one.start + one.size) // shrink) for one in place[1:]] for place in places]
-        return [_TileStored(self.first_tile + number, *span) for number, span in enumerate(spans)]
 
 
-def make_program(network: QuantisedNetwork, hardware: HardwareConfig, base: int) -> Program:
+def make_program(network: QuantisedNetwork | QuantisedGraph, hardware: HardwareConfig, base: int) -> Program:
     """The program of a network: see ``compile_network``."""
-    return _Compiler(network, hardware, check_base(base)).run()
+    if isinstance(network, QuantisedGraph):
+        return _Compiler(network, hardware, check_base(base)).run()
+    graph = graph_of_chain(network)
+    # A chain's gradients are called after the layers that read what they are of.
+    names = {gradient_name(one.sources[0].reads.map): f"{one.name}_backward" for one in graph.passes}
+    return _Compiler(graph, hardware, check_base(base), names).run()
 
 
 class _Compiler:
     """The state of one compilation."""
 
-    def __init__(self, network: QuantisedNetwork, hardware: HardwareConfig, base: int) -> None:
-        self.network, self.hardware, self.base = network, hardware, base
+    def __init__(self, network: QuantisedGraph, hardware: HardwareConfig, base: int, names: Mapping[str, str] | None = None) -> None:
+        """``names``: what layers are called, where they are called otherwise."""
+        self.network, self.hardware, self.base, self.names = network, hardware, base, names or {}
         self.memory = Allocator(base)
         self.words: list[np.ndarray] = []
         self.tiles = self.vectors = 0
         self.pending: list[tuple[WeightSet, int, _Step]] = []
         self.producers: dict[str, list[_TileStored | _VectorStored]] = {}
         self.constants: dict[int, np.ndarray] = {}
+        self.places: dict[str, list[int]] = {}
 
     def run(self) -> Program:
         network = self.network
-        if len(network.layers) > MAX_LAYERS:
-            raise GradCoreError(f"the network has {len(network.layers)} layers, a program holds at most {MAX_LAYERS}: use fewer")
+        if len(network.passes) > MAX_LAYERS:
+            raise GradCoreError(f"the network has {len(network.passes)} layers, a program holds at most {MAX_LAYERS}: use fewer")
         self.steps = self._steps()
-        first_tile, sets = 0, []
-        for step in self.steps:
-            if step.conv is not None:
-                step.sets, step.first_tile = _weight_sets(step.conv, first_tile), first_tile
-                first_tile += step.conv.tiles
-                sets += step.sets
-            elif step.chunks:
-                step.slices = self._slices(step)
-        weights.place(sets, self.hardware)
-        self.pending = [(one, part, step) for step in self.steps for one in step.sets for part in range(len(one.parts))]
-        jobs = first_tile + len(self.pending) + sum(len(step.chunks) + len(step.slices[1:]) for step in self.steps) + 2
+        weights.place([one for step in self.steps for made in step.sums for one in made.sets], self.hardware)
+        self.pending = [
+            (one, part, step) for step in self.steps for made in step.sums for one in made.sets for part in range(len(one.parts))
+        ]
+        tiles = sum(len(made.jobs) for step in self.steps for made in step.sums)
+        jobs = tiles + len(self.pending) + sum(len(step.chunks) + len(step.slices[1:]) for step in self.steps) + 2
         if jobs > descriptors.MAX_DESCRIPTORS:
             raise GradCoreError(
                 f"the program would have {jobs} descriptors, the hardware numbers {descriptors.MAX_DESCRIPTORS}: "
@@ -112,10 +115,10 @@ class _Compiler:
         self._emit_weights()
         for step in self.steps:
             step.info.first_descriptor = len(self.words)
-            if step.conv is not None:
-                self._emit_conv(step)
-            elif step.chunks:
-                self._emit_vector(step)
+            if step.sums:
+                self._emit_sums(step)
+            elif step.work.product:
+                self._emit_product(step, step.work.product)
             else:
                 self._emit_seed(step)
             step.info.last_descriptor = len(self.words) - 1
@@ -123,67 +126,46 @@ class _Compiler:
         assert len(self.words) == jobs and not self.pending
         return self._program()
 
-    # ---- passes --------------------------------------------------------------------------------------------
+    # ---- what is computed ----------------------------------------------------------------------------------
 
     def _steps(self) -> list[_Step]:
-        """All layers forward, the seed, all layers backward."""
-        network, steps = self.network, []
-        for position, layer in enumerate(network.layers):
-            info = LayerInfo(len(steps), layer.name, "forward", layer.kind)
-            steps.append(self._step(info, position, layer))
-        steps.append(_Step(LayerInfo(len(steps), "seed", "seed", "seed"), network.layers[-1], len(network.layers)))
-        for position in reversed(range(len(network.layers))):
-            layer = network.layers[position]
-            info = LayerInfo(len(steps), f"{layer.name}_backward", "backward", layer.kind)
-            steps.append(self._step(info, position, layer))
+        """All layers forward, the seed, all layers backward; the jobs of the conv engine and what each stores are numbered."""
+        steps: list[_Step] = []
+        tiles = stored = 0
+        for work in work_of(self.network, self.names):
+            info = LayerInfo(len(steps), work.name, work.direction, work.kind, macs_dense=work.macs)
+            step = _Step(info, work)
+            for made in work.sums:
+                chosen = plan(made, self.hardware)
+                uses = tuple(chosen.jobs())
+                step.sums.append(_Sum(chosen, _weight_sets(chosen, uses, tiles), uses))
+                tiles += len(uses)
+                for use in uses:
+                    if not use.leaves_partial:
+                        self._stores(_tile_stored(chosen, use, stored), made.writes, made.tags)
+                        stored += 1
+            if step.sums:
+                first = step.sums[0].plan
+                info.tile = (first.rows[0][1], first.columns[0][1])
+                info.stride, info.sets = first.pack, len(first.sets)
+            if work.product:
+                self._cut_product(step, work.product)
+            steps.append(step)
         return steps
 
-    def _step(self, info: LayerInfo, position: int, layer: QuantisedLayer) -> _Step:
-        network, backward = self.network, info.direction == "backward"
-        height, width, channels = network.shapes[position]
-        step = _Step(info, layer, position)
-        if layer.kind == "conv":
-            info.macs_dense = height * width * layer.kernel**2 * layer.in_channels * layer.out_channels
-            if backward:
-                covered = (height // 2 * 2, width // 2 * 2) if layer.pool else (height, width)
-                sparsity = POOLED_SPARSITY if layer.pool else GRADIENT_SPARSITY if layer.relu else 1.0
-                step.conv = ConvPass(
-                    f"{layer.name} (backward)",
-                    height,
-                    width,
-                    covered,
-                    layer.out_channels,
-                    layer.in_channels,
-                    layer.kernel,
-                    unpool=layer.pool,
-                    sparsity=sparsity,
-                    groups=self.hardware.groups,
-                )
-            else:
-                step.conv = ConvPass(
-                    layer.name,
-                    height,
-                    width,
-                    (height, width),
-                    layer.in_channels,
-                    layer.out_channels,
-                    layer.kernel,
-                    pool=layer.pool,
-                    relu=layer.relu,
-                    store_tags=layer.relu or layer.pool,
-                    sparsity=FORWARD_SPARSITY if position else 1.0,
-                    groups=self.hardware.groups,
-                )
-            plan(step.conv, self.hardware)
-            info.tile = (step.conv.rows[0].size, step.conv.columns[0].size)
-            info.stride, info.sets = step.conv.stride, len(step.conv.sets)
-        else:
-            inputs = height * width * padded(channels)
-            info.macs_dense = height * width * channels * layer.out_channels
-            if max(inputs, padded(layer.out_channels)) > 1 << 20:
-                raise GradCoreError(f"layer {layer.name}: {inputs} inputs, the vector engine numbers at most {1 << 20}: use fewer")
-            step.chunks = tuple(weights.chunks(inputs if backward else padded(layer.out_channels), self.hardware))
-        return step
+    def _cut_product(self, step: _Step, product: Product) -> None:
+        inputs, outputs = product.matrix.shape
+        if max(inputs, outputs) > MAX_INPUTS:
+            raise GradCoreError(
+                f"layer {product.name}: {max(inputs, outputs)} inputs, the vector engine numbers at most {MAX_INPUTS}: use fewer"
+            )
+        step.chunks = tuple(weights.chunks(outputs, self.hardware))
+        step.slices = self._slices(product)
+
+    def _stores(self, made: _TileStored | _VectorStored, *regions: str | None) -> None:
+        for region in regions:
+            if region is not None:
+                self.producers.setdefault(region, []).append(made)
 
     # ---- memory --------------------------------------------------------------------------------------------
 
@@ -193,50 +175,56 @@ class _Compiler:
         for step in self.steps:
             self._allocate_constants(step)
         self.constants_end = memory.next
-        last = len(network.layers)
-        self.activations, self.gradients, self.tags = [], [], []
-        for position, shape in enumerate(network.shapes):
-            purpose = "picture" if position == 0 else f"output of {network.layers[position - 1].name}"
-            self.activations.append(memory.map(f"activation_{position}", shape, purpose if position < last else f"logits, {purpose}"))
-        for position, layer in enumerate(network.layers):
-            self.tags.append(None)
-            if layer.relu or layer.pool:
-                self.tags[-1] = memory.tags(
-                    f"tags_{position}", network.shapes[position + 1], 3 if layer.pool else 1, f"tags of {layer.name}"
-                )
-                if layer.kind == "fc":
+        makers = {name: network.makers(name) for name in network.maps}
+        for name, one in network.maps.items():
+            purpose = "picture" if name == INPUT else f"output of {' and '.join(made.name for made in makers[name])}"
+            lie = places(network, name)
+            if lie[-1] >= len(lie):
+                self.places[activation(network, name)] = lie.tolist()
+            shape = (*one.shape[:2], int(lie[-1]) + 1)
+            memory.map(activation(network, name), shape, purpose if name != network.output else f"logits, {purpose}")
+        shapes = [(*network.maps[one.makes.map].shape[:2], one.makes.width) for one in network.passes]
+        products = {step.work.product.store_tags for step in self.steps if step.work.product}
+        for one, shape in zip(network.passes, shapes, strict=True):
+            name = tags(network, one)
+            if name:
+                memory.tags(name, shape, 3 if one.pool else 1, f"tags of {one.name}")
+                if name in products:
                     memory.next += 64  # the halves of the vector engine may store whole pieces of padding outputs
-        for position, shape in enumerate(network.shapes):
-            purpose = {0: "attribution", last: "seed"}.get(position, "gradient")
-            self.gradients.append(memory.map(f"gradient_{position}", shape, purpose))
+        memory.map(gradient(network, None), network.maps[INPUT].shape, "attribution")
+        for one, shape in zip(network.passes, shapes, strict=True):
+            memory.map(gradient(network, one), shape, "seed" if one.makes.map == network.output else "gradient")
         check_base(self.base, memory.next - self.base)
 
     def _allocate_constants(self, step: _Step) -> None:
-        layer, backward = step.layer, step.info.direction == "backward"
-        formats = layer.backward_formats if backward else layer.formats
-        if step.conv is not None:
-            kernels, bias = layer.weights, None if backward else layer.bias
-            if backward:
-                kernels = kernels[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-            for number, one in enumerate(step.sets):
+        if not step.work.product:
+            for made in step.sums:
+                self._allocate_weights(step.info.name, made)
+            return
+        product = step.work.product
+        for number, chunk in enumerate(step.chunks):
+            name = f"{step.info.name} chunk {number}"
+            planes = weights.matrix_planes(product.matrix, chunk)
+            addresses = [self._constant(f"{name}, matrix {half}", planes[half]).address for half in (0, 1)]
+            if product.bias is not None:
+                planes = weights.bias_planes(product.bias, product.shift, chunk)
+                addresses += [self._constant(f"{name}, bias {half}", planes[half]).address for half in (0, 1)]
+            step.info.addresses.append(tuple(addresses))
+
+    def _allocate_weights(self, name: str, made: _Sum) -> None:
+        first, phase = made.plan.made.first, ""
+        if made.plan.made.step != (1, 1):
+            phase = f", places from ({first[0]}, {first[1]})"
+        known: dict[tuple[range, range], list[tuple[int, int]]] = {}
+        for number, one in enumerate(made.sets):
+            key = one.load.blocks, one.load.chunks
+            if key not in known:
+                known[key] = []
                 for index, part in enumerate(one.parts):
-                    name = f"{step.info.name} weights, set {number}, part {index}"
-                    made = weights.planes(one, part, kernels, bias, formats)
-                    one.addresses.append(tuple(self._constant(f"{name}, plane {half}", made[half]).address for half in (0, 1)))
-        elif step.chunks:
-            matrix = weights.matrix_in_memory_order(layer.weights, self.network.shapes[step.position])
-            bias = np.zeros(padded(layer.out_channels), dtype=np.int64)
-            bias[: layer.out_channels] = layer.bias
-            if backward:
-                matrix, bias = matrix.T, np.zeros(matrix.shape[0], dtype=np.int64)
-            for number, chunk in enumerate(step.chunks):
-                name = f"{step.info.name} chunk {number}"
-                made = weights.matrix_planes(matrix, chunk)
-                addresses = [self._constant(f"{name}, matrix {half}", made[half]).address for half in (0, 1)]
-                if not backward:
-                    made = weights.bias_planes(bias, formats, chunk)
-                    addresses += [self._constant(f"{name}, bias {half}", made[half]).address for half in (0, 1)]
-                step.info.addresses.append(tuple(addresses))
+                    planes = weights.planes(one, part)
+                    what = f"{name} weights{phase}, set {number}, part {index}"
+                    known[key].append(tuple(self._constant(f"{what}, plane {half}", planes[half]).address for half in (0, 1)))
+            one.addresses = known[key]
 
     def _constant(self, name: str, data: np.ndarray) -> Region:
         region = self.memory.region(name, len(data), "constants")
@@ -245,17 +233,16 @@ class _Compiler:
 
     # ---- jobs ----------------------------------------------------------------------------------------------
 
-    def _slices(self, step: _Step) -> tuple[tuple[range, range], ...]:
+    def _slices(self, product: Product) -> tuple[tuple[range, range], ...]:
         """A fully connected layer's source in slices (rows, columns), each in one piece in memory, in the order in which the tiles of the
         convolution before complete them: the layer begins with the first while the others are made.
         """
-        backward = step.info.direction == "backward"
-        height, width, channels = self.network.shapes[step.position + backward]
-        before = self.steps[step.info.identifier - 1]
-        if backward or not step.info.identifier or before.conv is None:
+        height, width, channels = self._shape(product.reads)
+        tiles = [one for one in self.producers.get(product.reads, []) if isinstance(one, _TileStored)]
+        if product.tags is not None or not tiles:
             return ((range(height), range(width)),)
         last = np.zeros((height, width), dtype=int)  # the tile that completes each pixel
-        for tile in before.tiles():
+        for tile in tiles:
             last[tile.rows.start : tile.rows.stop, tile.columns.start : tile.columns.stop] = tile.number
         least = -(-SLICE_VALUES // padded(channels))  # pixels
         slices: list[tuple[int, range, range]] = []
@@ -270,6 +257,13 @@ class _Compiler:
                     number, rows = max(number, earlier), range(above.start, row + 1)
                 slices.append((number, rows, columns))
         return tuple(one[1:] for one in sorted(slices, key=lambda one: one[0]))
+
+    def _shape(self, region: str) -> tuple[int, int, int]:
+        """(H, W, C) of a map's or gradient's region that is not allocated yet."""
+        network = self.network
+        shapes = {activation(network, name): one.shape for name, one in network.maps.items()}
+        shapes |= {gradient(network, one): network.maps[one.makes.map].shape for one in network.passes}
+        return shapes[region]
 
     def _emit(self, opcode: str, info: LayerInfo, **values: int) -> None:
         try:
@@ -322,60 +316,54 @@ class _Compiler:
                 found.append(self._waits(name, range(region.height), range(region.width)))
         return max(wait[0] for wait in found), max(wait[1] for wait in found)
 
-    def _emit_conv(self, step: _Step) -> None:
-        backward = step.info.direction == "backward"
-        position, layer = step.position, step.layer
-        source = self.gradients[position + 1] if backward else self.activations[position]
-        target = self.gradients[position] if backward else self.activations[position + 1]
-        source_tags = self.tags[position] if backward else None
-        target_tags = None if backward else self.tags[position]
-        count, stored = 0, step.tiles()
-        for one in step.sets:
-            for rows in step.conv.rows:
-                for columns in step.conv.columns:
-                    count += 1
-                    values = tile_fields(step.conv, layer, one, rows, columns, source, target, source_tags, target_tags)
-                    values["shift"] = (layer.backward_formats if backward else layer.formats).shift
-                    read_rows = range(rows.source_start, rows.source_start + rows.source_size)
-                    read_columns = range(columns.source_start, columns.source_start + columns.source_size)
-                    waits = [self._waits(region.name, read_rows, read_columns) for region in (source, source_tags) if region is not None]
-                    values["wait_tiles"], values["wait_vectors"] = (max(wait[kind] for wait in waits) for kind in (0, 1))
-                    self._emit("TILE", step.info, last_of_layer=count == step.conv.tiles, wait_weights=one.loaded, **values)
-                    for region in (target, target_tags):
-                        if region is not None:
-                            self.producers.setdefault(region.name, []).append(stored[self.tiles - step.first_tile])
-                    self.tiles += 1
-                    self._emit_weights()
+    def _emit_sums(self, step: _Step) -> None:
+        regions = self.memory.regions
+        last = step.sums[-1].jobs[-1]
+        for made in step.sums:
+            for use in made.jobs:
+                one, chunk = made.sets[use.load], made.plan.chunks[use.chunk]
+                rows, columns = tile_spans(made.plan, use)
+                read_rows = range(1) if chunk.repeated else range(rows.source_start, rows.source_start + rows.source_size)
+                read_columns = range(columns.source_start, columns.source_start + columns.source_size)
+                waits = [self._waits(region, read_rows, read_columns) for region in (chunk.reads, chunk.tags) if region is not None]
+                self._emit(
+                    "TILE",
+                    step.info,
+                    last_of_layer=made is step.sums[-1] and use is last,
+                    wait_weights=one.loaded,
+                    wait_tiles=max(wait[0] for wait in waits),
+                    wait_vectors=max(wait[1] for wait in waits),
+                    **tile_fields(made.plan, use, one, regions),
+                )
+                self.tiles += 1
+                self._emit_weights()
 
-    def _emit_vector(self, step: _Step) -> None:
-        backward = step.info.direction == "backward"
-        position, layer = step.position, step.layer
-        source = self.gradients[position + 1] if backward else self.activations[position]
-        target = self.gradients[position] if backward else self.activations[position + 1]
-        source_tags = self.tags[position] if backward else None
-        target_tags = None if backward else self.tags[position]
-        tag_waits = self._all_waits(source_tags.name if source_tags else None)
+    def _emit_product(self, step: _Step, product: Product) -> None:
+        regions = self.memory.regions
+        source, target = regions[product.reads], regions[product.writes]
+        assert isinstance(source, MapRegion) and isinstance(target, MapRegion)
+        tag_waits = self._all_waits(product.tags)
         waits = [tuple(map(max, tag_waits, self._waits(source.name, *one))) for one in step.slices]
         for number, chunk in enumerate(step.chunks):
             addresses = step.info.addresses[number]
             halves = [chunk.first + half * 8 * chunk.blocks for half in (0, 1)]
             values = {
-                "load_relu": backward and layer.relu,
-                "tags": source_tags is not None,
-                "tag_address": source_tags.address if source_tags else 0,
-                "has_bias": not backward,
-                "relu": layer.relu and not backward,
-                "store_tags": target_tags is not None,
+                "load_relu": product.load_relu,
+                "tags": product.tags is not None,
+                "tag_address": regions[product.tags].address if product.tags else 0,
+                "has_bias": product.bias is not None,
+                "relu": product.relu,
+                "store_tags": product.store_tags is not None,
                 "blocks": chunk.blocks,
                 "pitch_log2": chunk.pitch_log2,
-                "shift": (layer.backward_formats if backward else layer.formats).shift,
+                "shift": product.shift,
             }
             for half in (0, 1):
-                values[f"bias_address{half}"] = 0 if backward else addresses[2 + half]
+                values[f"bias_address{half}"] = 0 if product.bias is None else addresses[2 + half]
                 values[f"destination_address{half}"] = target.address + 2 * halves[half] if chunk.words[half] else target.address
                 values[f"destination_words{half}"] = chunk.words[half]
-                if target_tags is not None:
-                    values[f"tag_destination{half}"] = target_tags.address + 2 * (halves[half] // BLOCK)
+                if product.store_tags is not None:
+                    values[f"tag_destination{half}"] = regions[product.store_tags].address + 2 * (halves[half] // BLOCK)
             slices = list(zip(step.slices, waits, strict=True))
             if number:  # all of the vector is there
                 slices = [((range(source.height), range(source.width)), waits[-1])]
@@ -397,15 +385,16 @@ class _Compiler:
                 )
                 self.vectors += 1
             made = _VectorStored(self.vectors - 1, range(chunk.first, chunk.first + chunk.outputs))
-            for region in (target, target_tags):
-                if region is not None:
-                    self.producers.setdefault(region.name, []).append(made)
+            self._stores(made, product.writes, product.store_tags)
 
     def _emit_seed(self, step: _Step) -> None:
-        logits, seed = self.activations[-1], self.gradients[-1]
+        network = self.network
+        (last,) = network.makers(network.output)
+        logits, seed = self.memory.regions[activation(network, network.output)], self.memory.regions[gradient(network, last)]
+        assert isinstance(logits, MapRegion) and isinstance(seed, MapRegion)
         if logits.height * logits.width > 65535 or logits.channels > 4092:
             raise GradCoreError(
-                f"layer {step.layer.name}: {logits.height} x {logits.width} x {logits.channels} outputs, the seed unit takes "
+                f"layer {last.name}: {logits.height} x {logits.width} x {logits.channels} outputs, the seed unit takes "
                 "65535 pixels of 4092 channels: end the network with fewer"
             )
         tiles, vectors = self._all_waits(logits.name)
@@ -421,9 +410,9 @@ class _Compiler:
             pixels=logits.height * logits.width,
             channels=logits.channels,
             seed_address=seed.address,
-            seed_value=self.network.seed_value,
+            seed_value=network.seed_value,
         )
-        self.producers[seed.name] = [_VectorStored(self.vectors, range(seed.values))]
+        self._stores(_VectorStored(self.vectors, range(seed.values)), seed.name)
         self.vectors += 1
 
     def _program(self) -> Program:
@@ -446,9 +435,10 @@ class _Compiler:
             seed_value=network.seed_value,
             mean=network.mean,
             std=network.std,
-            activations=list(network.quantisation.activations),
-            gradients=list(network.quantisation.gradients),
+            activations=[one.fraction for one in network.maps.values()],
+            gradients=[network.maps[name].gradient_fraction for name in (INPUT, *(one.makes.map for one in network.passes))],
             notes=list(network.notes),
+            places=self.places,
         )
 
 
@@ -456,9 +446,18 @@ def _overlap(one: range, other: range) -> bool:
     return one.start < other.stop and other.start < one.stop
 
 
-def _weight_sets(conv: ConvPass, first_tile: int) -> tuple[WeightSet, ...]:
-    spatial = conv.tiles // len(conv.sets)
-    return tuple(
-        WeightSet(conv, blocks, first_tile + number * spatial, first_tile + (number + 1) * spatial - 1)
-        for number, blocks in enumerate(conv.sets)
-    )
+def _weight_sets(chosen: TilePlan, uses: tuple[TileUse, ...], first_tile: int) -> tuple[WeightSet, ...]:
+    """The weights of a plan whose jobs are numbered from ``first_tile`` on, in the order of its loads."""
+    used: dict[int, list[int]] = {}
+    for number, use in enumerate(uses, first_tile):
+        used.setdefault(use.load, []).append(number)
+    return tuple(WeightSet(chosen, load, used[number][0], used[number][-1]) for number, load in enumerate(chosen.loads()))
+
+
+def _tile_stored(chosen: TilePlan, use: TileUse, number: int) -> _TileStored:
+    places = zip((chosen.rows[use.row], chosen.columns[use.column]), chosen.made.first, chosen.made.step, strict=True)
+    spans = []
+    for (start, size), first, step in places:
+        begin, count = start // chosen.shrink, size // chosen.shrink
+        spans.append(range(first + begin * step, first + (begin + count - 1) * step + 1))
+    return _TileStored(number, *spans)

@@ -1,22 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolution passes and the tiles that they are cut in.
+"""How the sums of a map are cut into jobs: terms into chunks, output channels into sets, places into tiles.
 
-A pass is one convolution of the forward or backward direction. It is cut in sets of at most GROUPS blocks of output
-channels, and in tiles of output pixels; each tile of each set is one TILE job.
+A *chunk* is a part of a term whose weights fit the weight buffer: some of its taps. A *set* are at most GROUPS blocks of output
+channels. A *tile* are places of the output. Each chunk of each tile of each set is one TILE job; the sums of a tile go from chunk to
+chunk as partial sums, and the last chunk's job stores the tile.
+
+Where the weights of all chunks fit the weight buffer they are loaded once for a set, and each tile is finished before the next. Where
+they do not, chunks are loaded in turn, and used for a group of tiles as large as the FIFOs of partial sums allow.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, blocks_of, padded
+from gradcore.compiler.sums import MapSum, Term
 from gradcore.errors import GradCoreError
 
 MAX_SIDE = 255  # rows and columns fields have 8 bits
 MAX_CHANNELS = 2044  # slot has 11 bits, channels come in words of four
+MAX_KERNEL = 8
+STRIDES = (1, 2, 4)
+ORIGINS = range(-8, 8)
 TILE_OVERHEAD = 50  # cycles from tile to tile that nothing hides: estimate for the choice of tiles only
+ROW_LOAD = 2  # cycles to load a row of weights of a block
 DRAIN = 16  # cycles between two finished pixels of a stream
 
 
@@ -42,45 +55,58 @@ class Span:
     origin: int
 
 
-@dataclass
-class ConvPass:
-    """One convolution pass.
+@dataclass(frozen=True)
+class TileUse:
+    """One TILE job of a plan.
 
     Attributes:
-        name: for messages: the layer's name and direction.
-        height, width: of the input map, unpooled: what the taps see. Output pixels are numbered like them.
-        covered: (rows, columns) of it that the source covers: less than all where a floor-mode pool dropped the last
-            ones.
-        in_channels, out_channels, kernel: of this pass.
-        unpool: the source is pooled. pool: the output is pooled. relu: of the output. store_tags: tags are stored.
-        sparsity: share of non-zero values expected in the source map, for the choice of tiles only.
-        groups: GROUPS of the hardware.
+        load: index, in the order of use, of the load of weights that it needs. chunk: index of its chunk.
+        row, column: index of the tile along each axis.
+        takes_partial, leaves_partial: it goes on with the sums of the job before; its sums are taken by another one.
     """
 
-    name: str
-    height: int
-    width: int
-    covered: tuple[int, int]
-    in_channels: int
-    out_channels: int
-    kernel: int
-    unpool: bool = False
-    pool: bool = False
-    relu: bool = False
-    store_tags: bool = False
-    sparsity: float = 0.5
-    groups: int = 4
-    stride: int = field(default=1, init=False)  # output pixels of a pack; 1 without pixel packing
-    rows: list[Span] = field(default_factory=list, init=False)
-    columns: list[Span] = field(default_factory=list, init=False)
+    load: int
+    chunk: int
+    row: int
+    column: int
+    takes_partial: bool
+    leaves_partial: bool
 
-    @property
-    def pad(self) -> int:
-        return self.kernel // 2
+
+@dataclass(frozen=True)
+class Load:
+    """Weights that are loaded together: of ``blocks``, the ``chunks`` with these indices; ``repeated``: not for the first time."""
+
+    blocks: range
+    chunks: range
+    repeated: bool = False
+
+
+@dataclass
+class TilePlan:
+    """How a map's sums are made.
+
+    Attributes:
+        made: the sums.
+        groups, depth: GROUPS and rows of the weight buffer of the hardware.
+        pack: neighbouring output pixels that share a unit; 1 without pixel packing.
+        chunks: the terms, cut.
+        rows, columns: (start, size) of the tiles along each axis.
+        together: tiles that the partial sums of a load are kept for; 0: the weights of all chunks are there at once.
+    """
+
+    made: MapSum
+    groups: int
+    depth: int
+    pack: int
+    chunks: tuple[Term, ...]
+    rows: list[tuple[int, int]] = field(default_factory=list)
+    columns: list[tuple[int, int]] = field(default_factory=list)
+    together: int = 0
 
     @property
     def blocks(self) -> int:
-        return 1 if self.stride > 1 else blocks_of(self.out_channels)
+        return 1 if self.pack > 1 else blocks_of(self.made.out_channels)
 
     @property
     def sets(self) -> list[range]:
@@ -88,85 +114,168 @@ class ConvPass:
         return [range(start, min(start + self.groups, self.blocks)) for start in range(0, self.blocks, self.groups)]
 
     @property
-    def tiles(self) -> int:
-        """TILE jobs of the pass."""
-        return len(self.rows) * len(self.columns) * len(self.sets)
+    def shrink(self) -> int:
+        return 2 if self.made.pool else 1
+
+    def chunk_rows(self, chunk: Term) -> int:
+        """Rows of the weight buffer that a block of a chunk takes; with packing those of all pixels of a pack."""
+        height, width = chunk.kernel
+        return height * (width + self.pack - 1) * chunk.in_channels
+
+    def span(self, chunk: Term, axis: int, start: int, size: int) -> Span:
+        """What a tile needs of a chunk's map along an axis (0 rows, 1 columns)."""
+        low = start * chunk.stride[axis] + chunk.first[axis]
+        first, end = max(0, low), min(chunk.size[axis], low + (size - 1) * chunk.stride[axis] + chunk.kernel[axis])
+        origin = low - first
+        if first >= end:  # the tile sees nothing of the map: load one pixel that no tap reaches
+            first = 0 if end <= 0 else chunk.size[axis] - 1
+            end, origin = first + 1, min(max(1, low - first), ORIGINS[-1])
+        source_start, source_end, crop = first, end, 0
+        if chunk.unpool:
+            source_start, source_end, crop = first // 2, (end + 1) // 2, first % 2
+        return Span(start, size, first, end - first, source_start, source_end - source_start, crop, origin)
+
+    def loads(self) -> list[Load]:
+        """The weights in the order in which they are loaded."""
+        return [load for load, _ in self._order()]
+
+    def jobs(self) -> Iterator[TileUse]:
+        """The TILE jobs in order."""
+        last = len(self.chunks) - 1
+        for number, (load, tiles) in enumerate(self._order()):
+            if self.together:
+                uses = [(tile, chunk) for chunk in load.chunks for tile in tiles]
+            else:
+                uses = list(itertools.product(tiles, load.chunks))
+            for (row, column), chunk in uses:
+                yield TileUse(number, chunk, row, column, chunk > 0, chunk < last)
+
+    def _order(self) -> Iterator[tuple[Load, list[tuple[int, int]]]]:
+        """Each load with the tiles that use it."""
+        tiles = list(itertools.product(range(len(self.rows)), range(len(self.columns))))
+        if not self.together:
+            for blocks in self.sets:
+                yield Load(blocks, range(len(self.chunks))), tiles
+            return
+        loads = self._chunk_loads()
+        for blocks in self.sets:
+            for start in range(0, len(tiles), self.together):
+                for chunks in loads:
+                    yield Load(blocks, chunks, repeated=start > 0), tiles[start : start + self.together]
+
+    def _chunk_loads(self) -> list[range]:
+        """Chunks that are loaded together: as many as half the weight buffer holds, so that the others are loaded meanwhile."""
+        loads: list[range] = []
+        held = 0
+        for number, chunk in enumerate(self.chunks):
+            rows = self.chunk_rows(chunk)
+            if loads and held + rows <= self.depth // 2:
+                loads[-1] = range(loads[-1].start, number + 1)
+                held += rows
+            else:
+                loads.append(range(number, number + 1))
+                held = rows
+        return loads
 
     @property
-    def kernel_w(self) -> int:
-        """Columns of taps that a stream walks: with packing those of all pixels of a pack."""
-        return self.kernel + self.stride - 1
-
-    @property
-    def weight_rows(self) -> int:
-        """Rows of the weight buffer that a block takes."""
-        return self.kernel * self.kernel_w * self.in_channels
-
-    @property
-    def output_size(self) -> tuple[int, int]:
-        """Output pixels computed (before pooling): rows and columns."""
-        return (self.height // 2 * 2, self.width // 2 * 2) if self.pool else (self.height, self.width)
-
-    @property
-    def pieces(self) -> int:
-        """Tag pieces of a block that are stored for an output pixel."""
-        return 3 if self.pool else 1
+    def jobs_count(self) -> int:
+        """TILE jobs."""
+        return len(self.rows) * len(self.columns) * len(self.sets) * len(self.chunks)
 
 
-def plan(conv: ConvPass, hardware: HardwareConfig) -> None:
-    """Choose packing and tiles of a pass. Raises GradCoreError naming the limit when there is no way to run it."""
-    if conv.in_channels > MAX_CHANNELS:
-        raise GradCoreError(
-            f"layer {conv.name}: {conv.in_channels} input channels, the tile loader takes at most {MAX_CHANNELS}: use fewer channels"
-        )
-    conv.stride = 1
-    if conv.weight_rows > hardware.weight_depth:
-        raise GradCoreError(
-            f"layer {conv.name}: a block of weights takes {conv.kernel} x {conv.kernel} x {conv.in_channels} = "
-            f"{conv.weight_rows} rows, the weight buffer has {hardware.weight_depth}: use fewer channels or a smaller kernel"
-        )
-    if not (conv.store_tags or conv.pool) and padded(conv.out_channels) in (4, 8):
-        conv.stride = BLOCK // padded(conv.out_channels)
-        if conv.weight_rows > hardware.weight_depth or conv.kernel_w > 15:
-            conv.stride = 1
+def plan(made: MapSum, hardware: HardwareConfig) -> TilePlan:
+    """Choose packing, chunks and tiles. Raises GradCoreError naming the limit when there is no way to run it."""
+    for term in made.terms:
+        if term.in_channels > MAX_CHANNELS:
+            raise GradCoreError(
+                f"layer {made.name}: {term.in_channels} input channels, the tile loader takes at most {MAX_CHANNELS}: use fewer channels"
+            )
+    chosen = _chunked(made, hardware)
     best = None
-    for size in _candidates(conv):
-        cost = _cost(conv, hardware, *size)
+    for size in _candidates(chosen):
+        cost = _cost(chosen, hardware, *size)
         if cost is not None and (best is None or cost < best[0]):
             best = (cost, size)
     if best is None:
+        most = max(term.in_channels for term in made.terms)
         raise GradCoreError(
-            f"layer {conv.name}: not even the smallest tile of {conv.in_channels} channels fits the tile buffer "
+            f"layer {made.name}: not even the smallest tile of {most} channels fits the tile buffer "
             f"({hardware.tile_depth} values): use fewer channels or a smaller kernel"
         )
-    height, width = best[1]
-    conv.rows, conv.columns = spans(conv, height, 0), spans(conv, width, 1)
+    chosen.rows, chosen.columns = (_cut(made.size[axis], best[1][axis]) for axis in (0, 1))
+    if chosen.together:
+        chosen.together = _together(chosen, hardware, *best[1])
+    return chosen
 
 
-def spans(conv: ConvPass, size: int, axis: int) -> list[Span]:
-    """Cut an axis (0 rows, 1 columns) in tiles of ``size`` output pixels."""
-    total, covered = conv.output_size[axis], conv.covered[axis]
-    return [_span(conv, start, min(size, total - start), covered) for start in range(0, total, size)]
+def _cut(total: int, size: int) -> list[tuple[int, int]]:
+    return [(start, min(size, total - start)) for start in range(0, total, size)]
 
 
-def _span(conv: ConvPass, start: int, size: int, covered: int) -> Span:
-    first, end = max(0, start - conv.pad), min(covered, start + size + conv.pad)
-    if first >= end:  # the tile sees nothing of the map: load one pixel that no tap reaches
-        first, end = covered - 1, covered
-    source_start, source_end, crop = first, end, 0
-    if conv.unpool:
-        source_start, source_end, crop = first // 2, (end + 1) // 2, first % 2
-    return Span(start, size, first, end - first, source_start, source_end - source_start, crop, start - conv.pad - first)
+def _chunked(made: MapSum, hardware: HardwareConfig) -> TilePlan:
+    """The plan without tiles."""
+    fits = all(max(term.kernel) <= MAX_KERNEL for term in made.terms)
+    channels = padded(made.out_channels)
+    if fits and not made.tags and not made.pool and made.whole and channels in (4, 8):
+        if all(term.stride == (1, 1) for term in made.terms):
+            packed = TilePlan(made, hardware.groups, hardware.weight_depth, BLOCK // channels, made.terms)
+            wide = max(term.kernel[1] for term in made.terms) + packed.pack - 1
+            if sum(map(packed.chunk_rows, made.terms)) <= hardware.weight_depth and wide <= MAX_KERNEL:
+                return packed
+    plain = TilePlan(made, hardware.groups, hardware.weight_depth, 1, made.terms)
+    if not fits or sum(map(plain.chunk_rows, made.terms)) > hardware.weight_depth:
+        plain.chunks = tuple(part for term in made.terms for part in _parts(made.name, term, hardware))
+        plain.together = int(sum(map(plain.chunk_rows, plain.chunks)) > hardware.weight_depth)
+    return plain
 
 
-def _candidates(conv: ConvPass) -> list[tuple[int, int]]:
-    height, width = conv.output_size
-    step = 2 if conv.pool else 1
+def _parts(name: str, term: Term, hardware: HardwareConfig) -> Iterator[Term]:
+    """A term in parts of whole rows of taps, or of some taps of a row, that take half the weight buffer at most where one tap does."""
+    height, width = term.kernel
+    most = hardware.weight_depth // 2 if term.in_channels <= hardware.weight_depth // 2 else hardware.weight_depth
+    if term.in_channels > most:
+        raise GradCoreError(f"layer {name}: {term.in_channels} input channels, the weight buffer has rows for {most}: use fewer channels")
+    taps = most // term.in_channels
+    across = math.ceil(width / math.ceil(width / min(width, taps, MAX_KERNEL)))
+    down = min(height, max(1, taps // across), MAX_KERNEL) if across == width else 1
+    down = math.ceil(height / math.ceil(height / down))
+    for row in range(0, height, down):
+        for column in range(0, width, across):
+            yield term.part(slice(row, min(row + down, height)), slice(column, min(column + across, width)))
+
+
+def _candidates(chosen: TilePlan) -> list[tuple[int, int]]:
+    height, width = chosen.made.size
+    step = chosen.shrink
     heights = {value for value in range(step, min(height, 32) + 1, step) if value <= 2 or value % 2 == 0} | {height}
-    preferred = 8 if conv.pool else 4
+    preferred = 8 if chosen.made.pool else 4
     widths = {value for value in range(preferred, min(width, 64) + 1, preferred)} | {width}
     tight = {value for value in (2, 4) if value <= width and value % step == 0} | ({1} if step == 1 else set())
-    return [(rows, columns) for rows in sorted(heights) for columns in sorted(widths | tight) if rows <= MAX_SIDE and columns <= MAX_SIDE]
+    single = [
+        not all(chunk.stride[axis] in STRIDES for chunk in chosen.chunks) for axis in (0, 1)
+    ]  # what has no such step is made one by one
+    sizes = [
+        {step} if alone else {one for one in some if one <= MAX_SIDE} for alone, some in zip(single, (heights, widths | tight), strict=True)
+    ]
+    return list(itertools.product(sorted(sizes[0]), sorted(sizes[1])))
+
+
+def _units(chosen: TilePlan, height: int, width: int) -> tuple[int, int]:
+    return math.ceil(height / chosen.shrink), math.ceil(width / (chosen.shrink * chosen.pack))
+
+
+def _waiting(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -> int:
+    """Pixels of a tile whose partial sums wait in the busiest stream's FIFO."""
+    rows, columns = _units(chosen, height, width)
+    copies = max(1, hardware.groups // max(len(part) for part in chosen.sets))
+    places = np.add.outer(np.arange(rows), np.arange(columns)) % copies
+    most = int(np.bincount(places.reshape(-1), minlength=copies).max())
+    return -(-most // 2) * chosen.shrink**2
+
+
+def _together(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -> int:
+    """Tiles whose partial sums the FIFOs hold at once."""
+    return max(1, hardware.partial_pixels // _waiting(chosen, hardware, height, width))
 
 
 def word_cycles(density: float, unpool: bool) -> float:
@@ -179,37 +288,43 @@ def word_cycles(density: float, unpool: bool) -> float:
     return (1 - density) ** 4 + 2 * density + odd
 
 
-def _cost(conv: ConvPass, hardware: HardwareConfig, height: int, width: int) -> float | None:
-    """Estimated cycles of the pass with such tiles; None where they do not fit the buffers."""
-    rows = max(spans(conv, height, 0), key=lambda span: span.buffer_size)
-    columns = max(spans(conv, width, 1), key=lambda span: span.buffer_size)
-    pixels = rows.buffer_size * columns.buffer_size
-    if pixels > hardware.tile_pixels or pixels * conv.in_channels > hardware.tile_depth:
-        return None
-    if max(rows.buffer_size, columns.buffer_size) > MAX_SIDE or columns.buffer_size * conv.in_channels > 8191:
-        return None
-    blocks = max(len(part) for part in conv.sets)
-    shrink = 2 if conv.pool else 1
-    unit_rows = math.ceil(height / shrink)
-    unit_columns = math.ceil(width / (shrink * conv.stride))
-    row_words, row_pieces = unit_columns * blocks * 4, unit_columns * blocks * conv.pieces
+def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -> float | None:
+    """Estimated cycles of the sums with such tiles; None where they do not fit the buffers."""
+    made = chosen.made
+    blocks = max(len(part) for part in chosen.sets)
+    unit_rows, unit_columns = _units(chosen, height, width)
+    row_words, row_pieces = unit_columns * blocks * 4, unit_columns * blocks * made.pieces
     if row_words > 511 or math.ceil(unit_rows / 2) * row_words > hardware.output_words:
         return None
-    if conv.store_tags and (row_pieces > 511 or math.ceil(unit_rows / 2) * row_pieces > hardware.output_pieces):
+    if made.tags and (row_pieces > 511 or math.ceil(unit_rows / 2) * row_pieces > hardware.output_pieces):
         return None
-    words = padded(conv.in_channels) / 4
-    source = math.ceil(rows.source_size / 2) * columns.source_size
-    density = min(1.0, conv.sparsity * (4 if conv.unpool else 1))  # among the values that are read
-    load = max(source * words * word_cycles(density, conv.unpool), source * 8 if conv.unpool else 0)
-    taps = conv.kernel * conv.kernel_w
+    if len(chosen.chunks) > 1 and _waiting(chosen, hardware, height, width) > hardware.partial_pixels:
+        return None
     copies = max(1, hardware.groups // blocks)
-    per_unit = shrink * shrink * max(DRAIN, taps * conv.in_channels * conv.sparsity)
-    compute = math.ceil(unit_rows * unit_columns / (2 * copies)) * per_unit
-    store = math.ceil(unit_rows / 2) * (row_words + (row_pieces if conv.store_tags else 0))
-    count = math.ceil(conv.output_size[0] / height) * math.ceil(conv.output_size[1] / width) * len(conv.sets)
-    filled = (
-        conv.output_size[0]
-        * conv.output_size[1]
-        / (math.ceil(conv.output_size[0] / height) * height * math.ceil(conv.output_size[1] / width) * width)
-    )
-    return count * (max(load, compute, store) * filled + TILE_OVERHEAD) + load + store
+    loads, computes = [], []
+    for chunk in chosen.chunks:
+        along = [[chosen.span(chunk, axis, *one) for one in _cut(made.size[axis], size)] for axis, size in ((0, height), (1, width))]
+        if any(one.origin not in ORIGINS for spans in along for one in spans):
+            return None
+        rows, columns = (max(spans, key=lambda span: span.buffer_size) for spans in along)
+        pixels = rows.buffer_size * columns.buffer_size
+        if pixels > hardware.tile_pixels or pixels * chunk.in_channels > hardware.tile_depth:
+            return None
+        if max(rows.buffer_size, columns.buffer_size) > MAX_SIDE or columns.buffer_size * chunk.in_channels > 8191:
+            return None
+        words = padded(chunk.in_channels) / 4
+        source = math.ceil(rows.source_size / 2) * columns.source_size
+        density = min(1.0, chunk.density * (4 if chunk.unpool else 1))  # among the values that are read
+        loads.append(max(source * words * word_cycles(density, chunk.unpool), source * 8 if chunk.unpool else 0))
+        taps = chunk.kernel[0] * (chunk.kernel[1] + chosen.pack - 1)
+        per_unit = chosen.shrink**2 * max(DRAIN, taps * chunk.in_channels * chunk.density)
+        computes.append(math.ceil(unit_rows * unit_columns / (2 * copies)) * per_unit)
+    # One tile is loaded while the one before it is computed.
+    busy = sum(max(compute, load) for compute, load in zip(computes, [*loads[1:], loads[0]], strict=True))
+    store = math.ceil(unit_rows / 2) * (row_words + (row_pieces if made.tags else 0))
+    weights = 0.0
+    if chosen.together:
+        weights = sum(map(chosen.chunk_rows, chosen.chunks)) * blocks * ROW_LOAD / _together(chosen, hardware, height, width)
+    count = math.ceil(made.size[0] / height) * math.ceil(made.size[1] / width) * len(chosen.sets)
+    filled = made.size[0] * made.size[1] / (math.ceil(made.size[0] / height) * height * math.ceil(made.size[1] / width) * width)
+    return count * (max(busy, store, weights) * filled + TILE_OVERHEAD * len(chosen.chunks)) + sum(loads) + store

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
-from gradcore.compiler.layout import BLOCK, padded, round_up
-from gradcore.compiler.tiling import ConvPass
+from gradcore.compiler.layout import BLOCK, round_up
+from gradcore.compiler.sums import Term
+from gradcore.compiler.tiling import Load, TilePlan
 from gradcore.models import arithmetic
-from gradcore.models.numbers import PassFormats
 
 MERGE_ROWS = 32  # a part of fewer rows is not worth a WEIGHTS job of its own
 
@@ -28,10 +28,10 @@ class WeightPart:
 
 @dataclass
 class WeightSet:
-    """The weights of one set of blocks of a pass, and where they live in the weight buffer while its tiles run.
+    """The weights of one load of a plan, and where they live in the weight buffer while its tiles run.
 
     Attributes:
-        conv, blocks: whose weights.
+        plan, load: whose weights.
         first_tile, last_tile: the TILE jobs that use them.
         base: first row (the buffer is a ring); bias_bank: bank of the initial accumulators.
         parts: the jobs that load them, in program order.
@@ -39,8 +39,8 @@ class WeightSet:
         addresses: (plane 0, plane 1) of each part, set by the layout.
     """
 
-    conv: ConvPass
-    blocks: range
+    plan: TilePlan
+    load: Load
     first_tile: int
     last_tile: int
     base: int = 0
@@ -49,9 +49,18 @@ class WeightSet:
     loaded: int = 0
     addresses: list[tuple[int, int]] = field(default_factory=list)
 
-    def part_bytes(self, part: WeightPart) -> int:
-        """Bytes of one plane of a part."""
-        return len(self.blocks) * (16 * part.rows + 64)
+    @property
+    def blocks(self) -> range:
+        return self.load.blocks
+
+    @property
+    def rows(self) -> int:
+        """Rows of the weight buffer that a block takes."""
+        return self.offset(self.load.chunks.stop)
+
+    def offset(self, chunk: int) -> int:
+        """The row at which the weights of a chunk begin, counted from the base."""
+        return sum(self.plan.chunk_rows(self.plan.chunks[one]) for one in range(self.load.chunks.start, chunk))
 
 
 def place(sets: list[WeightSet], hardware: HardwareConfig) -> None:
@@ -65,9 +74,10 @@ def place(sets: list[WeightSet], hardware: HardwareConfig) -> None:
     pointer = loaded = 0
     for number, weights in enumerate(sets):
         weights.base, weights.bias_bank = pointer, number % 2
-        rows = weights.conv.weight_rows
+        rows = weights.rows
         waits = [max(free_after[(pointer + row) % hardware.weight_depth], bank_free[number % 2]) for row in range(rows)]
-        weights.parts = _cut(waits)
+        # What is loaded again for each group of tiles is in one part, so that all can read the same.
+        weights.parts = [WeightPart(0, rows, max(waits))] if weights.plan.together else _cut(waits)
         for row in range(rows):
             free_after[(pointer + row) % hardware.weight_depth] = weights.last_tile + 1
         bank_free[number % 2] = weights.last_tile + 1
@@ -94,40 +104,34 @@ def _cut(waits: list[int]) -> list[WeightPart]:
     return [WeightPart(*run) for run in sorted(merged, key=lambda run: (run[2], run[0]))]
 
 
-def block_weights(conv: ConvPass, kernels: np.ndarray, block: int) -> np.ndarray:
-    """int16 (weight rows, 16): row = tap * in_channels + channel; kernels OIHW of this pass."""
-    taps = np.zeros((conv.kernel, conv.kernel_w, conv.in_channels, BLOCK), dtype=np.int16)
-    if conv.stride == 1:
-        part = kernels[block * BLOCK : (block + 1) * BLOCK]
-        taps[..., : len(part)] = part.transpose(2, 3, 1, 0)
-    else:
-        pitch = BLOCK // conv.stride
-        for pixel in range(conv.stride):
-            lanes = slice(pixel * pitch, pixel * pitch + conv.out_channels)
-            taps[:, pixel : pixel + conv.kernel, :, lanes] = kernels.transpose(2, 3, 1, 0)
+def block_weights(plan: TilePlan, chunk: Term, block: int) -> np.ndarray:
+    """int16 (weight rows, 16): row = tap * in_channels + channel; of a pack the taps of all its pixels."""
+    height, width = chunk.kernel
+    taps = np.zeros((height, width + plan.pack - 1, chunk.in_channels, BLOCK), dtype=np.int16)
+    pitch = BLOCK // plan.pack
+    part = chunk.weights[block * BLOCK : (block + 1) * BLOCK]
+    for pixel in range(plan.pack):
+        taps[:, pixel : pixel + width, :, pixel * pitch : pixel * pitch + len(part)] = part.transpose(2, 3, 1, 0)
     return taps.reshape(-1, BLOCK)
 
 
-def initial_accumulators(conv: ConvPass, bias: np.ndarray | None, formats: PassFormats, block: int) -> np.ndarray:
+def initial_accumulators(plan: TilePlan, block: int) -> np.ndarray:
     """int64 (16,): bias plus rounding constant of each lane."""
-    values = np.full(BLOCK, arithmetic.rounding_constant(formats.shift), dtype=np.int64)
-    if bias is not None:
-        if conv.stride == 1:
-            part = bias[block * BLOCK : (block + 1) * BLOCK]
-            values[: len(part)] += part
-        else:
-            pitch = BLOCK // conv.stride
-            for pixel in range(conv.stride):
-                values[pixel * pitch : pixel * pitch + conv.out_channels] += bias
+    values = np.full(BLOCK, arithmetic.rounding_constant(plan.made.shift), dtype=np.int64)
+    if plan.made.bias is not None:
+        part = plan.made.bias[block * BLOCK : (block + 1) * BLOCK]
+        for first in range(0, BLOCK, BLOCK // plan.pack):
+            values[first : first + len(part)] += part
     return values
 
 
-def planes(weights: WeightSet, part: WeightPart, kernels: np.ndarray, bias: np.ndarray | None, formats: PassFormats) -> list[np.ndarray]:
+def planes(weights: WeightSet, part: WeightPart) -> list[np.ndarray]:
     """The two planes of a part, uint8: for each block its rows of 8 lanes, then 8 initial accumulators of 64 bits."""
     result: list[list[np.ndarray]] = [[], []]
     for block in weights.blocks:
-        rows = block_weights(weights.conv, kernels, block)[part.first : part.first + part.rows]
-        initial = initial_accumulators(weights.conv, bias, formats, block)
+        rows = np.concatenate([block_weights(weights.plan, weights.plan.chunks[chunk], block) for chunk in weights.load.chunks])
+        rows = rows[part.first : part.first + part.rows]
+        initial = initial_accumulators(weights.plan, block)
         for half in (0, 1):
             lanes = slice(8 * half, 8 * half + 8)
             result[half] += [
@@ -179,19 +183,9 @@ def matrix_planes(matrix: np.ndarray, chunk: MatrixChunk) -> list[np.ndarray]:
     return result
 
 
-def bias_planes(bias: np.ndarray, formats: PassFormats, chunk: MatrixChunk) -> list[np.ndarray]:
+def bias_planes(bias: np.ndarray, shift: int, chunk: MatrixChunk) -> list[np.ndarray]:
     """Initial accumulators of each half, uint8 of 64-bit words; bias int64 (outputs,) in memory order, padding
     included."""
-    values = np.full(16 * chunk.blocks, arithmetic.rounding_constant(formats.shift), dtype="<i8")
+    values = np.full(16 * chunk.blocks, arithmetic.rounding_constant(shift), dtype="<i8")
     values[: chunk.outputs] += bias[chunk.first : chunk.first + chunk.outputs]
     return [values[: 8 * chunk.blocks].view(np.uint8), values[8 * chunk.blocks :].view(np.uint8)]
-
-
-def matrix_in_memory_order(weights: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """int64 (padded inputs, padded outputs) from (O, C * H * W): inputs in H, W, Cp order of a map of shape (H, W,
-    C)."""
-    height, width, channels = shape
-    outputs = weights.shape[0]
-    spread = np.zeros((height, width, padded(channels), padded(outputs)), dtype=np.int64)
-    spread[:, :, :channels, :outputs] = weights.reshape(outputs, channels, height, width).transpose(2, 3, 1, 0)
-    return spread.reshape(-1, padded(outputs))

@@ -18,9 +18,10 @@ from gradcore.host.files import check_folder, unwritable
 from gradcore.host.scratch import scratch_folder
 from gradcore.host.streams import strict_json
 from gradcore.importer.opening import load_network
-from gradcore.models import network as golden
+from gradcore.models import graph
+from gradcore.models import network as chain
 from gradcore.pictures.picture import load_picture
-from gradcore.quantise import QuantisedNetwork, quantise
+from gradcore.quantise import QuantisedGraph, QuantisedNetwork, in_integers
 from gradcore.quantise.headroom import widen
 from gradcore.runtime.bundle import BITSTREAM, DESCRIPTION, FORMAT, MANIFEST, PROGRAM, SAMPLE, file_entry
 
@@ -56,8 +57,7 @@ def make_bundle(
     out = Path(out)
     check_folder(out, option="--out")
     _check_replaceable(out)
-    loaded = load_network(network)
-    quantised = quantise(widen(loaded, headroom))
+    quantised = in_integers(widen(load_network(network), headroom))
     program = compile_network(quantised, preset, base=base)
     found = _find_bitstream(preset) if bitstream is None else Path(bitstream)
     sample = _sample(quantised, image)
@@ -152,13 +152,14 @@ def _bitstream(path: Path, preset: str) -> dict[str, bytes]:
     return {BITSTREAM: bits, DESCRIPTION: text}
 
 
-def _sample(network: QuantisedNetwork, image: str | Path | None) -> dict[str, np.ndarray]:
+def _sample(network: QuantisedNetwork | QuantisedGraph, image: str | Path | None) -> dict[str, np.ndarray]:
     """A picture, and what the golden model gives for it by every method."""
     channels, height, width = network.input_shape
     if image is None:
         pixels = np.random.default_rng(1).integers(0, 256, (height, width, channels), dtype=np.uint8)
     else:
         pixels = load_picture(image, height=height, width=width, channels=channels).pixels
+    golden = graph if isinstance(network, QuantisedGraph) else chain
     forward = golden.forward(network, network.quantise_image(pixels))
     made = {"picture": pixels, "logits": forward.logits[0]}
     for method in hardware.METHODS:

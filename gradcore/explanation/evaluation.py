@@ -13,7 +13,7 @@ from gradcore.backends import METHODS, Backend, Run, Setup, is_weak, open_backen
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import Given, load_runnable
+from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network
 from gradcore.quantise import precision
 
@@ -62,7 +62,7 @@ def evaluate(
     setup = Setup.of(backend, **options)
     check_choice("backend", setup.backend, _BACKENDS)
     progress = progress or silent
-    loaded = load_runnable(network, False)
+    loaded = load_network(network)
     from gradcore.pictures.classes import match_classes
     from gradcore.pictures.data import read_parquet
 
@@ -111,7 +111,7 @@ def evaluate_patterns(
         raise GradCoreError(f"{count} pictures of each kind cannot be measured: give 1 or more")
     from gradcore.pictures.patterns import INKS, KINDS, patterns
 
-    loaded = load_runnable(network, False)
+    loaded = load_network(network)
     drawn = patterns(loaded.input_shape, count)
     images = np.concatenate([drawn[kind, ink] for kind in KINDS for ink in INKS])
     engine = open_backend(setup, loaded)

@@ -17,7 +17,7 @@ from gradcore.errors import GradCoreError
 from gradcore.explanation.result import Explanation
 from gradcore.host.files import check_outputs
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import Given, load_runnable
+from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network, check_pictures
 from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture, load_picture
@@ -73,7 +73,7 @@ def explain(
     given = {name: options.pop(name) for name in known & options.keys()}
     setup = Setup.of(backend, **options)
     parameters = chosen.checked(given)
-    loaded = load_runnable(network, setup.simulated)
+    loaded = load_network(network)
     weights = isinstance(target, np.ndarray) and target.ndim > 0 or isinstance(target, list | tuple)
     index = None if target is None else np.asarray(target, np.float64) if weights else find_class(target, loaded.classes)
     aim = Aim(index, None if against is None else find_class(against, loaded.classes))

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gradcore.errors import GradCoreError, Refusal
+from gradcore.compiler.compilation import not_run
+from gradcore.errors import GradCoreError
 from gradcore.host.inputs import input_path, unreadable
 from gradcore.host.progress import Progress, silent
 from gradcore.importer.foreign import SUFFIX, refuse_foreign
-from gradcore.importer.opening import network_of
+from gradcore.importer.opening import load_network, network_of
 from gradcore.network import Network
 
 COMPARED = 8  # calibration pictures that the graph is compared with its source on
@@ -42,7 +43,7 @@ def import_file(
 
     Returns:
         A dictionary: ``network``, ``files``, ``nodes``, ``macs``, ``weights``, ``folded``, ``rewritten``, ``cut``, ``difference`` (from the
-        source), ``compared`` (the same in words, also for calibration pictures), ``not_run`` (nodes that the compiler does not run yet)
+        source), ``compared`` (the same in words, also for calibration pictures), ``not_run`` (nodes that the core does not run)
         and ``notes``.
 
     Raises:
@@ -62,14 +63,11 @@ def import_file(
     notes = []
     if tuple(mean) == (0.0,) and tuple(std) == (1.0,):
         notes.append("no mean and std were given: the network gets pixel / 255; give --mean and --std if it was trained on other values")
-    reasons: tuple[str, ...] = ()
-    chain: Network | None = None
-    try:
-        chain = Network.of_graph(network)
-    except Refusal as refusal:
-        reasons = refusal.reasons
+    runnable = load_network(network)
+    reasons = not_run(runnable)
+    if reasons:
         notes.append(
-            f"the core does not run {len(reasons)} of its {len(imported.graph.nodes)} nodes yet, only the back ends golden and float do: "
+            f"the core does not run {len(reasons)} of its {len(imported.graph.nodes)} nodes, only the back ends golden and float do: "
             "gradcore inspect names them"
         )
     if calibration is not None:
@@ -82,7 +80,9 @@ def import_file(
         compared.append(str(imported.compare(network.normalise(images[:COMPARED]), "calibration pictures")))
         progress("choosing number formats", 0, 0)
         source = str(calibration)
-        formats = calibrate_graph(network, images, source=source) if chain is None else calibrate(chain, images, source=source)
+        formats = (
+            calibrate(runnable, images, source=source) if isinstance(runnable, Network) else calibrate_graph(network, images, source=source)
+        )
         network.metadata["quantisation"] = formats.to_metadata()
     network.save(out)
     told = network.metadata["import"]

@@ -15,7 +15,7 @@ from gradcore.backends import Backend, Request, open_backend, softmax
 from gradcore.errors import GradCoreError
 from gradcore.explanation.evaluation import pearson
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import Given, load_runnable
+from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def evaluate_metrics(
     chosen = [check_method(name) for name in methods]
     if limit < 1:
         raise GradCoreError(f"{limit} pictures cannot be measured: give 1 or more")
-    loaded = load_runnable(network, False)
+    loaded = load_network(network)
     if not isinstance(loaded, Network):
         loaded = Network.of_graph(loaded)
     from gradcore.pictures.data import read_parquet

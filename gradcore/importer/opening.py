@@ -21,26 +21,27 @@ from gradcore.network.network_file import GRAPH, REMEDY, read_network_file
 Given = str | Path | Network | GraphNetwork
 
 
-def load_network(network: Given) -> Network:
-    """The network itself, or the one in a file, or the one of that name that comes with GradCore, as a chain of layers that the core runs.
+def load_network(network: Given) -> Network | GraphNetwork:
+    """The network itself, or the one in a file, or the one of that name that comes with GradCore: as a chain of layers where it is one, or
+    can be made one exactly; else as a graph.
 
     Args:
         network: a network; a file that ``train`` or ``import`` wrote, or one of ONNX; or a name such as ``cifar10``.
 
     Raises:
-        GradCoreError: there is no such network, or it is damaged; a ``Refusal`` where the importer or the compiler cannot take it,
-            which names every node that is a reason.
+        GradCoreError: there is no such network, it is damaged, or it cannot be imported; a ``Refusal`` names all that cannot.
     """
     if isinstance(network, Network):
         return network
-    if isinstance(network, GraphNetwork):
-        return Network.of_graph(network)
-    refuse_foreign(network)
-    return Network.of_graph(load_graph(network)) if _is_onnx(network) else Network.load(network)
+    graph = load_graph(network)
+    try:
+        return Network.of_graph(graph)
+    except Refusal:
+        return graph
 
 
 def load_graph(network: Given, output: str | None = None) -> GraphNetwork:
-    """The same as a graph, whether the core runs it or not; see ``load_network``.
+    """The same, always as a graph.
 
     Args:
         network: see there.
@@ -63,21 +64,6 @@ def load_graph(network: Given, output: str | None = None) -> GraphNetwork:
     if os.path.isfile(network) and _version(network) == GRAPH:
         return GraphNetwork.load(network)
     return as_graph(Network.load(network))
-
-
-def load_runnable(network: Given, core: bool) -> Network | GraphNetwork:
-    """The network as what runs it takes it: the chain that the core runs, or else, for what is not the ``core``, its graph.
-
-    Raises:
-        GradCoreError: as ``load_network``.
-    """
-    if core or isinstance(network, Network):
-        return load_network(network)
-    graph = load_graph(network)
-    try:
-        return Network.of_graph(graph)
-    except Refusal:
-        return graph
 
 
 def as_graph(network: Network) -> GraphNetwork:

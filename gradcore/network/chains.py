@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs that are chains of the layers which the core runs: from one form to the other, exactly.
+"""Graphs that are chains of layers: from one form to the other, exactly.
 
 What can be rewritten into such a chain is: grouped convolutions as dense ones, kernels that are not square or dilated as larger ones with
 zeros, a convolution over the whole map and a global average pool as fully connected layers, a pool before its ReLU.
@@ -54,13 +54,12 @@ def chain_of(graph: Graph, name: str) -> tuple[list[Layer], dict[str, np.ndarray
         name: what an error calls it.
 
     Raises:
-        Refusal: it is none; every node that the compiler does not run yet is named, with the reason.
+        Refusal: it is none; every node that is a reason is named.
     """
     chain = _Chain(graph)
     if chain.refused:
         raise Refusal(
-            f"{name} is imported, but the compiler does not run {len(chain.refused)} of its {len(graph.nodes)} nodes yet: "
-            "see gradcore inspect, or run it with another network",
+            f"{name} is no chain of layers, for {len(chain.refused)} of its {len(graph.nodes)} nodes: take it as a graph",
             [f"{node} ({graph[node].kind}): {reason}" for node, reason in chain.refused.items()],
         )
     return chain.layers, chain.weights

@@ -136,7 +136,7 @@ class Network:
         """The chain that a graph is, or that it can be rewritten into exactly.
 
         Raises:
-            Refusal: it is none; every node that the compiler does not run yet is named.
+            Refusal: it is none; every node that is a reason is named.
         """
         layers, weights = chain_of(network.graph, network.label)
         return cls(

@@ -5,7 +5,7 @@ from gradcore.models.quantised import Quantisation, QuantisedLayer, QuantisedNet
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
 from gradcore.quantise.calibration import calibrate, fraction_for, standard_images
 from gradcore.quantise.conversion import quantise, to_fixed
-from gradcore.quantise.graphs import calibrate_graph, quantise_graph
+from gradcore.quantise.graphs import calibrate_graph, in_integers, quantise_graph
 
 __all__ = [
     "Quantisation",
@@ -16,6 +16,7 @@ __all__ = [
     "calibrate",
     "calibrate_graph",
     "fraction_for",
+    "in_integers",
     "picture_table",
     "quantise",
     "quantise_graph",

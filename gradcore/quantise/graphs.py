@@ -10,13 +10,13 @@ import numpy as np
 from gradcore.errors import GradCoreError
 from gradcore.models.arithmetic import METHODS
 from gradcore.models.passes import Passes
-from gradcore.models.quantised import quantise_image
+from gradcore.models.quantised import QuantisedNetwork, quantise_image
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
-from gradcore.network import GraphNetwork, check_pictures
+from gradcore.network import GraphNetwork, Network, check_pictures
 from gradcore.pictures.patterns import CALIBRATION_SEED, patterns
 from gradcore.quantise import precision
 from gradcore.quantise.calibration import CALIBRATION_IMAGES, PATTERNS, picture_fraction, standard_images
-from gradcore.quantise.conversion import GENERATED
+from gradcore.quantise.conversion import GENERATED, quantise
 from gradcore.quantise.graph_calibration import calibrate_passes
 from gradcore.quantise.graph_conversion import quantise_passes
 from gradcore.quantise.lowering import lower
@@ -76,6 +76,11 @@ def quantise_graph(network: GraphNetwork, quantisation: GraphQuantisation | None
     return quantise_passes(
         passes, quantisation, name=network.name, classes=network.classes, mean=network.mean, std=network.std, notes=notes
     )
+
+
+def in_integers(network: Network | GraphNetwork) -> QuantisedNetwork | QuantisedGraph:
+    """A chain or a graph in integers: see ``quantise`` and ``quantise_graph``."""
+    return quantise_graph(network) if isinstance(network, GraphNetwork) else quantise(network)
 
 
 def _generated(network: GraphNetwork) -> np.ndarray:

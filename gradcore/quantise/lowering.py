@@ -7,8 +7,8 @@ a pass has one reader.
 - A convolution, fully connected layer, affine map or average pool is a source of a pass, an addend of an add an identity. An add
   takes the sources of an addend that is such a sum and has no other reader.
 - A ReLU or clip ends the pass of a sum that only it reads; otherwise it is a pass on an identity.
-- A 2 x 2 max-pool of stride 2 without padding ends the pass of a map that only it reads. (A ReLU behind a pool stays a pass: the pool's
-  winner among negative values counts, for DeconvNet.) Any other max-pool is a pass on an identity.
+- A 2 x 2 max-pool of stride 2 without padding ends the pass of a map that only it reads, if its sources have stride 1. (A ReLU behind a
+  pool stays a pass: the pool's winner among negative values counts, for DeconvNet.) Any other max-pool is a pass on an identity.
 - A concat is a map; what it joins is written into it at once. What is joined twice, is the input, or is
   joined to the output and read by others too, is copied by a pass on an identity.
 """
@@ -60,6 +60,11 @@ class _Draft:
         """Whether more can be added to it."""
         return not self.relu and self.pool is None
 
+    @property
+    def takes_pool(self) -> bool:
+        """Whether a pool can be computed with it: its sums are next to one another in what it reads."""
+        return self.pool is None and all(source.window.stride == (1, 1) for source in self.sources)
+
 
 def _drafts(graph: Graph) -> dict[str, _Draft]:
     """The passes, by the map of the graph that each makes; maps that are folded into a pass are not there."""
@@ -75,7 +80,7 @@ def _drafts(graph: Graph) -> dict[str, _Draft]:
         before = drafts.get(first)
         if isinstance(node, Relu | Clip) and before and only_reader(first) and before.is_sum:
             draft = drafts.pop(first)
-        elif isinstance(node, MaxPool) and before and only_reader(first) and before.pool is None and _window(node) == _FUSED:
+        elif isinstance(node, MaxPool) and before and only_reader(first) and before.takes_pool and _window(node) == _FUSED:
             draft = drafts.pop(first)
         elif isinstance(node, Add):
             draft = _add(graph, node, drafts, only_reader)

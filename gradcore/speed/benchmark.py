@@ -116,16 +116,17 @@ def bench(
         "macs": engine.macs,
         "memory_bytes": bytes_per_1024(clock_mhz) / 1024,
     }
+    macs = loaded.graph.macs
     runs = engine.run(pictures, chosen, progress=progress)
     saturation = precision.saturation_report([run.saturation for run in of_one] for of_one in zip(*runs.values(), strict=True))
     report["notes"] = [*read, *engine.notes, *precision.report_notes(saturation, len(pictures))]
     report["saturation"] = saturation
     inference = engine.infer(pictures, progress)
     analyses = _analyse(engine, pictures, chosen, clock_mhz, progress)
-    report["inference"] = _means(inference, analyses[INFERENCE], loaded.macs, engine.macs, clock_mhz)
+    report["inference"] = _means(inference, analyses[INFERENCE], macs, engine.macs, clock_mhz)
     report["methods"] = {}
     for method in chosen:
-        values = _means(runs[method], analyses[method], 2 * loaded.macs, engine.macs, clock_mhz)
+        values = _means(runs[method], analyses[method], 2 * macs, engine.macs, clock_mhz)
         added = values["cycles_total"] - report["inference"]["cycles_total"]
         report["methods"][method] = {
             **values,

@@ -10,19 +10,20 @@ one of the two is the bound of the layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcore.compiler import sums
 from gradcore.hardware import LANES, STREAMS, VECTOR_LANES
 from gradcore.models import arithmetic
+from gradcore.models.passes import INPUT, Slice
+from gradcore.models.quantised import QuantisedNetwork
+from gradcore.models.quantised_graph import QuantisedGraph, QuantisedPass, QuantisedSource, graph_of_chain
+from gradcore.models.windows import gather
 from gradcore.simulator import bytes_per_1024
-from gradcore.speed.cycle_model import PassZeros
-
-if TYPE_CHECKING:
-    from gradcore.quantise import QuantisedLayer, QuantisedNetwork
+from gradcore.speed.cycle_model import MapZeros
 
 GROUP_MACS = STREAMS * LANES
 VECTOR_MACS = VECTOR_LANES  # as many weights of 16 bits as two ports of 64 bits bring in a cycle
@@ -60,8 +61,8 @@ class LayerBound:
 
 
 def layer_bounds(
-    network: QuantisedNetwork,
-    zeros: Sequence[PassZeros],
+    network: QuantisedNetwork | QuantisedGraph,
+    zeros: Mapping[str, MapZeros],
     method: str,
     *,
     groups: int,
@@ -71,34 +72,44 @@ def layer_bounds(
     """The bounds of each layer in the order of the program: forward, the seed, backward.
 
     Args:
-        network: the quantised network. zeros: of one picture and method, see ``cycle_model.zeros_of``.
+        network: the network in integers. zeros: of one picture and method, see ``cycle_model.zeros_of``.
         method: it says which tags the backward pass reads. groups: GROUPS of the hardware.
         clock_mhz: memory gives 1.6 GB/s whatever it is. explain: False for inference alone.
     """
+    graph = network if isinstance(network, QuantisedGraph) else graph_of_chain(network)
     rate = bytes_per_1024(clock_mhz) / 1024
-    count = len(network.layers)
     result = []
 
     def add(layer: str, direction: str, kind: str, macs: int, moved: float) -> None:
         multipliers = VECTOR_MACS if kind == "fc" else GROUP_MACS * groups
         result.append(LayerBound(layer, direction, kind, macs, moved, macs / multipliers, moved / rate))
 
-    for position, layer in enumerate(network.layers):
-        macs, weights = _work(layer, zeros[position], network.shapes[position], backward=False)
-        outputs = int(np.prod(network.shapes[position + 1]))
-        moved = VALUE_BYTES * (zeros[position].source.size + weights + outputs) + BIAS_BYTES * layer.out_channels
-        if layer.relu or layer.pool:
-            moved += outputs * (1 + 2 * layer.pool) / 8  # mask, index of the winner
-        add(layer.name, "forward", layer.kind, macs, moved)
-    logits = int(np.prod(network.shapes[-1]))
+    for one in graph.passes:
+        height, width = graph.maps[one.makes.map].shape[:2]
+        outputs = height * width * one.makes.width
+        moved = VALUE_BYTES * outputs + BIAS_BYTES * one.makes.width
+        if one.relu or one.pool:
+            moved += outputs * (1 + 2 * bool(one.pool)) / 8  # mask, index of the winner
+        total = 0
+        for source in one.sources:
+            macs, weights, read = _forward_work(graph, one, source, zeros)
+            total, moved = total + macs, moved + VALUE_BYTES * (weights + read)
+        add(one.name, "forward", "fc" if sums.is_product(graph, one) else "conv", total, moved)
+    logits = int(np.prod(graph.maps[graph.output].shape))
     add("seed", "backward", "seed", 0, VALUE_BYTES * logits * (1 + explain))
-    for position in reversed(range(count)) if explain else ():
-        layer, passed = network.layers[position], zeros[2 * count - 1 - position]
-        macs, weights = _work(layer, passed, network.shapes[position], backward=True)
-        moved = VALUE_BYTES * (passed.source.size + weights + int(np.prod(network.shapes[position])))
-        bits = (layer.relu and method != "deconvnet") + 2 * layer.pool  # mask, index of the winner
-        moved += passed.source.size * bits / 8
-        add(layer.name, "backward", layer.kind, macs, moved)
+    made = [one for one in reversed(graph.passes) if one.makes.map != graph.output]
+    for one in [*made, None] if explain else ():
+        makes = one.makes if one else Slice(INPUT, 0, graph.maps[INPUT].shape[2])
+        readers = [pair for pair in graph.readers(makes.map) if sums.common(pair[1].reads, makes)]
+        height, width = graph.maps[makes.map].shape[:2]
+        total, moved = 0, float(VALUE_BYTES * height * width * makes.width)
+        for reader, source in readers:
+            macs, weights, read = _backward_work(graph, reader, source, makes, zeros)
+            bits = (reader.relu and method != "deconvnet") + 2 * bool(reader.pool)  # mask, index of the winner
+            total, moved = total + macs, moved + VALUE_BYTES * (weights + read) + read * bits / 8
+        product = len(readers) == 1 and sums.is_product(graph, readers[0][0])
+        name = makes.map if isinstance(network, QuantisedGraph) else readers[0][0].name
+        add(name, "backward", "fc" if product else "conv", total, moved)
     return result
 
 
@@ -110,24 +121,29 @@ def sparse_bound(bounds: Sequence[LayerBound]) -> float:
     return sum(bound.mac_cycles for bound in bounds)
 
 
-def _work(layer: QuantisedLayer, zeros: PassZeros, shape: tuple[int, int, int], *, backward: bool) -> tuple[int, int]:
-    """(useful MACs, weights that must be read) of a layer; ``shape`` (H, W, C) of its input in the forward pass."""
-    outputs = layer.in_channels if backward else layer.out_channels
-    if layer.kind == "fc":
-        outputs = int(np.prod(shape)) if backward else layer.out_channels
-        macs = int(np.count_nonzero(zeros.source)) * outputs
-        return macs, macs
-    height, width, _ = shape
-    source = zeros.source.astype(np.int64)
-    if backward and zeros.index is not None:
-        source = arithmetic.max_unpool(source, zeros.index, height, width)
-    made = (height // 2 * 2, width // 2 * 2) if layer.pool and not backward else (height, width)
-    reached = [_reached(size, among, layer.kernel) for size, among in zip((height, width), made, strict=True)]
-    taps = np.einsum("yx,y,x->", source.sum(axis=2), *reached)
-    return int(taps) * outputs, layer.kernel**2 * layer.in_channels * layer.out_channels
+def _forward_work(
+    graph: QuantisedGraph, one: QuantisedPass, source: QuantisedSource, zeros: Mapping[str, MapZeros]
+) -> tuple[int, int, int]:
+    """(useful MACs, weights that must be read, values that are read) of a source of a pass."""
+    lie = sums.places(graph, source.reads.map)[source.reads.channels]
+    values = zeros[sums.activation(graph, source.reads.map)].source[..., lie]
+    size = one.size if one.pool is None else tuple(value // 2 * 2 for value in one.size)
+    seen = gather(values[None].astype(np.int64), source.window, tuple(size))
+    macs = int(seen.sum()) * (one.makes.width // source.groups)
+    return macs, macs if sums.is_product(graph, one) else source.weights.size, values.size
 
 
-def _reached(size: int, outputs: int, kernel: int) -> np.ndarray:
-    """int (size,): how many of ``outputs`` output positions see each input position through one axis of the kernel."""
-    places = np.arange(size)[:, None] - np.arange(outputs)
-    return (np.abs(places) <= kernel // 2).sum(axis=1)
+def _backward_work(
+    graph: QuantisedGraph, one: QuantisedPass, source: QuantisedSource, makes: Slice, zeros: Mapping[str, MapZeros]
+) -> tuple[int, int, int]:
+    """The same of the gradient of the channels ``makes`` that a source reads."""
+    loaded = zeros[sums.gradient(graph, one)]
+    values = loaded.source.astype(np.int64)
+    if loaded.index is not None:
+        values = arithmetic.unpool_windows(values[None], loaded.index[None], one.pool, tuple(one.size))[0]
+    inside = source.window.inside(graph.maps[source.reads.map].shape[:2], tuple(one.size))
+    share = len(sums.common(source.reads, makes)) / source.reads.width
+    channels = 1 if source.kind == "average_pool" else source.weights.shape[1]
+    macs = round(float((values.sum(axis=2) * inside).sum()) * channels * share)
+    weights = macs if sums.is_product(graph, one) else round(source.weights.size * share)
+    return macs, weights, loaded.source.size

@@ -3,22 +3,27 @@
 
 It follows the jobs of a program through the units of the core, event by event: what the loader reads, which taps hold
 something, when a pixel leaves a stream, when the store's writes are answered. The values themselves are not computed: it
-takes which of them are zero, from ``models.network`` (``zeros_of``). docs/cycle_model.md says what is modelled, and how
+takes which of them are zero, from ``models.graph`` (``zeros_of``). docs/cycle_model.md says what is modelled, and how
 well it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import bisect
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcore.compiler import sums
+from gradcore.compiler.layout import MapRegion
 from gradcore.hardware import READ_CLIENTS, WRITE_CLIENTS
 from gradcore.models import arithmetic
-from gradcore.models import network as golden
+from gradcore.models import graph as golden
 from gradcore.models.program import KINDS, counted
+from gradcore.models.quantised import QuantisedNetwork
+from gradcore.models.quantised_graph import QuantisedGraph, graph_of_chain
 from gradcore.simulator import bytes_per_1024
 from gradcore.speed.cycle_conv import ConvEngine
 from gradcore.speed.cycle_kernel import Counter, Scheduler, Signal
@@ -28,7 +33,6 @@ from gradcore.speed.cycle_vector import SeedUnit, VectorEngine, VectorJob
 
 if TYPE_CHECKING:
     from gradcore.compiler import Program
-    from gradcore.quantise import QuantisedNetwork
 
 START = 8  # cycles from the write to START to the first descriptor's request: the registers, and run_control's clear
 CHECK = {"TILE": 11, "WEIGHTS": 4, "VECTOR": 4, "SEED": 4, "END": 4}  # descriptor_check: 8 products of a TILE
@@ -36,12 +40,12 @@ FINISH = 5  # from the last token to the interrupt as the bench sees it: quiet, 
 
 
 @dataclass(frozen=True)
-class PassZeros:
-    """What one layer loads in one direction.
+class MapZeros:
+    """What is loaded of a map, or of a gradient.
 
     Attributes:
-        source: bool (H, W, C): values that are not zero after the method's ReLU rule; with pooling in the backward
-            pass (pooled H, pooled W, C).
+        source: bool (H, W, C): values that are not zero, of gradients after the method's ReLU rule; where they are unpooled (pooled H,
+            pooled W, C).
         index: int (H, W, C): winners, 2 * row + column, where the loader unpools; else None.
     """
 
@@ -83,41 +87,49 @@ class Prediction:
 
 
 def zeros_of(
-    network: QuantisedNetwork,
+    network: QuantisedNetwork | QuantisedGraph,
     pictures: np.ndarray,
     methods: Sequence[str],
     targets: np.ndarray | None = None,
-) -> list[dict[str, list[PassZeros]]]:
-    """The zeros of each picture and method: for each layer forward, then for each backward, the last layer first.
+) -> list[dict[str, dict[str, MapZeros]]]:
+    """The zeros of each picture and method, by the region of the map: ``activation_i``, ``gradient_i``.
 
     Args:
-        network: the quantised network. pictures: quantised, int (N, H, W, C).
+        network: the network in integers. pictures: quantised, int (N, H, W, C).
         methods: attribution methods. targets: classes (N,); None is each picture's predicted one.
     """
+    network = network if isinstance(network, QuantisedGraph) else graph_of_chain(network)
     forward = golden.forward(network, pictures)
-    maps = [forward.picture, *(trace.output for trace in forward.layers)]
-    count = len(network.layers)
-    result: list[dict[str, list[PassZeros]]] = [{} for _ in range(len(forward.picture))]
+    lie = {name: sums.places(network, name) for name in network.maps}
+    values = {sums.activation(network, name): _laid_out(one != 0, lie[name]) for name, one in forward.maps.items()}
+    result: list[dict[str, dict[str, MapZeros]]] = [{} for _ in range(len(pictures))]
     for method in methods:
         backward = golden.backward(network, forward, method, targets)
-        sources, indexes = [], []
-        for position in reversed(range(count)):
-            layer, trace = network.layers[position], forward.layers[position]
-            gradients = backward.gradients[position + 1]
-            if layer.relu:
-                gradients = arithmetic.relu_backward(gradients, trace.mask, method)
-            sources.append(gradients != 0)
-            indexes.append(trace.index)
+        gradients = {}
+        for one in network.passes:
+            trace = forward.passes[one.name]
+            made = backward.gradients[one.makes.map][..., one.makes.channels]
+            ruled = arithmetic.relu_backward(made, trace.mask, method) if one.relu else made
+            gradients[sums.gradient(network, one)] = ruled != 0, trace.index
         for number, zeros in enumerate(result):
-            zeros[method] = [PassZeros(maps[position][number] != 0) for position in range(count)] + [
-                PassZeros(source[number], None if index is None else index[number]) for source, index in zip(sources, indexes, strict=True)
-            ]
+            zeros[method] = {name: MapZeros(one[number]) for name, one in values.items()} | {
+                name: MapZeros(source[number], None if index is None else index[number]) for name, (source, index) in gradients.items()
+            }
     return result
+
+
+def _laid_out(values: np.ndarray, lie: np.ndarray) -> np.ndarray:
+    """A map (..., C) as it lies in memory, where there may be gaps between its channels."""
+    if lie[-1] < len(lie):
+        return values
+    spread = np.zeros((*values.shape[:-1], lie[-1] + 1), dtype=values.dtype)
+    spread[..., lie] = values
+    return spread
 
 
 def predict(
     program: Program,
-    zeros: Sequence[PassZeros],
+    zeros: Mapping[str, MapZeros],
     method: str = "saliency",
     *,
     clock_mhz: float = 100.0,
@@ -137,8 +149,9 @@ def predict(
 class _Core:
     """All units of the core, wired."""
 
-    def __init__(self, program: Program, zeros: Sequence[PassZeros], method: str, clock_mhz: float, explain: bool) -> None:
+    def __init__(self, program: Program, zeros: Mapping[str, MapZeros], method: str, clock_mhz: float, explain: bool) -> None:
         self.program, self.zeros, self.method, self.explain = program, zeros, method, explain
+        self.maps = sorted((one for one in program.regions.values() if isinstance(one, MapRegion)), key=lambda one: one.address)
         scheduler = self.scheduler = Scheduler()
         memory = self.memory = Memory(scheduler, bytes_per_1024(clock_mhz) // 8)
         read = [ReadPort(scheduler, memory), ReadPort(scheduler, memory)]
@@ -233,28 +246,27 @@ class _Core:
 
     # ---- what the jobs load --------------------------------------------------------------------------------
 
-    def _pass(self, layer: int) -> tuple[PassZeros, int, bool]:
-        """Zeros of a layer by the identifier in its descriptors, its place in the network, whether it is backward."""
-        count = self.program.count
-        backward = layer > count
-        return self.zeros[layer - backward], 2 * count - layer if backward else layer, backward
+    def _region(self, address: int) -> MapRegion:
+        """The map or gradient that lies there."""
+        place = bisect.bisect_right(self.maps, address, key=lambda region: region.address) - 1
+        return self.maps[place]
 
     def _load_job(self, job: dict, number: int):
-        zeros, position, backward = self._pass(job["layer"])
-        region = self.program.regions[f"gradient_{position + 1}" if backward else f"activation_{position}"]
-        offset = job["source_address"] - region.address
-        row, column = offset // region.row_pitch, offset % region.row_pitch // region.pixel_pitch
-        cut = np.s_[row : row + job["source_rows"], column : column + job["source_columns"]]
+        region = self._region(job["source_address"])
+        zeros = self.zeros[region.name]
+        row, rest = divmod(job["source_address"] - region.address, region.row_pitch)
+        column = rest // region.pixel_pitch
+        rows = row + np.arange(job["source_rows"]) * (job["source_row_pitch"] // region.row_pitch)
+        columns = column + np.arange(job["source_columns"])
         padding = ((0, 0), (0, 0), (0, region.padded_channels - region.channels))
-        source = np.pad(zeros.source[cut], padding)
-        index = np.pad(zeros.index[cut], padding) if job["unpool"] else None
+        source = np.pad(zeros.source[np.ix_(rows, columns)], padding)
+        index = np.pad(zeros.index[np.ix_(rows, columns)], padding) if job["unpool"] else None
         tags = bool(job["tags"]) and not (job["load_relu"] and self.method == "deconvnet" and not job["unpool"])
         return load_job(job, number, self._pushed["STORED"], source, index, tags)
 
     def _vector_job(self, job: dict) -> VectorJob:
-        zeros, position, backward = self._pass(job["layer"])
-        region = self.program.regions[f"gradient_{position + 1}" if backward else f"activation_{position}"]
-        source = zeros.source.reshape(region.height, region.width, region.channels)
+        region = self._region(job["vector_address"])
+        source = self.zeros[region.name].source.reshape(region.height, region.width, region.channels)
         used = np.pad(source, ((0, 0), (0, 0), (0, region.padded_channels - region.channels))).reshape(-1)
         first = (job["vector_address"] - region.address) // 2
         used = used[first : first + 4 * job["vector_words"]]

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcore.compiler import compile_network
-from gradcore.errors import GradCoreError, Refusal
+from gradcore.compiler.compilation import not_run
+from gradcore.errors import GradCoreError
 from gradcore.hardware import PRESETS
 from gradcore.host.progress import Progress, silent
-from gradcore.importer.opening import load_graph
+from gradcore.importer.opening import load_graph, load_network
 from gradcore.network import GraphNetwork, Network, graph_float
 from gradcore.network.graph import INPUT
-from gradcore.quantise import quantise, standard_images
-from gradcore.speed.cycle_model import predict, zeros_of
+from gradcore.quantise import QuantisedGraph, QuantisedNetwork, in_integers, standard_images
+from gradcore.speed.cycle_model import MapZeros, predict, zeros_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +41,7 @@ def inspect(network: str | Path | Network | GraphNetwork, output: str | None = N
         A dictionary with ``network``, ``input`` and ``output`` (channels, height, width), ``nodes`` (each with ``node``, ``kind``,
         ``inputs``, ``output``, ``windows``, ``macs``, ``weights`` and ``bytes``, which its map takes), ``macs``, ``weights``,
         ``weight_bytes``, ``map_bytes``, ``import`` (what was ``folded``, ``rewritten`` and ``cut``, and the ``difference`` from the
-        source; None for a network that was trained here), ``not_run`` (each node that the compiler does not run yet, with the reason)
+        source; None for a network that was trained here), ``not_run`` (each node that the core does not run, with the reason)
         and ``presets``: for each whether it ``fits`` and, where it does, predicted ``cycles_forward``, ``cycles_backward`` and
         ``cycles_total`` of a generated picture with Saliency, and ``memory_bytes``; else the ``reason``.
 
@@ -72,13 +74,9 @@ def inspect(network: str | Path | Network | GraphNetwork, output: str | None = N
     for total, part in (("macs", "macs"), ("weights", "weights"), ("map_bytes", "bytes")):
         report[total] = sum(node[part] for node in report["nodes"])
     report["weight_bytes"] = VALUE_BYTES * report["weights"]
-    try:
-        chain = Network.of_graph(loaded)
-    except Refusal as refusal:
-        report["not_run"], report["presets"] = list(refusal.reasons), {}
-        return report
-    report["not_run"] = []
-    report["presets"] = {name: _preset(chain, name, progress) for name in PRESETS}
+    runnable = load_network(loaded)
+    report["not_run"] = not_run(runnable)
+    report["presets"] = {} if report["not_run"] else _presets_of(runnable, progress)
     return report
 
 
@@ -97,16 +95,23 @@ def _windows(node: Any) -> str:
     return ", ".join(told)
 
 
-def _preset(chain: Network, preset: str, progress: Progress) -> dict[str, Any]:
+def _presets_of(network: Network | GraphNetwork, progress: Progress) -> dict[str, dict[str, Any]]:
+    try:
+        quantised = in_integers(network)
+    except GradCoreError as error:
+        return {preset: {"fits": False, "reason": str(error)} for preset in PRESETS}
+    pictures = np.stack([quantised.quantise_image(one) for one in standard_images(network.input_shape, PICTURES)])
+    (zeros,) = zeros_of(quantised, pictures, [METHOD])
+    return {preset: _preset(quantised, zeros[METHOD], preset, progress) for preset in PRESETS}
+
+
+def _preset(quantised: QuantisedNetwork | QuantisedGraph, zeros: Mapping[str, MapZeros], preset: str, progress: Progress) -> dict[str, Any]:
     progress(f"predicting the cycles of the preset {preset}", 0, 0)
     try:
-        quantised = quantise(chain)
         program = compile_network(quantised, preset)
     except GradCoreError as error:
         return {"fits": False, "reason": str(error)}
-    pictures = np.stack([quantised.quantise_image(one) for one in standard_images(chain.input_shape, PICTURES)])
-    (zeros,) = zeros_of(quantised, pictures, [METHOD])
-    predicted = predict(program, zeros[METHOD], METHOD)
+    predicted = predict(program, zeros, METHOD)
     cycles = {"cycles_forward": predicted.forward, "cycles_backward": predicted.backward, "cycles_total": predicted.total}
     return {"fits": True, **cycles, "memory_bytes": program.memory_size}
 
@@ -144,7 +149,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         if told.get(key):
             made.append(_lines(title, told[key], Table, text))
     if report["not_run"]:
-        made.append(_lines("what the compiler does not run yet", report["not_run"], Table, text))
+        made.append(_lines("what the core does not run", report["not_run"], Table, text))
     if report["presets"]:
         made.append(_presets(report["presets"], Table, text))
     return made

@@ -85,6 +85,8 @@ def job_times(activity: Activity, program: Program) -> tuple[JobTimes, ...]:
         stores = "STORED" in counted(job)  # a TILE that leaves partial sums is never stored
         number = {**dict.fromkeys(pulses, seen[kind]), "stored": seen["STORED"] if stores else len(pulses["stored"])}
         times = [_at(pushed[kind], seen[kind]), *(_at(pulses[signal], number[signal]) if signal else None for signal in _STEPS[kind])]
+        if kind == "TILE" and not stores:
+            times[-1] = times[-2]  # computed is done
         seen[kind] += 1
         seen["STORED"] += stores
         waits = ", ".join(f"{job[name]} {what}" for name, what in _TOKENS.items() if job.get(name))

@@ -96,7 +96,7 @@ class Runnable:
 
     @property
     def seed(self) -> MapRegion:
-        return self.regions[f"gradient_{self.count}"]
+        return self.regions[f"gradient_{len(self.gradients) - 1}"]
 
     @property
     def attribution(self) -> MapRegion:

@@ -35,8 +35,8 @@ POOLS = (((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 3), (1, 1)), ((3, 3), (3, 3)),
 class _Builder:
     """Nodes as they come; what is not read at the end is joined."""
 
-    def __init__(self, rng: np.random.Generator, shape: MapShape, max_macs: int, exact: bool) -> None:
-        self.rng, self.exact, self.budget = rng, exact, max_macs
+    def __init__(self, rng: np.random.Generator, shape: MapShape, max_macs: int, exact: bool, core: bool) -> None:
+        self.rng, self.exact, self.core, self.budget = rng, exact, core, max_macs
         self.shapes: dict[str, MapShape] = {INPUT: shape}
         self.nodes: list[Node] = []
 
@@ -92,13 +92,16 @@ class _Builder:
         for _ in range(10):
             kernel, stride = POOLS[int(rng.integers(len(POOLS)))]
             padding = self.sides(kernel, 1) if rng.random() < 0.5 else (0, 0, 0, 0)
+            most = rng.random() < 0.65
+            if self.core and most:
+                (kernel, stride), padding = POOLS[0], (0, 0, 0, 0)
             if kernel[0] > height + padding[0] + padding[2] or kernel[1] > width + padding[1] + padding[3]:
                 continue
-            if rng.random() < 0.65:
+            if most:
                 return self.add(MaxPool(self.name("max_pool"), (source,), kernel, stride, padding))
             kernel, stride = ((2, 2), (2, 2)) if self.exact else (kernel, stride)
             node = AveragePool(
-                self.name("average_pool"), (source,), kernel, stride, padding, counts_padding=self.exact or rng.random() < 0.5
+                self.name("average_pool"), (source,), kernel, stride, padding, counts_padding=self.exact or self.core or rng.random() < 0.5
             )
             if min(height, width) >= 2 and node.divisors(height, width).min() > 0:
                 return self.add(node)
@@ -109,7 +112,7 @@ class _Builder:
         choice = self.rng.random()
         if choice < 0.6:
             return self.add(Relu(self.name("relu"), (source,)))
-        if choice < 0.8:
+        if choice < 0.8 and not self.core:
             return self.add(Clip(self.name("clip"), (source,), high=32767 / 64 if self.exact else float(self.rng.choice((6.0, 1.0, 2.5)))))
         return source
 
@@ -121,23 +124,27 @@ class _Builder:
         return [node.name for node in self.nodes if node.name not in read]
 
 
-def random_graph(seed: int, *, exact: bool = False, most: int = 10, max_macs: int = 400_000, largest: int = 40) -> Graph:
+def random_graph(
+    seed: int, *, exact: bool = False, core: bool = False, most: int = 10, max_macs: int = 400_000, largest: int = 40
+) -> Graph:
     """A random graph.
 
     Args:
         seed: names the graph.
         exact: weights are small integers, and average pools are of 4 pixels: little or nothing is rounded.
+        core: only what the core runs: no clips, no other max-pools than 2 x 2 of stride 2, no parts of joined maps that others read.
         most: about so many steps; a residual block is one.
         max_macs: about the most MACs of a forward pass.
         largest: height and width of the input are 1 to this.
     """
     rng = np.random.default_rng((seed, 77))
     size = [int(n) for n in rng.integers(1, largest + 1, 2)] if rng.random() < 0.7 else [int(rng.integers(1, largest + 1))] * 2
-    made = _Builder(rng, (int(rng.choice((1, 2, 3, 5, 8))), *size), max_macs, exact)
+    made = _Builder(rng, (int(rng.choice((1, 2, 3, 5, 8))), *size), max_macs, exact, core)
     current = made.activate(made.conv(INPUT))
     for _ in range(int(rng.integers(1, most + 1))):
         if rng.random() < 0.15:  # leave this branch for later
-            current = str(rng.choice(list(made.shapes)))
+            joined = {name for node in made.nodes if isinstance(node, Concat) for name in node.inputs} if core else set()
+            current = str(rng.choice([name for name in made.shapes if name not in joined]))
         step = rng.random()
         channels = made.shapes[current][0]
         if step < 0.3:
@@ -150,14 +157,14 @@ def random_graph(seed: int, *, exact: bool = False, most: int = 10, max_macs: in
             current = made.activate(made.add(Add(made.name("add"), (branch, shortcut)[:: 1 if rng.random() < 0.5 else -1])))
         elif step < 0.85:  # branches side by side
             branches = [made.activate(made.conv(current, stride=1)) for _ in range(int(rng.integers(1, 3)))]
-            branches += [current] * int(rng.random() < 0.5)
+            branches += [current] * int(rng.random() < 0.5 and not core)
             current = made.add(Concat(made.name("concat"), tuple(branches)))
         elif step < 0.93 and not exact:
             current = made.activate(made.add(Affine(made.name("affine"), (current,))))
         else:
             current = made.activate(current)
     _join(made, int(rng.integers(2, 12)))
-    return _with_weights(made, rng)
+    return with_weights(made.nodes, made.shapes[INPUT], rng, exact=exact)
 
 
 def _join(made: _Builder, values: int) -> None:
@@ -175,26 +182,35 @@ def _join(made: _Builder, values: int) -> None:
         made.add(Add(made.name("add"), tuple(parts)))
 
 
-def _with_weights(made: _Builder, rng: np.random.Generator) -> Graph:
+def with_weights(nodes: Sequence[Node], shape: MapShape, rng: np.random.Generator, *, exact: bool = False) -> Graph:
+    """A graph of these nodes, which reads a map of a shape (C, H, W), with random weights; its last node is the output."""
+    shapes: dict[str, MapShape] = {INPUT: shape}
     weights: dict[str, np.ndarray] = {}
-    for node in made.nodes:
-        for name, shape in node.tensors([made.shapes[one] for one in node.inputs]).items():
-            if made.exact:
-                value = rng.integers(-1, 2, shape) * (rng.random(shape) < min(1.0, 4 / max(1, math.prod(shape[1:]))))
+    for node in nodes:
+        inputs = [shapes[one] for one in node.inputs]
+        shapes[node.name] = node.shape(inputs)
+        for name, size in node.tensors(inputs).items():
+            if exact:
+                value = rng.integers(-1, 2, size) * (rng.random(size) < min(1.0, 4 / max(1, math.prod(size[1:]))))
             elif name == "weight":
-                value = rng.standard_normal(shape) * math.sqrt(2 / max(1, math.prod(shape[1:])))
+                value = rng.standard_normal(size) * math.sqrt(2 / max(1, math.prod(size[1:])))
             else:
-                value = rng.standard_normal(shape) * 0.1 + (name == "scale")
+                value = rng.standard_normal(size) * 0.1 + (name == "scale")
             weights[f"{node.name}.{name}"] = np.asarray(value, dtype=np.float32)
-    return Graph(tuple(made.nodes), weights, made.shapes[INPUT], made.nodes[-1].name)
+    return Graph(tuple(nodes), weights, shape, nodes[-1].name)
 
 
 def random_quantised_graph(seed: int, *, saturate: bool | None = None, **options) -> tuple[QuantisedGraph, np.ndarray]:
-    """A random graph in integers, calibrated on noise, and two inputs int64 (2, H, W, C): noise, and mostly zeros.
+    """A random graph as ``quantised_graph`` makes it."""
+    return quantised_graph(random_graph(seed, **options), seed, saturate=saturate)
+
+
+def quantised_graph(graph: Graph, seed: int, *, saturate: bool | None = None) -> tuple[QuantisedGraph, np.ndarray]:
+    """A graph in integers, calibrated on noise, and two inputs int64 (2, H, W, C): noise, and mostly zeros.
 
     With ``saturate`` (drawn without it: one in three) the formats have so many fraction bits that values saturate.
     """
-    passes = lower(random_graph(seed, **options))
+    passes = lower(graph)
     rng = np.random.default_rng((seed, 78))
     shape = passes.maps[INPUT]
     formats = calibrate_passes(passes, rng.standard_normal((4, *shape)), source="noise")

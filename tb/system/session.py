@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole runs of the core, checked to the last bit of memory.
 
-``expectation`` makes, from ``models.network`` alone, the memory that a run must leave: image, picture, activations with
+``expectation`` makes, from ``models.network`` or ``models.graph`` alone, the memory that a run must leave: image, picture, activations with
 their padding, tags, seed and gradients, and 0xA5 wherever the core must not write (unused bytes, results of a pass that
 does not run, and ``GUARD`` bytes on either side of the window). ``Session`` runs the core in a simulator through its
 registers and compares everything; counters are compared with ``models.program``.
@@ -13,6 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +21,12 @@ from gradcore import hardware
 from gradcore.compiler import HardwareConfig, Program, compile_network
 from gradcore.compiler.layout import TagRegion
 from gradcore.models import arithmetic
+from gradcore.models import graph as graph_model
 from gradcore.models import network as network_model
 from gradcore.models import program as program_model
 from gradcore.models.control.performance_counters import broken_identities
 from gradcore.models.tags import join_pieces
-from gradcore.quantise import QuantisedNetwork, calibrate, quantise, standard_images
+from gradcore.quantise import QuantisedGraph, QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
 from tb.support.random_networks import layered_network, random_picture, random_quantised, saturating
 from tb.support.replay import replay_command
@@ -43,7 +45,7 @@ START = hardware.CONTROL_START | hardware.CONTROL_INTERRUPT_ENABLE
 class Case:
     """A compiled network and a quantised picture int64 (H, W, C)."""
 
-    network: QuantisedNetwork
+    network: QuantisedNetwork | QuantisedGraph
     program: Program
     picture: np.ndarray
 
@@ -110,7 +112,7 @@ def configuration(preset: str) -> HardwareConfig:
     return HardwareConfig(groups=PRESETS[preset]["GROUPS"])
 
 
-def make_case(network: QuantisedNetwork, picture: np.ndarray, preset: str = "full") -> Case:
+def make_case(network: QuantisedNetwork | QuantisedGraph, picture: np.ndarray, preset: str = "full") -> Case:
     """A case of a network for a preset."""
     return Case(network, compile_network(network, configuration(preset), base=BASE), picture)
 
@@ -143,23 +145,53 @@ def expectation(case: Case, request: Request) -> Expectation:
         program.load_seed(inside, request.seed)
     after = before.copy()
     inside = after[GUARD:-GUARD]
-    forward = network_model.forward(network, case.picture)
-    for position, trace in enumerate(forward.layers):
-        program.regions[f"activation_{position + 1}"].write(inside, base, trace.output[0])
+    model = graph_model if isinstance(network, QuantisedGraph) else network_model
+    forward = model.forward(network, case.picture)
+    maps, traces = _stored(network, forward)
+    for position, values in enumerate(maps):
+        region = program.regions[f"activation_{position}"]
+        spread = np.zeros((region.height, region.width, region.channels), dtype=np.int64)
+        spread[..., program.places.get(region.name, slice(None))] = values
+        region.write(inside, base, spread)
+    for position, trace in enumerate(traces):
         tags = program.regions.get(f"tags_{position}")
         if tags is not None:
             _write_tags(tags, inside, base, trace.mask[0], None if trace.index is None else trace.index[0])
     gradients = None
     if request.explain:
         seed = None if request.seed is None else np.asarray(request.seed)[None]
-        gradients = network_model.backward(network, forward, request.method, request.target, seed)
-        for position, gradient in enumerate(gradients.gradients):
-            program.regions[f"gradient_{position}"].write(inside, base, gradient[0])
+        gradients = model.backward(network, forward, request.method, request.target, seed)
+        for position, gradient in enumerate(_gradients(network, gradients)):
+            program.regions[f"gradient_{position}"].write(inside, base, gradient)
     logits = forward.logits[0]
     winner = int(forward.winners[0])
+    return Expectation(before, after, program.logits.memory_index(winner), int(logits[winner]), _saturated(network, forward, gradients))
+
+
+def _saturated(network: QuantisedNetwork | QuantisedGraph, forward: Any, gradients: Any) -> tuple[int, ...]:
+    """How many values saturated in each layer of the program that runs; the seed rounds none."""
+    if isinstance(network, QuantisedGraph):
+        counts = [int(forward.passes[one.name].saturated[0]) for one in network.passes] + [0]
+        made = [(one.makes.map, one.makes.start) for one in reversed(network.passes) if one.makes.map != network.output]
+        return (*counts, *(int(gradients.saturated[key][0]) for key in [*made, (graph_model.INPUT, 0)] if gradients))
     counts = [values for _, _, values, _ in network_model.saturations(network, forward, gradients)]
-    counts.insert(len(network.layers), 0)  # the seed
-    return Expectation(before, after, program.logits.memory_index(winner), int(logits[winner]), tuple(counts))
+    counts.insert(len(network.layers), 0)
+    return tuple(counts)
+
+
+def _stored(network: QuantisedNetwork | QuantisedGraph, forward: Any) -> tuple[list[np.ndarray], list[Any]]:
+    """The maps (H, W, C) of a forward pass, and what each pass made, in the order of the program's regions."""
+    if isinstance(network, QuantisedGraph):
+        return [forward.maps[name][0] for name in network.maps], [forward.passes[one.name] for one in network.passes]
+    return [forward.picture[0], *(trace.output[0] for trace in forward.layers)], list(forward.layers)
+
+
+def _gradients(network: QuantisedNetwork | QuantisedGraph, backward: Any) -> list[np.ndarray]:
+    """The gradients (H, W, C): of the input, then of what each pass makes."""
+    if isinstance(network, QuantisedGraph):
+        made = [backward.gradients[one.makes.map][0][..., one.makes.channels] for one in network.passes]
+        return [backward.gradients[graph_model.INPUT][0], *made]
+    return [gradient[0] for gradient in backward.gradients]
 
 
 def _write_tags(region: TagRegion, memory: np.ndarray, base: int, mask: np.ndarray, index: np.ndarray | None) -> None:
@@ -327,10 +359,10 @@ class Session:
         assert 0 <= result.cycles - counters["CYCLES"] <= 8, f"{result.cycles} cycles, counted {counters['CYCLES']}"
         assert stamps == sorted(stamps) and stamps[0] > 0 and stamps[-1] <= counters["CYCLES"]
         program = case.program
-        made = [program.regions[f"activation_{index + 1}"] for index in range(program.count)]
+        made = [program.regions[f"activation_{index}"] for index in range(1, len(program.activations))]
         made += [region for region in program.regions.values() if isinstance(region, TagRegion)]
         if request.explain:
-            made += [program.regions[f"gradient_{index}"] for index in range(program.count + (request.seed is None))]
+            made += [program.regions[f"gradient_{index}"] for index in range(len(program.gradients) - (request.seed is not None))]
         written = sum(getattr(region, "values", 0) * 2 or region.height * region.width * region.pixel_pitch for region in made)
         assert counters["BYTES_WRITTEN"] >= written
         assert counters["BYTES_READ"] >= 128 * (program.descriptors if request.explain else 1)
@@ -346,7 +378,7 @@ class Session:
             load = executor.loads.get(info.identifier)
             if load is None or info.kind == "seed":
                 continue
-            if info.kind == "conv":
+            if info.kind != "fc":
                 entries += load.entries
                 continue
             # Each chunk of the layer meets the same inputs; a half takes a word (4 weights) a cycle, 4 at least, for each.

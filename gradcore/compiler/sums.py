@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine computes, in order: each map forward, the seed, each map's gradient backward, as sums of terms.
+
+The conv engine makes a map, or some places of it, from *terms*: a kernel that walks over a map in memory, its steps and the place where
+it begins. All terms of a map add up in the accumulators and are rounded once. A pass of the network is such a sum of one term a source;
+the gradient of a map is a sum of one term for each source that reads it, the kernel turned by 180 degrees.
+
+Where a source has a stride s, the gradient of what it reads is made in s * s *phases*: places (row, column) with the same remainder
+modulo s see the same taps, and all sums of a phase are a convolution of their own, whose results go to every s-th place.
+
+The vector engine multiplies a vector by a matrix: a fully connected layer that alone reads a map, forward and backward.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradcore.errors import Refusal
+from gradcore.models.passes import INPUT, Passes, Slice, Source
+from gradcore.models.quantised_graph import QuantisedGraph, QuantisedPass, QuantisedSource
+from gradcore.models.windows import Window
+from gradcore.runtime.regions import padded
+
+FORWARD_DENSITY = 0.5  # of non-zero values that are expected, for the choice of tiles only
+POOLED_DENSITY = 0.1
+GRADIENT_DENSITY = 0.4
+_FUSED = Window((2, 2), (2, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A kernel over a map in memory.
+
+    Attributes:
+        reads: the map's region. tags: the region of the tags that are applied when it is loaded.
+        relu: the method's rule is applied. unpool: the map is pooled, and values go back to the winners' places.
+        size: (rows, columns) that the kernel sees: of the map, unpooled.
+        first: where tap (0, 0) of the sum at (0, 0) lies; may lie outside the map.
+        stride: (rows, columns) from one sum's taps to the next one's.
+        weights: int (O, I, KH, KW), I all channels of the map.
+        density: share of values that are expected not to be zero.
+        repeated: every row of the map is the same one in memory.
+    """
+
+    reads: str
+    size: tuple[int, int]
+    first: tuple[int, int]
+    stride: tuple[int, int]
+    weights: np.ndarray
+    density: float
+    tags: str | None = None
+    relu: bool = False
+    unpool: bool = False
+    repeated: bool = False
+
+    @property
+    def in_channels(self) -> int:
+        return self.weights.shape[1]
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weights.shape[2:]
+
+    def part(self, rows: slice, columns: slice) -> Term:
+        """The term with some of its taps alone."""
+        first = (self.first[0] + rows.start, self.first[1] + columns.start)
+        return replace(self, first=first, weights=self.weights[:, :, rows, columns])
+
+
+@dataclass(frozen=True, eq=False)
+class MapSum:
+    """Sums of terms that become a map, or every so-manieth place of one.
+
+    Attributes:
+        name: for messages.
+        size: (rows, columns) of sums, before pooling.
+        terms: at least one.
+        bias: int64 (O,) or None. shift: of the requantisation. relu, pool: what follows.
+        writes: the map's region. channel: the first that is written, a multiple of 4. tags: the region for its tags, or None.
+        first, step: (row, column) of the first place that is written, and from one to the next.
+        whole: all channels of the map are written.
+    """
+
+    name: str
+    size: tuple[int, int]
+    terms: tuple[Term, ...]
+    bias: np.ndarray | None
+    shift: int
+    writes: str
+    relu: bool = False
+    pool: bool = False
+    tags: str | None = None
+    channel: int = 0
+    first: tuple[int, int] = (0, 0)
+    step: tuple[int, int] = (1, 1)
+    whole: bool = True
+
+    @property
+    def out_channels(self) -> int:
+        return self.terms[0].weights.shape[0]
+
+    @property
+    def pieces(self) -> int:
+        """Tag pieces of a block that are stored for a place."""
+        return 3 if self.pool else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A vector times a matrix.
+
+    Attributes:
+        matrix: int64 (inputs, outputs) in memory order, padding included.
+        bias: int64 (outputs,) or None. shift, relu: what follows.
+        reads, writes: regions. tags: of what is read, applied on loading; load_relu: with the method's rule.
+        store_tags: the region for the tags of what is written, or None.
+    """
+
+    name: str
+    matrix: np.ndarray
+    bias: np.ndarray | None
+    shift: int
+    reads: str
+    writes: str
+    relu: bool = False
+    tags: str | None = None
+    load_relu: bool = False
+    store_tags: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One layer of the program.
+
+    Attributes:
+        name, kind, direction: as in ``LayerInfo``. macs: multiplications, padding taps included.
+        sums: of the conv engine, in order; or
+        product: of the vector engine; or neither: the seed.
+    """
+
+    name: str
+    kind: str
+    direction: str
+    macs: int = 0
+    sums: tuple[MapSum, ...] = ()
+    product: Product | None = None
+
+
+def activation(network: QuantisedGraph, name: str) -> str:
+    """The region of a map's values."""
+    return f"activation_{list(network.maps).index(name)}"
+
+
+def gradient(network: QuantisedGraph, one: QuantisedPass | None) -> str:
+    """The region of the gradient of what a pass makes; None: of the input."""
+    return f"gradient_{0 if one is None else network.passes.index(one) + 1}"
+
+
+def tags(network: QuantisedGraph, one: QuantisedPass) -> str | None:
+    """The region of a pass's tags; None for a pass without ReLU and pool."""
+    return f"tags_{network.passes.index(one)}" if one.relu or one.pool else None
+
+
+def places(network: QuantisedGraph, name: str) -> np.ndarray:
+    """int64 (C,): where each channel of a map lies in memory. What several passes make begins on whole words, each part behind the one
+    before, so that there may be gaps of zeros between them."""
+    found = np.arange(network.maps[name].shape[2])
+    start = 0
+    for makes in sorted((one.makes for one in network.makers(name)), key=lambda one: one.start):
+        found[makes.channels] += start - makes.start
+        start += padded(makes.width)
+    return found
+
+
+def refused(network: QuantisedGraph | Passes) -> dict[str, str]:
+    """What the core does not run: by node, the reason."""
+    found: dict[str, str] = {}
+    for one in network.passes:
+        name = one.nodes[-1] if one.nodes else one.name
+        if one.pool is not None and one.pool != _FUSED:
+            kernel, stride = one.pool.kernel, one.pool.stride
+            found[name] = f"kernel_shape = {list(kernel)}, strides = {list(stride)}: max-pools are 2 x 2 of stride 2 without padding"
+        if one.limit is not None:
+            found[name] = "the core runs ReLUs, and no clip yet"
+        if one.makes.map == network.output and len(network.makers(network.output)) > 1:
+            found[name] = "the output is joined of several maps: choose one of them with --output"
+        for source in one.sources:
+            makers = network.makers(source.reads.map)
+            if any(network.passes.index(maker) >= network.passes.index(one) for maker in makers):
+                found[source.node] = f"it reads a part of {source.reads.map}, of which other parts are made later"
+            if source.kind == "average_pool" and len(np.unique(source.weights)) > 1:
+                found[source.node] = "its windows have means over different numbers of places: count the padding, or give none"
+    return found
+
+
+def gradient_name(name: str) -> str:
+    """What the layer is called that makes the gradient of a map."""
+    return f"{name}_backward"
+
+
+def work_of(network: QuantisedGraph, names: Mapping[str, str]) -> list[Work]:
+    """All that a program computes, in order; ``names``: what layers are called, where they are called otherwise.
+
+    Raises:
+        Refusal: there are nodes that the core does not run.
+    """
+    reasons = refused(network)
+    if reasons:
+        raise Refusal(
+            f"{network.name} cannot be compiled: the core does not run {len(reasons)} of its nodes",
+            [f"{node}: {reason}" for node, reason in reasons.items()],
+        )
+    forward = [_forward(network, one) for one in network.passes]
+    made = [one for one in reversed(network.passes) if one.makes.map != network.output]
+    backward = [_backward(network, one, names) for one in [*made, None]]
+    return [*forward, Work("seed", "seed", "seed"), *backward]
+
+
+def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
+    makes, writes = network.maps[one.makes.map], activation(network, one.makes.map)
+    macs = sum(_macs(one, source) for source in one.sources)
+    kind = one.sources[0].kind if len(one.sources) == 1 else "sum"
+    if is_product(network, one):
+        (source,) = one.sources
+        reads = activation(network, source.reads.map)
+        matrix = _matrix(source, source.weights, network.maps[source.reads.map].shape)
+        bias = np.zeros(matrix.shape[1], dtype=np.int64)
+        bias[: len(one.bias)] = one.bias
+        product = Product(one.name, matrix, bias, one.shift, reads, writes, relu=one.relu, store_tags=tags(network, one))
+        return Work(one.name, "fc", "forward", macs, product=product)
+    terms = []
+    for source in one.sources:
+        height, width, _ = network.maps[source.reads.map].shape
+        lie = places(network, source.reads.map)
+        weights = np.zeros((one.makes.width, lie[-1] + 1, *_reach(source.window)), dtype=np.int64)
+        weights[:, lie[source.reads.channels]] = _dense(source, source.weights)
+        top, left = source.window.padding[:2]
+        density = 1.0 if source.reads.map == INPUT else FORWARD_DENSITY
+        terms.append(Term(activation(network, source.reads.map), (height, width), (-top, -left), source.window.stride, weights, density))
+    pool = one.pool is not None
+    size = tuple(value // 2 * 2 for value in one.size) if pool else tuple(one.size)
+    made = MapSum(
+        one.name,
+        size,
+        tuple(terms),
+        one.bias,
+        one.shift,
+        writes,
+        relu=one.relu,
+        pool=pool,
+        tags=tags(network, one),
+        channel=int(places(network, one.makes.map)[one.makes.start]),
+        whole=one.makes.width == makes.shape[2],
+    )
+    return Work(one.name, "conv" if kind in ("conv", "fc") else kind, "forward", macs, (made,))
+
+
+def _backward(network: QuantisedGraph, one: QuantisedPass | None, names: Mapping[str, str]) -> Work:
+    """The gradient of what a pass makes, or of the input."""
+    makes = one.makes if one else Slice(INPUT, 0, network.maps[INPUT].shape[2])
+    made_map, writes = network.maps[makes.map], gradient(network, one)
+    readers = [(reader, source) for reader, source in network.readers(makes.map) if common(source.reads, makes)]
+    shift, macs = made_map.backward_shift, sum(_macs(reader, source) for reader, source in readers)
+    name = gradient_name(makes.map)
+    name = names.get(name, name)
+    if len(readers) == 1 and is_product(network, readers[0][0]):
+        ((reader, source),) = readers
+        matrix = _matrix(source, source.backward_weights, made_map.shape).T
+        made = Product(name, matrix, None, shift, gradient(network, reader), writes, tags=tags(network, reader), load_relu=reader.relu)
+        return Work(name, "fc", "backward", macs, product=made)
+    strides = [_stride(network, reader, source) for reader, source in readers]
+    step = tuple(math.lcm(*(stride[axis] for stride in strides)) for axis in (0, 1))
+    height, width = made_map.shape[:2]
+    sums = []
+    for phase in itertools.product(range(min(step[0], height)), range(min(step[1], width))):
+        terms = [term for reader, source in readers for term in _turned(network, reader, source, makes, step, phase)]
+        if not terms:  # no tap of any reader reaches these places: their gradient is 0
+            terms = [_nothing(network, *readers[0], makes)]
+        size = (-(-(height - phase[0]) // step[0]), -(-(width - phase[1]) // step[1]))
+        sums.append(MapSum(name, size, tuple(terms), None, shift, writes, first=phase, step=step))
+    return Work(name, "conv", "backward", macs, tuple(sums))
+
+
+def _turned(
+    network: QuantisedGraph, reader: QuantisedPass, source: QuantisedSource, makes: Slice, step: tuple[int, int], phase: tuple[int, int]
+) -> Iterator[Term]:
+    """What a source gives to the gradient of the places ``phase`` + n * ``step`` of the channels ``makes`` that it reads.
+
+    A place y gets w[i] * u(r) for all taps i and sums r with r * stride - padding + i = y. With y = step * t + phase: the taps are
+    i = i0 + stride * j with i0 = (phase + padding) modulo stride, and r = step / stride * t + (phase + padding - i0) / stride - j.
+    """
+    spread = _spreads(network, reader, source)
+    taps, first, stride = [], [], []
+    for axis, reach in enumerate(_reach(source.window)):
+        own, offset = _stride(network, reader, source)[axis], phase[axis] + source.window.padding[axis]
+        if spread and axis == 0:  # each row gets the same
+            taps.append(slice(0, 1))
+            first.append(0)
+            stride.append(step[0])
+            continue
+        start = offset % own
+        count = len(range(start, reach, own))
+        taps.append(slice(start, None, own))
+        first.append((offset - start) // own - (count - 1))
+        stride.append(step[axis] // own)
+        if not count:
+            return
+    weights = _onto(source, makes)[:, :, taps[0], taps[1]][:, :, ::-1, ::-1]
+    term = _reading(network, reader, weights.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
+    if spread:
+        term = replace(term, size=(network.maps[makes.map].shape[0], term.size[1]), repeated=True)
+    yield term
+
+
+def _nothing(network: QuantisedGraph, reader: QuantisedPass, source: QuantisedSource, makes: Slice) -> Term:
+    weights = np.zeros((makes.width, reader.makes.width, 1, 1), dtype=np.int64)
+    return _reading(network, reader, weights, (0, 0), (1, 1))
+
+
+def _reading(network: QuantisedGraph, reader: QuantisedPass, weights: np.ndarray, first: tuple[int, int], stride: tuple[int, int]) -> Term:
+    """A term over the gradient of what a pass makes."""
+    pool, rows, columns = reader.pool is not None, *network.maps[reader.makes.map].shape[:2]
+    size = (2 * rows, 2 * columns) if pool else (rows, columns)
+    density = POOLED_DENSITY if pool else GRADIENT_DENSITY if reader.relu else 1.0
+    region = gradient(network, reader)
+    return Term(region, size, first, stride, weights, density, tags=tags(network, reader), relu=reader.relu, unpool=pool)
+
+
+def _onto(source: QuantisedSource, makes: Slice) -> np.ndarray:
+    """The backward weights of a source, (O, I, KH, KW), for the channels of ``makes``, which it may read in part."""
+    whole = _dense(source, source.backward_weights)
+    weights = np.zeros((len(whole), makes.width, *whole.shape[2:]), dtype=np.int64)
+    both = common(source.reads, makes)
+    inside, here = (slice(both.start - start, both.stop - start) for start in (source.reads.start, makes.start))
+    weights[:, here] = whole[:, inside]
+    return weights
+
+
+def common(one: Slice, other: Slice) -> range:
+    """Channels that are in both."""
+    return range(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _reach(window: Window) -> tuple[int, int]:
+    """Taps of a window, with those between them that a dilation leaves out."""
+    return tuple((kernel - 1) * dilation + 1 for kernel, dilation in zip(window.kernel, window.dilation, strict=True))
+
+
+def _stride(network: QuantisedGraph, one: QuantisedPass, source: Source) -> tuple[int, int]:
+    """Of the windows of a source. Where there is one window alone along an axis it is 1; or, so that the gradient of each place has one
+    tap, the width of the map of which all is a mean."""
+    if _spreads(network, one, source):
+        return 1, network.maps[source.reads.map].shape[1]
+    return tuple(1 if count == 1 else stride for count, stride in zip(one.size, source.window.stride, strict=True))
+
+
+def _spreads(network: QuantisedGraph, one: QuantisedPass, source: Source) -> bool:
+    """Whether a source is the mean over a whole map, whose gradient is the same everywhere."""
+    if source.kind != "average_pool" or tuple(one.size) != (1, 1) or one.pool is not None:
+        return False
+    places = zip(network.maps[source.reads.map].shape, source.window.padding, source.window.kernel, strict=False)
+    return source.window.dilation == (1, 1) and all(before + size <= kernel for size, before, kernel in places)
+
+
+def _dense(source: Source, weights: np.ndarray) -> np.ndarray:
+    """Weights (O, I, rows, columns) without groups and dilation."""
+    if source.kind == "average_pool":
+        weights = np.full((source.groups, 1, *source.window.kernel), weights.flat[0])
+    outputs, inputs = len(weights) // source.groups, weights.shape[1]
+    dense = np.zeros((len(weights), inputs * source.groups, *_reach(source.window)), dtype=np.int64)
+    down, across = source.window.dilation
+    for group in range(source.groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        dense[rows, group * inputs : (group + 1) * inputs, ::down, ::across] = weights[rows]
+    return dense
+
+
+def _macs(one: QuantisedPass, source: Source) -> int:
+    """Multiplications of a source, padding taps included."""
+    channels = 1 if source.kind == "average_pool" else source.weights.shape[1]
+    return one.size[0] * one.size[1] * one.makes.width * channels * source.window.taps
+
+
+def is_product(network: QuantisedGraph, one: QuantisedPass) -> bool:
+    """Whether the vector engine computes a pass, and the gradient of what it reads."""
+    if len(one.sources) > 1 or one.pool is not None or one.makes.width != network.maps[one.makes.map].shape[2]:
+        return False
+    (source,) = one.sources
+    made_once = source.reads.map == INPUT or len(network.makers(source.reads.map)) == 1
+    return source.kind == "fc" and made_once and len(network.readers(source.reads.map)) == 1
+
+
+def _matrix(source: Source, weights: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """int64 (padded inputs, padded outputs) from (O, C, H, W): inputs in H, W, Cp order of a map of shape (H, W, C)."""
+    height, width, channels = shape
+    spread = np.zeros((height, width, padded(channels), padded(len(weights))), dtype=np.int64)
+    spread[:, :, :channels, : len(weights)] = weights.reshape(-1, channels, height, width).transpose(2, 3, 1, 0)
+    return spread.reshape(-1, padded(len(weights)))

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled graphs against their golden model, through the executor of programs: every map, every gradient, for every kind of sum.
+
+Programs of chains are in test_compiler.py; that the Verilog does what the executor says, in test_system.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gradcore.compiler import HardwareConfig, Program, compile_network
+from gradcore.errors import GradCoreError, Refusal
+from gradcore.models import graph as golden
+from gradcore.models.arithmetic import METHODS
+from gradcore.models.program import check_tokens, execute, simulate
+from gradcore.models.quantised_graph import QuantisedGraph
+from gradcore.network.graph import INPUT, Add, AveragePool, Clip, Concat, Conv, FullyConnected, MaxPool, Node, Relu
+from tb.support.random_graphs import quantised_graph, random_quantised_graph, with_weights
+from tb.support.seeds import SEEDS
+
+
+def compare(quantised: QuantisedGraph, values: np.ndarray, method: str, groups: int) -> Program:
+    """Compile a graph and hold what its program makes of an input (H, W, C) against the golden model."""
+    program = compile_network(quantised, HardwareConfig(groups=groups))
+    jobs = program.jobs()
+    check_tokens(jobs)
+    simulate(jobs, np.random.default_rng(len(jobs)))
+    memory = execute(program, values, method).memory
+    forward = golden.forward(quantised, values)
+    backward = golden.backward(quantised, forward, method, seed=program.seed.read(memory, program.base)[None])
+    for number, name in enumerate(quantised.maps):
+        np.testing.assert_array_equal(program.read_activation(memory, number), forward.maps[name][0], err_msg=name)
+    for number, one in enumerate(quantised.passes):
+        wanted = backward.gradients[one.makes.map][0][..., one.makes.channels]
+        np.testing.assert_array_equal(program.read_gradient(memory, number + 1), wanted, err_msg=f"gradient of {one.name}")
+        tags = program.read_tags(memory, number)
+        if tags is not None:
+            np.testing.assert_array_equal(tags[0], forward.passes[one.name].mask[0], err_msg=f"mask of {one.name}")
+    np.testing.assert_array_equal(program.read_attribution(memory), backward.attribution[0])
+    assert program.class_of(int(np.flatnonzero(program.seed.read(memory, program.base, padding=True).reshape(-1))[0])) == forward.winners[0]
+    return program
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph, and what its program must have."""
+
+    name: str
+    shape: tuple[int, int, int]
+    nodes: tuple[Node, ...]
+    has: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def conv(name: str, reads: str, out: int, kernel: int | tuple[int, int] = 3, stride: int = 1, **options) -> Conv:
+    """A convolution that keeps the size of the map but for its stride."""
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+    options.setdefault("padding", tuple((one - 1) // 2 for one in kernel) + tuple(one // 2 for one in kernel))
+    return Conv(name, (reads,), kernel, (stride, stride), out_channels=out, **options)
+
+
+CASES = (
+    Case(
+        "a residual block, its shortcut a convolution of stride 2",
+        (3, 10, 9),
+        (
+            conv("stem", INPUT, 17),
+            Relu("r0", ("stem",)),
+            conv("a", "r0", 20, stride=2),
+            Relu("r1", ("a",)),
+            conv("b", "r1", 20),
+            conv("short", "r0", 20, 1, 2),
+            Add("sum", ("b", "short")),
+            Relu("r2", ("sum",)),
+            FullyConnected("fc", ("r2",), 5),
+        ),
+        ("from_partial", "to_partial", "stride_x_log2"),
+    ),
+    Case(
+        "branches joined at odd channels",
+        (3, 8, 8),
+        (
+            conv("a", INPUT, 5),
+            Relu("ra", ("a",)),
+            conv("b", INPUT, 18, 1),
+            MaxPool("pool", ("b",), (2, 2), (2, 2)),
+            conv("c", "ra", 3, 3, 2),
+            conv("d", "ra", 2, 1, 2),
+            Concat("joined", ("pool", "c", "d")),
+            conv("e", "joined", 6),
+            FullyConnected("fc", ("e",), 4),
+        ),
+        ("pool", "unpool"),
+    ),
+    Case(
+        "depthwise, and 1 x 1",
+        (3, 9, 11),
+        (
+            conv("stem", INPUT, 24, stride=2),
+            Relu("r0", ("stem",)),
+            conv("deep", "r0", 24, groups=24),
+            Relu("r1", ("deep",)),
+            conv("point", "r1", 40, 1),
+            Relu("r2", ("point",)),
+            AveragePool("mean", ("r2",), (5, 6), (5, 6)),
+            FullyConnected("fc", ("mean",), 7),
+        ),
+    ),
+    Case(
+        "a kernel of 10 x 4 of stride 2, and a mean over 13 x 5",
+        (1, 25, 10),
+        (
+            conv("stem", INPUT, 8, (10, 4), 2),
+            Relu("r0", ("stem",)),
+            AveragePool("mean", ("r0",), (13, 5), (13, 5)),
+            FullyConnected("fc", ("mean",), 3),
+        ),
+        ("from_partial",),
+    ),
+    Case(
+        "11 x 11 of stride 4",
+        (3, 31, 27),
+        (conv("stem", INPUT, 16, 11, 4, padding=(2, 2, 2, 2)), Relu("r0", ("stem",)), conv("a", "r0", 8), FullyConnected("fc", ("a",), 3)),
+        ("from_partial", "stride_x_log2"),
+    ),
+    Case(
+        "a stride of 3, a kernel of 9 x 9 and a dilation of 3",
+        (2, 20, 17),
+        (
+            conv("a", INPUT, 6, 3, 3),
+            Relu("r0", ("a",)),
+            conv("b", INPUT, 6, 9, 3),
+            Add("sum", ("b", "r0")),
+            conv("c", "sum", 5, 3, padding=(3, 3, 3, 3), dilation=(3, 3)),
+            FullyConnected("fc", ("c",), 3),
+        ),
+    ),
+    Case(
+        "weights that are loaded for each group of tiles",
+        (20, 12, 12),
+        (conv("a", INPUT, 130), Relu("r0", ("a",)), conv("b", "r0", 20), Relu("r1", ("b",)), FullyConnected("fc", ("r1",), 3)),
+        ("from_partial",),
+    ),
+    Case(
+        "600 channels",
+        (600, 5, 4),
+        (conv("a", INPUT, 33), Relu("r0", ("a",)), conv("b", "r0", 600, 1), Relu("r1", ("b",)), FullyConnected("fc", ("r1",), 3)),
+        ("from_partial",),
+    ),
+    Case(
+        "a map that two convolutions of different strides and an add read",
+        (4, 9, 9),
+        (
+            conv("a", INPUT, 12),
+            Relu("r", ("a",)),
+            conv("b", "r", 12),
+            conv("c", "r", 12, 5, 2),
+            Add("sum", ("r", "b")),
+            FullyConnected("f1", ("sum",), 6),
+            FullyConnected("f2", ("c",), 6),
+            Add("out", ("f1", "f2")),
+        ),
+        ("from_partial",),
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_compiled_graph_computes_what_the_golden_model_does(case: Case) -> None:
+    rng = np.random.default_rng(3)
+    quantised, inputs = quantised_graph(with_weights(case.nodes, case.shape, rng), 3)
+    for number, (method, groups) in enumerate(zip(METHODS, (4, 2, 1), strict=True)):
+        program = compare(quantised, inputs[number % 2], method, groups)
+        for field in case.has:
+            assert any(job.get(field) for job in program.jobs()), f"no job has {field}"
+
+
+@pytest.mark.parametrize("first", SEEDS)
+def test_random_graphs_compute_what_the_golden_model_does(first: int) -> None:
+    for seed in range(first, first + 12):
+        quantised, inputs = random_quantised_graph(seed, core=True, most=7, largest=(16, 24, 40)[seed % 3], max_macs=400_000)
+        try:
+            compare(quantised, inputs[seed % 2], METHODS[seed % 3], (4, 2, 1)[seed // 3 % 3])
+        except Refusal as refusal:
+            assert "the output is joined of several maps" in str(refusal), f"seed {seed}"
+
+
+def test_everything_that_the_core_does_not_run_is_said_at_once() -> None:
+    nodes = (
+        conv("a", INPUT, 8),
+        Clip("clip", ("a",)),
+        MaxPool("pool", ("clip",), (3, 3), (2, 2)),
+        AveragePool("mean", ("pool",), (3, 3), (1, 1), (1, 1, 1, 1), counts_padding=False),
+        FullyConnected("fc", ("mean",), 3),
+    )
+    quantised, _ = quantised_graph(with_weights(nodes, (3, 9, 9), np.random.default_rng(1)), 1)
+    with pytest.raises(Refusal, match="the core does not run 3 of its nodes") as caught:
+        compile_network(quantised)
+    told = "\n".join(caught.value.reasons)
+    for reason in ("clip: the core runs ReLUs", "pool: kernel_shape = [3, 3], strides = [2, 2]: max-pools are 2 x 2", "mean: its windows"):
+        assert reason in told
+
+
+def test_more_channels_than_the_weight_buffer_has_rows_are_refused() -> None:
+    nodes = (conv("wide", INPUT, 4, 1), FullyConnected("fc", ("wide",), 3))
+    quantised, _ = quantised_graph(with_weights(nodes, (1100, 2, 2), np.random.default_rng(1)), 1)
+    with pytest.raises(GradCoreError, match="layer wide: 1100 input channels, the weight buffer has rows for 1024"):
+        compile_network(quantised)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How sums are cut into tiles and chunks: everything is covered, once, and fits the buffers."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradcore.compiler import HardwareConfig
+from gradcore.compiler.sums import MapSum, Term
+from gradcore.compiler.tiling import MAX_KERNEL, ORIGINS, plan, word_cycles
+
+GROUPS = (4, 2, 1)
+
+
+def term(size, channels, out, kernel, *, stride=(1, 1), first=None, **options) -> Term:
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+    first = first or tuple(-((one - 1) // 2) for one in kernel)
+    return Term("map", size, first, stride, np.ones((out, channels, *kernel), dtype=np.int64), 0.5, **options)
+
+
+SUMS = (
+    MapSum("pooled", (32, 32), (term((32, 32), 64, 64, 3),), None, 8, "out", pool=True, tags="tags"),
+    MapSum("packed", (32, 32), (term((32, 32), 32, 3, 3),), None, 8, "out"),
+    MapSum("large", (200, 300), (term((200, 300), 3, 64, 5),), None, 8, "out", relu=True, tags="tags"),
+    MapSum("unpooled", (7, 7), (term((6, 6), 33, 17, 3, tags="t", unpool=True),), None, 8, "out"),
+    MapSum("point", (1, 1), (term((1, 1), 1024, 64, 1),), None, 8, "out"),
+    MapSum("strided", (16, 16), (term((32, 32), 16, 32, 3, stride=(2, 2)), term((32, 32), 16, 32, 1, stride=(2, 2))), None, 8, "out"),
+    MapSum("deep", (14, 14), (term((14, 14), 256, 256, 3), term((14, 14), 256, 256, 1)), None, 8, "out", tags="tags"),
+    MapSum("eleven", (55, 55), (term((224, 224), 3, 64, 11, stride=(4, 4), first=(-2, -2)),), None, 8, "out", tags="tags"),
+    MapSum("far", (30, 30), (term((12, 12), 8, 8, 17, first=(-16, -16)),), None, 8, "out"),
+    MapSum("thirds", (5, 7), (term((15, 21), 8, 40, 3, stride=(3, 3)),), None, 8, "out"),
+)
+
+
+@pytest.mark.parametrize("made", SUMS, ids=lambda made: made.name)
+@pytest.mark.parametrize("groups", GROUPS)
+def test_tiles_fit_the_buffers_and_cover_the_output(made: MapSum, groups: int) -> None:
+    hardware = HardwareConfig(groups=groups)
+    chosen = plan(made, hardware)
+    for axis, tiles in enumerate((chosen.rows, chosen.columns)):
+        assert [pixel for start, size in tiles for pixel in range(start, start + size)] == list(range(made.size[axis]))
+        for chunk, one in itertools.product(chosen.chunks, tiles):
+            span = chosen.span(chunk, axis, *one)
+            assert 0 <= span.buffer_start and 1 <= span.buffer_size and span.buffer_start + span.buffer_size <= chunk.size[axis]
+            assert span.origin in ORIGINS
+    for chunk, row, column in itertools.product(chosen.chunks, chosen.rows, chosen.columns):
+        pixels = chosen.span(chunk, 0, *row).buffer_size * chosen.span(chunk, 1, *column).buffer_size
+        assert pixels <= 512 and pixels * chunk.in_channels <= 8192
+
+
+@pytest.mark.parametrize("made", SUMS, ids=lambda made: made.name)
+def test_chunks_have_every_tap_once_and_fit_the_weight_buffer(made: MapSum) -> None:
+    hardware = HardwareConfig()
+    chosen = plan(made, hardware)
+    taps: dict[tuple[int, int], int] = {}
+    for chunk in chosen.chunks:
+        assert max(chunk.kernel) <= MAX_KERNEL
+        for row, column in itertools.product(*map(range, chunk.kernel)):
+            place = chunk.first[0] + row, chunk.first[1] + column
+            taps[place] = taps.get(place, 0) + 1
+    wanted: dict[tuple[int, int], int] = {}
+    for one in made.terms:
+        for row, column in itertools.product(*map(range, one.kernel)):
+            place = one.first[0] + row, one.first[1] + column
+            wanted[place] = wanted.get(place, 0) + 1
+    assert taps == wanted
+    for load in chosen.loads():
+        assert sum(chosen.chunk_rows(chosen.chunks[chunk]) for chunk in load.chunks) <= hardware.weight_depth
+
+
+@pytest.mark.parametrize("made", SUMS, ids=lambda made: made.name)
+def test_the_sums_of_a_tile_pass_through_all_chunks_in_order(made: MapSum) -> None:
+    """As the FIFO of partial sums gives them back: whose sums were left first are taken first."""
+    chosen = plan(made, HardwareConfig())
+    waiting: list[tuple[range, int, int, int]] = []
+    stored = []
+    loads = chosen.loads()
+    for use in chosen.jobs():
+        assert use.chunk in loads[use.load].chunks
+        tile = loads[use.load].blocks, use.row, use.column
+        if use.takes_partial:
+            assert waiting.pop(0) == (*tile, use.chunk - 1)
+        else:
+            assert use.chunk == 0
+        if use.leaves_partial:
+            waiting.append((*tile, use.chunk))
+        else:
+            assert use.chunk == len(chosen.chunks) - 1
+            stored.append(tile)
+    assert not waiting
+    assert sorted(stored, key=str) == sorted(itertools.product(chosen.sets, range(len(chosen.rows)), range(len(chosen.columns))), key=str)
+
+
+def test_weights_are_loaded_once_for_as_many_tiles_as_the_partial_sums_allow() -> None:
+    deep = next(made for made in SUMS if made.name == "deep")
+    some, many = (plan(deep, replace(HardwareConfig(), partial_pixels=pixels)) for pixels in (16, 64))
+    assert 0 < some.together < many.together and len(many.loads()) < len(some.loads())
+    assert all(load.repeated for load in many.loads() if load.chunks.start == 0 and load is not many.loads()[0]) or many.sets
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("unpool", [False, True])
+def test_cycles_of_a_word_are_the_mean_of_all_words(density: float, unpool: bool) -> None:
+    """What the choice of tiles counts for a word in the tile loader, against all words: each value zero, or in one of the lists."""
+    lists = 4 if unpool else 1
+    mean = 0.0
+    for places in itertools.product(range(lists + 1), repeat=4):  # the last means zero
+        counts = [places.count(place) for place in range(lists)]
+        share = (density / lists) ** sum(counts) * (1 - density) ** (4 - sum(counts))
+        mean += share * max(1, sum((count + 1) // 2 for count in counts))
+    assert word_cycles(density, unpool) == pytest.approx(mean)
