@@ -394,6 +394,26 @@ async def interrupt_is_never_lost(dut) -> None:
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+async def a_reset_takes_the_interrupt_away(dut) -> None:
+    """From the first cycle of a reset on, whether one stood there or not."""
+    master, _ = await set_up(dut)
+    for event in (0, 1):
+        await write_word(master, hardware.CONTROL, hardware.CONTROL_INTERRUPT_ENABLE)
+        dut.interrupt_event.value = event
+        await RisingEdge(dut.clk)
+        dut.interrupt_event.value = 0
+        await ClockCycles(dut.clk, 3)
+        assert int(dut.irq.value) == event
+        dut.rst.value = 1
+        await RisingEdge(dut.clk)
+        for cycle in range(6):
+            await FallingEdge(dut.clk)
+            assert int(dut.irq.value) == 0, f"an interrupt {cycle} cycles after the reset began"
+            dut.rst.value = int(cycle < 2)
+            await RisingEdge(dut.clk)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def event_wins_over_acknowledgement(dut) -> None:
     """In the very cycle in which a write clears PENDING an event sets it again."""
     master, _ = await set_up(dut)
