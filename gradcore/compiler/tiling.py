@@ -103,6 +103,7 @@ class TilePlan:
     rows: list[tuple[int, int]] = field(default_factory=list)
     columns: list[tuple[int, int]] = field(default_factory=list)
     together: int = 0
+    _distinct: dict[range, dict[int, int]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def blocks(self) -> int:
@@ -121,6 +122,18 @@ class TilePlan:
         """Rows of the weight buffer that a block of a chunk takes; with packing those of all pixels of a pack."""
         height, width = chunk.kernel
         return height * (width + self.pack - 1) * chunk.in_channels
+
+    def distinct(self, chunks: range) -> dict[int, int]:
+        """Of each of some chunks the first that has the same weights: those of an average pool all have, and are loaded once."""
+        if chunks not in self._distinct:
+            first: dict[tuple[tuple[int, ...], bytes], int] = {}
+            keys = {number: (self.chunks[number].weights.shape, self.chunks[number].weights.tobytes()) for number in chunks}
+            self._distinct[chunks] = {number: first.setdefault(key, number) for number, key in keys.items()}
+        return self._distinct[chunks]
+
+    def rows_of(self, chunks: range) -> int:
+        """Rows of the weight buffer that a block of some chunks takes."""
+        return sum(self.chunk_rows(self.chunks[number]) for number in set(self.distinct(chunks).values()))
 
     def span(self, chunk: Term, axis: int, start: int, size: int) -> Span:
         """What a tile needs of a chunk's map along an axis (0 rows, 1 columns)."""
@@ -166,15 +179,11 @@ class TilePlan:
     def _chunk_loads(self) -> list[range]:
         """Chunks that are loaded together: as many as half the weight buffer holds, so that the others are loaded meanwhile."""
         loads: list[range] = []
-        held = 0
-        for number, chunk in enumerate(self.chunks):
-            rows = self.chunk_rows(chunk)
-            if loads and held + rows <= self.depth // 2:
-                loads[-1] = range(loads[-1].start, number + 1)
-                held += rows
+        for number in range(len(self.chunks)):
+            if loads and self.rows_of(longer := range(loads[-1].start, number + 1)) <= self.depth // 2:
+                loads[-1] = longer
             else:
                 loads.append(range(number, number + 1))
-                held = rows
         return loads
 
     @property
@@ -220,13 +229,15 @@ def _chunked(made: MapSum, hardware: HardwareConfig) -> TilePlan:
         if all(term.stride == (1, 1) for term in made.terms):
             packed = TilePlan(made, hardware.groups, hardware.weight_depth, BLOCK // channels, made.terms)
             wide = max(term.kernel[1] for term in made.terms) + packed.pack - 1
-            if sum(map(packed.chunk_rows, made.terms)) <= hardware.weight_depth and wide <= MAX_KERNEL:
+            if packed.rows_of(range(len(made.terms))) <= hardware.weight_depth and wide <= MAX_KERNEL:
                 return packed
     plain = TilePlan(made, hardware.groups, hardware.weight_depth, 1, made.terms)
-    if not fits or sum(map(plain.chunk_rows, made.terms)) > hardware.weight_depth:
-        plain.chunks = tuple(part for term in made.terms for part in _parts(made.name, term, hardware))
-        plain.together = int(sum(map(plain.chunk_rows, plain.chunks)) > hardware.weight_depth)
-    return plain
+    if fits and plain.rows_of(range(len(made.terms))) <= hardware.weight_depth:
+        return plain
+    parts = tuple(part for term in made.terms for part in _parts(made.name, term, hardware))
+    cut = TilePlan(made, hardware.groups, hardware.weight_depth, 1, parts)
+    cut.together = int(cut.rows_of(range(len(parts))) > hardware.weight_depth)
+    return cut
 
 
 def _parts(name: str, term: Term, hardware: HardwareConfig) -> Iterator[Term]:
@@ -324,7 +335,7 @@ def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -
     store = math.ceil(unit_rows / 2) * (row_words + (row_pieces if made.tags else 0))
     weights = 0.0
     if chosen.together:
-        weights = sum(map(chosen.chunk_rows, chosen.chunks)) * blocks * ROW_LOAD / _together(chosen, hardware, height, width)
+        weights = chosen.rows_of(range(len(chosen.chunks))) * blocks * ROW_LOAD / _together(chosen, hardware, height, width)
     count = math.ceil(made.size[0] / height) * math.ceil(made.size[1] / width) * len(chosen.sets)
     filled = made.size[0] * made.size[1] / (math.ceil(made.size[0] / height) * height * math.ceil(made.size[1] / width) * width)
     return count * (max(busy, store, weights) * filled + TILE_OVERHEAD * len(chosen.chunks)) + sum(loads) + store

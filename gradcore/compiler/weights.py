@@ -56,11 +56,13 @@ class WeightSet:
     @property
     def rows(self) -> int:
         """Rows of the weight buffer that a block takes."""
-        return self.offset(self.load.chunks.stop)
+        return self.plan.rows_of(self.load.chunks)
 
     def offset(self, chunk: int) -> int:
         """The row at which the weights of a chunk begin, counted from the base."""
-        return sum(self.plan.chunk_rows(self.plan.chunks[one]) for one in range(self.load.chunks.start, chunk))
+        first = self.plan.distinct(self.load.chunks)
+        before = (one for one, like in first.items() if one == like < first[chunk])
+        return sum(self.plan.chunk_rows(self.plan.chunks[one]) for one in before)
 
 
 def place(sets: list[WeightSet], hardware: HardwareConfig) -> None:
@@ -129,7 +131,8 @@ def planes(weights: WeightSet, part: WeightPart) -> list[np.ndarray]:
     """The two planes of a part, uint8: for each block its rows of 8 lanes, then 8 initial accumulators of 64 bits."""
     result: list[list[np.ndarray]] = [[], []]
     for block in weights.blocks:
-        rows = np.concatenate([block_weights(weights.plan, weights.plan.chunks[chunk], block) for chunk in weights.load.chunks])
+        distinct = [one for one, like in weights.plan.distinct(weights.load.chunks).items() if one == like]
+        rows = np.concatenate([block_weights(weights.plan, weights.plan.chunks[chunk], block) for chunk in distinct])
         rows = rows[part.first : part.first + part.rows]
         initial = initial_accumulators(weights.plan, block)
         for half in (0, 1):
