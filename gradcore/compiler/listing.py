@@ -56,15 +56,18 @@ def _memory(program: Contents) -> list[str]:
 
 
 def _layers(program: Contents) -> list[str]:
+    names, kinds = (
+        max(len(text) for text in ("kind ", *texts)) for texts in zip(*((one.name, one.kind) for one in program.layers), strict=True)
+    )
     lines = [
         "Layers",
-        f"  {'id':>3} {'name':20} {'kind':5} {'jobs':>5} {'tile':>8} {'pack':>4} {'sets':>4} {'MACs':>10}  descriptors",
+        f"  {'id':>3} {'name':{names}} {'kind':{kinds}} {'jobs':>5} {'tile':>8} {'pack':>4} {'sets':>4} {'MACs':>10}  descriptors",
     ]
     for layer in program.layers:
         tile = f"{layer.tile[0]} x {layer.tile[1]}" if layer.tile else "-"
         lines.append(
-            f"  {layer.identifier:>3} {layer.name:20} {layer.kind:5} {layer.jobs:>5} {tile:>8} {layer.stride:>4} {layer.sets:>4} "
-            f"{layer.macs_dense:>10}  {layer.first_descriptor}..{layer.last_descriptor}"
+            f"  {layer.identifier:>3} {layer.name:{names}} {layer.kind:{kinds}} {layer.jobs:>5} {tile:>8} {layer.stride:>4} "
+            f"{layer.sets:>4} {layer.macs_dense:>10}  {layer.first_descriptor}..{layer.last_descriptor}"
         )
     return lines
 
@@ -102,13 +105,20 @@ def _descriptors(program: Contents, jobs: list[dict]) -> list[str]:
 
 
 def _tile(job: dict) -> str:
-    flags = "".join(f" {name}" for name in ("load_relu", "unpool", "tags", "relu", "pool", "store_tags") if job[name])
+    names = ("load_relu", "unpool", "tags", "relu", "pool", "store_tags", "from_partial", "to_partial")
+    flags = "".join(f" {name}" for name in names if job[name])
+    steps = 1 << job["stride_y_log2"], 1 << job["stride_x_log2"]
+    stride = "" if steps == (1, 1) else f", stride {steps[0]} x {steps[1]}"
+    written = (
+        "nothing"
+        if job["to_partial"]
+        else (f"{job['unit_rows']} x {job['columns_stored']} x {job['words_per_pixel_stored']} words at {job['destination_address']:#010x}")
+    )
     return (
         f" weights {job['wait_weights']} | read {job['source_rows']} x {job['source_columns']} x {job['words_per_pixel']} words "
         f"at {job['source_address']:#010x}, buffer {job['buffer_rows']} x {job['buffer_columns']} | kernel {job['kernel_h']} x "
-        f"{job['kernel_w']} from ({job['origin_row']}, {job['origin_column']}), rows at {job['weight_base']}, {job['unit_rows']} "
-        f"x {job['unit_columns']} units x {job['blocks']} blocks, shift {job['shift']} | write {job['unit_rows']} x "
-        f"{job['columns_stored']} x {job['words_per_pixel_stored']} words at {job['destination_address']:#010x} |{flags}"
+        f"{job['kernel_w']} from ({job['origin_row']}, {job['origin_column']}){stride}, rows at {job['weight_base']}, {job['unit_rows']} "
+        f"x {job['unit_columns']} units x {job['blocks']} blocks, shift {job['shift']} | write {written} |{flags}"
     )
 
 
