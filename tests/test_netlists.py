@@ -130,7 +130,7 @@ def test_cells_are_used() -> None:
     """The conv group's netlist holds what the benches above are to check: its multipliers and block RAMs are the device's."""
     text = netlist("conv_group", dict(BENCHES["conv_group"].netlist[0].parameters))[0].read_text()
     assert count(text, "DSP48E1") == 32
-    assert count(text, "RAMB18E1") == 18 and count(text, "RAMB36E1") == 14
+    assert count(text, "RAMB18E1") == 24 and count(text, "RAMB36E1") == 12
 
 
 @pytest.mark.parametrize(

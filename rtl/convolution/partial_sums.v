@@ -43,7 +43,7 @@ module partial_sums (
 
   always @(posedge clk) begin
     if (enable && write) memory[{write_pixel, write_lane}] <= write_sum;
-    if (enable) sum <= memory[start ? {next_pixel, 4'd0} : {pixel, next_lane}];
+    if (enable) sum <= memory[start?{next_pixel, 4'd0} : {pixel, next_lane}];
   end
 
   always @(posedge clk) begin
