@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from safetensors.numpy import save_file
 
 import gradcore
 from gradcore.errors import GradCoreError, Refusal
-from gradcore.importer.opening import load_graph, load_network
+from gradcore.importer.opening import as_graph, load_graph, load_network
 from gradcore.network import Graph, GraphNetwork, Layer, Network, graph_float
 from gradcore.network.graph import INPUT, Add, Affine, AveragePool, Clip, Concat, Conv, FullyConnected, MaxPool, Relu
+from gradcore.quantise import calibrate_graph, quantise_graph, standard_images
 from tests.onnx_models import weights
 
 LAYERS = [
@@ -173,3 +175,15 @@ def test_what_makes_a_graph_no_chain_is_named_node_by_node() -> None:
 def test_what_is_no_chain(nodes, match) -> None:
     with pytest.raises(Refusal, match=match):
         Network.of_graph(network(graph(*nodes)))
+
+
+def test_a_chain_with_formats_of_a_graph_stays_a_graph(tmp_path) -> None:
+    """Its number formats were chosen for its maps: as a chain of layers it would need others."""
+    made = as_graph(Network.random(LAYERS, (3, 9, 7), seed=3))
+    formats = calibrate_graph(made, standard_images((3, 9, 7), 4), contrast=0)
+    calibrated = replace(made, metadata={"quantisation": formats.to_metadata()})
+    calibrated.save(tmp_path / "graph.safetensors")
+    for given in (calibrated, tmp_path / "graph.safetensors"):
+        loaded = load_network(given)
+        assert isinstance(loaded, GraphNetwork) and quantise_graph(loaded).quantisation == formats
+    assert isinstance(load_network(made), Network)

@@ -23,7 +23,7 @@ Given = str | Path | Network | GraphNetwork
 
 def load_network(network: Given) -> Network | GraphNetwork:
     """The network itself, or the one in a file, or the one of that name that comes with GradCore: as a chain of layers where it is one, or
-    can be made one exactly; else as a graph.
+    can be made one exactly, and has no number formats of a graph; else as a graph.
 
     Args:
         network: a network; a file that ``train`` or ``import`` wrote, or one of ONNX; or a name such as ``cifar10``.
@@ -34,6 +34,9 @@ def load_network(network: Given) -> Network | GraphNetwork:
     if isinstance(network, Network):
         return network
     graph = load_graph(network)
+    formats = graph.metadata.get("quantisation", {})
+    if isinstance(formats, dict) and isinstance(formats.get("activations"), dict):  # they are of the graph's maps
+        return graph
     try:
         return Network.of_graph(graph)
     except Refusal:
