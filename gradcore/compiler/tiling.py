@@ -75,11 +75,10 @@ class TileUse:
 
 @dataclass(frozen=True)
 class Load:
-    """Weights that are loaded together: of ``blocks``, the ``chunks`` with these indices; ``repeated``: not for the first time."""
+    """Weights that are loaded together: of ``blocks``, the ``chunks`` with these indices."""
 
     blocks: range
     chunks: range
-    repeated: bool = False
 
 
 @dataclass
@@ -174,7 +173,7 @@ class TilePlan:
         for blocks in self.sets:
             for start in range(0, len(tiles), self.together):
                 for chunks in loads:
-                    yield Load(blocks, chunks, repeated=start > 0), tiles[start : start + self.together]
+                    yield Load(blocks, chunks), tiles[start : start + self.together]
 
     def _chunk_loads(self) -> list[range]:
         """Chunks that are loaded together: as many as half the weight buffer holds, so that the others are loaded meanwhile."""
@@ -185,11 +184,6 @@ class TilePlan:
             else:
                 loads.append(range(number, number + 1))
         return loads
-
-    @property
-    def jobs_count(self) -> int:
-        """TILE jobs."""
-        return len(self.rows) * len(self.columns) * len(self.sets) * len(self.chunks)
 
 
 def plan(made: MapSum, hardware: HardwareConfig) -> TilePlan:
