@@ -119,11 +119,11 @@ class NextClient(WritePredictor):
 
 
 class LostBeat(WritePredictor):
-    """A model that expects a beat more: the port seems to have lost it."""
+    """A model that expects a beat more, one that is like no other: the port seems to have lost it."""
 
     def take(self, item: StreamItem) -> None:
         if not self.words:
-            self.expect("beats", {"data": 0, "strobe": 0, "last": 1})
+            self.expect("beats", {"data": 1 << 64, "strobe": 0, "last": 1})
         super().take(item)
 
 
@@ -172,7 +172,7 @@ class WrongDone(Short):
     overrides = {WritePredictor: EveryBurstDone}
 
 
-@must_fail("environment.scoreboard", r"beats item 0: expected {'data': 0, 'strobe': 0, 'last': 1}")
+@must_fail("environment.scoreboard", r"beats item 0: expected {'data': 18446744073709551616, 'strobe': 0, 'last': 1}")
 class LostItem(Short):
     """A beat that never comes must be noticed."""
 
