@@ -155,7 +155,6 @@ class Surroundings(uvm_component):
 
     def build_phase(self) -> None:
         self.set_stalls(*self.stalls)
-        self.restart()
 
     def set_stalls(self, *kinds: str) -> None:
         """From now on stall requests, data and done after these patterns."""
@@ -173,6 +172,8 @@ class Surroundings(uvm_component):
         self.open: list[deque[int]] = [deque(), deque()]  # beats left of each request
         self.complete = [0, 0]  # requests that wait for done
         self.request_ready = self.data_ready = 0
+        for name in ("write_request_ready", "write_data_ready", "write_done"):
+            getattr(self.dut, name).value = 0
 
     @staticmethod
     def _random_bank() -> dict[str, list[list[int]]]:
@@ -180,8 +181,8 @@ class Surroundings(uvm_component):
 
     def start_of_simulation_phase(self) -> None:
         dut = self.dut = self.get_parent().dut
-        for name in ("write_request_ready", "write_data_ready", "write_done", "word_read_data", "tag_read_data"):
-            getattr(dut, name).value = 0
+        self.restart()
+        dut.word_read_data.value = dut.tag_read_data.value = 0
 
     async def run_phase(self) -> None:
         dut = self.dut
