@@ -6,7 +6,7 @@ Words and strobes as in ``gradcore.models.memory``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,7 +72,7 @@ def store_half(job: TileStoreJob, half: int, words: Sequence[int], pieces: Seque
     return writes
 
 
-def apply(memory: bytearray, writes: HalfWrites) -> None:
+def apply(memory: MutableMapping[int, int] | bytearray, writes: HalfWrites) -> None:
     """Carry out the writes of one half in ``memory`` (byte address = index)."""
     beats = iter(writes.beats)
     for address, words in writes.requests:
@@ -81,7 +81,7 @@ def apply(memory: bytearray, writes: HalfWrites) -> None:
             write_beat(memory, address + 8 * position, data, strobe)
 
 
-def write_beat(memory: bytearray, address: int, data: int, strobe: int) -> None:
+def write_beat(memory: MutableMapping[int, int] | bytearray, address: int, data: int, strobe: int) -> None:
     """Write the bytes of one beat that the strobe names."""
     for byte in range(8):
         if strobe >> byte & 1:

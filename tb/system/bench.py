@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from gradcore.models.arithmetic import METHODS
 from tb.support.declaration import Bench, Run
 from tb.support.places import ROOT
 from tb.support.runner import file_list, module_closure
@@ -15,6 +16,7 @@ VISIBLE = (
     "vector_engine", "seed_unit",
 )  # fmt: skip
 PARAMETERS = {"GROUPS": 1, "MEMORY_BYTES": 1 << 20}
+TABLE_ONE = {"GROUPS": 4, "MEMORY_BYTES": 1 << 23}
 
 
 def sources(folder: Path, run: Run) -> list[Path]:
@@ -28,7 +30,9 @@ BENCH = Bench(
         Run(PARAMETERS, ("verilator",), tests="EveryMethod", settings={"inference": True}),
         Run(PARAMETERS, ("icarus",), tests="EveryMethod"),
         Run(PARAMETERS, ("verilator",), tests="Wrong.*|MethodLeftOut", one_seed=True, name="bites"),
+        *(Run(TABLE_ONE, ("verilator", "icarus"), "TableOne", {"method": method}, True, True, f"table-one-{method}") for method in METHODS),
     ),
     sources=sources,
     visible=VISIBLE,
+    timeout=6 * 3600.0,  # Table I in Icarus
 )

@@ -19,6 +19,8 @@ from gradcore import hardware
 from gradcore.models.control.register_file import RUN_PARAMETERS
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob
 from gradcore.models.vector.seed_unit import SeedResult
+from gradcore.network import load_network
+from gradcore.quantise import quantise
 from tb.control.sequencer.sequencer_env import SequencerPredictor
 from tb.convolution.conv_group.conv_group_env import GroupPredictor
 from tb.convolution.tile_loader.tile_loader_env import TilePredictor
@@ -28,11 +30,11 @@ from tb.support.registers import GradcoreRegisters
 from tb.support.streams import wait_until
 from tb.support.uvm import CheckFailure
 from tb.system.internals import Instance
-from tb.system.session import GUARD, METHODS, START, WATCHDOG, Case, Expectation, Request, expectation, layered_case
+from tb.system.session import GUARD, METHODS, START, WATCHDOG, Case, Expectation, Request, expectation, layered_case, make_case
 from tb.system.system_env import SEED_MODES, Loaded, SystemEnvironment, SystemPredictor
 from tb.vector.seed_unit.seed_unit_env import SeedPredictor
 
-CYCLE_LIMIT = 100_000
+CYCLE_LIMIT = 1_000_000  # of a run
 # One network for each method; together every kind of layer, with every kind by each method.
 LAYERS = {
     "saliency": ["conv3:5 relu pool bias", "conv1:17 relu", "conv3:3", "conv1:2 pool", "fc:6 relu bias", "fc:3 bias"],
@@ -58,7 +60,7 @@ class SystemTest(UnitTest):
 
     environment_type = SystemEnvironment
     idle = dict.fromkeys(("stall", "load", "dump", "address", "words"), 0)
-    watchdog = 4 * CYCLE_LIMIT
+    watchdog = 2 * CYCLE_LIMIT
     covers = False
 
     def runs(self) -> list[Run]:
@@ -140,6 +142,18 @@ class EveryMethod(SystemTest):
         modes = random.sample(SEED_MODES, len(SEED_MODES))
         runs = [make_run(method, stall, stall > 0, mode) for method, stall, mode in zip(methods, (0, 300, 700), modes, strict=True)]
         return [*runs, *([make_run(methods[0], 300, explain=False)] if setting("inference") else [])]
+
+
+@pyuvm.test()
+class TableOne(SystemTest):
+    """The network of Table I, forward and backward by one method, on a random picture."""
+
+    def runs(self) -> list[Run]:
+        network = quantise(load_network("cifar10"))
+        channels, height, width = network.input_shape
+        picture = network.quantise_image(self.rng.integers(0, 256, (height, width, channels), dtype=np.uint8)).astype(np.int64)
+        case, asked = make_case(network, picture), Request(setting("method"))
+        return [Run(case, asked, 0, expectation(case, asked).before)]
 
 
 class Twin(SystemTest):

@@ -246,8 +246,8 @@ class StorePredictor(Predictor):
     """Requests and beats of each job that the store takes, from what it was seen to read; and the memory, byte for byte."""
 
     def build_phase(self) -> None:
-        self.memory = bytearray(random.randbytes(MEMORY))
-        self.image = bytearray(self.memory)
+        self.memory: dict[int, int] = {}  # byte address -> what was written there
+        self.image: dict[int, int] = {}  # likewise, what must be
         self.most_waiting = 0
         self.strobes: set[int] = set()
         self.restart()
@@ -400,5 +400,5 @@ class StoreEnvironment(UnitEnvironment):
     def check_phase(self) -> None:
         memory, image = self.predictor.memory, self.predictor.image
         if memory != image:
-            differs = [address for address in range(MEMORY) if memory[address] != image[address]]
+            differs = sorted(address for address in memory | image if memory.get(address) != image.get(address))
             raise CheckFailure(self, f"memory differs at {len(differs)} bytes, first at {differs[0]:#x}")

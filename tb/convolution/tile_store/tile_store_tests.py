@@ -104,7 +104,7 @@ class ResetInJob(StoreTest):
             dut.rst.value = 1
             await self.cycles(2)
             dut.rst.value = 0
-            environment.predictor.image[:] = environment.predictor.memory  # what was begun is in memory
+            environment.predictor.image = dict(environment.predictor.memory)  # what was begun is in memory
             await self.cycles(1)
             assert not int(dut.write_request_valid.value) and not int(dut.write_data_valid.value) and not int(dut.stored.value)
             await environment.job.driver.source.drain()
