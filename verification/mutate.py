@@ -4,8 +4,8 @@
 A sample of all mutants (``verification/mutants.py``) is drawn by a seed that is printed. Each runs in the benches of its module, the unit's
 own first and then those of the units round it, is held against the specification in formal/ if its module is proven, and runs in the whole
 core with its memory, where errors and soft resets come last: the first failure kills it. So does a simulation that does not end. What does
-not compile in Icarus Verilog is no mutant and is replaced by another. A survivor that Yosys proves to be equal to the module is equivalent;
-others that are equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they come, in
+not compile in Icarus Verilog is no mutant and is replaced by another. What passes its units' benches and Yosys proves to be equal to the
+module is equivalent; others that are equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they come, in
 ``build/mutants/``; a campaign that was cut goes on.
 """
 
@@ -169,11 +169,17 @@ def compiles(mutant: Mutant, changed: Path) -> bool:
 
 
 def proven_equal(mutant: Mutant, changed: Path, folder: Path) -> bool:
-    """Whether Yosys proves, for each set of parameters that benches use, that the fault changes nothing outside the module."""
-    return all(_equal(mutant, changed, folder, parameters) for parameters in parameter_sets(mutant.module))
+    """Whether Yosys proves, for each set of parameters that benches use, that the fault changes nothing outside the module.
+
+    First with all wires of the same name as points to meet in, then, as a fault may be in one of them, with registers alone.
+    """
+    return all(
+        any(_equal(mutant, changed, folder, parameters, registers) for registers in (False, True))
+        for parameters in parameter_sets(mutant.module)
+    )
 
 
-def _equal(mutant: Mutant, changed: Path, folder: Path, parameters: dict[str, int]) -> bool:
+def _equal(mutant: Mutant, changed: Path, folder: Path, parameters: dict[str, int], registers: bool) -> bool:
     sources = [path for path in module_closure(mutant.module, file_list()) if path.stem != mutant.module]
     settings = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
     lines = []
@@ -188,6 +194,7 @@ def _equal(mutant: Mutant, changed: Path, folder: Path, parameters: dict[str, in
             f"read_verilog -I rtl {' '.join(names)}",
             f"hierarchy -top {mutant.module} {settings}",
             "proc; flatten; memory -nordff; opt -full; rename -top " + name,
+            f"rename -hide {name}/w:* {name}/t:$*dff* %co1:+[Q] %d {name}/x:* %d" if registers else "",
             f"design -stash {name}",
         ]
     lines += [
@@ -233,16 +240,19 @@ def _judge(mutant: Mutant, changed: Path, folder: Path) -> tuple[str, str]:
     if not compiles(mutant, changed):
         return STILLBORN, ""
     reason = explained().get(mutant.key)
-    for bench in benches_of(mutant.module):
-        killer = specification_kills(mutant, folder) if bench.toplevel == SYSTEM else ""
-        killer = killer or kills(mutant, bench, folder, changed)
-        if killer:
+    *own, system = benches_of(mutant.module)
+    for bench in own:
+        if killer := kills(mutant, bench, folder, changed):
             return KILLED, killer
-    if not reason and (killer := faults_kill(mutant, folder)):
+    if own and not reason and proven_equal(mutant, changed, folder):
+        return EQUIVALENT, "proven by Yosys"
+    if killer := specification_kills(mutant, folder) or kills(mutant, system, folder, changed):
         return KILLED, killer
     if reason:
         return EQUIVALENT, reason
-    if proven_equal(mutant, changed, folder):
+    if killer := faults_kill(mutant, folder):
+        return KILLED, killer
+    if not own and proven_equal(mutant, changed, folder):
         return EQUIVALENT, "proven by Yosys"
     return SURVIVED, ""
 

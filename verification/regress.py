@@ -24,8 +24,8 @@ from tb.support.seeds import SEED_LIMIT
 from verification import evidence, plan
 
 RESULTS = ROOT / "build" / "regress"
-# Every bench and system run, the long ones, too; tests of Python alone stay with `make test`.
-SELECTION = ["-m", "hardware"]
+# Every bench and system run and all that is long; quick tests of Python alone stay with `make test`.
+SELECTION = ["-m", "hardware or regress"]
 SHARD_FILE = re.compile(r"shard-(\d+)-of-(\d+)\.xml")
 
 
