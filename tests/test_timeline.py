@@ -8,8 +8,10 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -24,9 +26,10 @@ from gradcore.compiler import Program
 from gradcore.explanation import explain
 from gradcore.simulator import SIMULATORS, Simulator
 from gradcore.simulator.build import rtl_folder
-from gradcore.timeline import save_timeline, trace_events
+from gradcore.timeline import Overview, overview, save_timeline, trace_events
 from gradcore.timeline.activity import Activity, intervals
 from gradcore.timeline.jobs import COLUMNS, job_labels, job_times, job_trace
+from gradcore.timeline.overview import bound, layer_colours
 
 CLOCK = 50.0  # a cycle is 0.02 µs
 LAYERS = [
@@ -313,15 +316,65 @@ def test_the_command_writes_a_trace(network: Network, picture: np.ndarray, run: 
 
 
 def test_an_overview_is_drawn(run: Run, tmp_path: Path) -> None:
-    """A picture in which each layer has its colour."""
-    save_timeline(run.timeline, tmp_path / "run.png", CLOCK, {"network": "net $1$", "method": "guided"})
+    """A picture, and an SVG, in which each layer has its colour."""
+    named = {"network": "net $1$ <&>", "method": "guided"}
+    for suffix in ("png", "svg"):
+        save_timeline(run.timeline, tmp_path / f"run.{suffix}", CLOCK, named)
     image = Image.open(tmp_path / "run.png")
     assert image.format == "PNG" and image.size[0] >= 1000
-    from gradcore.timeline.picture import layer_colours
+    colours = layer_colours([layer.name for layer in run.timeline.tracks[0].slices]).values()
+    assert len(set(colours)) == len(run.cycles.layers)
+    drawn = {"#{:02X}{:02X}{:02X}".format(*colour) for _, colour in image.convert("RGB").getcolors(1 << 24)}
+    assert {colour.upper() for colour in colours} <= drawn
+    root = ElementTree.parse(tmp_path / "run.svg").getroot()
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {colour.upper() for colour in colours} <= {str(one.get("fill")).upper() for one in root.iter()}
+    assert any(text.startswith("net $1$ <&>, guided: ") for text in texts) and "4 conv streams" in texts
 
-    colours = {tuple(round(255 * part) for part in colour) for colour in layer_colours(run.timeline).values()}
-    assert len(colours) == len(run.cycles.layers)
-    assert colours <= {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+
+def test_the_overview_is_the_run(run: Run) -> None:
+    """Utilisation in numbers is that of the hardware's counters; equal units are one row; rows, bins and sentence fit together."""
+    made = overview(run.timeline, CLOCK)
+    assert Overview.from_dict(json.loads(json.dumps(made.as_dict()))) == made
+    cycles, rows = run.counters["cycles"], {row.name: row for row in made.rows}
+    streams = rows["conv streams"]
+    assert streams.units == 4 and rows["vector halves"].units == 2 and rows["tile loader"].units == 1
+    for name, counter, units in (
+        ("conv streams", "conv_active", 4),
+        ("vector halves", "vector_active", 2),
+        ("tile loader", "loader_active", 2),
+        ("tile store", "store_active", 2),
+    ):
+        assert rows[name].busy == pytest.approx(run.counters[counter] / units / cycles, abs=1e-4), name
+        assert rows[name].least <= rows[name].busy <= rows[name].most
+        assert np.mean(rows[name].work) / 100 == pytest.approx(rows[name].busy, abs=0.01), name
+        assert all(work + wait <= 100 for work, wait in zip(rows[name].work, rows[name].wait, strict=True))
+        assert all((layer >= 0) == (work > 0) for work, layer in zip(rows[name].work, rows[name].layer, strict=True))
+    totals = {one.name: one.total * cycles for one in made.series}
+    assert totals["read"] == pytest.approx(run.counters["bytes_read"], rel=1e-3)
+    assert totals["conv multipliers"] + totals["vector multipliers"] == pytest.approx(run.counters["macs_issued"], rel=1e-3)
+    for one in made.series:
+        assert np.mean(one.values) == pytest.approx(one.total, rel=0.02)
+    assert [name for name, _ in made.layers] == [one.name for one in run.timeline.tracks[0].slices]
+    assert made.beginning.end < made.cycles == made.end and made.beginning.beginning is None
+    assert made.bound.endswith(".") and "\n" not in made.bound
+
+
+def test_the_sentence_names_what_bounds(run: Run) -> None:
+    """Of runs whose counters stand at a limit for a known part of the time."""
+    windows = len(run.timeline.counters[0].values)
+    half = np.arange(windows) < windows // 2
+
+    def told(conv: np.ndarray, read: np.ndarray) -> str:
+        values = {"multipliers, convolution": conv, "port 0, read": read}
+        counters = [replace(one, values=values.get(one.name, np.zeros(windows))) for one in run.timeline.counters]
+        return bound(replace(run.timeline, counters=tuple(counters)), 100.0)
+
+    sentence = told(np.where(half, 64.0, 0.0), np.where(half, 0.0, 16.0))
+    assert re.match(r"5\d % of the run is bound by the 64 multipliers|4\d % ", sentence) and "by memory (16.0 of its 16.0 bytes" in sentence
+    assert "(100 % of them busy there)" in sentence
+    assert told(np.full(windows, 64.0), np.full(windows, 16.0)).startswith("100 % of the run is bound by the 64 multipliers")
+    assert told(np.zeros(windows), np.zeros(windows)).startswith("Neither multipliers nor memory")
 
 
 @pytest.mark.parametrize(

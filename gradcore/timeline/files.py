@@ -14,10 +14,12 @@ from typing import Any
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_writable, write_atomically
 from gradcore.host.streams import strict_json
+from gradcore.timeline.drawing import draw_overview
 from gradcore.timeline.jobs import job_trace
+from gradcore.timeline.overview import overview
 from gradcore.timeline.timeline import WINDOW, Timeline
 
-SUFFIXES = (".json", ".png", ".txt")
+SUFFIXES = (".json", ".png", ".svg", ".txt")
 
 
 def check_trace(path: str | Path, pictures: int) -> None:
@@ -29,7 +31,7 @@ def check_trace(path: str | Path, pictures: int) -> None:
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise GradCoreError(
-            f"a trace is JSON, a picture or text: call it {path.parent / (path.stem or 'run')}.json, .png or .txt, not {path.name!r}"
+            f"a trace is JSON, a picture or text: call it {path.parent / (path.stem or 'run')}.json, .png, .svg or .txt, not {path.name!r}"
         )
     if pictures != 1:
         raise GradCoreError(f"a trace is of one run and there are {pictures} pictures: name one picture, or leave it out")
@@ -37,7 +39,7 @@ def check_trace(path: str | Path, pictures: int) -> None:
 
 
 def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metadata: Mapping[str, Any]) -> None:
-    """Write a timeline: trace events to a file ``.json``, an overview to a file ``.png``, its jobs to a file ``.txt``.
+    """Write a timeline: trace events to a file ``.json``, an overview to a file ``.png`` or ``.svg``, its jobs to a file ``.txt``.
 
     Raises:
         GradCoreError: the file cannot be written.
@@ -48,6 +50,9 @@ def save_timeline(timeline: Timeline, path: str | Path, clock_mhz: float, metada
     title = ", ".join(str(metadata[key]) for key in ("network", "method", "picture") if metadata.get(key))
     if Path(path).suffix.lower() == ".txt":
         write_atomically(path, job_trace(timeline.jobs, timeline.cycles, title))
+        return
+    if Path(path).suffix.lower() == ".svg":
+        write_atomically(path, draw_overview(overview(timeline, clock_mhz), title, alone=True))
         return
     from gradcore.timeline.picture import draw_timeline
 
