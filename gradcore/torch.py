@@ -14,12 +14,12 @@ import numpy as np
 
 from gradcore.attribution import rules
 from gradcore.backends import Backend, Reply, Request, Setup, open_backend
-from gradcore.backends.headroom import levels
 from gradcore.errors import GradCoreError, missing_package
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
 from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network
+from gradcore.runtime.requests import levels
 
 try:
     import torch

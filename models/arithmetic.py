@@ -15,25 +15,13 @@ import numpy as np
 
 from gradcore import hardware
 from gradcore.models.windows import Window, gather, scatter
+from gradcore.runtime import fixed_point
 
-VALUE_BITS = 16
+VALUE_BITS, VALUE_MIN, VALUE_MAX = fixed_point.VALUE_BITS, fixed_point.VALUE_MIN, fixed_point.VALUE_MAX
 ACCUMULATOR_BITS = 48
-VALUE_MIN = -(1 << (VALUE_BITS - 1))
-VALUE_MAX = (1 << (VALUE_BITS - 1)) - 1
 EXACT_BITS = 53  # of a float64: BLAS adds integers below 2**53 exactly, in any order
 METHODS = tuple(hardware.METHODS)
-
-
-def quantise(real: np.ndarray, fraction: int) -> tuple[np.ndarray, np.ndarray]:
-    """Real numbers as 16-bit values of ``fraction`` fraction bits: (int64 raw, bool where the value was clipped).
-
-    Rounded half up, saturated. (``floor(x + 0.5)`` would round once more when it adds: 0.5 - 2**-54 would become 1.)
-    """
-    scaled = np.asarray(real, dtype=np.float64) * 2.0**fraction
-    floor = np.floor(scaled)
-    rounded = floor + (scaled - floor >= 0.5)
-    clipped = (rounded < VALUE_MIN) | (rounded > VALUE_MAX)
-    return np.clip(rounded, VALUE_MIN, VALUE_MAX).astype(np.int64), clipped
+quantise = fixed_point.quantise
 
 
 def exact_sum(values: np.ndarray, weights: np.ndarray, initial: np.ndarray | int = 0) -> np.ndarray:

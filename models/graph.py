@@ -212,14 +212,26 @@ def seed_gradient(graph: QuantisedGraph, result: Forward, target: int | np.ndarr
 
 
 def backward(
-    graph: QuantisedGraph, result: Forward, method: str, target: int | np.ndarray | None = None, seed: np.ndarray | None = None
+    graph: QuantisedGraph,
+    result: Forward,
+    method: str,
+    target: int | np.ndarray | None = None,
+    seed: np.ndarray | None = None,
+    back_to: str | None = None,
 ) -> Backward:
-    """Backward pass from a one-hot seed (see ``seed_gradient``) or from any ``seed`` (N, H, W, C) of 16-bit values."""
+    """Backward pass from a one-hot seed (see ``seed_gradient``) or from any ``seed`` (N, H, W, C) of 16-bit values.
+
+    With ``back_to`` it ends when the gradient of that map is made, and the result has the gradients that are made whole.
+    """
     accumulators = {name: np.zeros((len(result.logits), *one.shape), dtype=np.int64) for name, one in graph.maps.items()}
     gradients = {graph.output: seed_gradient(graph, result, target) if seed is None else np.asarray(seed, dtype=np.int64)}
     saturated: dict[tuple[str, int], np.ndarray] = {}
-    for one in reversed(graph.passes):
+    first = 0 if back_to is None else min(number for number, one in enumerate(graph.passes) if one.makes.map == back_to)
+    for number, one in reversed(list(enumerate(graph.passes))):
         _finish(graph, one.makes.map, accumulators, gradients, saturated, one.makes.channels)
+        if back_to is not None and number == first:
+            parts = [one.makes.map for one in graph.passes[:first]]
+            return Backward({name: values for name, values in gradients.items() if name not in parts}, saturated)
         read = pass_backward(one, result.passes[one.name], gradients[one.makes.map][..., one.makes.channels], method)
         for source in one.sources:
             size = graph.maps[source.reads.map].shape[:2]

@@ -26,22 +26,12 @@ from gradcore.models.convolution.tile_loader import TileJob
 from gradcore.models.jobs import SeedUnitJob, TileStoreJob, VectorEngineJob, WeightLoaderJob
 from gradcore.models.memory import ByteWrite, Span, bytes_of
 from gradcore.models.vector import seed_unit, vector_engine
+from gradcore.runtime.parts import KINDS, WAITS, counted
 
 DRAIN = 16  # cycles between two finished pixels of a stream
 ORIGINS = range(-8, 8)  # of a tile job: see tile_geometry
 POSITIONS = 512  # rows and columns of the tile buffer that a group tells apart
 _IMAGE, _GIVEN, _TILE, _VECTOR = 1, 2, 3, 4
-# Waits of jobs, and the kind of finished jobs that they count.
-WAITS = {"wait_tiles": "STORED", "wait_vectors": "VECTOR", "wait_weights": "WEIGHTS", "wait_computed": "TILE"}
-KINDS = ("TILE", "STORED", "VECTOR", "WEIGHTS")
-
-
-def counted(job: Mapping[str, Any]) -> tuple[str, ...]:
-    """The kinds that a job is counted as: SEED jobs count as VECTOR jobs, TILE jobs that store as STORED, too."""
-    opcode = job["opcode"]
-    if opcode == "TILE" and not job["to_partial"]:
-        return "TILE", "STORED"
-    return () if opcode == "END" else ({"SEED": "VECTOR"}.get(opcode, opcode),)
 
 
 class ProgramError(AssertionError):

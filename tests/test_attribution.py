@@ -18,8 +18,7 @@ from captum import attr as captum
 
 import gradcore
 from gradcore import GradCoreError, Layer, Network
-from gradcore.attribution import METHODS, rules
-from gradcore.attribution.gradients import stretched
+from gradcore.attribution import METHODS, rules, stretched
 from gradcore.attribution.listing import as_list, read_parameters
 from gradcore.backends import METHODS as RULES
 from gradcore.backends.pytorch import build_module

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 
 from gradcore import hardware
-from gradcore.backends import GoldenBackend
+from gradcore.backends import METHODS, GoldenBackend
 from gradcore.compiler import compile_network
+from gradcore.compiler.wider_inputs import with_wider_inputs
 from gradcore.errors import GradCoreError
 from gradcore.models import network as golden
 from gradcore.network import Layer, Network
 from gradcore.quantise import quantise
 from gradcore.runtime import board as runtime_board
 from gradcore.runtime import driver as runtime_driver
-from gradcore.runtime.board import METHODS, Board
+from gradcore.runtime.board import Board
 from gradcore.runtime.driver import Driver, Stopped
 from gradcore.runtime.program import Program
 from gradcore.simulator.device import SimulatedDevice
@@ -44,7 +45,8 @@ def network() -> Network:
 def file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It, compiled for the small core at the usual address, which is not where the boards of these tests have memory."""
     path = tmp_path_factory.mktemp("program") / "net.gradcore"
-    compile_network(network, "small").save(path)
+    quantised = quantise(network)
+    with_wider_inputs(compile_network(quantised, "small"), network, quantised).save(path)
     return path
 
 
@@ -238,7 +240,7 @@ def test_bad_input(file: Path, tmp_path: Path) -> None:
             board.execute(PICTURES[0])
         board.load(file)
         for arguments, said in (
-            ((PICTURES[0], "guidet"), "no method 'guidet': use one of saliency, deconvnet, guided"),
+            ((PICTURES[0], "guidet"), "no method 'guidet': use one of saliency, deconvnet, guided, input_x_gradient"),
             ((PICTURES[0], "guided", 10), "no class 10: give an index from 0 to 9"),
             ((PICTURES[0], "guided", "yak"), "no class 'yak'"),
             ((PICTURES, "guided", [1, 2]), "2 targets are not one for each of 3"),

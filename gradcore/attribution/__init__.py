@@ -1,12 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attribution methods: why a network says what it says, with NumPy alone, on any back end.
+"""Attribution methods, which are those of the runtime; the table of them for people; and measures of maps."""
 
-Every method is made of single runs of the network (``gradcore.backends.Request``). Names, parameters and defaults are those of Captum
-0.9, whose class each entry of ``METHODS`` names; what is computed is the same, up to the number formats of the core.
-"""
+from gradcore.runtime.attribution import METHODS, Aim, Method, attribute, check_method, keeps, rules, stretched
 
-from gradcore.attribution.attribute import attribute
-from gradcore.attribution.case import Aim
-from gradcore.attribution.methods import METHODS, Method, check_method, rules
-
-__all__ = ["METHODS", "Aim", "Method", "attribute", "check_method", "rules"]
+__all__ = ["METHODS", "Aim", "Method", "attribute", "check_method", "keeps", "rules", "stretched"]

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcore.attribution.methods import METHODS, check_method
 from gradcore.errors import GradCoreError
+from gradcore.runtime.attribution import METHODS, check_method
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcore.attribution.gradients import stretched
+from gradcore.runtime.attribution import stretched
 
 STEPS = 16  # of deletion and insertion: pixels are changed in so many groups
 RADIUS, SAMPLES = 0.02, 10  # of the sensitivity, Captum's: noise in the normalised input, and how often it is drawn

@@ -6,7 +6,6 @@
 
 from gradcore.backends.golden import GoldenBackend
 from gradcore.backends.opening import open_backend
-from gradcore.backends.requests import Reply, Request
 from gradcore.backends.runs import (
     METHODS,
     Backend,
@@ -20,6 +19,7 @@ from gradcore.backends.runs import (
     softmax,
 )
 from gradcore.backends.setup import BACKENDS, Setup
+from gradcore.runtime.requests import Reply, Request
 
 __all__ = [
     "BACKENDS",

@@ -15,7 +15,8 @@ from gradcore.models import graph as graph_model
 from gradcore.models import network as chain_model
 from gradcore.models.quantised import QuantisedNetwork
 from gradcore.models.quantised_graph import QuantisedGraph
-from gradcore.quantise.precision import LayerSaturation
+from gradcore.runtime.fixed_point import real_map
+from gradcore.runtime.results import LayerSaturation
 
 Names = dict[str, tuple[int, int, int]]
 
@@ -146,12 +147,15 @@ class Graph:
         return {name: (self.network.maps[name].shape[2], *self.network.maps[name].shape[:2]) for name in made}
 
     def span(self, since: str | None, until: str | None, back_to: str | None) -> tuple[int, int, int]:
-        """As for a chain; the numbers are of no use."""
+        """As for a chain: 0 and 1 are the input and the logits; and where the backward pass ends, counted as ``layers``, from 1 on."""
         if since is not None or until is not None:
             raise GradCoreError("a graph is run as a whole: leave the layers to begin behind and to end with out")
-        if back_to is not None:
-            check_choice("layer", back_to, tuple(self.layers))
-        return 0, 1, 0
+        if back_to is None:
+            return 0, 1, 0
+        check_choice("layer", back_to, tuple(self.layers))
+        if back_to == self.network.output:
+            raise GradCoreError(f"no layer lies between {back_to} and the logits: name layers in the order of the network")
+        return 0, 1, list(self.layers).index(back_to) + 1
 
     def fractions(self, position: int) -> tuple[int, int]:
         """Fraction bits of the input (0) or the logits (1), and of its gradient."""
@@ -164,7 +168,7 @@ class Graph:
         return self.network.maps[self.network.output].unit
 
     def reached(self, made: dict[str, np.ndarray], back_to: str | None, end: int, exponent: int) -> np.ndarray:
-        """As for a chain; the whole backward pass has run, whatever was wanted of it."""
+        """As for a chain."""
         name = back_to or graph_model.INPUT
         unit = self.unit / self.network.maps[name].unit
         return real_map(made[name], self.network.quantisation.gradients[name] + exponent, unit).astype(np.float64)
@@ -180,8 +184,9 @@ class Graph:
     def backward(self, traces: Sequence[Trace], seeds: np.ndarray, method: str, end: int) -> list[Any]:
         """As for a chain: of each trace the gradients by the maps' names, and what saturated."""
         results = []
+        back_to = list(self.layers)[end - 1] if end else None
         for trace, seed in zip(traces, seeds, strict=True):
-            made = graph_model.backward(self.network, trace.forward, method, seed=seed[None])
+            made = graph_model.backward(self.network, trace.forward, method, seed=seed[None], back_to=back_to)
             counts = graph_model.saturations(self.network, trace.forward, made)[len(self.network.passes) :]
             results.append(({name: one[0] for name, one in made.gradients.items()}, tuple(LayerSaturation(*count) for count in counts)))
         return results
@@ -206,9 +211,8 @@ class Graph:
     def gradients(self, made: dict[str, np.ndarray], stop: int, exponent: int) -> dict[str, np.ndarray]:
         """The same of the gradients."""
         fractions, output = self.network.quantisation.gradients, self.unit
-        return {name: real_map(made[name], fractions[name] + exponent, output / self.network.maps[name].unit) for name in self.layers}
-
-
-def real_map(raw: np.ndarray, fraction: int, unit: float = 1.0) -> np.ndarray:
-    """float32 (C, H, W) of raw (H, W, C); exact where the unit is 1, for 16 bits fit in 24."""
-    return np.ascontiguousarray(np.asarray(raw).transpose(2, 0, 1) * 2.0**-fraction * unit, dtype=np.float32)
+        return {
+            name: real_map(made[name], fractions[name] + exponent, output / self.network.maps[name].unit)
+            for name in self.layers
+            if name in made
+        }

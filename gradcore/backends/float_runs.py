@@ -11,13 +11,13 @@ import numpy as np
 
 from gradcore.backends.pytorch import FloatBackend, Trace
 from gradcore.backends.pytorch_graph import GraphTrace
-from gradcore.backends.requests import Reply, Request, shaped_seed
 from gradcore.backends.runs import Run, Target
 from gradcore.errors import GradCoreError
 from gradcore.host.inputs import check_choice
 from gradcore.host.progress import Progress, silent
 from gradcore.network import GraphNetwork, Network
 from gradcore.network.graph import INPUT
+from gradcore.runtime.requests import Reply, Request, shaped_seed
 
 _BATCH = 64
 

@@ -9,15 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcore.backends.exact import Chain, Graph, Trace, real_map
-from gradcore.backends.requests import Reply, Request, range_bits, raw_inputs, scaled_seed, shaped_seed
+from gradcore.backends.exact import Chain, Graph, Trace
 from gradcore.backends.runs import LayerSaturation, Run, Target, class_indexes
 from gradcore.host.progress import Progress, silent
 from gradcore.models import graph
 from gradcore.models import network as chain
 from gradcore.network import GraphNetwork, Network
-from gradcore.quantise import in_integers
-from gradcore.quantise.headroom import widen_graph_input, widen_input
+from gradcore.quantise import QuantisedGraph, in_integers
+from gradcore.quantise.headroom import with_wider_input
+from gradcore.runtime.fixed_point import real_map
+from gradcore.runtime.requests import Reply, Request, range_bits, raw_inputs, scaled_seed, shaped_seed
 
 _BATCH = 16
 _TEXT = "running the golden model"
@@ -86,10 +87,8 @@ class GoldenBackend:
     def _with_range(self, bits: int) -> Chain | Graph:
         """The model whose input has a format that is ``bits`` wider than the network's."""
         if bits not in self._exact:
-            if isinstance(self._float, GraphNetwork):
-                self._exact[bits] = Graph(in_integers(widen_graph_input(self._float, bits)) if bits else self._network)
-            else:
-                self._exact[bits] = Chain(widen_input(self._network, bits))
+            network = with_wider_input(self._float, self._network, bits)
+            self._exact[bits] = Graph(network) if isinstance(network, QuantisedGraph) else Chain(network)
         return self._exact[bits]
 
     def _batch(self, model: Chain | Graph, requests: Sequence[Request], before: Trace | None) -> list[Reply]:

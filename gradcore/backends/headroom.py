@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcore.backends.requests import Reply, Request
 from gradcore.backends.runs import Backend, Run, Target
 from gradcore.host.progress import Progress, silent
 from gradcore.network import GraphNetwork, Network
 from gradcore.quantise.headroom import widen
+from gradcore.runtime.requests import Reply, Request
 
 STEPS = (2, 4, 6, 8)  # bits of headroom that are tried, one after the other
 
@@ -82,11 +82,3 @@ class HeadroomBackend:
                         before = runs[method][number].without_headroom or runs[method][number].saturation
                         runs[method][number] = replace(run, headroom=bits, without_headroom=before)
         return runs
-
-
-def levels(engine: Backend) -> Iterator[tuple[int, Backend]]:
-    """``HeadroomBackend.levels``; of another back end itself, whose formats are given."""
-    if isinstance(engine, HeadroomBackend):
-        yield from engine.levels()
-    else:
-        yield 0, engine

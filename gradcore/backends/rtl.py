@@ -12,21 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.backends.core_runs import CoreRuns
-from gradcore.backends.exact import Chain, Graph
-from gradcore.backends.requests import Reply, Request, range_bits
 from gradcore.backends.runs import LayerSaturation, Run, Target, class_indexes
 from gradcore.backends.setup import Setup
 from gradcore.compiler import HardwareConfig, Program, compile_network
 from gradcore.errors import GradCoreError
 from gradcore.host.progress import Progress, silent
 from gradcore.host.scratch import scratch_folder
-from gradcore.models import graph
-from gradcore.models import network as chain
 from gradcore.network import GraphNetwork, Network
 from gradcore.quantise import in_integers
-from gradcore.quantise.headroom import widen_input
+from gradcore.quantise.headroom import with_wider_input
+from gradcore.runtime.core_runs import CoreRuns
 from gradcore.runtime.driver import Driver, Stopped
+from gradcore.runtime.requests import Reply, Request, range_bits
 from gradcore.simulator import MEMORY_BYTES, Simulator
 from gradcore.simulator.device import SimulatedDevice
 from gradcore.timeline.activity import Activity
@@ -52,14 +49,13 @@ class RtlBackend:
         setup = Setup.of(setup, **options)
         config = HardwareConfig.of_preset(setup.preset)
         self.quantised = in_integers(network)
-        self._model = graph if isinstance(network, GraphNetwork) else chain
         self.notes = self.quantised.notes
         self.macs = config.macs
         self._config = config
         self.program: Program = compile_network(self.quantised, config, base=0)
-        self._exact: dict[int, Chain | Graph] = {0: Graph(self.quantised) if isinstance(network, GraphNetwork) else Chain(self.quantised)}
+        self._float = network
         self._programs = {0: self.program}
-        self.layers, self.classes = self._exact[0].layers, tuple(self.program.classes)
+        self.layers, self.classes = self.program.stored, tuple(self.program.classes)
         memory = MEMORY_BYTES
         while memory < self.program.window[1]:
             memory *= 2
@@ -104,7 +100,7 @@ class RtlBackend:
                     self._device.progress = _RunProgress(progress, number * len(methods) + position, total)
                     run = self._run_one(driver, None if position else picture, method, one)
                     if keep:
-                        activations, gradients = CoreRuns(driver, self._exact[0], self._seconds).maps()
+                        activations, gradients = CoreRuns(driver, self._seconds).maps()
                         run = replace(run, activations=activations, gradients=gradients)
                     runs[method].append(run)
         if self._activity is not None:
@@ -138,17 +134,14 @@ class RtlBackend:
         Raises:
             GradCoreError: as there; or a timeline is wanted of more than one run.
         """
-        if isinstance(self._exact[0], Graph):
-            raise GradCoreError("the rtl backend runs graphs by saliency, deconvnet and guided: take another method's backend golden")
         if self._activity is not None and len(requests) > 1:
             raise GradCoreError(f"a trace is of one run, and this takes {len(requests)}: trace saliency, deconvnet or guided")
         bits = range_bits(requests, self.quantised.picture_fraction)
-        if bits not in self._exact:
-            self._exact[bits] = Chain(widen_input(self.quantised, bits))
-            self._programs[bits] = compile_network(self._exact[bits].network, self._config, base=0)
+        if bits not in self._programs:
+            self._programs[bits] = compile_network(with_wider_input(self._float, self.quantised, bits), self._config, base=0)
         replies: list[Reply] = []
         with self._simulator.start(progress):
-            core = CoreRuns(self._driver(self._programs[bits]), self._exact[bits], self._seconds)
+            core = CoreRuns(self._driver(self._programs[bits]), self._seconds)
             for number, request in enumerate(requests):
                 self._device.progress = _RunProgress(progress, number, len(requests))
                 with self._stopped():
@@ -175,14 +168,9 @@ class RtlBackend:
         again = self._activity is None  # see ``run``
         with self._stopped():
             made = driver.run(picture, method, target, explain=explain, timeout=self._seconds, first=again)
-        program = self.program
+        program, total = self.program, self.program.outputs()
         attribution = program.dequantise_attribution(made.attribution) if explain else np.zeros((0, 0, 0), np.float32)
-        counts = program.by_name(made.saturated)
-        saturation = tuple(
-            LayerSaturation(name, direction, counts[name, direction], outputs)
-            for name, direction, outputs in self._model.passes(self.quantised)
-            if (name, direction) in counts
-        )
+        saturation = tuple(LayerSaturation(*place, values, total[place]) for place, values in program.by_name(made.saturated).items())
         chosen = made.predicted if target is None else target
         return Run(program.dequantise_logits(made.logits), chosen, attribution, made.cycles, made.counters, saturation=saturation)
 

@@ -10,6 +10,7 @@ from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.program import Program
 from gradcore.compiler.schedule import make_program
 from gradcore.compiler.sums import refused
+from gradcore.compiler.wider_inputs import with_wider_inputs
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_outputs, check_writable, is_special, write_atomically
 from gradcore.importer.opening import Given, load_network
@@ -94,7 +95,9 @@ def compile_to_file(network: Given, out: str | Path, *, preset: str = "full", ba
     network = load_network(network)
     check_outputs([("the program", out), ("its listing", listing)], [("the network", network.origin)], option="--out")
     _check_listing(listing)
-    program = compile_network(network, preset=preset, base=base, headroom=headroom)
+    network = widen(network, headroom)
+    quantised = in_integers(network)
+    program = with_wider_inputs(compile_network(quantised, preset=preset, base=base), network, quantised)
     program.save(out)
     write_atomically(listing, program.listing(), option="--out")
     return {

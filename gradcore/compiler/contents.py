@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradcore.compiler import descriptors
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import Region, TagRegion
-from gradcore.runtime.program import Runnable
+from gradcore.runtime.parts import decode
+from gradcore.runtime.program import Runnable, StoredMap, WiderInput
 
 
 @dataclass
@@ -22,7 +21,7 @@ class LayerInfo:
         identifier: the ``layer`` field of its descriptors, and index of its completion time stamp.
         name: the layer's name, with ``_backward`` for the backward pass; ``seed`` for the seed.
         direction: ``forward``, ``seed`` or ``backward``. kind: ``conv``, ``fc`` or ``seed``.
-        jobs: TILE, VECTOR or SEED jobs.
+        outputs: what it requantises: with a pool the results before it. jobs: TILE, VECTOR or SEED jobs.
         macs_dense: multiplications of the layer, padding taps included.
         tile: output pixels (before pooling) of a full tile. stride: pixels of a pack. sets: passes over the tiles.
         first_descriptor, last_descriptor: its part of the program (WEIGHTS jobs of later layers may lie in between).
@@ -32,6 +31,7 @@ class LayerInfo:
     name: str
     direction: str
     kind: str
+    outputs: int = 0
     jobs: int = 0
     macs_dense: int = 0
     tile: tuple[int, int] | None = None
@@ -57,8 +57,7 @@ class Contents(Runnable):
             layer i, ``gradient_i`` (0 the attribution, i + 1 of what layer i makes).
         layers: by identifier: forward layers, the seed, backward layers.
         activations, gradients: fraction bits.
-        given: regions that must be in memory before a run, by name: the picture, or for a part of a program what it goes on from.
-        places: of maps between whose channels in memory there are gaps, by region: where each channel lies.
+        maps, chain, given, places, wider: see ``Runnable``.
     """
 
     name: str
@@ -79,6 +78,9 @@ class Contents(Runnable):
     notes: list[str] = field(default_factory=list)
     given: tuple[str, ...] = ("activation_0",)
     places: dict[str, list[int]] = field(default_factory=dict)
+    maps: list[StoredMap] = field(default_factory=list)
+    chain: bool = True
+    wider: dict[int, WiderInput] = field(default_factory=dict)
 
     @property
     def forward_layers(self) -> list[LayerInfo]:
@@ -89,15 +91,6 @@ class Contents(Runnable):
         """In the order in which they run: the last layer first."""
         return [layer for layer in self.layers if layer.direction == "backward"]
 
-    def by_name(self, values: Sequence[int]) -> dict[tuple[str, str], int]:
-        """Numbers of the layers that ran, in order and without the seed's, by the name and direction that reports have: what several layers
-        make of one gradient is added up."""
-        found: dict[tuple[str, str], int] = {}
-        for layer, value in zip((one for one in self.layers if one.direction != "seed"), values, strict=False):
-            key = layer.name.removesuffix("_backward") if layer.direction == "backward" else layer.name, layer.direction
-            found[key] = found.get(key, 0) + value
-        return found
-
     @property
     def tag_bytes(self) -> int:
         """Memory that the backward pass needs of the forward pass."""
@@ -105,4 +98,4 @@ class Contents(Runnable):
 
     def jobs(self) -> list[dict[str, int | str]]:
         """Every descriptor, decoded."""
-        return [descriptors.decode(words) for words in self.descriptor_words]
+        return [decode(words) for words in self.descriptor_words]

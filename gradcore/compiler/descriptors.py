@@ -9,6 +9,11 @@ import numpy as np
 
 from gradcore import hardware
 
+__all__ = [
+    *("BYTES", "FIELDS", "MAX_DESCRIPTORS", "OPCODES", "SIGNED", "WORDS"),
+    *("FieldOverflowError", "checksum", "decode", "encode", "fields_of"),
+]
+
 WORDS = hardware.DESCRIPTOR_WORDS
 BYTES = hardware.DESCRIPTOR_BYTES
 OPCODES = hardware.OPCODES
@@ -37,9 +42,3 @@ def encode(opcode: str, values: Mapping[str, int]) -> np.ndarray:
             raise FieldOverflowError(name, value, largest)
     words = hardware.pack_descriptor(opcode, {name: int(value) for name, value in values.items()})
     return np.array(words, dtype=np.uint32)
-
-
-def decode(words: np.ndarray) -> dict[str, int | str]:
-    """Field values from uint32 (32,); ``opcode`` is the name. Raises ValueError for a descriptor that is not legal."""
-    opcode, values = hardware.unpack_descriptor(np.asarray(words, dtype=np.uint32).tolist())
-    return {**values, "opcode": opcode}

@@ -15,12 +15,10 @@ from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.contents import Contents, LayerInfo
 from gradcore.compiler.layout import region_from_json
 from gradcore.compiler.listing import listing
-from gradcore.compiler.parts import part_of
 from gradcore.errors import GradCoreError
 from gradcore.host.files import write_atomically
-from gradcore.host.inputs import check_choice
 from gradcore.models.quantised import picture_table, quantise_image
-from gradcore.runtime.program import FORMAT, no_program
+from gradcore.runtime.program import FORMAT, StoredMap, no_program, read_wider, wider_arrays
 
 
 @dataclass
@@ -84,35 +82,6 @@ class Program(Contents):
         layers = [replace(one, addresses=[tuple(address + distance for address in row) for row in one.addresses]) for one in self.layers]
         return replace(moved, layers=layers)
 
-    def part(
-        self, since: str | None = None, until: str | None = None, back_to: str | None = None, *, forward: bool = True, backward: bool = True
-    ) -> Program:
-        """A part of this program, for the same memory: see ``gradcore.compiler.parts``.
-
-        Args:
-            since: the layer behind whose output it begins; None: at the picture.
-            until: the layer with which its forward pass ends; None: the last.
-            back_to: the layer at whose output's gradient its backward pass ends; None: as ``since``.
-            forward, backward: which passes it has.
-
-        Raises:
-            GradCoreError: there is no such layer, or the part would be empty.
-        """
-        first, stop, end = (self.layer_position(name, empty) for name, empty in ((since, 0), (until, self.count), (back_to, None)))
-        end = first if end is None else end
-        if first >= stop or end >= stop or end < first or not (forward or backward):
-            begin = back_to or since or "the picture"
-            raise GradCoreError(f"no layer lies between {begin} and {until or 'the logits'}: name layers in the order of the network")
-        return part_of(self, range(first, stop) if forward else range(0), range(end, stop) if backward else range(0))
-
-    def layer_position(self, name: str | None, empty: int | None = 0) -> int | None:
-        """The number of the activation that a layer makes; ``empty`` for None. Raises GradCoreError for no layer."""
-        names = [layer.name for layer in self.forward_layers]
-        if name is None:
-            return empty
-        check_choice("layer", name, names)
-        return names.index(name) + 1
-
     def listing(self) -> str:
         """The program for a person to read."""
         return listing(self)
@@ -125,14 +94,15 @@ class Program(Contents):
         """
         pixels = picture_table(self.mean, self.std, self.activations[0])
         metadata = np.frombuffer(json.dumps(self._metadata()).encode(), dtype=np.uint8)
-        write_atomically(path, lambda stream: np.savez_compressed(stream, image=self.image, metadata=metadata, pixel_values=pixels))
+        arrays = {"image": self.image, "metadata": metadata, "pixel_values": pixels, **wider_arrays(self.wider)}
+        write_atomically(path, lambda stream: np.savez_compressed(stream, **arrays))
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
         """Read what ``save`` wrote. Raises GradCoreError when it is no program."""
         try:
             with np.load(Path(path), allow_pickle=False) as data:
-                metadata, image = json.loads(data["metadata"].tobytes()), data["image"]
+                metadata, image, wider = json.loads(data["metadata"].tobytes()), data["image"], read_wider(data)
             if metadata.pop("format") != FORMAT:
                 raise ValueError("another format")
             metadata["hardware"] = HardwareConfig(**metadata["hardware"])
@@ -143,7 +113,8 @@ class Program(Contents):
                 layer.addresses = [tuple(addresses) for addresses in layer.addresses]
             for name in ("mean", "std", "given"):
                 metadata[name] = tuple(metadata[name])
-            return cls(image=image, **metadata)
+            metadata["maps"] = [StoredMap.of(one) for one in metadata["maps"]]
+            return cls(image=image, wider=wider, **metadata)
         except FileNotFoundError:
             raise GradCoreError(f"{path}: there is no such file: check the path") from None
         except OSError as error:
@@ -171,4 +142,6 @@ class Program(Contents):
             "notes": self.notes,
             "given": list(self.given),
             "places": self.places,
+            "maps": [vars(one) for one in self.maps],
+            "chain": self.chain,
         }

@@ -24,10 +24,11 @@ from gradcore.compiler.tile_job import tile_fields, tile_spans
 from gradcore.compiler.tiling import TilePlan, TileUse, plan
 from gradcore.compiler.weights import MatrixChunk, WeightSet
 from gradcore.errors import GradCoreError
+from gradcore.models.graph import passes
 from gradcore.models.passes import INPUT
 from gradcore.models.quantised import QuantisedNetwork
 from gradcore.models.quantised_graph import QuantisedGraph, graph_of_chain
-from gradcore.runtime.program import check_base
+from gradcore.runtime.program import StoredMap, check_base
 
 MAX_LAYERS = 127
 MAX_INPUTS = 1 << 20  # of the vector engine
@@ -78,15 +79,17 @@ def make_program(network: QuantisedNetwork | QuantisedGraph, hardware: HardwareC
     graph = graph_of_chain(network)
     # A chain's gradients are called after the layers that read what they are of.
     names = {gradient_name(one.sources[0].reads.map): f"{one.name}_backward" for one in graph.passes}
-    return _Compiler(graph, hardware, check_base(base), names).run()
+    return _Compiler(graph, hardware, check_base(base), names, chain=True).run()
 
 
 class _Compiler:
     """The state of one compilation."""
 
-    def __init__(self, network: QuantisedGraph, hardware: HardwareConfig, base: int, names: Mapping[str, str] | None = None) -> None:
-        """``names``: what layers are called, where they are called otherwise."""
-        self.network, self.hardware, self.base, self.names = network, hardware, base, names or {}
+    def __init__(
+        self, network: QuantisedGraph, hardware: HardwareConfig, base: int, names: Mapping[str, str] | None = None, chain: bool = False
+    ) -> None:
+        """``names``: what layers are called, where they are called otherwise; ``chain``: whether maps are called after their layers."""
+        self.network, self.hardware, self.base, self.names, self.chain = network, hardware, base, names or {}, chain
         self.memory = Allocator(base)
         self.words: list[np.ndarray] = []
         self.tiles = self.vectors = 0
@@ -132,8 +135,8 @@ class _Compiler:
         """All layers forward, the seed, all layers backward; the jobs of the conv engine and what each stores are numbered."""
         steps: list[_Step] = []
         tiles = stored = 0
-        for work in work_of(self.network, self.names):
-            info = LayerInfo(len(steps), work.name, work.direction, work.kind, macs_dense=work.macs)
+        for work, outputs in zip(work_of(self.network, self.names), self._outputs(), strict=True):
+            info = LayerInfo(len(steps), work.name, work.direction, work.kind, outputs, macs_dense=work.macs)
             step = _Step(info, work)
             for made in work.sums:
                 chosen = plan(made, self.hardware)
@@ -152,6 +155,29 @@ class _Compiler:
                 self._cut_product(step, work.product)
             steps.append(step)
         return steps
+
+    def _outputs(self) -> list[int]:
+        """How many values each layer requantises, in order; of the seed 0."""
+        network = self.network
+        forward = [count for _, direction, count in passes(network) if direction == "forward"]
+        made = [one.makes for one in reversed(network.passes) if one.makes.map != network.output]
+        channels = [(one.map, one.width) for one in made] + [(INPUT, network.maps[INPUT].shape[2])]
+        return [*forward, 0, *(network.maps[name].shape[0] * network.maps[name].shape[1] * width for name, width in channels)]
+
+    def _maps(self) -> list[StoredMap]:
+        """What layers store, by the names that users know."""
+        network, count = self.network, len(self.network.passes)
+        backward = [one for one in reversed(network.passes) if one.makes.map != network.output]
+        found = []
+        for name in dict.fromkeys([INPUT, *(one.makes.map for one in network.passes)]):
+            made, one = network.makers(name), network.maps[name]
+            gradients = [(gradient(network, maker), maker.makes.start) for maker in made] or [(gradient(network, None), 0)]
+            after = [count + 1 + backward.index(maker) for maker in made if maker in backward] if made else [count + 1 + len(backward)]
+            layers = [network.passes.index(maker) for maker in made]
+            shown = made[0].name if self.chain and made else name
+            at = activation(network, name)
+            found.append(StoredMap(shown, at, one.fraction, tuple(gradients), one.gradient_fraction, tuple(layers), tuple(after)))
+        return found
 
     def _cut_product(self, step: _Step, product: Product) -> None:
         inputs, outputs = product.matrix.shape
@@ -439,6 +465,8 @@ class _Compiler:
             gradients=[network.maps[name].gradient_fraction for name in (INPUT, *(one.makes.map for one in network.passes))],
             notes=list(network.notes),
             places=self.places,
+            maps=self._maps(),
+            chain=self.chain,
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcore import hardware
 from gradcore.compiler import Program, compile_network
+from gradcore.compiler.wider_inputs import with_wider_inputs
 from gradcore.deployment.c_files import c_header, c_sample
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_folder, unwritable
@@ -57,8 +58,9 @@ def make_bundle(
     out = Path(out)
     check_folder(out, option="--out")
     _check_replaceable(out)
-    quantised = in_integers(widen(load_network(network), headroom))
-    program = compile_network(quantised, preset, base=base)
+    loaded = widen(load_network(network), headroom)
+    quantised = in_integers(loaded)
+    program = with_wider_inputs(compile_network(quantised, preset, base=base), loaded, quantised)
     found = _find_bitstream(preset) if bitstream is None else Path(bitstream)
     sample = _sample(quantised, image)
     stream = io.BytesIO()

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.attribution import METHODS, Aim, Method, attribute, check_method, rules
-from gradcore.attribution.attribute import keeps
+from gradcore.attribution import METHODS, Aim, Method, attribute, check_method, keeps, rules
 from gradcore.backends import Backend, Run, Setup, open_backend
 from gradcore.errors import GradCoreError
 from gradcore.explanation.result import Explanation

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.attribution import METHODS, rules
-from gradcore.attribution.gradients import stretched
+from gradcore.attribution import METHODS, rules, stretched
 from gradcore.backends import Cycles, LayerSaturation, is_weak, softmax
 from gradcore.drawing import heatmap
 from gradcore.errors import GradCoreError
@@ -21,12 +20,13 @@ from gradcore.host.streams import strict_json
 from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture
 from gradcore.quantise import precision
+from gradcore.runtime.results import Explained
 
 _BROKEN = "the network's weights are too large, or no numbers"
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Explained):
     """What the network said of one picture, and the gradient that tells why.
 
     Attributes:
@@ -76,41 +76,6 @@ class Explanation:
     activations: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     gradients: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     verilog: str | None = None
-
-    def activation(self, layer: str) -> np.ndarray:
-        """float32 (C, H, W): what a layer stored in the forward pass of the picture, behind its ReLU and pool.
-
-        Raises:
-            GradCoreError: there is no such layer, or it was not kept.
-        """
-        return self._map("activation", self.activations, layer)
-
-    def gradient(self, layer: str) -> np.ndarray:
-        """float32 (C, H, W): the gradient at what a layer stored, by the method's first backward pass of the picture.
-
-        Raises:
-            GradCoreError: there is no such layer, it was not kept, or the method has no backward pass there.
-        """
-        return self._map("gradient", self.gradients, layer)
-
-    def _map(self, what: str, maps: Mapping[str, np.ndarray], layer: str) -> np.ndarray:
-        if layer in maps:
-            return maps[layer]
-        if not self.activations:
-            raise GradCoreError(f"no {what} of {layer} was kept, for the maps are large: explain with keep=True")
-        if layer not in self.activations:
-            raise GradCoreError(f"there is no layer {layer!r}: use one of {', '.join(self.activations)}")
-        raise GradCoreError(f"{self.method} has no single {what} of {layer}: explain by saliency, deconvnet or guided")
-
-    @property
-    def predicted(self) -> int:
-        """Index of the largest logit; the first wins a tie."""
-        return int(np.argmax(self.logits))
-
-    @property
-    def latency_ms(self) -> float | None:
-        """Forward and backward time in milliseconds at ``clock_mhz``."""
-        return None if self.cycles is None or not self.clock_mhz else self.cycles.total / (self.clock_mhz * 1e3)
 
     @property
     def softmax(self) -> np.ndarray:

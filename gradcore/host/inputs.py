@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import urllib.parse
-from collections.abc import Sequence
 from pathlib import Path
 
 from gradcore.errors import GradCoreError
+from gradcore.runtime.inputs import check_choice
+
+__all__ = ["check_choice", "input_path", "unreadable"]
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: C:/ is a drive
 
@@ -58,15 +59,3 @@ def _missing(name: str, what: str, remedy: str) -> GradCoreError:
     if name.startswith("~"):
         return GradCoreError(f"{name}: there is no such file, and ~ is not taken for your home here: write {os.path.expanduser(name)}")
     return GradCoreError(f"{name}: there is no such file: {remedy}")
-
-
-def check_choice(what: str, value: str, known: Sequence[str]) -> None:
-    """Refuse a value that is not one of those known.
-
-    Raises:
-        GradCoreError: naming them.
-    """
-    if value not in known:
-        near = difflib.get_close_matches(str(value).lower(), known, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise GradCoreError(f"unknown {what} {value!r}{hint}: use one of {', '.join(known)}")

@@ -12,19 +12,16 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 
 from gradcore.host.streams import printable, tell
+from gradcore.runtime.inputs import Progress, silent
 
-Progress = Callable[[str, int, int], None]
+__all__ = ["Progress", "ProgressDisplay", "silent"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 _DIGITS = re.compile(r"[\d,]+")
-
-
-def silent(text: str, done: int = 0, total: int = 0) -> None:
-    """The progress function that shows nothing."""
 
 
 class ProgressDisplay:

@@ -16,11 +16,11 @@ import numpy as np
 from gradcore.errors import GradCoreError
 from gradcore.models.passes import INPUT
 from gradcore.models.quantised import QuantisedNetwork
-from gradcore.models.quantised_graph import GraphQuantisation
+from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
 from gradcore.network import GraphNetwork, Network
 from gradcore.quantise.conversion import quantise
 from gradcore.quantise.graph_calibration import settle
-from gradcore.quantise.graphs import quantise_graph
+from gradcore.quantise.graphs import in_integers, quantise_graph
 from gradcore.quantise.lowering import lower
 
 MOST = 12
@@ -93,6 +93,19 @@ def widen_input(network: QuantisedNetwork, bits: int) -> QuantisedNetwork:
     formats = network.quantisation
     formats = replace(formats, activations=(formats.activations[0] - bits, *formats.activations[1:]))
     return replace(network, layers=(widened, *network.layers[1:]), quantisation=formats)
+
+
+def with_wider_input(
+    network: Network | GraphNetwork, quantised: QuantisedNetwork | QuantisedGraph, bits: int
+) -> QuantisedNetwork | QuantisedGraph:
+    """The network in integers, with an input whose format holds values 2**bits times as large.
+
+    Args:
+        network: in real numbers. quantised: the same in integers, which ``bits`` 0 gives back.
+    """
+    if not bits:
+        return quantised
+    return in_integers(widen_graph_input(network, bits)) if isinstance(network, GraphNetwork) else widen_input(quantised, bits)
 
 
 def read_headroom(text: str) -> int | None:

@@ -17,6 +17,7 @@ import numpy as np
 from gradcore.models.quantised import QuantisedLayer, picture_table
 from gradcore.network import GraphNetwork, Layer, Network
 from gradcore.quantise import float_numpy
+from gradcore.runtime.results import LayerSaturation
 
 # A layer is told of when rounding its weights or its outputs makes an error of this share of what varies in them, each channel counted
 # by how much of it the next layer takes. The shipped network stays below a fourth of it, random networks below it; from about there on
@@ -154,23 +155,6 @@ def _bits(steps: float) -> str:
 
 
 # ---- Runs
-
-
-@dataclass(frozen=True)
-class LayerSaturation:
-    """How many outputs of one layer saturated in one direction: ``gradcore.models.network.saturations`` defines it.
-
-    Attributes:
-        layer: its name.
-        direction: 'forward' (activations, logits) or 'backward' (the gradient at the layer's input).
-        values: outputs that did not fit 16 bits and were clipped.
-        outputs: all that the layer computed.
-    """
-
-    layer: str
-    direction: str
-    values: int
-    outputs: int
 
 
 def saturation_dict(saturation: Sequence[LayerSaturation]) -> dict[str, Any] | None:

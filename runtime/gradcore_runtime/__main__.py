@@ -59,7 +59,7 @@ def main(words: list[str] | None = None) -> int:
         command.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the back end: see docs/board.md")
         if name == "throughput":
             command.add_argument("--batch", type=int, default=100, help="pictures (default: 100)")
-            command.add_argument("--method", choices=METHODS, default="saliency")
+            command.add_argument("--method", choices=tuple(METHODS), default="saliency")
         if name == "validate":
             command.add_argument("--data", required=True, help="npz file with the arrays images and labels")
     try:

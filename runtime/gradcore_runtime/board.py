@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from . import hardware
+from .attribution import METHODS, Aim, Method, attribute, rules
 from .bundle import Bundle
+from .core_runs import CoreEngine, CoreRuns
 from .device import Device
 from .driver import TIMEOUT, Driver
 from .errors import GradCoreError
+from .fixed_point import quantise
+from .inputs import Progress, silent
 from .program import Program, Runnable
 from .results import Result
 
 BACKENDS = ("pynq", "uio", "simulated")
-METHODS = tuple(hardware.METHODS)
 
 
 class Board:
@@ -81,54 +83,125 @@ class Board:
         self,
         images: np.ndarray | Sequence[np.ndarray],
         method: str = "saliency",
-        target: int | str | Sequence[int] | None = None,
+        target: int | str | Sequence[int | str] | np.ndarray | None = None,
         *,
+        against: int | str | None = None,
         seed: np.ndarray | None = None,
         explain: bool = True,
+        keep: bool = False,
         timeout: float = TIMEOUT,
+        progress: Progress = silent,
+        **parameters: Any,
     ) -> list[Result]:
         """Run pictures, one after the other.
 
         Args:
             images: uint8 pixels, or integers that are quantised: (H, W, C), or several of them.
-            method: 'saliency', 'deconvnet' or 'guided'.
-            target: the class to explain, its index or its name; one for all pictures or one for each; None is what each shows.
-            seed: int16 (H, W, C) of the logits' shape: the gradient to start from, in place of a target.
+            method: a key of ``attribution.METHODS``: 'saliency', 'guided', 'integrated_gradients' and so on.
+            target: the class to explain, its index or its name; one for all pictures or one for each; None is what each shows; real numbers
+                (classes,) say how much of each logit is explained.
+            against: the class whose logit is subtracted: why the target and not this one.
+            seed: int16 (H, W, C) of the logits' shape: the raw gradient to start from, in place of a target; for one run.
             explain: whether the runs go backward, too. Without, they end with the class.
+            keep: whether results have the maps of all layers: see ``Result.activation``.
             timeout: seconds after which a run is given up.
+            progress: ``progress(text, done, total)`` is called while several runs are made.
+            parameters: of the method, by Captum's names: ``n_steps``, ``stdevs`` and so on.
 
         Returns:
             One ``Result`` for each picture.
 
         Raises:
-            GradCoreError: there is no such method or class, a picture has another shape, or a run fails.
+            GradCoreError: there is no such method, parameter, class or layer, a picture has another shape, or a run fails.
         """
         if method not in METHODS:
             raise GradCoreError(f"there is no method {method!r}: use one of {', '.join(METHODS)}")
+        chosen = METHODS[method]
+        given = chosen.checked(parameters)
         pictures = [np.asarray(images)] if np.ndim(images) == 3 else [np.asarray(one) for one in images]
-        program, targets = self.program, self._targets(target, len(pictures))
-        clock = float(self.device.clock_mhz)
-        results = []
-        for picture, one in zip(pictures, targets, strict=True):
-            made = self.driver.run(picture, method, one, seed=seed, explain=explain, timeout=timeout)
-            results.append(
-                Result(
-                    program.name,
-                    method,
-                    self.device.name,
-                    tuple(program.classes),
-                    program.dequantise_logits(made.logits),
-                    made.predicted if one is None else one,
-                    program.dequantise_attribution(made.attribution),
-                    made.cycles,
-                    clock,
-                    made.counters,
-                    made.saturated,
+        weights = np.ndim(target) == 1 and np.asarray(target).dtype.kind == "f"
+        targets: Sequence[Any] = [np.asarray(target)] * len(pictures) if weights else self._targets(target, len(pictures))
+        other = None if against is None else self._targets(against, 1)[0]
+        single = chosen.rule and not weights and against is None
+        if seed is not None and not (single and target is None):
+            raise GradCoreError(f"a raw seed says all, and is for one run: give it with one of {', '.join(rules())}, and no target")
+        if not explain and not single:
+            raise GradCoreError(f"{method} without its backward runs is none: leave explain=False out, or the method")
+        if single:
+            return [self._one(picture, method, one, seed, explain, keep, timeout) for picture, one in zip(pictures, targets)]  # noqa: B905
+        return self._several(pictures, chosen, targets, other, given, keep, timeout, progress)
+
+    def _one(
+        self, picture: np.ndarray, method: str, target: int | None, seed: np.ndarray | None, explain: bool, keep: bool, timeout: float
+    ) -> Result:
+        """One run: a rule at the ReLUs, and one class."""
+        program = self.program
+        if seed is not None:
+            _check_seed(np.asarray(seed), program)
+        made = self.driver.run(picture, method, target, seed=seed, explain=explain, timeout=timeout)
+        activations, gradients = CoreRuns(self.driver, timeout).maps() if keep and explain else ({}, {})
+        return Result(
+            program.name,
+            method,
+            self.device.name,
+            tuple(program.classes),
+            program.dequantise_logits(made.logits),
+            made.predicted if target is None else target,
+            program.dequantise_attribution(made.attribution),
+            made.cycles,
+            float(self.device.clock_mhz),
+            made.counters,
+            made.saturated,
+            activations=activations,
+            gradients=gradients,
+        )
+
+    def _several(
+        self,
+        pictures: Sequence[np.ndarray],
+        method: Method,
+        targets: Sequence[Any],
+        against: int | None,
+        parameters: dict[str, Any],
+        keep: bool,
+        timeout: float,
+        progress: Progress,
+    ) -> list[Result]:
+        """By any method, as ``gradcore.explain``; in the program's number formats, whatever saturates."""
+        program, classes, results = self.program, tuple(self.program.classes), []
+        engine = CoreEngine(self.driver, program, timeout)
+        try:
+            for picture, target in zip(pictures, targets):  # noqa: B905
+                aim = Aim(target, against)
+                program.picture_values(picture)  # its shape and type
+                pixels = picture if picture.dtype == np.uint8 else engine.real_inputs([picture])[0]
+                (run,) = attribute(engine, [pixels], method, aim, parameters, progress, keep)
+                results.append(
+                    Result(
+                        program.name,
+                        method.name,
+                        self.device.name,
+                        classes,
+                        run.logits,
+                        run.target,
+                        run.attribution,
+                        run.cycles,
+                        float(self.device.clock_mhz),
+                        run.counters,
+                        tuple(one.values for one in run.saturation),
+                        run.runs,
+                        parameters,
+                        None if against is None else classes[against],
+                        run.seed,
+                        run.activations,
+                        run.gradients,
+                    )
                 )
-            )
+        finally:
+            engine.close()
         return results
 
-    def _targets(self, target: int | str | Sequence[int] | None, pictures: int) -> list[int | None]:
+    def _targets(self, target: int | str | Sequence[int | str] | np.ndarray | None, pictures: int) -> list[int | None]:
         """The class's index for each picture."""
         if target is None:
             return [None] * pictures
@@ -215,6 +288,17 @@ class Board:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _check_seed(seed: np.ndarray, program: Runnable) -> None:
+    """Refuse a raw seed that is none of the program's."""
+    region = program.seed
+    shape = (region.height, region.width, region.channels)
+    if seed.shape != shape or seed.dtype.kind not in "iu" or (quantise(seed, 0)[0] != seed).any():
+        raise GradCoreError(
+            f"a raw seed holds integers of 16 bits, {' x '.join(map(str, shape))} of them, not {seed.dtype} "
+            f"{' x '.join(map(str, seed.shape)) or 'alone'}: give the gradient of the logits, or real numbers as target"
+        )
 
 
 def open_device(backend: str | None = None, bundle: Bundle | None = None, **options: Any) -> Device:

@@ -50,7 +50,8 @@ class Driver:
 
     Attributes:
         device: what the core is reached through.
-        program: the program that is loaded, at the address of the device's buffer; None before ``load``.
+        whole: the program that is loaded, at the address of the device's buffer; None before ``load``.
+        program: it, or the part of it that is selected.
 
     Raises:
         GradCoreError: the core cannot be reached, is none, or is of another version than this driver.
@@ -59,7 +60,7 @@ class Driver:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.program: Runnable | None = None
-        self._whole: Runnable | None = None
+        self.whole: Runnable | None = None
         self._memory = np.zeros(0, np.uint8)
         device.check()
         self._identify()
@@ -135,7 +136,7 @@ class Driver:
         self._memory[: len(self.program.image)] = self.program.image
         self.device.flush(0, limit - base)  # all of it: what lay in the cache for the rest must not be written over results
         base, limit = self.program.window
-        self._whole = self.program
+        self.whole = self.program
         self.write("PROGRAM_ADDRESS", self.program.program_address)
         self.write("WINDOW_BASE", base)
         self.write("WINDOW_LIMIT", limit)
@@ -148,10 +149,10 @@ class Driver:
         Raises:
             ValueError: it is a part of another program.
         """
-        part = self._whole if part is None else part
+        part = self.whole if part is None else part
         if part is self.program:
             return
-        if part.window != self._whole.window or part.regions != self._whole.regions:
+        if part.window != self.whole.window or part.regions != self.whole.regions:
             raise ValueError("this is no part of the program that is loaded")
         start = part.program_address - part.base
         words = part.descriptor_words.reshape(-1).view(np.uint8)

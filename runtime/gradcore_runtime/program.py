@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import operator
 import zipfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,11 @@ import numpy as np
 
 from . import hardware
 from .errors import GradCoreError
-from .regions import PAGE, MapRegion, round_up
+from .inputs import check_choice
+from .parts import part_of
+from .regions import PAGE, MapRegion, Region, round_up
 
-FORMAT = "gradcore-program 1"
+FORMAT = "gradcore-program 2"
 
 
 def check_base(base: int, size: int = 0) -> int:
@@ -51,12 +54,52 @@ def relocate(words: np.ndarray, distance: int) -> np.ndarray:
     moved = words.copy()
     for name, opcode in hardware.OPCODES.items():
         rows = np.flatnonzero(words[:, 0] & 15 == opcode)
-        for word in (word for field, (word, _, _) in hardware.descriptor_fields(name).items() if field in hardware.DESCRIPTOR_LOCATIONS):
+        for word in (word for part, (word, _, _) in hardware.descriptor_fields(name).items() if part in hardware.DESCRIPTOR_LOCATIONS):
             old = words[rows, word]
             new = np.where(old == 0, 0, (old.astype(np.int64) + distance) % (1 << 32)).astype(np.uint32)
             moved[rows, word] = new
             moved[rows, 1] ^= old ^ new
     return moved
+
+
+@dataclass(frozen=True)
+class StoredMap:
+    """A map that layers store, the input the first; the logits are the last of a chain.
+
+    Attributes:
+        name: what users call it: of a chain the layer's name.
+        region: where its values lie. fraction: of these.
+        gradients: where its gradient lies: (region, first channel) of each part that a layer makes. gradient_fraction: of these.
+        layers: identifiers of the layers that store it. backward: of those that make its gradient; none makes that of the logits.
+    """
+
+    name: str
+    region: str
+    fraction: int
+    gradients: tuple[tuple[str, int], ...]
+    gradient_fraction: int
+    layers: tuple[int, ...]
+    backward: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> StoredMap:
+        """From what JSON made of ``vars``."""
+        kept = {name: tuple(data[name]) for name in ("layers", "backward")}
+        return cls(**{**data, **kept, "gradients": tuple((region, channel) for region, channel in data["gradients"])})
+
+
+@dataclass(frozen=True)
+class WiderInput:
+    """What is other in a program whose input's format holds larger values.
+
+    Attributes:
+        places: bytes of the image, from its first on. changes: uint8, what they are XORed with: so they fit a moved program, too.
+        pixel_values: int16 (256, C): see ``Program``.
+    """
+
+    places: np.ndarray
+    changes: np.ndarray
+    pixel_values: np.ndarray
 
 
 class Runnable:
@@ -70,8 +113,13 @@ class Runnable:
         memory_size: bytes from ``base`` on that the program uses, image included.
         program_address: address of the first descriptor. descriptors: their number.
         regions: where things lie, by name: ``activation_i`` (0 the picture), ``gradient_i`` (0 the attribution).
-        layers: by identifier, each with ``identifier``, ``name`` and ``direction``: forward layers, the seed, backward layers.
+        layers: by identifier, each with ``identifier``, ``name``, ``direction`` and ``outputs``: forward layers, the seed, backward layers.
         activations, gradients: fraction bits.
+        maps: what layers store, the input first, in the order in which it is made.
+        chain: whether each layer reads what the one before stores, and nothing else: such a program can be cut at every layer.
+        places: of maps between whose channels in memory there are gaps, by region: where each channel lies.
+        given: regions that must be in memory before a run, by name: the picture, or for a part of a program what it goes on from.
+        wider: by bits, what a program with an input format that is wider by so many has otherwise; empty where there is none.
 
     and ``quantise_image``, int16 (H, W, C) from uint8 pixels.
     """
@@ -108,6 +156,103 @@ class Runnable:
         start = self.program_address - self.base
         end = start + hardware.DESCRIPTOR_BYTES * self.descriptors
         return self.image[start:end].view("<u4").reshape(-1, hardware.DESCRIPTOR_WORDS)
+
+    @property
+    def stored(self) -> dict[str, tuple[int, int, int]]:
+        """(C, H, W) of what layers store, by its name, in the order in which it is made; the last are the logits."""
+        found = {}
+        for one in self.maps[1:]:
+            region = self.regions[one.region]
+            found[one.name] = (len(self.places.get(one.region, range(region.channels))), region.height, region.width)
+        return found
+
+    def by_name(self, values: Sequence[int]) -> dict[tuple[str, str], int]:
+        """Numbers of the layers that ran, in order and without the seed's, by the name and direction that reports have: what several layers
+        make of one gradient is added up."""
+        found: dict[tuple[str, str], int] = {}
+        for layer, value in zip((one for one in self.layers if one.direction != "seed"), values):  # noqa: B905 (a run may end early)
+            name = layer.name[: -len("_backward")] if layer.direction == "backward" else layer.name
+            found[name, layer.direction] = found.get((name, layer.direction), 0) + value
+        return found
+
+    def outputs(self) -> dict[tuple[str, str], int]:
+        """How many outputs each layer has, by name and direction as ``by_name``."""
+        return self.by_name([one.outputs for one in self.layers if one.direction != "seed"])
+
+    def map_number(self, name: str | None, empty: int) -> int:
+        """The number of the map of that name; ``empty`` for None. Raises GradCoreError for none that a layer stores."""
+        if name is None:
+            return empty
+        check_choice("layer", name, tuple(self.stored))
+        return list(self.stored).index(name) + 1
+
+    def span(self, since: str | None, until: str | None, back_to: str | None) -> tuple[int, int, int]:
+        """(first, stop, end): numbers of the maps where a forward pass begins and ends, and where its backward pass ends.
+
+        Raises:
+            GradCoreError: there is no such layer, they are not in order, or the network is a graph, which is run as a whole.
+        """
+        last = len(self.maps) - 1
+        first, stop = self.map_number(since, 0), self.map_number(until, last)
+        if not self.chain and (since is not None or until is not None):
+            raise GradCoreError("a graph is run as a whole: leave the layers to begin behind and to end with out")
+        end = self.map_number(back_to, first)
+        if not first <= end < stop:
+            begin, close = back_to or since or "the input", until or "the logits"
+            raise GradCoreError(f"no layer lies between {begin} and {close}: name layers in the order of the network")
+        return first, stop, end
+
+    def part(
+        self, since: str | None = None, until: str | None = None, back_to: str | None = None, *, forward: bool = True, backward: bool = True
+    ) -> Any:
+        """A part of this program, for the same memory: see ``parts``.
+
+        Args:
+            since: the layer behind whose output it begins; None: at the picture.
+            until: the layer with which its forward pass ends; None: the last.
+            back_to: the layer at whose output's gradient its backward pass ends; None: as ``since``.
+            forward, backward: which passes it has.
+
+        Raises:
+            GradCoreError: there is no such layer, the part would be empty, or it would be one of a graph that is cut.
+        """
+        first, stop, end = self.span(since, until, back_to)
+        if not (forward or backward):
+            raise GradCoreError("no layer lies between one and itself: ask for the forward pass, the backward pass or both")
+        count = sum(one.direction == "forward" for one in self.layers)
+        last = stop == len(self.maps) - 1
+        ran: list[int] = []
+        if forward:
+            ran = list(range(count)) if not self.chain else list(range(first, stop))
+        kept, given = list(ran), [self.maps[first].region] if forward else []
+        if backward:
+            if forward and last:
+                kept.append(count)  # the seed
+            begin = count + 1 if last else min(self.maps[stop - 1].backward)
+            kept += range(begin, max(self.maps[end].backward) + 1)
+            read = range(end, stop) if self.chain else range(count)
+            given += [f"tags_{number}" for number in read if number not in ran and f"tags_{number}" in self.regions]
+            given += [] if forward and last else [self.maps[stop].gradients[0][0]]
+        return part_of(self, kept, given)
+
+    def with_wider_input(self, bits: int) -> Any:
+        """This program, with an input format that holds values 2**bits times as large; 0 is this program.
+
+        Raises:
+            GradCoreError: there is none.
+        """
+        if not bits:
+            return self
+        if bits not in self.wider:
+            most = max(self.wider, default=0)
+            raise GradCoreError(
+                f"inputs need a format {bits} bits wider than a picture's, the program has {most} at most: use less noise or other "
+                "baselines, or compile the network to a file again"
+            )
+        change, image = self.wider[bits], self.image.copy()
+        image[change.places] ^= change.changes
+        maps = [replace(self.maps[0], fraction=self.maps[0].fraction - bits), *self.maps[1:]]
+        return replace(self, image=image, activations=[self.activations[0] - bits, *self.activations[1:]], maps=maps, wider={})
 
     def picture_values(self, picture: np.ndarray) -> np.ndarray:
         """int (H, W, C) of a picture: one that is quantised stays as it is, uint8 pixels are quantised.
@@ -184,12 +329,17 @@ class Program(Runnable):
     memory_size: int
     program_address: int
     descriptors: int
-    regions: dict[str, MapRegion]
+    regions: dict[str, Any]
     layers: list[SimpleNamespace]
     classes: list[str]
     activations: list[int]
     gradients: list[int]
     pixel_values: np.ndarray
+    maps: list[StoredMap]
+    chain: bool
+    places: dict[str, list[int]]
+    given: tuple[str, ...] = ("activation_0",)
+    wider: dict[int, WiderInput] = field(default_factory=dict)
 
     def quantise_image(self, pixels: np.ndarray) -> np.ndarray:
         """int16 (H, W, C) from uint8 pixels."""
@@ -198,21 +348,29 @@ class Program(Runnable):
             return np.zeros(pixels.shape, np.int16)  # its shape is refused by who asked
         return self.pixel_values[pixels, np.arange(pixels.shape[2])]
 
+    def with_wider_input(self, bits: int) -> Program:
+        """See ``Runnable.with_wider_input``."""
+        made = super().with_wider_input(bits)
+        return replace(made, pixel_values=self.wider[bits].pixel_values) if bits else made
+
     @classmethod
     def load(cls, path: str | Path) -> Program:
         """Read a program. Raises GradCoreError when there is none."""
         try:
             with np.load(Path(path), allow_pickle=False) as data:
                 metadata, image, pixels = json.loads(data["metadata"].tobytes()), data["image"], data["pixel_values"]
+                wider = read_wider(data)
             if metadata["format"] != FORMAT:
                 raise ValueError("another format")
-            maps = {name: dict(region) for name, region in metadata["regions"].items() if region["type"] == "MapRegion"}
             return cls(
                 hardware=SimpleNamespace(**metadata["hardware"]),
                 image=image,
-                regions={name: MapRegion(**{key: value for key, value in one.items() if key != "type"}) for name, one in maps.items()},
+                regions={name: _region(region) for name, region in metadata["regions"].items()},
                 layers=[SimpleNamespace(**layer) for layer in metadata["layers"]],
                 pixel_values=pixels,
+                maps=[StoredMap.of(one) for one in metadata["maps"]],
+                given=tuple(metadata["given"]),
+                wider=wider,
                 **{name: metadata[name] for name in _SAME},
             )
         except FileNotFoundError:
@@ -223,8 +381,32 @@ class Program(Runnable):
             raise no_program(path, error) from None
 
 
-_SAME = ("name", "base", "memory_size", "program_address", "descriptors", "classes", "activations", "gradients")
+_SAME = ("name", "base", "memory_size", "program_address", "descriptors", "classes", "activations", "gradients", "chain", "places")
 _NO_PROGRAM: tuple[type[Exception], ...] = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+
+
+_WIDER = "wider_input_{bits}_{what}"
+_ENDS = ("places", "changes", "pixel_values")
+
+
+def wider_arrays(wider: Mapping[int, WiderInput]) -> dict[str, np.ndarray]:
+    """The arrays of a program's file that hold its ``wider``."""
+    return {_WIDER.format(bits=bits, what=what): getattr(one, what) for bits, one in wider.items() for what in _ENDS}
+
+
+def read_wider(arrays: Mapping[str, np.ndarray]) -> dict[int, WiderInput]:
+    """The inverse of ``wider_arrays``."""
+    found: dict[int, WiderInput] = {}
+    while _WIDER.format(bits=len(found) + 1, what=_ENDS[0]) in arrays:
+        bits = len(found) + 1
+        found[bits] = WiderInput(*(arrays[_WIDER.format(bits=bits, what=what)] for what in _ENDS))
+    return found
+
+
+def _region(data: Mapping[str, Any]) -> Region:
+    """A region of a program's file; of tags only where they lie is of interest here."""
+    kind = MapRegion if data["type"] == "MapRegion" else Region
+    return kind(**{name: data[name] for name in kind.__dataclass_fields__})
 
 
 def no_program(path: str | Path, error: Exception) -> GradCoreError:

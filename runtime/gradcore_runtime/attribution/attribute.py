@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.attribution.case import Aim, Case
-from gradcore.attribution.methods import MOST_RUNS, Method
-from gradcore.backends import Backend, Run
-from gradcore.backends.headroom import levels
-from gradcore.errors import GradCoreError
-from gradcore.host.progress import Progress, silent
+from ..errors import GradCoreError
+from ..inputs import Progress, silent
+from ..requests import Engine, levels
+from ..results import Run
+from .case import Aim, Case
+from .methods import MOST_RUNS, Method
 
 KEPT_VALUES = 1 << 22  # of all layers' maps, up to which they are kept with the result
 
 
 def attribute(
-    engine: Backend,
+    engine: Engine,
     pictures: Sequence[np.ndarray],
     method: Method,
     aim: Aim,
@@ -58,6 +58,6 @@ def attribute(
         yield run
 
 
-def keeps(engine: Backend) -> bool:
+def keeps(engine: Engine) -> bool:
     """Whether the maps of all layers are few enough to be kept with every result."""
     return sum(int(np.prod(shape)) for shape in engine.layers.values()) <= KEPT_VALUES

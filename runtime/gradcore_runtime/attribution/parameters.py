@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.errors import GradCoreError
-from gradcore.host.inputs import check_choice
+from ..errors import GradCoreError
+from ..inputs import check_choice
 
 
 @dataclass(frozen=True)

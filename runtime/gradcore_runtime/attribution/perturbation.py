@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.attribution.case import Case
-from gradcore.errors import GradCoreError
+from ..errors import GradCoreError
+from .case import Case
 
 
 def occlusion(case: Case) -> np.ndarray:

@@ -8,17 +8,17 @@ a back end in fixed point rounds them to the formats of the network, half up.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from gradcore.backends.targets import class_indexes
-from gradcore.errors import GradCoreError
-from gradcore.models import arithmetic
-from gradcore.quantise.precision import LayerSaturation
-from gradcore.runtime.results import Cycles
+from .errors import GradCoreError
+from .fixed_point import quantise
+from .inputs import Progress, silent
+from .results import Cycles, LayerSaturation
+from .targets import class_indexes
 
 MOST_RANGE = 12  # bits by which the input's format may be made wider
 _FULL = 14  # a seed inside the network is scaled to 2**13..2**14: one bit of room
@@ -63,7 +63,7 @@ class Reply:
         activations, gradients: float32 (C, H, W) of what each layer stores, by its name, where the request said ``keep``: of the layers
             that ran.
         state: what a backward pass over this forward pass needs, for ``Request.state``.
-        cycles: clock cycles; only the back end ``rtl`` has them.
+        cycles, counters: clock cycles, and counters by their registers' names in lower case; only of the core.
         saturation: of the layers that ran; empty with ``float``.
         timeline: what the engines did, when the back end was asked for it.
     """
@@ -74,7 +74,38 @@ class Reply:
     gradients: Mapping[str, np.ndarray] = field(default_factory=dict)
     state: Any = None
     cycles: Cycles | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
     saturation: tuple[LayerSaturation, ...] = ()
+
+
+class Engine(Protocol):
+    """What runs requests: a back end, or a board.
+
+    Attributes:
+        classes: their names.
+        layers: (C, H, W) of what each layer stores, by its name; the last are the logits. Of a graph the maps that it makes.
+    """
+
+    classes: tuple[str, ...]
+    layers: Mapping[str, tuple[int, int, int]]
+
+    def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """float64 (N, C, H, W): uint8 pictures (H, W, C) as the network sees them, rounded to its format if it has one."""
+
+    def execute(self, requests: Sequence[Request], progress: Progress = silent) -> list[Reply]:
+        """Run single passes, in order, in one simulation if the engine simulates. An input beyond the input's format makes that wider,
+        for all of them.
+
+        Raises:
+            GradCoreError: a layer, class or seed that does not fit the network; inputs that no format holds.
+        """
+
+
+def levels(engine: Engine) -> Iterator[tuple[int, Engine]]:
+    """(bits of headroom, engine with them), to be tried one after the other until nothing saturates; of an engine whose formats are given
+    itself."""
+    own = getattr(engine, "levels", None)
+    return iter([(0, engine)]) if own is None else own()
 
 
 def one_hot(index: int, size: int) -> np.ndarray:
@@ -106,7 +137,7 @@ def scaled_seed(seed: np.ndarray, fraction: int, last: bool, room: int = 0) -> t
         raise GradCoreError("a seed holds values that are not finite numbers: give the gradient that the backward pass is to start from")
     most = (fraction if last else _FULL) - room
     exponent = 0 if largest == 0 else most - fraction - math.ceil(math.log2(largest))
-    return arithmetic.quantise(seed, fraction + exponent)[0], exponent
+    return quantise(seed, fraction + exponent)[0], exponent
 
 
 def shaped_seed(seed: int | np.ndarray | None, output: np.ndarray) -> np.ndarray:
@@ -130,7 +161,7 @@ def raw_inputs(inputs: np.ndarray, network: Any, fraction: int) -> np.ndarray:
     inputs = np.asarray(inputs)
     if inputs.dtype == np.uint8:
         return network.quantise_image(inputs).astype(np.int64)
-    raw, clipped = arithmetic.quantise(inputs, fraction)
+    raw, clipped = quantise(inputs, fraction)
     if clipped.any():  # of a layer's output, that is: for the input itself the format was made wide enough
         reach = float(np.abs(inputs).max())
         raise GradCoreError(f"what stands for a layer's output reaches {reach:.3g}, its format {2.0 ** (15 - fraction):.3g}: give headroom")
@@ -146,7 +177,7 @@ def range_bits(requests: Iterable[Request], fraction: int) -> int:
     values = [one.inputs for one in requests if one.inputs is not None and one.inputs.dtype != np.uint8 and one.since is None]
     ends = np.array([[one.min(), one.max()] for one in values if one.size] or [[0.0, 0.0]], dtype=np.float64)
     for bits in range(MOST_RANGE + 1) if np.all(np.isfinite(ends)) else ():
-        if not arithmetic.quantise(ends, fraction - bits)[1].any():
+        if not quantise(ends, fraction - bits)[1].any():
             return bits
     raise GradCoreError(
         f"inputs reach from {ends.min():.3g} to {ends.max():.3g}, a fixed-point input can reach {2.0 ** (15 - fraction + MOST_RANGE):.3g}: "

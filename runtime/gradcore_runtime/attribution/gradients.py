@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcore.attribution.case import Case
-from gradcore.errors import GradCoreError
+from ..errors import GradCoreError
+from .case import Case
 
 SUMS = ("gausslegendre", "riemann_right", "riemann_left", "riemann_middle", "riemann_trapezoid")
 NOISE = ("smoothgrad", "smoothgrad_sq", "vargrad")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.attribution import gradients, perturbation
-from gradcore.attribution.case import Case
-from gradcore.attribution.parameters import Parameter, baselines, choice, flag, integer, layer, real, sizes
-from gradcore.errors import GradCoreError
-from gradcore.host.inputs import check_choice
+from ..errors import GradCoreError
+from ..inputs import check_choice
+from . import gradients, perturbation
+from .case import Case
+from .parameters import Parameter, baselines, choice, flag, integer, layer, real, sizes
 
 MOST_RUNS = 100_000
 

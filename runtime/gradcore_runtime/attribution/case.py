@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gradcore.backends import Backend, Cycles, LayerCycles, LayerSaturation, Reply, Request, Run
-from gradcore.errors import GradCoreError
-from gradcore.host.progress import Progress
+from ..errors import GradCoreError
+from ..inputs import Progress
+from ..requests import Engine, Reply, Request
+from ..results import Cycles, LayerCycles, LayerSaturation, Run
 
 _CHUNK = 256  # requests that are executed together: their inputs are in memory then
 
@@ -84,7 +86,7 @@ class Case:
     """
 
     def __init__(
-        self, engine: Backend, pixels: np.ndarray, aim: Aim, parameters: Mapping[str, Any], *, keep: bool, runs: int, progress: Progress
+        self, engine: Engine, pixels: np.ndarray, aim: Aim, parameters: Mapping[str, Any], *, keep: bool, runs: int, progress: Progress
     ) -> None:
         self.engine, self.parameters = engine, parameters
         self.inputs = engine.real_inputs([pixels])[0] if pixels.dtype == np.uint8 else pixels
@@ -93,6 +95,7 @@ class Case:
         self._forward: Reply | None = None
         self._gradients: Mapping[str, np.ndarray] = {}
         self._cycles: list[Cycles] = []
+        self._counters: Counter[str] = Counter()
         self._counts: dict[tuple[str, str], LayerSaturation] = {}
 
     def __getitem__(self, parameter: str) -> Any:
@@ -163,6 +166,7 @@ class Case:
             self._aim.chosen(forward.output),
             np.ascontiguousarray(values, dtype=np.float32),
             total_cycles(self._cycles),
+            dict(self._counters),
             saturation=tuple(self._counts.values()),
             runs=self._replies,
             activations=forward.activations,
@@ -183,6 +187,7 @@ class Case:
         for reply in replies:
             if reply.cycles is not None:
                 self._cycles.append(reply.cycles)
+                self._counters.update(reply.counters)
             for one in reply.saturation:
                 known = self._counts.get((one.layer, one.direction))
                 self._counts[one.layer, one.direction] = (

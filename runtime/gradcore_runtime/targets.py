@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradcore.errors import GradCoreError
+from .errors import GradCoreError
 
 Target = int | Sequence[int] | None
 """Class to explain, by index: one for all pictures, one for each, or None: each picture's predicted class (of several equal
