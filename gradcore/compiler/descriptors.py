@@ -8,10 +8,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from gradcore import hardware
+from gradcore.runtime.parts import decode
 
 __all__ = [
-    *("BYTES", "FIELDS", "MAX_DESCRIPTORS", "OPCODES", "SIGNED", "WORDS"),
-    *("FieldOverflowError", "checksum", "decode", "encode", "fields_of"),
+    "BYTES",
+    "FIELDS",
+    "MAX_DESCRIPTORS",
+    "OPCODES",
+    "SIGNED",
+    "WORDS",
+    "FieldOverflowError",
+    "checksum",
+    "decode",
+    "encode",
+    "fields_of",
 ]
 
 WORDS = hardware.DESCRIPTOR_WORDS
