@@ -26,10 +26,12 @@ _HOME = {
     "draw_overlay": "gradcore.drawing.heatmap",
     "evaluate": "gradcore.explanation.evaluation",
     "explain": "gradcore.explanation",
+    "explain_dataset": "gradcore.datasets",
     "from_torch": "gradcore.importer.torch_module",
     "load_network": "gradcore.importer.opening",
     "load_picture": "gradcore.pictures.picture",
     "make_bundle": "gradcore.deployment",
+    "read_attributions": "gradcore.datasets",
     "read_data": "gradcore.pictures.data",
     "train": "gradcore.training",
 }

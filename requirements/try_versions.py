@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("data", "onnx", "samples", "synth", "torch")
+EXTRAS = ("data", "farm", "onnx", "samples", "synth", "torch")
 DEVELOPMENT = (
     "cycle",
     "lint",

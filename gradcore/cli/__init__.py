@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line."""
 
-from gradcore.cli import importing  # noqa: F401 (it adds its commands)
+from gradcore.cli import datasets, importing  # noqa: F401 (they add their commands)
 from gradcore.cli.commands import app
 
 __all__ = ["app"]

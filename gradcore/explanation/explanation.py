@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,16 +67,9 @@ def explain(
         GradCoreError: anything that a user can put right: a bad picture, network, class, option or a missing tool; waves or
             trace would overwrite a picture or the network. Or the Verilog differs from its model.
     """
-    chosen = check_method(method)
-    known = {parameter.name for one in METHODS.values() for parameter in one.parameters}
-    given = {name: options.pop(name) for name in known & options.keys()}
-    setup = Setup.of(backend, **options)
-    parameters = chosen.checked(given)
+    chosen, setup, parameters = read_options(method, backend, options)
     loaded = load_network(network)
-    weights = isinstance(target, np.ndarray) and target.ndim > 0 or isinstance(target, list | tuple)
-    index = None if target is None else np.asarray(target, np.float64) if weights else find_class(target, loaded.classes)
-    aim = Aim(index, None if against is None else find_class(against, loaded.classes))
-    aim.check(len(loaded.classes))
+    aim = read_aim(target, against, loaded.classes)
     for what, asked in (("waves", setup.waves), ("a trace", setup.trace)):
         if asked is not None and not (chosen.rule and aim.is_class):
             raise GradCoreError(f"{what} cannot be had of several runs: take one of {', '.join(rules())}, and one class")
@@ -94,6 +87,31 @@ def explain(
     results = _explain(task, open_backend("golden", loaded, headroom=setup.headroom))
     _confirm(task, results, verilog)
     return results
+
+
+def read_options(method: str, backend: str | Setup, options: Mapping[str, Any]) -> tuple[Method, Setup, dict[str, Any]]:
+    """The method, the set-up and the method's parameters, from what callers of ``explain`` may write.
+
+    Raises:
+        GradCoreError: there is no such method or parameter, or it cannot have that value.
+    """
+    chosen, options = check_method(method), dict(options)
+    known = {parameter.name for one in METHODS.values() for parameter in one.parameters}
+    given = {name: options.pop(name) for name in known & options.keys()}
+    return chosen, Setup.of(backend, **options), chosen.checked(given)
+
+
+def read_aim(target: str | int | np.ndarray | None, against: str | int | None, classes: Sequence[str]) -> Aim:
+    """What is explained, from what callers of ``explain`` may write.
+
+    Raises:
+        GradCoreError: there is no such class, or not one weight for each.
+    """
+    weights = isinstance(target, np.ndarray) and target.ndim > 0 or isinstance(target, list | tuple)
+    index = None if target is None else np.asarray(target, np.float64) if weights else find_class(target, classes)
+    aim = Aim(index, None if against is None else find_class(against, classes))
+    aim.check(len(classes))
+    return aim
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gradcore.errors import GradCoreError
 
@@ -31,11 +31,12 @@ _REMEDIES = {
     errno.EISDIR: "it is a folder, name a file in it",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".gradcore-", ".part"  # of the names that files have until they are whole
 _LONGEST_FOLDER = 240  # bytes of a folder's name: there is room for a number
 _DEVICES = ("CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(10)))
 
 
-def write_atomically(path: str | os.PathLike[str], content: Content, *, option: str = "") -> Path:
+def write_atomically(path: str | os.PathLike[str], content: Content, *, option: str = "", **how: Any) -> Path:
     """Write a file: the whole of it or nothing. Makes its folder; keeps the permissions of a file that is there.
 
     Args:
@@ -43,6 +44,7 @@ def write_atomically(path: str | os.PathLike[str], content: Content, *, option: 
         content: bytes; text, written as UTF-8; or a function that is given a binary stream and writes to it, such as
             ``lambda stream: np.save(stream, array)``. What it writes is collected in memory first.
         option: the command line's option that names the file, for the error's remedy.
+        how: ``prefix`` and ``durable`` of ``replacing``.
 
     Returns:
         The path.
@@ -51,7 +53,7 @@ def write_atomically(path: str | os.PathLike[str], content: Content, *, option: 
         GradCoreError: the file cannot be written; it names path and cause. The file is then as it was before.
     """
     data = _bytes(content)
-    with replacing(path, option=option) as temporary:
+    with replacing(path, option=option, **how) as temporary:
         with open(temporary, "wb") as stream:
             stream.write(data)
     return Path(path)
@@ -71,8 +73,13 @@ def move_into_place(source: str | os.PathLike[str], path: str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], *, option: str = "") -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, option: str = "", prefix: str = TEMPORARY_PREFIX, durable: bool = False) -> Iterator[Path]:
     """A path to write to, in the same folder, that becomes ``path`` when the block ends, and vanishes after an error in it.
+
+    Args:
+        path, option: see ``write_atomically``.
+        prefix: of the temporary name; ``TEMPORARY_SUFFIX`` ends it.
+        durable: the file is on the disk before it gets its name, and the name before this returns: it outlives a loss of power.
 
     Raises:
         GradCoreError: any OSError in the block, or of the rename; it names ``path`` and the cause.
@@ -85,12 +92,17 @@ def replacing(path: str | os.PathLike[str], *, option: str = "") -> Iterator[Pat
             yield target
             return
         made = _make_folders(target.parent)
-        temporary = target.parent / f".gradcore-{secrets.token_hex(8)}.part"
+        temporary = target.parent / f"{prefix}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
         yield temporary
         with contextlib.suppress(FileNotFoundError):
             os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        if durable:
+            _flush(temporary)
         os.replace(temporary, target)
+        if durable:
+            with contextlib.suppress(OSError):  # a file system whose folders cannot be flushed
+                _flush(target.parent)
     except BaseException as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -258,6 +270,15 @@ def _folder_can_be(there: Path) -> None:
         raise _os_error(errno.ENOTDIR)
     if not os.access(there, os.W_OK | os.X_OK):
         raise _os_error(errno.EACCES)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or a folder's names, to the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _make_folders(folder: Path) -> list[Path]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from gradcore.errors import GradCoreError
-from gradcore.pictures.parquet import read_rows
-from gradcore.pictures.picture import load_picture, read_picture
+from gradcore.pictures.parquet import read_encoded, read_rows
+from gradcore.pictures.picture import Picture, load_picture, read_picture
 
 TORCHVISION = "torchvision:"
 _DIGITS = re.compile(r"[\d.]+(e[+-]\d+)?")
@@ -93,7 +93,8 @@ def read_data(source: str | Path, *, train: bool = False, limit: int | None = No
 def read_parquet(path: str | Path, limit: int | None = None, *, shape: tuple[int, int, int] | None = None) -> DataSet:
     """Labelled pictures from a Parquet file. Needs pyarrow, the extra ``data``.
 
-    Its column ``image`` holds encoded pictures: bytes of any Arrow type, or a struct with the field ``bytes``; ``label`` integers
+    Its column ``image`` holds encoded pictures (or, of a network whose input is no picture, ``.npy`` files): bytes of any Arrow type, or a
+    struct with the field ``bytes``; ``label`` integers
     from 0. Class names come from the metadata key ``classes`` (separated by commas), or from Hugging Face's description of the
     features; without either the classes are called by their numbers. Pictures are read as ``gradcore.load_picture`` reads them.
 
@@ -108,15 +109,15 @@ def read_parquet(path: str | Path, limit: int | None = None, *, shape: tuple[int
             that cannot be read or (without ``shape``) has another size than the first, a label without a class.
     """
     rows = read_rows(path, _checked(limit))
-    count, notes = len(rows.labels), _Notes()
+    count, notes = len(rows.labels), Notes()
     images: np.ndarray | None = None
     for row, encoded in enumerate(rows.pictures):
-        name = f"{path}: the picture of row {row}"
+        name = _name(path, row)
         if shape is None:
             rgb, said = read_picture(encoded, name)
             pixels = np.asarray(rgb)
         else:
-            picture = load_picture(encoded, channels=shape[0], height=shape[1], width=shape[2], name=name)
+            picture = _fitted(encoded, shape, name)
             pixels, said = picture.pixels, picture.notes
         notes.add(row, said)
         if images is None:
@@ -132,7 +133,25 @@ def read_parquet(path: str | Path, limit: int | None = None, *, shape: tuple[int
     return DataSet(images, rows.labels, classes, notes.told(count), named=bool(rows.names))
 
 
-class _Notes:
+def read_pictures(path: str | Path, rows: range, shape: tuple[int, int, int]) -> Iterator[Picture]:
+    """The pictures of consecutive rows of a Parquet file, each brought to channels, height and width as ``read_parquet`` does.
+
+    Raises:
+        GradCoreError: see ``read_parquet``; it names the row.
+    """
+    for row, encoded in zip(rows, read_encoded(path, rows), strict=True):
+        yield _fitted(encoded, shape, _name(path, row))
+
+
+def _name(path: str | Path, row: int) -> str:
+    return f"{path}: the picture of row {row}"
+
+
+def _fitted(encoded: bytes, shape: tuple[int, int, int], name: str) -> Picture:
+    return load_picture(encoded, channels=shape[0], height=shape[1], width=shape[2], name=name)
+
+
+class Notes:
     """Notes on many pictures: one line for all that differ in numbers only."""
 
     def __init__(self) -> None:

@@ -7,8 +7,9 @@ other, so that no more of the file is in memory than a few of them.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,50 @@ class Rows:
     pictures: Iterator[bytes]
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a data file holds, without its pictures.
+
+    Attributes:
+        labels, names: as of ``Rows``; labels are None where the file has no column ``label``.
+        groups: rows of each row group; their sum is N.
+    """
+
+    labels: np.ndarray | None
+    names: list[str]
+    groups: tuple[int, ...]
+
+
+def read_contents(path: str | Path) -> Contents:
+    """What a Parquet file holds; it need not have labels.
+
+    Raises:
+        GradCoreError: see ``read_rows``.
+    """
+    file = input_path(path, what="a Parquet file", folder=_REMEDY)
+    with _opened(file, path, ("image",)) as opened:
+        groups = tuple(opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups))
+        schema = opened.schema_arrow
+        if "label" in schema.names:
+            labels, names = _labels_of(opened, range(sum(groups)), path)
+        else:
+            labels, names = None, _class_names(schema.metadata or {}, path)
+    if not sum(groups):
+        raise GradCoreError(f"{path} has no rows: give a Parquet file with pictures in the column image")
+    return Contents(labels, names, groups)
+
+
+def read_encoded(path: str | Path, rows: range) -> Iterator[bytes]:
+    """The encoded pictures of consecutive rows that the file has; only row groups that hold some are read.
+
+    Raises:
+        GradCoreError: see ``read_rows``; a row has no picture.
+    """
+    file = input_path(path, what="a Parquet file", folder=_REMEDY)
+    with _opened(file, path, ("image",)) as opened:
+        yield from _pictures(opened, rows, path)
+
+
 def read_rows(path: str | Path, limit: int | None = None) -> Rows:
     """The rows of a Parquet file, or the first ``limit`` of them.
 
@@ -54,21 +99,44 @@ def read_rows(path: str | Path, limit: int | None = None) -> Rows:
             hold its values; no rows; a missing label, or one without a class; class names that are not all different. Going through
             ``pictures`` raises it where a row has no picture.
     """
+    arrow_parquet()  # what is missing is told before the file is looked for
+    file = input_path(path, what="a Parquet file", folder=_REMEDY)
+    with _opened(file, path, _COLUMNS) as opened:
+        there = opened.metadata.num_rows
+        labels, names = _labels_of(opened, range(there if limit is None else min(limit, there)), path)
+    return Rows(labels, names, _pictures(opened, range(len(labels)), path))
+
+
+def arrow_parquet() -> Any:
+    """The module ``pyarrow.parquet``. Raises GradCoreError where it is not installed."""
     try:
-        import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise missing_package("pyarrow", "data", needed_by="a Parquet file") from None
-    file = input_path(path, what="a Parquet file", folder=_REMEDY)
+    return parquet
+
+
+@contextlib.contextmanager
+def _opened(file: Path, path: str | Path, columns: Sequence[str]) -> Iterator[parquet.ParquetFile]:
+    """A data file that has these columns; pyarrow's errors in the block become one line."""
+    parquet = arrow_parquet()
+    import pyarrow as pa
+
     with _Errors(path, pa):
         opened = parquet.ParquetFile(file)
-        schema = opened.schema_arrow
-        _check_columns(schema, path)
-        batches = list(_batches(opened, "label", _LABELS, limit))
-        column = pa.chunked_array([batch.column(0) for batch in batches], schema.field("label").type)
-        names = _class_names(schema.metadata or {}, path)
-        labels = _labels(column, names, path)
-    return Rows(labels, names, _pictures(opened, len(labels), path))
+        _check_columns(opened.schema_arrow, path, columns)
+        yield opened
+
+
+def _labels_of(opened: parquet.ParquetFile, rows: range, path: str | Path) -> tuple[np.ndarray, list[str]]:
+    """Labels of rows, and names of the classes."""
+    import pyarrow as pa
+
+    schema = opened.schema_arrow
+    batches = list(_batches(opened, "label", _LABELS, rows))
+    column = pa.chunked_array([batch.column(0) for batch in batches], schema.field("label").type)
+    names = _class_names(schema.metadata or {}, path)
+    return _labels(column, names, path), names
 
 
 class _Errors:
@@ -87,19 +155,29 @@ class _Errors:
             raise unreadable(self._path, error) from None
 
 
-def _batches(opened: parquet.ParquetFile, column: str, size: int, limit: int | None) -> Iterator[pa.RecordBatch]:
-    """The rows of one column, the first ``limit``."""
-    left = opened.metadata.num_rows if limit is None else limit
-    if left > 0:
-        for batch in opened.iter_batches(size, columns=[column]):
-            yield batch.slice(0, min(left, len(batch)))
-            left -= len(batch)
-            if left <= 0:
-                return
+def _batches(opened: parquet.ParquetFile, column: str, size: int, rows: range) -> Iterator[pa.RecordBatch]:
+    """One column of consecutive rows; row groups without any of them are not read."""
+    first, groups, skipped, left = 0, [], 0, len(rows)
+    for number in range(opened.num_row_groups):
+        behind = first + opened.metadata.row_group(number).num_rows
+        if first < rows.stop and rows.start < behind:
+            skipped = skipped if groups else rows.start - first
+            groups.append(number)
+        first = behind
+    if not left:
+        return
+    for batch in opened.iter_batches(size, row_groups=groups, columns=[column]):
+        part = batch.slice(min(skipped, len(batch)))[:left]
+        skipped -= min(skipped, len(batch))
+        left -= len(part)
+        if len(part):
+            yield part
+        if not left:
+            return
 
 
-def _check_columns(schema: pa.Schema, path: str | Path) -> None:
-    missing = [name for name in _COLUMNS if name not in schema.names]
+def _check_columns(schema: pa.Schema, path: str | Path, columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in schema.names]
     if missing:
         there = ", ".join(schema.names[:10]) + (", ..." if len(schema.names) > 10 else "")
         raise GradCoreError(
@@ -127,18 +205,18 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
 
 
-def _pictures(opened: parquet.ParquetFile, count: int, path: str | Path) -> Iterator[bytes]:
+def _pictures(opened: parquet.ParquetFile, rows: range, path: str | Path) -> Iterator[bytes]:
     import pyarrow as pa
 
-    row = 0
+    row = rows.start
     with _Errors(path, pa):
-        for batch in _batches(opened, "image", _PICTURES, count):
+        for batch in _batches(opened, "image", _PICTURES, rows):
             column = batch.column(0)
             for scalar in column.storage if isinstance(column, pa.ExtensionArray) else column:
                 yield _bytes(scalar.as_py(), row, path)
                 row += 1
-    if row < count:
-        raise GradCoreError(f"{path} is damaged: it has {count} labels but {row} pictures: get or make it again")
+    if row < rows.stop:
+        raise GradCoreError(f"{path} is damaged: it has {rows.stop} labels but {row} pictures: get or make it again")
 
 
 def _bytes(value: Any, row: int, path: str | Path) -> bytes:

@@ -36,6 +36,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow says o
 
 _TURNS = {2: "mirrored", 3: "turned", 4: "mirrored", 5: "turned and mirrored", 6: "turned", 7: "turned and mirrored", 8: "turned"}
 _ROWS, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 257, 258, 262, 274, 339  # TIFF's tags
+_NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DARK = 16  # a picture that uses less than this part of its range is called dark
 _BLOCK = 2**20  # pixels that are brought to 8 bits at a time
@@ -70,8 +71,8 @@ def load_picture(source: Source, *, height: int, width: int, channels: int = 3, 
     """Load a picture and bring it to ``height`` x ``width`` x ``channels``.
 
     Args:
-        source: see ``read_picture``; or the path of a ``.npy`` file with the values of an input that is no picture, such as MFCC: uint8,
-            of exactly this size.
+        source: see ``read_picture``; or the path or the bytes of a ``.npy`` file with the values of an input that is no picture, such as
+            MFCC: uint8, of exactly this size.
         height, width, channels: what the network takes; channels of a picture are 1 (luminance) or 3 (RGB).
         name: what to call it in messages and results; a path needs none.
 
@@ -79,7 +80,11 @@ def load_picture(source: Source, *, height: int, width: int, channels: int = 3, 
         GradCoreError: no such file, not a picture, damaged, or not to be brought to this many channels.
     """
     if isinstance(source, Path | str) and Path(source).suffix.lower() == ".npy":
-        return Picture(name or str(source), _read_values(source, (height, width, channels)), path=os.path.abspath(source))
+        path = input_path(source, what="an input's values")
+        return Picture(name or str(source), _read_values(path, str(source), (height, width, channels)), path=os.path.abspath(source))
+    if isinstance(source, bytes) and source.startswith(_NPY):
+        name = name or "input"
+        return Picture(name, _read_values(io.BytesIO(source), name, (height, width, channels)))
     if channels not in (1, 3):
         raise GradCoreError(f"the network takes {channels} channels, a picture has 1 or 3: give the values of its input in a .npy file")
     if height < 1 or width < 1:
@@ -119,12 +124,11 @@ def read_picture(source: Source, name: str) -> tuple[Image.Image, list[str]]:
     return _read(source if isinstance(source, Image.Image) else _from_array(source, name), name)
 
 
-def _read_values(source: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """uint8 (height, width, channels) from a ``.npy`` file. Nothing in it is executed."""
-    path = input_path(source, what="an input's values")
+def _read_values(file: Path | io.BytesIO, source: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 (height, width, channels) from a ``.npy`` file, called ``source``. Nothing in it is executed."""
     wanted = f"the network takes uint8 values v of {' x '.join(map(str, shape))} (height, width, channels), as (v / 255 - mean) / std"
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(file, allow_pickle=False)
     except OSError as error:
         raise unreadable(source, error) from None
     except (ValueError, EOFError, SyntaxError):
