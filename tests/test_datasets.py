@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import os
 import subprocess
@@ -22,6 +23,7 @@ import gradcore
 from gradcore import GradCoreError, Layer, Network
 from gradcore.attribution import METHODS, rules
 from gradcore.backends import GoldenBackend
+from gradcore.cli.datasets import explain_dataset as command
 from gradcore.datasets import farm, identity, integers, task
 from gradcore.datasets.running import table
 from gradcore.quantise import calibrate, standard_images
@@ -395,6 +397,7 @@ def test_settings_that_cannot_be(data: Path, tmp_path: Path) -> None:
     for shard in ("0/3", "4/3", "1", "a/b", "1/0", "-1/2"):
         refused(f"the shard '{shard}' is none: give i/n, with i from 1 to n", data, tmp_path, shard=shard)
     refused("shard 1/9 has none of the 3 parts: give at most 3 shards", data, tmp_path, shard="1/9")
+    refused("give one of the two", data, tmp_path, workers=2, scheduler="tcp://127.0.0.1:1")
     refused("-1 workers cannot be started", data, tmp_path, workers=-1)
     refused("-1 pictures cannot be checked", data, tmp_path, verify=-1)
     refused("a time-out of 0 s is none", data, tmp_path, timeout=0)
@@ -426,6 +429,15 @@ def test_a_network_that_the_core_cannot_run(data: Path, tmp_path: Path) -> None:
     assert gradcore.read_attributions(tmp_path / "out").about["program_digest"] is None
 
 
+def test_folders_that_workers_and_client_do_not_share(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that does not see the folder says so; so does the client where what a worker has written is not there."""
+    monkeypatch.setattr("gradcore.datasets.running._make_folder", lambda out: None)
+    refused(r"the worker .* does not see the folder .*/none: --out must lie where all machines see it", data, tmp_path / "none")
+    monkeypatch.setattr("gradcore.datasets.running._SEEN_SECONDS", 0.1)
+    monkeypatch.setattr("gradcore.datasets.working.write_part", lambda *_: None)
+    refused(r"has written .*-00000.parquet, which is not there: --out must lie where all machines see it", data, tmp_path)
+
+
 def test_a_full_disk(data: Path, tmp_path: Path) -> None:
     """One line, and nothing half: neither a part nor a temporary file."""
     with full_disk(1000):
@@ -441,7 +453,7 @@ def test_without_dask(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             refused(rf'{what} is not installed, .*: pip install "gradcore\[farm\]", or give --workers 0', data, tmp_path, workers=1)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "distributed", None)
-        refused(r'pip install "gradcore\[farm\]"', data, tmp_path, scheduler="tcp://127.0.0.1:1")
+        refused(r'pip install "gradcore\[farm\]"', data, tmp_path, workers=None, scheduler="tcp://127.0.0.1:1")
         assert gradcore.explain_dataset(data, tmp_path, limit=1, **ALONE)["rows"] == 1
     program = "import gradcore, sys; gradcore.explain_dataset; print({'dask', 'distributed', 'pyarrow', 'torch'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[1])
@@ -457,8 +469,11 @@ def test_without_dask(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_scheduler_that_cannot_be_reached(address: str, said: str, data: Path, tmp_path: Path) -> None:
-    refused(said, data, tmp_path, scheduler=address, timeout=0.5)
-    assert farm.TIMEOUT == 10.0
+    refused(said, data, tmp_path, scheduler=address, workers=None, timeout=0.5)
+
+
+def test_the_command_waits_as_long_as_the_library() -> None:
+    assert inspect.signature(command).parameters["timeout"].default == farm.TIMEOUT == 10.0
 
 
 # ---- The reader

@@ -31,6 +31,8 @@ PICTURES = np.random.default_rng(6).integers(0, 256, (ROWS, 8, 8, 3), dtype=np.u
 # A method that takes long enough for somebody to be killed meanwhile: 41 runs a picture.
 SLOW: dict[str, Any] = {"method": "smoothgrad", "nt_samples": 40, "stdevs": 0.1, "rows": EACH}
 
+ON_IT: dict[str, Any] = {**SLOW, **ALONE, "workers": None, "timeout": 60}
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -74,7 +76,7 @@ def contents(out: Path) -> dict[str, str]:
 
 def run(data: Path, out: Path, cluster: LocalCluster, **options: Any) -> dict[str, Any]:
     """A run on the cluster."""
-    return gradcore.explain_dataset(data, out, scheduler=cluster.scheduler_address, **{**ALONE, **SLOW, "timeout": 60, **options})
+    return gradcore.explain_dataset(data, out, scheduler=cluster.scheduler_address, **{**ON_IT, **options})
 
 
 def test_a_worker_that_is_killed(data: Path, expected: Path, cluster: LocalCluster, pids: list[int], tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_a_scheduler_that_goes(data: Path, tmp_path: Path) -> None:
     scheduler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def progress(text: str, done: int = 0, total: int = 0) -> None:
-        if text == "explaining":
+        if text == "waiting for workers of the scheduler":
             scheduler.kill()
 
     try:
@@ -152,7 +154,7 @@ def test_a_scheduler_that_goes(data: Path, tmp_path: Path) -> None:
             time.sleep(0.1)
         address = json.loads(file.read_text())["address"]
         with pytest.raises(GradCoreError, match=rf"the scheduler of {address} is gone: start it again, and this command"):
-            gradcore.explain_dataset(data, tmp_path / "out", scheduler=address, timeout=60, **{**ALONE, **SLOW}, progress=progress)
+            gradcore.explain_dataset(data, tmp_path / "out", scheduler=address, **ON_IT, progress=progress)
     finally:
         scheduler.kill()
         scheduler.wait()

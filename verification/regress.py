@@ -19,6 +19,8 @@ from pathlib import Path
 
 from junitparser import JUnitXml
 
+from gradcore import GradCoreError
+from gradcore.host.inputs import read_shard
 from tb.support.places import ROOT
 from tb.support.seeds import SEED_LIMIT
 from verification import evidence, plan
@@ -35,10 +37,10 @@ class Refused(Exception):
 
 def shard_of(text: str) -> tuple[int, int]:
     """``"2/8"`` as (2, 8): shards are numbered from 1."""
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise Refused(f"SHARD={text}: give i/n, with i from 1 to n, as SHARD=2/8")
-    return int(found[1]), int(found[2])
+    try:
+        return read_shard(text)
+    except GradCoreError:
+        raise Refused(f"SHARD={text}: give i/n, with i from 1 to n, as SHARD=2/8") from None
 
 
 def revision() -> str:

@@ -80,13 +80,14 @@ def on_workers(
         progress("explaining", 0, total)
         try:
             while waiting:
-                for future in _finished(client, list(waiting), place):
+                found, working = _finished(client, list(waiting), place)
+                for future in found:
                     part = waiting.pop(future)
                     outcome = _result(future, part, place)
                     future.release()
                     done += len(part.rows)
                     yield outcome
-                progress("explaining", done, total)
+                progress(*(("explaining", done, total) if working else ("waiting for workers of the scheduler",)))
         finally:
             with contextlib.suppress(Exception):
                 client.cancel(list(waiting), force=True)
@@ -96,21 +97,20 @@ def _explain_part(part: Part, labels: np.ndarray | None, task: Task) -> Outcome:
     return explain_part(task, part, labels)
 
 
-def _finished(client: Client, futures: list[Future], place: str) -> list[Future]:
-    """Those that are done after a while. Raises GradCoreError where the scheduler is gone."""
+def _finished(client: Client, futures: list[Future], place: str) -> tuple[list[Future], bool]:
+    """Those that are done after a while, and whether there are workers. Raises GradCoreError where the scheduler is gone."""
     from distributed import wait
 
     try:
-        with client.as_current():
+        with client.as_current(), contextlib.suppress(TimeoutError):
             wait(futures, timeout=_SECONDS, return_when="FIRST_COMPLETED")
-    except TimeoutError:
-        pass
+        working = bool(client.nthreads())
     except (CancelledError, OSError, RuntimeError):
         raise _gone(place) from None
     found = [future for future in futures if future.done()]
     if client.status not in ("running", "connecting") or any(future.status in ("lost", "cancelled") for future in found):
         raise _gone(place)
-    return found
+    return found, working
 
 
 def _result(future: Future, part: Part, place: str) -> Outcome:

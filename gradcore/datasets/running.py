@@ -26,7 +26,7 @@ from gradcore.datasets.working import Outcome
 from gradcore.errors import GradCoreError
 from gradcore.explanation.explanation import read_aim, read_options
 from gradcore.host.files import check_folder, unwritable
-from gradcore.host.inputs import check_choice, input_path
+from gradcore.host.inputs import check_choice, input_path, read_shard
 from gradcore.host.progress import Progress, silent
 from gradcore.importer.opening import Given, load_network
 from gradcore.models.passes import INPUT
@@ -98,10 +98,12 @@ def explain_dataset(
     progress = progress or silent
     task, parts, labels, notes = _planned(data, out, network, method, target, against, backend, rows, limit, options)
     check_choice("backend", task.setup.backend, BACKENDS)
-    index, count = (1, 1) if shard is None else tasks.shard_of(shard)
+    index, count = (1, 1) if shard is None else read_shard(shard)
     mine = tasks.shard(parts, index, count)
     if not mine:
         raise GradCoreError(f"shard {shard} has none of the {len(parts)} parts: give at most {len(parts)} shards, or fewer --rows a part")
+    if workers is not None and scheduler is not None:
+        raise GradCoreError("--workers are processes on this machine, and a scheduler has its own: give one of the two")
     if workers is None:
         workers = 0 if shard is not None else farm.cores()
     _check_numbers(workers, verify, timeout)

@@ -13,7 +13,6 @@ import numpy as np
 
 from gradcore.attribution import Aim
 from gradcore.backends import Setup
-from gradcore.errors import GradCoreError
 from gradcore.network import GraphNetwork, Network
 
 MOST_ROWS = 256  # of a part, if nothing else is said; fewer where a row takes many runs, or makes many values:
@@ -112,14 +111,6 @@ def rows_of_a_part(runs: int, values: int) -> int:
 def sample_size(runs: int) -> int:
     """How many pictures run through the Verilog, too, if nothing else is said: see ``rows_of_a_part``."""
     return max(1, min(SAMPLE, _SAMPLE_RUNS // runs))
-
-
-def shard_of(text: str) -> tuple[int, int]:
-    """``"2/8"`` as (2, 8): shards are numbered from 1. Raises GradCoreError for what is none."""
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise GradCoreError(f"the shard {text!r} is none: give i/n, with i from 1 to n, such as 2/8")
-    return int(found[1]), int(found[2])
 
 
 def shard(parts: Sequence[Part], index: int, count: int) -> list[Part]:

@@ -59,3 +59,15 @@ def _missing(name: str, what: str, remedy: str) -> GradCoreError:
     if name.startswith("~"):
         return GradCoreError(f"{name}: there is no such file, and ~ is not taken for your home here: write {os.path.expanduser(name)}")
     return GradCoreError(f"{name}: there is no such file: {remedy}")
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """A share of work, ``"2/8"`` as (2, 8): shards are numbered from 1.
+
+    Raises:
+        GradCoreError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise GradCoreError(f"the shard {text!r} is none: give i/n, with i from 1 to n, such as 2/8")
+    return int(found[1]), int(found[2])
