@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
 import torch
 from captum import attr as captum
 from captum.metrics import sensitivity_max
@@ -16,7 +18,7 @@ from PIL import Image
 from test_cli import gradcore, one_line
 
 from gradcore import GradCoreError, Layer, Network
-from gradcore.attribution import metrics
+from gradcore.attribution import METHODS, metrics
 from gradcore.backends import Request, open_backend, softmax
 from gradcore.backends.pytorch import build_module
 from gradcore.explanation import quality
@@ -111,9 +113,50 @@ def test_the_report(data):
         for measure in quality.MEASURES:
             fixed, real = (values[backend][measure] for backend in quality.BACKENDS)
             assert np.isfinite(fixed) and fixed == pytest.approx(real, abs=0.05), (method, measure)
-    assert report["metrics"]["saliency"]["golden"]["randomised_all"] < 0.6
-    shown = quality.table(report)
-    assert len(shown.columns) == 1 + len(quality.MEASURES) and shown.row_count == len(names)
+        for layer, fixed in values["golden"]["randomised"].items():
+            assert fixed == pytest.approx(values["float"]["randomised"][layer], abs=0.05), (method, layer)
+    cascade = report["metrics"]["saliency"]["golden"]["randomised"]
+    assert list(cascade) == ["fc1", "conv2", "conv1"] and max(cascade.values()) < 0.6
+    shown, layers = quality.tables(report)
+    assert (
+        len(shown.columns) == 1 + len(quality.MEASURES) and shown.row_count == layers.row_count == len(names) and len(layers.columns) == 4
+    )
+
+
+def test_likeness_is_spearmans():
+    """Of absolute values; equal ones have their mean rank."""
+    one, other = np.round(RNG.normal(size=(2, 3, 8, 8)), 1)
+    expected = scipy.stats.spearmanr(np.abs(one).reshape(-1), np.abs(other).reshape(-1)).statistic
+    assert metrics.rank_correlation(one, other) == pytest.approx(expected, abs=1e-12) and abs(expected) < 0.3
+    assert metrics.rank_correlation(one, -one) == pytest.approx(1) and metrics.rank_correlation(one, np.ones_like(one)) == 0
+
+
+def test_the_cascade_shuffles_layer_by_layer():
+    """From the last on: what lies before stays, what was shuffled stays shuffled, and no value is lost."""
+    cascade = quality.shuffled(NETWORK)
+    names = [layer.name for layer in NETWORK.layers]
+    assert list(cascade) == names[::-1]
+    before = NETWORK
+    for name, network in cascade.items():
+        for other in names:
+            weight, earlier, trained = (one.weights[f"{other}.weight"] for one in (network, before, NETWORK))
+            assert np.array_equal(weight, earlier) == (other != name) and np.array_equal(np.sort(weight, None), np.sort(trained, None))
+        before = network
+
+
+def test_the_page_has_every_method_in_fixed_point_beside_float():
+    """Both tables, and their figures as the page says: what fixed point costs."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "attribution.md").read_text().partition("## Is the map any good?")[2]
+    tables = [[], []]
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0].strip("`") in METHODS and " / " in line:
+            tables[len(cells) == 7].append(cells)
+    for table, columns in zip(tables, (len(quality.MEASURES), 6), strict=True):
+        assert [cells[0].strip("`") for cells in table] == list(METHODS)
+        for cells in table:
+            pairs = [tuple(map(float, cell.split(" / "))) for cell in cells[1:]]
+            assert len(pairs) == columns and all(abs(fixed - real) < 0.0045 for fixed, real in pairs), cells
 
 
 def test_what_cannot_be_measured_is_refused(data):

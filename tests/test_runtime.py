@@ -196,6 +196,19 @@ def test_a_core_of_another_kind_is_refused(file: Path, register: str, value: int
         device.close()
 
 
+def test_a_core_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is busy, left over from somebody, and a soft reset does not end that: the driver gives up after its time."""
+    monkeypatch.setattr(runtime_driver, "RESET_SECONDS", 1e-4)  # a tenth of a second is ten million simulated cycles
+    device = Registers(preset="small")
+    device.changed = {hardware.ADDRESSES["STATUS"]: hardware.STATUS_BUSY}
+    try:
+        with pytest.raises(GradCoreError, match="stays busy after a soft reset, its memory does not answer: load the bitstream again"):
+            Driver(device)
+        assert device.now() > runtime_driver.RESET_SECONDS
+    finally:
+        device.close()
+
+
 def test_a_program_of_another_version_is_refused(board: Board, file: Path) -> None:
     """Its descriptors say which they are."""
     program = Program.load(file)

@@ -64,3 +64,17 @@ def sparseness(attribution: np.ndarray) -> float:
     if not total:
         return 0.0
     return float(((2 * np.arange(1, count + 1) - count - 1) * values).sum() / (count * total))
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's rank correlation of |one| and |other| (Adebayo et al., 2018), equal values with their mean rank; 0 where one does not
+    vary."""
+    ranks = [_ranks(np.abs(np.asarray(values, dtype=np.float64)).reshape(-1)) for values in (one, other)]
+    if not all(np.ptp(values) for values in ranks):
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(-1)]

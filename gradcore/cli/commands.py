@@ -259,7 +259,7 @@ def evaluate(
 
         with ProgressDisplay() as progress:
             report = quality.evaluate_metrics(data, network=network, limit=quality.PICTURES if limit is None else limit, progress=progress)
-        print_json(report) if as_json else print_tables([quality.table(report)])
+        print_json(report) if as_json else print_tables(quality.tables(report))
         return
     with ProgressDisplay() as progress:
         setup = Setup(backend, headroom=read_headroom(headroom))

@@ -13,7 +13,6 @@ import numpy as np
 from gradcore.attribution import METHODS, Aim, Method, attribute, check_method, metrics
 from gradcore.backends import Backend, Request, open_backend, softmax
 from gradcore.errors import GradCoreError
-from gradcore.explanation.evaluation import pearson
 from gradcore.host.progress import Progress, silent
 from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 PICTURES = 4
 BACKENDS = ("golden", "float")
-MEASURES = ("deletion", "insertion", "max_sensitivity", "sparseness", "randomised_top", "randomised_all")
+MEASURES = ("deletion", "insertion", "max_sensitivity", "sparseness")
 # Fewer runs than the defaults: sensitivity alone asks for eleven attributions.
 _PARAMETERS = {"integrated_gradients": {"n_steps": 20}, "occlusion": {"strides": 4}}
 
@@ -48,9 +47,9 @@ def evaluate_metrics(
     Returns:
         A dictionary with ``network``, ``images``, ``parameters`` (by method, where they are not the defaults) and ``metrics``: by method
         and back end, 'golden' and 'float', means over the pictures of ``deletion`` and ``insertion`` (area under the curve of the class's
-        softmax: low and high are good), ``max_sensitivity`` (low), ``sparseness``, and ``randomised_top`` and ``randomised_all``: r of
-        |attribution| with that of a network whose last layer, or all layers, have their weights shuffled (a map that shows what the
-        network learned has a low one). Where a method's map does not vary, r counts as 0.
+        softmax: low and high are good), ``max_sensitivity`` (low), ``sparseness``, and ``randomised``: by layer, the last layer first,
+        Spearman's rank correlation of |attribution| with that of a network in which the weights of this layer and of all behind it are
+        shuffled (a map that shows what the network learned has a low one). Where a method's map does not vary it counts as 0.
 
     Raises:
         GradCoreError: anything that a user can put right.
@@ -66,8 +65,8 @@ def evaluate_metrics(
     report = progress or silent
     report("reading the pictures", 0, 0)
     images = list(read_parquet(data, limit, shape=loaded.input_shape).images)
-    shuffled = [_shuffled(loaded, number) for number in (1, len(loaded.layers))]
-    engines = {backend: [open_backend(backend, one) for one in (loaded, *shuffled)] for backend in BACKENDS}
+    cascade = shuffled(loaded)
+    engines = {backend: [open_backend(backend, one) for one in (loaded, *cascade.values())] for backend in BACKENDS}
     targets = [run.target for run in engines["float"][0].run(images, ["saliency"])["saliency"]]
     measured: dict[str, Any] = {}
     done, total = 0, len(chosen) * len(BACKENDS) * len(images)
@@ -80,14 +79,18 @@ def evaluate_metrics(
                 report("measuring attributions", done, total)
                 found.append(_measure(engines[backend], method, parameters, image, target))
                 done += 1
-            measured[method.name][backend] = {name: float(np.mean([one[name] for one in found])) for name in MEASURES}
+            means = {name: float(np.mean([one[name] for one, _ in found])) for name in MEASURES}
+            likeness = np.mean([one for _, one in found], axis=0).tolist()
+            measured[method.name][backend] = {**means, "randomised": dict(zip(cascade, likeness, strict=True))}
     report("measuring attributions", total, total)
     used = {method.name: _PARAMETERS[method.name] for method in chosen if method.name in _PARAMETERS}
     return {"network": loaded.label, "images": len(images), "parameters": used, "metrics": measured}
 
 
-def _measure(engines: Sequence[Backend], method: Method, parameters: dict[str, Any], image: np.ndarray, target: int) -> dict[str, float]:
-    """All measures of one picture; the engines are of the network, and of those with shuffled weights."""
+def _measure(
+    engines: Sequence[Backend], method: Method, parameters: dict[str, Any], image: np.ndarray, target: int
+) -> tuple[dict[str, float], list[float]]:
+    """All measures of one picture, and its map's likeness to those of networks with shuffled weights, whose engines follow the first."""
     whole = engines[0]
     inputs = whole.real_inputs([image])[0]
 
@@ -100,40 +103,42 @@ def _measure(engines: Sequence[Backend], method: Method, parameters: dict[str, A
     for name, insert in (("deletion", False), ("insertion", True)):
         replies = whole.execute([Request(one) for one in metrics.flipped(inputs, attribution, insert=insert)])
         areas[name] = metrics.area([softmax(reply.output)[target] for reply in replies])
-    top, every = (_likeness(attribution, explain(engine, inputs)) for engine in engines[1:])
-    return {
+    found = {
         **areas,
         "max_sensitivity": metrics.max_sensitivity(lambda values: explain(whole, values), inputs),
         "sparseness": metrics.sparseness(attribution),
-        "randomised_top": top,
-        "randomised_all": every,
     }
+    return found, [metrics.rank_correlation(attribution, explain(engine, inputs)) for engine in engines[1:]]
 
 
-def _likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """r of two maps without their signs; 0 where one does not vary."""
-    if not np.ptp(one) or not np.ptp(other):
-        return 0.0
-    return pearson(np.abs(one), np.abs(other))
-
-
-def _shuffled(network: Network, count: int) -> Network:
-    """The network with the weights of its last ``count`` layers shuffled; their formats are chosen anew."""
-    generator, weights = np.random.default_rng(0), dict(network.weights)
-    for layer in network.layers[-count:]:
+def shuffled(network: Network) -> dict[str, Network]:
+    """The cascade of Adebayo et al. (2018): by each layer's name, from the last to the first, the network with the weights of this layer
+    and of all behind it shuffled, their formats chosen anew."""
+    generator, weights, made = np.random.default_rng(0), dict(network.weights), {}
+    metadata = {name: value for name, value in network.metadata.items() if name != "quantisation"}
+    for layer in reversed(network.layers):
         name = f"{layer.name}.weight"
         weights[name] = generator.permutation(weights[name].reshape(-1)).reshape(weights[name].shape)
-    metadata = {name: value for name, value in network.metadata.items() if name != "quantisation"}
-    return replace(network, weights=weights, metadata=metadata)
+        made[layer.name] = replace(network, weights=dict(weights), metadata=metadata)
+    return made
 
 
-def table(report: dict[str, Any]) -> Table:
-    """The report for people: of each measure fixed point, then float."""
+def tables(report: dict[str, Any]) -> list[Table]:
+    """The report for people: of each measure fixed point, then float; and the cascade, layer by layer."""
+    measures = {method: {backend: values[backend] for backend in BACKENDS} for method, values in report["metrics"].items()}
+    cascade = {method: {backend: values[backend]["randomised"] for backend in BACKENDS} for method, values in report["metrics"].items()}
+    layers = list(next(iter(cascade.values()))[BACKENDS[0]])
+    title = f"{report['network']}, {report['images']} pictures: golden / float"
+    down = "likeness to the map of a network that is shuffled from its last layer down to"
+    return [_table(title, MEASURES, measures), _table(f"{down}, golden / float", layers, cascade)]
+
+
+def _table(title: str, names: Sequence[str], rows: dict[str, dict[str, dict[str, float]]]) -> Table:
     from rich.table import Table
 
-    made = Table(title=f"{report['network']}, {report['images']} pictures: golden / float", title_justify="left")
-    for heading in ("method", *(name.replace("_", " ") for name in MEASURES)):
+    made = Table(title=title, title_justify="left")
+    for heading in ("method", *(name.replace("_", " ") for name in names)):
         made.add_column(heading, justify="left" if heading == "method" else "right")
-    for method, values in report["metrics"].items():
-        made.add_row(method, *(" / ".join(f"{values[backend][name]:.3f}" for backend in BACKENDS) for name in MEASURES))
+    for method, values in rows.items():
+        made.add_row(method, *(" / ".join(f"{values[backend][name]:.3f}" for backend in BACKENDS) for name in names))
     return made
