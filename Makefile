@@ -13,7 +13,7 @@ SHELL := /bin/bash
 # Debian packages, each with what shows that it is there.
 PACKAGES_RUN := g++=g++ make=make perl=perl liblz4-dev=/usr/include/lz4.h zlib1g-dev=/usr/include/zlib.h
 PACKAGES_ARM := gcc-arm-linux-gnueabihf=arm-linux-gnueabihf-gcc libc6-dev-armhf-cross=/usr/arm-linux-gnueabihf/lib/libc.a qemu-user=qemu-arm device-tree-compiler=dtc
-PACKAGES_TEST := $(PACKAGES_RUN) iverilog=iverilog ccache=ccache tcl=tclsh cpp-arm-linux-gnueabihf=arm-linux-gnueabihf-cpp $(PACKAGES_ARM)
+PACKAGES_TEST := $(PACKAGES_RUN) iverilog=iverilog ccache=ccache tcl=tclsh chromium=chromium cpp-arm-linux-gnueabihf=arm-linux-gnueabihf-cpp $(PACKAGES_ARM)
 
 # $(call debian,packages): install what is missing, through apt-get.
 define debian

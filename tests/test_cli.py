@@ -103,6 +103,7 @@ def test_explain_prints_classes_and_writes_files(folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "attribution.npy",
         "heatmap.png",
+        "input.npy",
         "overlay.png",
         "result.json",
     ]

@@ -207,7 +207,7 @@ def test_a_gradient_of_zeros_is_said(picture):
 def test_the_files_of_a_result(network, picture, tmp_path):
     (result,) = explain(picture, network, "guided", "Cat", "golden")
     files = result.save(tmp_path / "a" / "b")
-    assert set(files) == {"heatmap", "overlay", "attribution", "result"}
+    assert set(files) == {"heatmap", "overlay", "attribution", "input", "result"}
     stored = json.loads((tmp_path / "a" / "b" / "result.json").read_text())
     assert stored == result.as_dict() and stored["files"] == files
     assert set(stored) >= {
@@ -226,6 +226,7 @@ def test_the_files_of_a_result(network, picture, tmp_path):
     }
     assert stored["target"] == "Cat" and stored["predicted"] == stored["classes"][int(np.argmax(stored["logits"]))]
     np.testing.assert_array_equal(np.load(files["attribution"]), result.attribution)
+    np.testing.assert_array_equal(np.load(files["input"]), result.picture.pixels)
     for name in ("heatmap", "overlay"):
         image = Image.open(files[name])
         assert image.format == "PNG" and min(image.size) >= 512
@@ -331,8 +332,8 @@ def test_what_was_computed_is_written_before_it_is_drawn(network, picture, tmp_p
     (result,) = explain(picture, network, backend="golden")
     with pytest.raises(GradCoreError, match="full"):
         result.save(tmp_path)
-    assert set(result.files) == {"attribution", "result", "heatmap"}
-    assert set(json.loads((tmp_path / "result.json").read_text())["files"]) == {"attribution", "result"}
+    assert set(result.files) == {"attribution", "input", "result", "heatmap"}
+    assert set(json.loads((tmp_path / "result.json").read_text())["files"]) == {"attribution", "input", "result"}
 
 
 def test_f28_names_of_folders():

@@ -65,6 +65,8 @@ def test_every_file_is_in_the_wheel(wheel: Path) -> None:
         ("runtime/gradcore_runtime", "gradcore/runtime", ("*.py",)),
         ("rtl", "gradcore/rtl", ("*.v", "*.vh", "*.f", "*.vlt")),
         ("gradcore/simulator/harness", "gradcore/simulator/harness", ("*.v", "*.cpp")),
+        ("gradcore/report/templates", "gradcore/report/templates", ("*.j2", "*.css")),
+        ("gradcore/synthesis", "gradcore/synthesis", ("*.json",)),
         ("gradcore/network/trained", "gradcore/network/trained", ("*.safetensors",)),
     ):
         for pattern in patterns:

@@ -48,9 +48,9 @@ def test_f27_a_heatmap_that_cannot_be_drawn_costs_nothing_else(folder, tmp_path,
     monkeypatch.setattr(heatmap, "draw_heatmap", draw)
     result = explain(folder, "a.png", "grey.png", "--out", tmp_path, *options)
     one_line(Outcome(result.returncode, "", result.stderr), "the disk is full")
-    assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "result.json"] and len(os.listdir(tmp_path / "grey")) == 4
+    assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "input.npy", "result.json"] and len(os.listdir(tmp_path / "grey")) == 5
     stored = json.loads((tmp_path / "a" / "result.json").read_text())
-    assert set(stored["files"]) == {"attribution", "result"}
+    assert set(stored["files"]) == {"attribution", "input", "result"}
     if options:
         assert [item["image"] for item in json.loads(result.stdout)] == ["a.png", "grey.png"]
     else:
@@ -65,7 +65,7 @@ def test_f28_results_stay_in_one_folder_below_out(folder, tmp_path, name):
     result = explain(folder, *sorted((tmp_path / "in").iterdir()), "--out", out)
     assert result.returncode == 0, result.stderr
     (only,) = out.iterdir()
-    assert only.is_dir() and len(os.listdir(only)) == 4 and [path.name for path in out.parent.iterdir()] == ["below"]
+    assert only.is_dir() and len(os.listdir(only)) == 5 and [path.name for path in out.parent.iterdir()] == ["below"]
     assert only.name == only.name.strip(". ") and len(os.fsencode(only.name)) < 250 and only.name.lower() != "nul"
 
 
@@ -106,7 +106,7 @@ def test_f31_two_runs_with_equal_stems_keep_both_results(folder, tmp_path):
     result = explain(folder, "other/a.png", "--out", tmp_path)
     assert result.returncode == 0 and "a-2" in result.stdout and f"{tmp_path / 'a'} holds others" in result.stderr
     both = files()
-    assert first.items() < both.items() and len(both) == 8
+    assert first.items() < both.items() and len(both) == 10
     for image, method in (("other/a.png", "guided"), ("a.png", "guided")):  # again: each overwrites its own
         explain(folder, image, "--out", tmp_path, "--method", method)
     assert set(files()) == set(both)
@@ -125,7 +125,7 @@ def test_the_model_answers_before_the_simulator_is_compiled(folder, tiny, tmp_pa
 
     def build(self, progress) -> None:
         stored = json.loads((tmp_path / "a" / "result.json").read_text())
-        assert stored["verilog"] == "not run" and stored["cycles"] is None and len(os.listdir(tmp_path / "a")) == 4
+        assert stored["verilog"] == "not run" and stored["cycles"] is None and len(os.listdir(tmp_path / "a")) == 5
         raise GradCoreError("it cannot be compiled")
 
     monkeypatch.setattr(Simulator, "build", build)

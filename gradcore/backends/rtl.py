@@ -60,7 +60,7 @@ class RtlBackend:
         while memory < self.program.window[1]:
             memory *= 2
         self._activity: Path | None = None
-        if setup.trace is not None:
+        if setup.trace is not None or setup.observe:
             stack = contextlib.ExitStack()
             self._activity = stack.enter_context(scratch_folder()) / "activity.txt"
             weakref.finalize(self, stack.close)

@@ -24,6 +24,7 @@ class Setup:
         clock_mhz: clock of the hardware, which latencies are given for; memory gives 1.6 GB/s whatever it is.
         headroom: bits by which number formats are wider than the network's; None runs pictures in which values saturate again,
             with 2 bits or more, and says so. Not for 'float'.
+        observe: record what the engines do, for the overview of a timeline; where there is one picture and one run.
     """
 
     backend: str = "rtl"
@@ -33,6 +34,7 @@ class Setup:
     trace: str | Path | None = None
     clock_mhz: float = 100.0
     headroom: int | None = None
+    observe: bool = False
 
     @classmethod
     def of(cls, backend: str | Setup, **options: Any) -> Setup:

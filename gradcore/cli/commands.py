@@ -102,6 +102,10 @@ def explain(
     ] = None,
     clock: ClockOption = 100.0,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results; each picture gets one in it.")] = DEFAULT_OUT,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", show_default=False, help="Write a page on all of it: see gradcore report."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a network sees in each picture, and draw why: a heatmap of the pixels that decided."""
@@ -115,7 +119,11 @@ def explain(
     from gradcore.pictures.picture import load_picture, sample_picture
     from gradcore.quantise.headroom import read_headroom
 
-    setup = Setup(backend, simulator, preset, waves, trace, clock, read_headroom(headroom))
+    setup = Setup(backend, simulator, preset, waves, trace, clock, read_headroom(headroom), observe=report is not None)
+    if report is not None:
+        from gradcore.report import check_report, write_report
+
+        check_report(report, option="--report")
     parameters = read_parameters(method, parameter or [])
     loaded = load_network(network)
     channels, height, width = loaded.input_shape
@@ -128,7 +136,7 @@ def explain(
             check_folder(folder, option="--out")
         results = [(f"the {name} of {folder.name}", folder / file) for folder in folders for name, file in FILES.items()]
         read = explanation.inputs_of(pictures if images else [], loaded)
-        check_outputs([("the waves", waves), ("the trace", trace), *results], read)
+        check_outputs([("the waves", waves), ("the trace", trace), ("the report", report), *results], read)
 
         def show(number: int, result: Explanation) -> None:
             """Save and print what is known of a picture: at once, and again what the Verilog adds."""
@@ -151,10 +159,41 @@ def explain(
         try:
             asked = {"against": against, **parameters}
             explanation.explain(pictures, loaded, method, target, setup, progress=progress, ready=show, **asked)
+            if report is not None:
+                with later():
+                    write_report(folders, report, networks={loaded.label: loaded}, progress=progress, option="--report")
+                    for number, result in shown.items():
+                        result.files["report"] = str(report)
+                        result.save_result(folders[number])
+                    if not as_json:
+                        with progress.paused():
+                            put(f"report: {printable(str(report))}")
         finally:
             if as_json and shown:
                 with progress.paused():
                     put_json([result.as_dict() for result in shown.values()])
+
+
+@app.command(name="report", cls=Command)
+def report_(
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="RESULTS", show_default=False, help="Folders of results, such as explanations/*, that explain has written."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="Where the page goes.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML page on results: maps, scores and curves; where the cycles went; what the core takes. It needs nothing else."""
+    from gradcore.host.progress import ProgressDisplay
+    from gradcore.report import write_report
+
+    with ProgressDisplay() as progress:
+        made = write_report(results, out, progress=progress)
+        tell_notes(progress, str(out), made["notes"])
+    if as_json:
+        print_json(made)
+    else:
+        put(f"report: {printable(made['files']['report'])}")
 
 
 @app.command(cls=Command)

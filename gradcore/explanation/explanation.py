@@ -20,7 +20,7 @@ from gradcore.importer.opening import Given, load_network
 from gradcore.network import Network, check_pictures
 from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture, load_picture
-from gradcore.timeline import check_trace, save_timeline
+from gradcore.timeline import check_trace, overview, save_timeline
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,6 +77,8 @@ def explain(
     pictures = [_picture(image, number, loaded) for number, image in enumerate(images if several else [images])]
     if not pictures:
         return []
+    if not (len(pictures) == 1 and chosen.rule and aim.is_class):  # a timeline is of one run
+        setup = replace(setup, observe=False)
     if setup.trace is not None and setup.simulated:
         check_trace(setup.trace, len(pictures))
     check_outputs([("the waves", setup.waves), ("the trace", setup.trace)], inputs_of(pictures, loaded))
@@ -171,6 +173,8 @@ def _explain(task: _Task, engine: Backend) -> list[Explanation]:
                 activations=run.activations,
                 gradients=run.gradients,
                 verilog=NOT_RUN if setup.simulated else None,
+                preset=setup.preset,
+                simulator=setup.simulator if setup.simulated else None,
             )
         )
         task.ready(number, results[-1])
@@ -198,7 +202,9 @@ def _confirm(task: _Task, results: list[Explanation], engine: Backend) -> None:
         for number, run in zip(numbers, task.runs(widened, numbers, part), strict=True):
             _check_equal(results[number], run)
             files = results[number].files | ({} if setup.waves is None else {"waves": str(setup.waves)})
-            results[number] = replace(results[number], cycles=run.cycles, clock_mhz=setup.clock_mhz, verilog=EQUAL, files=files)
+            measured = {"cycles": run.cycles, "clock_mhz": setup.clock_mhz, "counters": run.counters, "files": files}
+            made = None if run.timeline is None else overview(run.timeline, setup.clock_mhz)
+            results[number] = replace(results[number], verilog=EQUAL, overview=made, **measured)
             task.ready(number, results[number])
     if setup.trace is not None:
         metadata = {"network": task.network.label, "method": task.method.name, "picture": results[0].image, "preset": setup.preset}

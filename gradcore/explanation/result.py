@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from gradcore import __version__
 from gradcore.attribution import METHODS, rules, stretched
 from gradcore.backends import Cycles, LayerSaturation, is_weak, softmax
 from gradcore.drawing import heatmap
 from gradcore.errors import GradCoreError
-from gradcore.explanation.result_folders import FILES, source
+from gradcore.explanation.result_folders import FILES, FORMAT, source
 from gradcore.host.files import write_atomically
 from gradcore.host.streams import strict_json
 from gradcore.pictures.classes import listed
 from gradcore.pictures.picture import Picture
 from gradcore.quantise import precision
 from gradcore.runtime.results import Explained
+from gradcore.timeline import Overview
 
 _BROKEN = "the network's weights are too large, or no numbers"
 
@@ -51,6 +53,9 @@ class Explanation(Explained):
         activations, gradients: of all layers, where they were kept: see ``activation``, ``gradient``.
         verilog: with ``rtl`` 'equal' when the Verilog has given the same scores and attribution in every bit, until then
             'not run'; None with other back ends.
+        preset, simulator: the hardware, and what ran it; the simulator only with ``rtl``.
+        counters: of the hardware, by their registers' names in lower case; only with ``rtl`` and a method of one run.
+        overview: what the engines did, where that was recorded.
     """
 
     image: str
@@ -76,6 +81,10 @@ class Explanation(Explained):
     activations: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     gradients: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     verilog: str | None = None
+    preset: str = "full"
+    simulator: str | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+    overview: Overview | None = field(default=None, repr=False)
 
     @property
     def softmax(self) -> np.ndarray:
@@ -118,11 +127,15 @@ class Explanation(Explained):
     def as_dict(self) -> dict[str, Any]:
         """What ``result.json`` holds."""
         return {
+            "format": FORMAT,
+            "version": __version__,
             "image": self.image,
             "source": source(self.picture),
             "network": self.network,
             "method": self.method,
             "backend": self.backend,
+            "preset": self.preset,
+            "simulator": self.simulator,
             "classes": list(self.classes),
             "logits": [float(value) if np.isfinite(value) else None for value in self.logits],
             "predicted": self.classes[self.predicted],
@@ -136,6 +149,7 @@ class Explanation(Explained):
             "cycles": None if self.cycles is None else self.cycles.as_dict(),
             "latency_ms": self.latency_ms,
             "clock_mhz": self.clock_mhz,
+            "counters": dict(self.counters),
             "saturation": precision.saturation_dict(self.saturation),
             "headroom": self.headroom,
             "without_headroom": precision.saturation_dict(self.without_headroom),
@@ -144,7 +158,8 @@ class Explanation(Explained):
         }
 
     def save(self, folder: str | Path) -> dict[str, str]:
-        """Write attribution.npy, result.json, heatmap.png and overlay.png to ``folder``; return ``files``.
+        """Write attribution.npy, input.npy (what the network saw), result.json, heatmap.png and overlay.png to ``folder``, and
+        timeline.json where there is one; return ``files``.
 
         What was computed is written first: after an error ``files`` and result.json name what is there.
 
@@ -154,8 +169,10 @@ class Explanation(Explained):
         paths = {name: Path(folder) / file for name, file in FILES.items()}
         write_atomically(paths["attribution"], lambda stream: np.save(stream, self.attribution))
         self.files["attribution"] = str(paths["attribution"])
+        write_atomically(paths["input"], lambda stream: np.save(stream, self.picture.pixels))
+        self.files["input"] = str(paths["input"])
         self.save_result(folder)
-        pixels, attribution = _drawn(self.picture.pixels, self.attribution)
+        pixels, attribution = drawn(self.picture.pixels, self.attribution)
         sign = METHODS[self.method].sign
         heatmap.draw_heatmap(attribution, paths["heatmap"], title=self.title, sign=sign)
         self.files["heatmap"] = str(paths["heatmap"])
@@ -165,13 +182,16 @@ class Explanation(Explained):
         return self.files
 
     def save_result(self, folder: str | Path) -> None:
-        """Write result.json alone: strict JSON of ``as_dict``.
+        """Write result.json, strict JSON of ``as_dict``, and timeline.json where there is one, alone.
 
         Raises:
             GradCoreError: it cannot be written.
         """
         path = Path(folder) / FILES["result"]
         before = dict(self.files)
+        if self.overview is not None:
+            timeline = write_atomically(Path(folder) / FILES["timeline"], strict_json(self.overview.as_dict(), indent=None) + "\n")
+            self.files["timeline"] = str(timeline)
         self.files["result"] = str(path)
         try:
             write_atomically(path, strict_json(self.as_dict()) + "\n")
@@ -181,13 +201,13 @@ class Explanation(Explained):
             raise
 
 
-def _drawn(pixels: np.ndarray, attribution: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drawn(pixels: np.ndarray, attribution: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(pixels H x W x C, attribution C x H x W) as they are drawn: a map of a layer stretched to the picture; a vector as one row; of
     other channels than a picture's the mean."""
     attribution = stretched(attribution, pixels.shape[:2])
-    channels, height, width = attribution.shape
-    if channels in (1, 3):
+    (channels, height, width), seen = attribution.shape, pixels.shape[2]
+    if seen in (1, 3):
         return pixels, attribution
     if (height, width) == (1, 1):
-        return pixels.reshape(1, channels, 1), attribution.reshape(1, 1, channels)
+        return pixels.reshape(1, seen, 1), np.broadcast_to(attribution.reshape(1, 1, channels), (1, 1, seen))
     return pixels.mean(axis=2, keepdims=True).astype(np.uint8), attribution

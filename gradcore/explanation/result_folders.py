@@ -13,7 +13,15 @@ from typing import Any
 from gradcore.host.files import folded, folder_name
 from gradcore.pictures.picture import Picture
 
-FILES = {"heatmap": "heatmap.png", "overlay": "overlay.png", "attribution": "attribution.npy", "result": "result.json"}
+FORMAT = "gradcore result"
+FILES = {
+    "heatmap": "heatmap.png",
+    "overlay": "overlay.png",
+    "attribution": "attribution.npy",
+    "input": "input.npy",
+    "timeline": "timeline.json",
+    "result": "result.json",
+}
 
 
 def result_folders(out: str | Path, pictures: Sequence[Picture | str]) -> list[Path]:

@@ -13,9 +13,12 @@ A RAMB18E1 is half a block RAM.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from gradcore.errors import GradCoreError
 from gradcore.synthesis import netlist as cells
@@ -96,3 +99,9 @@ def count_types(types: Iterable[str], *, other: Iterable[str] = ()) -> Resources
 def count(netlist: Netlist) -> Resources:
     """Resources of a flat netlist."""
     return count_types(cell.type for cell in netlist.cells)
+
+
+def accepted() -> dict[str, Any]:
+    """What the presets take, as measured and accepted (`make accept-resources`): ``sources``, the hash of the Verilog, and ``presets``: for
+    each ``lut``, ``ff``, ``bram36``, ``dsp``, ``levels`` and ``modules``."""
+    return json.loads(Path(__file__).with_name("accepted.json").read_text())

@@ -76,6 +76,7 @@ class Overview:
         clock_mhz: of the run.
         layers: (name, end) of each layer, in order; names as ``timeline.jobs.layer_label`` has them.
         rows, series: see there.
+        ports: (port and direction, mean bytes a cycle) over the run.
         bound: a sentence on what bounds the run.
         beginning: the first cycles in more detail; None in that itself.
     """
@@ -86,6 +87,7 @@ class Overview:
     layers: tuple[tuple[str, int], ...]
     rows: tuple[Row, ...]
     series: tuple[Series, ...]
+    ports: tuple[tuple[str, float], ...]
     bound: str
     beginning: Overview | None = None
 
@@ -108,6 +110,7 @@ class Overview:
             layers=tuple((str(name), int(end)) for name, end in stored["layers"]),
             rows=rows,
             series=series,
+            ports=tuple((str(name), float(mean)) for name, mean in stored["ports"]),
             beginning=None if beginning is None else cls.from_dict(beginning),
         )
 
@@ -140,10 +143,21 @@ def _part(timeline: Timeline, clock_mhz: float, end: int, beginning: Overview | 
         tracks = [track.slices for track in timeline.tracks if re.fullmatch(pattern, track.name)]
         if any(tracks):
             rows.append(_row(name, tracks, what, names, timeline.cycles, end))
-    limits = _limits(timeline, clock_mhz)
-    return Overview(
-        timeline.cycles, end, clock_mhz, layers, tuple(rows), _series(timeline, limits, end), bound(timeline, clock_mhz), beginning
-    )
+    series = _series(timeline, _limits(timeline, clock_mhz), end)
+    sentence = bound(timeline, clock_mhz)
+    return Overview(timeline.cycles, end, clock_mhz, layers, tuple(rows), series, _ports(timeline), sentence, beginning)
+
+
+def _ports(timeline: Timeline) -> tuple[tuple[str, float], ...]:
+    lengths = _lengths(timeline)
+    ports = [one for one in timeline.counters if one.name.startswith("port")]
+    return tuple((one.name, round(float((one.values * lengths).sum() / timeline.cycles), 4)) for one in ports)
+
+
+def _lengths(timeline: Timeline) -> np.ndarray:
+    """Cycles of each window."""
+    count = len(timeline.counters[0].values)
+    return np.minimum(WINDOW, timeline.cycles - WINDOW * np.arange(count))
 
 
 def _row(name: str, tracks: Sequence[Sequence[Slice]], what: str | None, layers: Sequence[str], cycles: int, end: int) -> Row:
@@ -215,8 +229,7 @@ def _series(timeline: Timeline, limits: tuple[float, float], end: int) -> tuple[
         ("written", "write", "bytes a cycle", limits[1]),
     ):
         values = _counter(timeline, word)
-        lengths = np.minimum(WINDOW, timeline.cycles - WINDOW * np.arange(len(values)))
-        sums = np.concatenate(([0.0], np.cumsum(values * lengths)))
+        sums = np.concatenate(([0.0], np.cumsum(values * _lengths(timeline))))
         edges = np.linspace(0, end, min(BINS, end) + 1)
         at = np.interp(edges, np.minimum(WINDOW * np.arange(len(sums)), timeline.cycles), sums)
         means = np.diff(at) / np.diff(edges)
@@ -232,7 +245,7 @@ def bound(timeline: Timeline, clock_mhz: float) -> str:
     multipliers, rate = _limits(timeline, clock_mhz)
     used = _counter(timeline, "multipliers, convolution")
     moved = _counter(timeline, "port")
-    lengths = np.minimum(WINDOW, timeline.cycles - WINDOW * np.arange(len(used)))
+    lengths = _lengths(timeline)
     wide = np.ones(min(MEMORY_WINDOW // WINDOW, len(moved)))
     mean = np.convolve(moved, wide, "same") / np.convolve(np.ones(len(moved)), wide, "same")
     by_multipliers = used >= LIMIT * multipliers
