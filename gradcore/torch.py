@@ -45,7 +45,7 @@ class HardwareModule(nn.Module):
     ReLU and pool: hooks, and Captum's layer methods, work on it. The network is run in pieces then, cut at the children that have hooks.
 
     Args:
-        network: 'cifar10', the path of a network file, a ``Network``, or, on the golden model, a ``GraphNetwork``.
+        network: 'cifar10', the path of a network file, a ``Network``, or a ``GraphNetwork``, which runs whole: it has no children.
         backend: 'golden' or 'rtl', or a ``Setup``.
         method: the rule of the ReLUs in backward passes: 'saliency', which is the derivative, 'deconvnet' or 'guided'.
         progress: see ``gradcore.host.progress``.

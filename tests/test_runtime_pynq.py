@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from core_bridge import serve
 
+import gradcore
 from gradcore.deployment import make_bundle
 from gradcore.network import Layer, Network
 from gradcore.runtime.bundle import file_entry
@@ -58,6 +59,9 @@ def run_child(python: str, path: list[Path], bundle: Path, out: Path) -> None:
     program = Program.load(bundle / "program.gradcore")
     assert np.array_equal(made["logits"], program.dequantise_logits(sample["logits"]))
     assert np.array_equal(made["attribution"], program.dequantise_attribution(sample["guided"]))
+    network = gradcore.load_network(bundle.parent / "net.safetensors")
+    (noisy,) = gradcore.explain(sample["picture"], network, "smoothgrad", 3, "golden", headroom=0, nt_samples=2)
+    assert np.array_equal(made["noisy"], noisy.attribution)
     assert list(made["clock"]) == [100.0, 100.0]
     off, large = made["said"]
     assert off.startswith("the level shifters to the programmable logic are off")

@@ -130,6 +130,7 @@ class Driver:
             )
         check_layout(program, CACHE_LINE)
         base, limit = program.window
+        self.program = self.whole = None  # the buffer that is given ends, whether or not there is another
         address, memory = self.device.buffer(limit - base)
         self.program = program if program.base == address else program.at(address)
         self._memory = memory
