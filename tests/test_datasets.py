@@ -143,7 +143,7 @@ def test_targets(aim: dict[str, object], data: Path, tmp_path: Path) -> None:
 
 
 def test_a_graph_from_onnx(tmp_path: Path) -> None:
-    """A file of ONNX with an add, in which 8 x 8 pictures are explained."""
+    """A file of ONNX with an add; by a method of several runs also through the Verilog."""
     weights = {"a.w": np.random.default_rng(1).normal(0, 0.3, (6, 3, 3, 3)).astype(np.float32)}
     weights["b.w"] = np.random.default_rng(2).normal(0, 0.2, (6, 6, 3, 3)).astype(np.float32)
     weights["c.w"] = np.random.default_rng(3).normal(0, 0.2, (4, 6 * 64)).astype(np.float32)
@@ -164,6 +164,8 @@ def test_a_graph_from_onnx(tmp_path: Path) -> None:
     got = gradcore.read_attributions(tmp_path / "out").read()
     expected = gradcore.explain(list(PICTURES), str(net), "guided", backend="golden")
     assert got.labels is None
+    asked = {"method": "integrated_gradients", "n_steps": 2, "limit": 2, "verify": 1, "preset": "small"}
+    assert gradcore.explain_dataset(file, tmp_path / "checked", network=str(net), workers=0, **asked)["verified"]["pictures"] == 1
     assert got.attributions.tobytes() == np.stack([one.attribution for one in expected]).tobytes()
     assert got.logits.tobytes() == np.stack([one.logits for one in expected]).tobytes()
 
@@ -512,7 +514,9 @@ def test_a_damaged_part_is_named(part: int, done: Path, tmp_path: Path) -> None:
         return str(error.value)
 
     whole = (done / names[part]).read_bytes()
-    middle = len(whole) // 3
+    group = pq.ParquetFile(done / names[part]).metadata.row_group(0)
+    (column,) = (one for one in map(group.column, range(group.num_columns)) if one.path_in_schema.startswith("attribution."))
+    middle = column.data_page_offset + column.total_compressed_size // 2
     assert "is damaged" in read(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     assert "is damaged" in read(whole[:-100]) and "delete it and run gradcore explain-dataset again" in read(b"")
     assert "holds part 3 of tiny-saliency" in read((done / names[3]).read_bytes())

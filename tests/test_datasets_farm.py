@@ -17,6 +17,7 @@ from typing import Any
 
 import dask
 import numpy as np
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
@@ -193,6 +194,10 @@ def test_the_command_killed_and_started_again(data: Path, expected: Path, tmp_pa
     first = started("--workers", "2")
     wait_for(first, 3)
     below = children(first.pid)
+    listening = {
+        one.laddr.ip for pid in (first.pid, *below) for one in psutil.Process(pid).net_connections("tcp") if one.status == "LISTEN"
+    }
+    assert listening == {"127.0.0.1"}
     first.kill()
     first.communicate()
     until = time.monotonic() + 20

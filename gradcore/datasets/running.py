@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,9 +118,10 @@ def explain_dataset(
     try:
         for part in found:
             sample.check(task, part, progress)
-        for outcome in _outcomes(task, missing, labels, progress, workers, scheduler, timeout):
-            made += _counted(task, parts[outcome.part], outcome)
-            sample.check(task, parts[outcome.part], progress)
+        with contextlib.closing(_outcomes(task, missing, labels, progress, workers, scheduler, timeout)) as outcomes:
+            for outcome in outcomes:
+                made += _counted(task, parts[outcome.part], outcome)
+                sample.check(task, parts[outcome.part], progress)
     except (KeyboardInterrupt, SystemExit) as error:
         done = sum(is_there(task, part) for part in mine)
         error.add_note(f"{done} of {len(mine)} parts are done: the same command goes on")
@@ -256,13 +258,12 @@ def _make_folder(out: str) -> None:
 
 def _outcomes(
     task: Task, parts: Sequence[Part], labels: farm.Labels, progress: Progress, workers: int, scheduler: str | None, timeout: float
-) -> Iterator[Outcome]:
-    """What becomes of the parts that are missing."""
-    if not parts:
-        return iter(())
-    if scheduler is None and workers == 0:
-        return farm.here(task, parts, labels, progress)
-    return farm.on_workers(task, parts, labels, progress, min(workers, len(parts)), scheduler, timeout)
+) -> Generator[Outcome, None, None]:
+    """What becomes of the parts that are missing. Workers end when it is closed."""
+    if parts and scheduler is None and workers == 0:
+        yield from farm.here(task, parts, labels, progress)
+    elif parts:
+        yield from farm.on_workers(task, parts, labels, progress, min(workers, len(parts)), scheduler, timeout)
 
 
 def _counted(task: Task, part: Part, outcome: Outcome) -> int:
