@@ -34,7 +34,7 @@ if (( $${#missing[@]} )); then \
 fi
 endef
 
-.PHONY: help setup explain check test coverage regress regress-merge formal mutate accept-cycles accept-resources lint format registers core-file waves pages constraints try-versions bitstream clean distclean
+.PHONY: help setup explain check test coverage regress regress-merge formal mutate accept-cycles accept-resources lint format registers core-file waves pages pictures constraints try-versions bitstream clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -109,6 +109,9 @@ waves: $(VENV)/.ready-test  ## Generate the wave views of the units, for GTKWave
 
 pages: $(VENV)/.ready-test  ## Bring the tables of ports in the units' pages up to date
 	$(BIN)/python -m verification.pages
+
+pictures: $(VENV)/.ready-test  ## Draw the pictures of results in docs/images/ anew; runs the Verilog once
+	$(BIN)/python -m verification.pictures
 
 constraints: $(VENV)/.ready-test  ## Write the versions installed in .venv to requirements/constraints.txt, after an upgrade
 	$(BIN)/python requirements/write_constraints.py

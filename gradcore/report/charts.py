@@ -32,7 +32,7 @@ def curves_body(lines: Sequence[tuple[str, Sequence[float], str, str]], what: st
     """The same as markup of a size."""
     across, up = width - _LEFT - _RIGHT, height - _TOP - _BOTTOM
     parts = []
-    for part in (0.0, 0.25, 0.5, 0.75, 1.0):
+    for part in (0.0, 0.25, 0.5, 0.75, 1.0) if width > 300 else (0.0, 0.5, 1.0):
         x, y = _LEFT + across * part, _TOP + up * (1 - part)
         parts.append(svg.line([(_LEFT, y), (_LEFT + across, y)], class_="line"))
         parts.append(svg.text(_LEFT - 6, y + 4, f"{100 * part:.0f} %", "soft small end"))

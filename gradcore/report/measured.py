@@ -80,7 +80,12 @@ RANDOM_ORDERS = 4
 
 
 def measure(
-    results: Sequence[Stored], network: Network | GraphNetwork | str, *, beside: bool, progress: Progress | None = None
+    results: Sequence[Stored],
+    network: Network | GraphNetwork | str,
+    *,
+    beside: bool,
+    compare: bool = True,
+    progress: Progress | None = None,
 ) -> Measured:
     """Measure results of one picture, by different methods.
 
@@ -88,6 +93,7 @@ def measure(
         results: see ``Stored.picture_key``: all the same.
         network: the results' network, or why there is none.
         beside: add the methods of ``BESIDE``.
+        compare: with PyTorch.
         progress: see ``gradcore.host.progress``.
     """
     one, report = results[0], progress or silent
@@ -102,7 +108,7 @@ def measure(
         (reply,) = exact.execute([Request(one.pixels)])
     except GradCoreError as error:
         return Measured(own, notes=(f"float scores, agreement and curves are not shown: {error}",))
-    real, missing = _float(network)
+    real, missing = _float(network) if compare else (None, [])
     notes = list(missing)
     float_logits = None if real is None else real.execute([Request(one.pixels)])[0].output
     now = float_logits if one.about["backend"] == "float" else reply.output
