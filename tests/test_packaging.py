@@ -83,8 +83,9 @@ def test_the_runtime_is_a_package_of_its_own(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path / "site")]
     result = subprocess.run([*command, str(copy)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    names = {path.name for path in (tmp_path / "site" / "gradcore_runtime").glob("*.py")}
-    assert names == {path.name for path in (ROOT / "runtime" / "gradcore_runtime").glob("*.py")}
+    made, source = tmp_path / "site" / "gradcore_runtime", ROOT / "runtime" / "gradcore_runtime"
+    names = {path.relative_to(made) for path in made.rglob("*.py")}
+    assert names == {path.relative_to(source) for path in source.rglob("*.py")} and Path("attribution/methods.py") in names
     (found,) = (tmp_path / "site").glob("*.dist-info/METADATA")
     needed = [line for line in found.read_text().splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
     assert needed == ["Requires-Dist: numpy<3,>=1.21"]

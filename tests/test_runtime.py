@@ -300,7 +300,7 @@ def test_stands_alone() -> None:
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stdout
     imported = set()
-    for node in (node for path in folder.glob("*.py") for node in ast.walk(ast.parse(path.read_text()))):
+    for node in (node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))):
         names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
         imported |= {name.partition(".")[0] for name in names}

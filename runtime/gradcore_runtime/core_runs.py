@@ -28,7 +28,6 @@ class CoreRuns:
     def __init__(self, driver: Driver, seconds: float = TIMEOUT) -> None:
         self._driver, self._seconds = driver, seconds
         self._program: Runnable = driver.whole
-        self._parts: dict[tuple[Any, ...], Any] = {}
         self._before: Any = None
 
     def run(self, request: Request) -> Reply:
@@ -107,9 +106,9 @@ class CoreRuns:
             return
         since, until = names or (request.since, request.until)
         key = (since, until, request.back_to, forward, backward)
-        if key not in self._parts:
-            self._parts[key] = self._program.part(*key[:3], forward=forward, backward=backward)
-        self._driver.select(self._parts[key])
+        if key not in self._driver.parts:
+            self._driver.parts[key] = self._program.part(*key[:3], forward=forward, backward=backward)
+        self._driver.select(self._driver.parts[key])
 
     def _output(self, stop: int, last: bool) -> np.ndarray:
         made = self._activation(stop).astype(np.float64)

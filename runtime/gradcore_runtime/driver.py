@@ -7,6 +7,8 @@ are checked before they are written, and a run's parameters are not written whil
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import hardware
@@ -52,6 +54,7 @@ class Driver:
         device: what the core is reached through.
         whole: the program that is loaded, at the address of the device's buffer; None before ``load``.
         program: it, or the part of it that is selected.
+        parts: parts of it that were made, by what they are parts of, for those who make them.
 
     Raises:
         GradCoreError: the core cannot be reached, is none, or is of another version than this driver.
@@ -61,6 +64,7 @@ class Driver:
         self.device = device
         self.program: Runnable | None = None
         self.whole: Runnable | None = None
+        self.parts: dict[Any, Runnable] = {}
         self._memory = np.zeros(0, np.uint8)
         device.check()
         self._identify()
@@ -137,7 +141,7 @@ class Driver:
         self._memory[: len(self.program.image)] = self.program.image
         self.device.flush(0, limit - base)  # all of it: what lay in the cache for the rest must not be written over results
         base, limit = self.program.window
-        self.whole = self.program
+        self.whole, self.parts = self.program, {}
         self.write("PROGRAM_ADDRESS", self.program.program_address)
         self.write("WINDOW_BASE", base)
         self.write("WINDOW_LIMIT", limit)
