@@ -26,6 +26,8 @@ from gradcore.backends import GoldenBackend
 from gradcore.cli.datasets import explain_dataset as command
 from gradcore.datasets import farm, identity, integers, task
 from gradcore.datasets.running import table
+from gradcore.datasets.task import Part, Task
+from gradcore.host.files import replacing
 from gradcore.quantise import calibrate, standard_images
 from tests import onnx_models
 from tests.test_files import full_disk
@@ -235,7 +237,8 @@ def test_only_what_is_missing_is_made(data: Path, done: Path, tmp_path: Path) ->
     lost, cut = done / names[1], done / names[3]
     lost.unlink()
     cut.write_bytes(cut.read_bytes()[:-20])
-    (done / f".{names[1].removesuffix('.parquet')}-0123.part").write_bytes(b"what a killed writer has left")
+    for name in names[:2]:  # of a part that is there, and of one that is not
+        (done / f".{name.removesuffix('.parquet')}-0123.part").write_bytes(b"what a killed writer has left")
     report = gradcore.explain_dataset(data, done, rows=3, **ALONE)
     assert report["parts"] == {"total": 5, "made": 2, "found": 3} and report["rows"] == 12
     after = files(done)
@@ -294,6 +297,23 @@ def test_a_split_is_even_and_whole(count: int) -> None:
     shards = [task.shard(parts, index + 1, count) for index in range(count)]
     assert [part for one in shards for part in one] == parts
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_two_runs_at_once(data: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process makes a part while this one writes it, and removes its temporary file: what it has made is taken."""
+    from gradcore.datasets import storage, working
+
+    def overtaken(task: Task, part: Part, labels: np.ndarray | None, results: list[gradcore.Explanation]) -> None:
+        (done_part,) = done.glob(f"*-{part.number:05d}.parquet")
+        with replacing(task.path(part), prefix=f".{task.path(part).stem}-") as temporary:
+            temporary.write_bytes(b"mine")
+            os.link(done_part, task.path(part))
+            storage.remove_leftovers(task, [part])
+
+    monkeypatch.setattr(working, "write_part", overtaken)
+    report = gradcore.explain_dataset(data, tmp_path, rows=3, **ALONE)
+    assert report["parts"] == {"total": 5, "made": 0, "found": 5} and report["rows"] == 12
+    assert files(tmp_path) == files(done)
 
 
 # ---- A sample through the Verilog

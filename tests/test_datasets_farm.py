@@ -137,6 +137,28 @@ def test_errors_of_workers(data: Path, cluster: LocalCluster, pids: list[int], t
     assert files(tmp_path / "other") == {}
 
 
+@pytest.mark.parametrize("who", ["the scheduler", "the worker tcp://x"])
+def test_other_versions_of_dask(who: str, data: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused in one line, without Dask's table; so is what a scheduler of a version says that is too far away to be understood."""
+    same = {"packages": {"distributed": "2026.8.0"}}
+    other = {"packages": {"distributed": "2024.8.1"}}
+    told = {"client": same, "scheduler": same, "workers": {"tcp://x": same}}
+    told |= {"scheduler": other} if who == "the scheduler" else {"workers": {"tcp://x": other}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "get_versions", lambda self: told)
+        with pytest.raises(
+            GradCoreError, match=rf"{who} .tcp://.*. runs Dask 2024.8.1, this is 2026.8.0: install the same gradcore\[farm\]"
+        ):
+            run(data, tmp_path, cluster)
+
+    def fails(self: Client, *arguments: object, **options: object) -> None:
+        raise TypeError("identity() got an unexpected keyword argument 'n_workers'")
+
+    monkeypatch.setattr(Client, "__init__", fails)
+    with pytest.raises(GradCoreError, match=r"the scheduler tcp://.* cannot be talked to .identity.*: install the same"):
+        run(data, tmp_path, cluster)
+
+
 def test_a_scheduler_that_goes(data: Path, tmp_path: Path) -> None:
     """It has no workers; it is killed while the client waits for them."""
     file = tmp_path / "scheduler.json"

@@ -210,3 +210,23 @@ def test_many_outputs_are_checked_quickly(tmp_path):
     began = time.process_time()
     check_outputs(outputs, [("the picture", tmp_path / f"{number}.png") for number in range(1000)])
     assert time.process_time() - began < 5  # seconds; a comparison of each with each takes minutes
+
+
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done = []
+    flush, rename = os.fsync, os.replace
+
+    def fsync(number):
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{number}")))
+        flush(number)
+
+    def replace(source, target):
+        done.append("renamed")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(tmp_path / "a", b"x", prefix=".mine-", durable=True)
+    assert done[0].startswith(".mine-") and done[0].endswith(".part") and done[1:] == ["renamed", tmp_path.name]
+    write_atomically(tmp_path / "b", b"x")
+    assert done[3:] == ["renamed"] and sorted(os.listdir(tmp_path)) == ["a", "b"]

@@ -203,19 +203,42 @@ def _remote(address: str, timeout: float) -> Iterator[Client]:
         from distributed import Client
     except ImportError as error:
         raise _missing(error) from None
+    client = Client.__new__(Client)  # one that fails half-way must not try to say good-bye
     try:
-        client = Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise GradCoreError(
-            f"the scheduler {address} cannot be reached ({' '.join(str(error).split())}): check the address and that it runs, or "
-            "wait longer with --timeout"
-        ) from None
-    except (ValueError, TypeError) as error:
-        raise GradCoreError(
-            f"{address!r} is no address of a scheduler ({' '.join(str(error).split())}): give one such as tcp://host:8786"
-        ) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a table of versions: see _check_versions
+            client.__init__(address, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        client.status = "closed"
+        raise _unreachable(address, error) from None
     with client:
+        _check_versions(client, address)
         yield client
+
+
+def _unreachable(address: str, error: Exception) -> GradCoreError:
+    said = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return GradCoreError(
+            f"the scheduler {address} cannot be reached ({said}): check the address and that it runs, or wait longer with --timeout"
+        )
+    if isinstance(error, ValueError):
+        return GradCoreError(f"{address!r} is no address of a scheduler ({said}): give one such as tcp://host:8786")
+    return GradCoreError(
+        f"the scheduler {address} cannot be talked to ({said}): install the same gradcore[farm] on all machines, and with tls:// give Dask "
+        "its keys"
+    )
+
+
+def _check_versions(client: Client, address: str) -> None:
+    """Refuse other versions of Dask, which may not understand each other. Those of GradCore every worker checks for itself."""
+    found = client.get_versions()
+    one = found["client"]["packages"]["distributed"]
+    others = {"the scheduler": found["scheduler"], **{f"the worker {name}": worker for name, worker in found["workers"].items()}}
+    for who, told in others.items():
+        other = told["packages"]["distributed"] if told else None
+        if other != one:
+            raise GradCoreError(f"{who} ({address}) runs Dask {other}, this is {one}: install the same gradcore[farm] on all machines")
 
 
 def _missing(error: ImportError) -> GradCoreError:

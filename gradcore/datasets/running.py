@@ -21,7 +21,7 @@ from gradcore.compiler import compile_network
 from gradcore.datasets import farm, identity
 from gradcore.datasets import task as tasks
 from gradcore.datasets.checking import check_rows
-from gradcore.datasets.storage import FORMAT, is_there, open_part
+from gradcore.datasets.storage import FORMAT, is_there, open_part, remove_leftovers
 from gradcore.datasets.task import Part, Task
 from gradcore.datasets.working import Outcome
 from gradcore.errors import GradCoreError
@@ -113,7 +113,9 @@ def explain_dataset(
     if sample.size:
         progress(f"a sample of {sample.size} pictures is checked against the Verilog, chosen with seed {sample.seed}")
     found = [part for part in mine if is_there(task, part)]
-    missing = [part for part in mine if part not in found]
+    there = {part.number for part in found}
+    remove_leftovers(task, found)
+    missing = [part for part in mine if part.number not in there]
     made = 0
     try:
         for part in found:

@@ -56,7 +56,7 @@ def table_of(task: Task, rows: range | Sequence[int], labels: np.ndarray | None,
 
 
 def write_part(task: Task, part: Part, labels: np.ndarray | None, results: Sequence[Explanation]) -> None:
-    """Write a part's results: whole, on the disk, or not at all. What killed writers of this part have left is removed.
+    """Write a part's results: whole, on the disk, or not at all; then remove what killed writers of it have left.
 
     Raises:
         GradCoreError: they cannot be written, or a value is not finite.
@@ -67,11 +67,17 @@ def write_part(task: Task, part: Part, labels: np.ndarray | None, results: Seque
     table = table_of(task, part.rows, labels, results).replace_schema_metadata({_KEY: strict_json(described, None).encode()})
     stream = io.BytesIO()
     parquet.write_table(table, stream, compression="zstd", write_page_checksum=True)
-    prefix = f".{path.stem}-"
-    for left in path.parent.glob(f"{prefix}*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            left.unlink()
-    write_atomically(path, stream.getvalue(), option="--out", prefix=prefix, durable=True)
+    write_atomically(path, stream.getvalue(), option="--out", prefix=f".{path.stem}-", durable=True)
+    remove_leftovers(task, [part])
+
+
+def remove_leftovers(task: Task, parts: Sequence[Part]) -> None:
+    """Remove what killed writers of parts that are there have left: no one needs it any more."""
+    stems = {f".{task.path(part).stem}" for part in parts}
+    for left in Path(task.out).glob(f".{task.name}-*{TEMPORARY_SUFFIX}"):
+        if left.name.rpartition("-")[0] in stems:
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def is_there(task: Task, part: Part) -> bool:
