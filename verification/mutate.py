@@ -5,8 +5,8 @@ A sample of all mutants (``verification/mutants.py``) is drawn by a seed that is
 own first and then those of the units round it, is held against the specification in formal/ if its module is proven, and runs in the whole
 core with its memory, where errors and soft resets come last: the first failure kills it. So does a simulation that does not end. What does
 not compile in Icarus Verilog is no mutant and is replaced by another. What passes its units' benches and Yosys proves to be equal to the
-module is equivalent; others that are equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they come, in
-``build/mutants/``; a campaign that was cut goes on.
+module is equivalent; others that are equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they
+come, in ``build/mutants/``; a campaign that was cut goes on.
 """
 
 from __future__ import annotations
