@@ -12,9 +12,11 @@ from programs import FRESH, table_i_case, table_i_program
 from gradcore.compiler import HardwareConfig, Program, compile_network
 from gradcore.errors import GradCoreError
 from gradcore.models import arithmetic
+from gradcore.models import graph as graph_model
 from gradcore.models import network as golden
 from gradcore.models.program import Executor, ProgramError, check_tokens, simulate
 from gradcore.models.vector import seed_unit
+from tb.support.random_graphs import random_quantised_graph
 from tb.support.random_networks import random_quantised
 
 
@@ -84,6 +86,42 @@ def test_parts_of_generated_networks(seed):
     run_parts(program, memory, parts, start, method)
     for position, gradient in enumerate(golden.backward(quantised, forward, method, seed=start).gradients):
         np.testing.assert_array_equal(program.read_gradient(memory, position), gradient[0], err_msg=f"gradient {position}")
+
+
+@pytest.mark.parametrize("seed", [1, 6, FRESH[1], FRESH[2]])
+def test_parts_of_generated_graphs(seed):
+    """Forward alone, then backward alone; and in fresh memory backward no further than to a map: its gradient, and nothing after it."""
+    quantised, inputs = random_quantised_graph(seed, core=True, max_macs=150_000, largest=16)
+    program = compile_network(quantised, HardwareConfig(groups=(4, 2, 1)[seed % 3]))
+    forward, method = graph_model.forward(quantised, inputs[0]), arithmetic.METHODS[seed % 3]
+    start = graph_model.seed_gradient(quantised, forward, 0)
+    memory = program.new_memory(fill=0xA5)
+    program.load_image(memory, inputs[0])
+    program.load_seed(memory, start[0])
+    run_parts(program, memory, [program.part(backward=False), program.part(forward=False)], start, method)
+    backward = graph_model.backward(quantised, forward, method, seed=start)
+    gradients = [("input", program.attribution.read(memory, program.base), backward.gradients["input"][0])]
+    for number, one in enumerate(quantised.passes):
+        gradients.append(
+            (one.name, program.read_gradient(memory, number + 1), backward.gradients[one.makes.map][0][..., one.makes.channels])
+        )
+    for name, got, wanted in gradients:
+        np.testing.assert_array_equal(got, wanted, err_msg=f"gradient of {name}")
+    names = list(program.stored)[:-1]
+    for name in names[:: max(1, len(names) // 3)]:
+        memory = program.new_memory(fill=0xA5)
+        program.load_image(memory, inputs[0])
+        program.load_seed(memory, start[0])
+        run_parts(program, memory, [program.part(back_to=name)], start, method)
+        short = graph_model.backward(quantised, forward, method, seed=start, back_to=name)
+        made = {one: values[0] for one, values in short.gradients.items()}
+        assert name in made and "input" not in made
+        for number, one in enumerate(quantised.passes):
+            got = program.read_gradient(memory, number + 1)
+            if one.makes.map in made:
+                np.testing.assert_array_equal(got, made[one.makes.map][..., one.makes.channels], err_msg=f"to {name}: {one.name}")
+            elif len(quantised.makers(one.makes.map)) == 1:
+                assert np.all(got == np.int16(-0x5A5B)), f"to {name}: the gradient of {one.name} was made"
 
 
 def test_a_part_is_refused_where_it_would_be_wrong(table_i, program):
