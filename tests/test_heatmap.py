@@ -190,6 +190,13 @@ def test_no_global_state_of_pyplot(attribution, tmp_path):
 # The machine ----------------------------------------------------------------------------------------------------------
 
 
+COUNTERS = (
+    "multipliers, convolution",
+    "multipliers, vector engine",
+    *(f"port {number}, {way}" for number in (0, 1) for way in ("read", "write")),
+)
+
+
 def draw_all(folder: Path) -> dict[str, bytes]:
     """One drawing of each kind, into a new folder; what the files hold."""
     gradient = np.random.default_rng(1).normal(size=(3, 8, 12))
@@ -197,8 +204,7 @@ def draw_all(folder: Path) -> dict[str, bytes]:
     draw_heatmap(gradient, folder / "heatmap.png", title="why cat: saliency")
     draw_overlay(np.arange(288, dtype=np.uint16).reshape(8, 12, 3).astype(np.uint8), gradient, folder / "overlay.png", title="why cat")
     layers = Track("layers", "layers", (Slice("conv1 forward", 0, 300), Slice("conv1 backward", 300, 600)))
-    counters = tuple(Counter("group", f"{name} {number}", "unit", np.arange(5.0)) for name, count in (("multipliers", 2), ("port", 4))
-                     for number in range(count))  # fmt: skip
+    counters = tuple(Counter("group", name, "unit", np.arange(5.0)) for name in COUNTERS)
     draw_timeline(Timeline(600, (layers,), counters, {}), 100.0, "net, guided", folder / "timeline.png")
     layer = {"layer": "conv1", "cycles": 300.0, "sparse_bound": 200.0, "macs": 900.0, "bytes": 90.0, "span_cycles": 310.0}
     method = {"layers": [layer | {"pass": "forward"}, layer | {"pass": "backward"}], "cycles_forward": 300.0, "cycles_backward": 300.0,
@@ -316,19 +322,16 @@ def test_f23_long_names_and_control_characters(monkeypatch):
 
 def test_f23_a_timeline_of_layers_with_any_names(tmp_path):
     """Names with commas and blanks, one the beginning of another: each layer keeps its colours."""
-    from gradcore.timeline import picture as timeline_picture
+    from gradcore.timeline.overview import layer_colours, layer_of
 
     names = ["a, b forward", "a forward", "a $x^$ 猫 forward", "a $x^$ 猫 backward", "a backward", "a, b backward"]
     layers = tuple(Slice(name, 100 * number, 100 * number + 100) for number, name in enumerate(names))
     jobs = tuple(Slice(f"{one.name}, tile 0", one.start, one.end) for one in layers)
-    counters = tuple(Counter("group", f"{name} {number}", "unit", np.arange(5.0)) for name, count in (("multipliers", 2), ("port", 4))
-                     for number in range(count))  # fmt: skip
+    counters = tuple(Counter("group", name, "unit", np.arange(5.0)) for name in COUNTERS)
     timeline = Timeline(600, (Track("layers", "layers", layers), Track("group", "tile loader", jobs)), counters, {})
     draw_timeline(timeline, 100.0, "a title " * 100, tmp_path / "t.png")
-    with drawing.drawing():
-        colours = timeline_picture.layer_colours(timeline)
-    assert len(set(colours.values())) == 6
-    assert [timeline_picture._layer(job.name, colours) for job in jobs] == names
+    assert len(set(layer_colours(names).values())) == 6
+    assert [names[layer_of(job.name, names)] for job in jobs] == names
 
 
 # Numbers that are none -------------------------------------------------------------------------------------------------

@@ -64,7 +64,9 @@ def gather(
             seen.add(place)
     groups: dict[tuple, list[Stored]] = {}
     for result in read:
-        groups.setdefault(result.picture_key, []).append(result)
+        of_one = groups.setdefault(result.picture_key, [])
+        if not any(_same(result, other) for other in of_one):
+            of_one.append(result)
     loaded: dict[str, Network | GraphNetwork | str] = dict(networks or {})
     subjects = []
     for number, results in enumerate(groups.values()):
@@ -80,6 +82,12 @@ def gather(
         run = hardware_of(results[0], measured.network)
         subjects.append(Subject(tuple(results), measured, run, _fingerprint(measured.network)))
     return subjects
+
+
+def _same(one: Stored, other: Stored) -> bool:
+    """Whether two folders hold the same result, as of a picture that was named twice."""
+    keys = ("method", "backend", "parameters", "preset", "clock_mhz", "cycles")
+    return all(one.about.get(key) == other.about.get(key) for key in keys) and np.array_equal(one.attribution, other.attribution)
 
 
 def _fingerprint(network: Network | GraphNetwork | None) -> str:

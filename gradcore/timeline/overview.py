@@ -248,7 +248,7 @@ def bound(timeline: Timeline, clock_mhz: float) -> str:
     lengths = _lengths(timeline)
     wide = np.ones(min(MEMORY_WINDOW // WINDOW, len(moved)))
     mean = np.convolve(moved, wide, "same") / np.convolve(np.ones(len(moved)), wide, "same")
-    by_multipliers = used >= LIMIT * multipliers
+    by_multipliers = (used >= LIMIT * multipliers) & (multipliers > 0)
     by_memory = ~by_multipliers & (mean >= LIMIT * rate)
 
     def part(where: np.ndarray) -> float:
