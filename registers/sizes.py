@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def read_sizes(source: Path = SOURCE) -> Sizes:
     return Sizes(data["presets"], {name: (size["value"], size["text"]) for name, size in data["sizes"].items()}, clients)
 
 
+def _short(clients: Sequence[Client], port: int) -> int:
+    """Bit c: client c of the port has a response FIFO of half the words."""
+    return sum(client.short << place for place, client in enumerate(client for client in clients if client.port == port))
+
+
 def sizes_header(sizes: Sizes, notice: str) -> str:
     """rtl/gradcore_sizes.vh: macros, for the port lists that no constant inside a module reaches."""
     lines = [
@@ -87,8 +93,7 @@ def sizes_header(sizes: Sizes, notice: str) -> str:
             lines.append(f"`define {kind.upper()}_CLIENTS{port} {len(served)}")
             lines.append(f"`define {kind.upper()}_ORDER{port} {4 * len(clients)}'h{order}")
             if kind == "read":
-                short = "".join(str(int(clients[place].short)) for place in reversed(served))
-                lines.append(f"`define READ_SHORT{port} {len(clients)}'b{short}")
+                lines.append(f"`define READ_SHORT{port} {len(clients)}'b{_short(clients, port):0{len(served)}b}")
     return "\n".join([*lines, "", "`endif", ""])
 
 
@@ -105,4 +110,6 @@ def sizes_constants(sizes: Sizes) -> list[str]:
             names = ", ".join(f'"{client.name}"' for client in clients if client.port == port)
             out.append(f"    ({names}),")
         out.append(")")
+    short = ", ".join(f"{_short(sizes.clients['read'], port):#b}" for port in PORTS)
+    out += ["", "# Bit c: read client c of each AXI port has a response FIFO of half the words.", f"READ_SHORT = ({short})"]
     return out

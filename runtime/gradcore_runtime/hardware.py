@@ -402,6 +402,9 @@ WRITE_CLIENTS = (
     ("TILE1", "OUTPUTS1"),
 )
 
+# Bit c: read client c of each AXI port has a response FIFO of half the words.
+READ_SHORT = (0b10010, 0b100010)
+
 # Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit).
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 128

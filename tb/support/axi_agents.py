@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequence, uvm_sequence_item, uvm_sequencer
 
 from tb.support.axi_slave import Held, ReadSlave, WriteSlave, check_burst
 from tb.support.stalls import STALLS, stall_pattern
-from tb.support.streams import Item, StreamMonitor
+from tb.support.streams import Item, StreamMonitor, each_cycle
 from tb.support.uvm import CheckFailure, StreamItem
 
 BURST = ("addr", "len", "size", "burst")
@@ -172,16 +171,18 @@ class _AxiMemoryAgent(uvm_agent):
         self._flows: dict[str, list[int]] = {}  # of each channel: cycles for which what is offered has waited, and without an offer before
 
     async def run_phase(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk)
-            self.cycle += 1
-            if not int(self.dut.rst.value):
-                try:
-                    self._step()
-                except CheckFailure:  # of who hears it
-                    raise
-                except AssertionError as error:
-                    raise CheckFailure(self, str(error)) from error
+        each_cycle(self.dut.clk, self._edge)
+
+    def _edge(self) -> None:
+        """A rising edge of the clock."""
+        self.cycle += 1
+        if not int(self.dut.rst.value):
+            try:
+                self._step()
+            except CheckFailure:  # of who hears it
+                raise
+            except AssertionError as error:
+                raise CheckFailure(self, str(error)) from error
 
     def _step(self) -> None:
         """One cycle."""

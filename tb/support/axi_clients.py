@@ -16,6 +16,7 @@ from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_s
 
 from gradcore.models.axi.axi_bursts import in_window
 from tb.support.stalls import stall_pattern
+from tb.support.streams import each_cycle
 from tb.support.uvm import CheckFailure, StreamItem
 
 LANES = (255, 255, 255, 3, 0xF0, 0x80, 0)  # strobes of a beat, beside random ones
@@ -141,31 +142,33 @@ class ClientsAgent(uvm_agent):
                 self.dut_ports[name].value = 0
 
     async def run_phase(self) -> None:
-        dut, active = self.dut, self.active()
-        while True:
-            await RisingEdge(dut.clk)
-            self.cycle += 1
-            if int(dut.rst.value):
-                self._request.forget()
-                self._forget()
-                continue
-            self._texts.clear()
-            valid = self.shown["request_valid"] if active else self.number("request_valid")
-            moved = self._request.step(valid, self.number("request_ready") if valid else 0, self._publish_request)
-            if moved and active:
-                self.offered = [None if moved >> client & 1 else item for client, item in enumerate(self.offered)]
-            self._watch()
-            flush = self.number("flush")
+        each_cycle(self.dut.clk, self._edge)
+
+    def _edge(self) -> None:
+        """A rising edge of the clock."""
+        active = self.active()
+        self.cycle += 1
+        if int(self.dut.rst.value):
+            self._request.forget()
+            self._forget()
+            return
+        self._texts.clear()
+        valid = self.shown["request_valid"] if active else self.number("request_valid")
+        moved = self._request.step(valid, self.number("request_ready") if valid else 0, self._publish_request)
+        if moved and active:
+            self.offered = [None if moved >> client & 1 else item for client, item in enumerate(self.offered)]
+        self._watch()
+        flush = self.number("flush")
+        if flush:
+            self._request.forget()
+            self._forget()
+        if active:
             if flush:
-                self._request.forget()
-                self._forget()
-            if active:
-                if flush:
-                    for queue in self.queues:
-                        queue.clear()
-                    self.offered = [None] * self.clients
-                self._drive_requests()
-                self._drive()
+                for queue in self.queues:
+                    queue.clear()
+                self.offered = [None] * self.clients
+            self._drive_requests()
+            self._drive()
 
     def _publish_request(self, item: StreamItem) -> None:
         fields = item.fields

@@ -93,7 +93,8 @@ class PortModel:
         return burst
 
     def request(self, fields: dict[str, Any], prompt: bool = True) -> bool:
-        """A request was accepted; whether it is in the window. ``prompt``: it need not wait for its client's data."""
+        """A request was accepted; whether it is in the window. ``prompt``: it need not wait for its client, for data
+        or for room."""
         client, address, words = fields["client"], fields["address"], fields["words"]
         apart = self.cycle - self.accepted_of[client]
         if self.cycle == self.last_clear + 2:

@@ -11,6 +11,7 @@ from tb.support.runner import file_list, module_closure
 MODELS = [ROOT / "gradcore" / "simulator" / "harness" / name for name in ("core_with_memory.v", "axi_memory.v", "axi_checker.v")]
 # What the environments of the units see.
 VISIBLE = (
+    "axi_read_port", "axi_write_port",
     "register_file", "register_file.pending", "register_file.interrupt_enable", "run_control", "performance_counters", "layer_saturation",
     "layer_timestamps", "sequencer", "tile_loader", "weight_loader", "conv_group", "output_buffer", "tile_saturation", "tile_store",
     "vector_engine", "seed_unit",

@@ -12,6 +12,8 @@ from functools import reduce
 from typing import Any
 
 from gradcore import hardware
+from tb.axi.axi_read_port.axi_read_port_env import ReadPortEnvironment
+from tb.axi.axi_write_port.axi_write_port_env import WritePortEnvironment
 from tb.control.layer_saturation.layer_saturation_env import LayerSaturationEnvironment
 from tb.control.layer_timestamps.layer_timestamps_env import TimestampEnvironment
 from tb.control.performance_counters.performance_counters_env import CounterEnvironment
@@ -64,6 +66,9 @@ def units(groups: int) -> dict[str, Unit]:
     for group in range(groups):
         path = f"{conv}.conv_engine.g_group[{group}].conv_group"
         found[f"conv_group{group}"] = Unit(GroupEnvironment, path, of_groups | {"GROUP": group}, "TILE")
+    for port, short in enumerate(hardware.READ_SHORT):
+        found[f"axi_read_port{port}"] = Unit(ReadPortEnvironment, f"axi_ports.g_read[{port}].read_port", {"SHALLOW": short})
+        found[f"axi_write_port{port}"] = Unit(WritePortEnvironment, f"axi_ports.g_write[{port}].write_port")
     return found | {
         "output_buffer": Unit(BufferEnvironment, f"{conv}.output_buffer", of_groups),
         "tile_saturation": Unit(TileSaturationEnvironment, f"{conv}.tile_saturation", {"STREAMS": hardware.STREAMS * groups}),

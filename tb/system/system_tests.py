@@ -16,14 +16,16 @@ import numpy as np
 import pyuvm
 
 from gradcore import hardware
+from gradcore.importer.opening import load_network
 from gradcore.models.control.register_file import RUN_PARAMETERS
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob
 from gradcore.models.vector.seed_unit import SeedResult
-from gradcore.network import load_network
 from gradcore.quantise import quantise
+from tb.axi.axi_read_port.axi_read_port_env import ReadPredictor
 from tb.control.sequencer.sequencer_env import SequencerPredictor
 from tb.convolution.conv_group.conv_group_env import GroupPredictor
 from tb.convolution.tile_loader.tile_loader_env import TilePredictor
+from tb.support.axi_port import Burst
 from tb.support.base import UnitTest, must_fail
 from tb.support.declaration import parameter, setting
 from tb.support.registers import GradcoreRegisters
@@ -121,10 +123,10 @@ def make_run(method: str, stall: int, saturate: bool = False, seed_mode: str = "
     """A run of the network of a method, with random weights, on a random picture; with ``saturate`` one in which values
     saturate forward and backward. ``seed_mode``: with a random class, or a random seed of software's."""
     classes = int(LAYERS[method][-1].split()[0].partition(":")[2])
-    target = random.randrange(classes) if seed_mode == "INDEX" else None
-    seed = np.array([random.randrange(-500, 500) for _ in range(classes)]).reshape(1, 1, -1) if seed_mode == "SUPPLIED" else None
-    asked = Request(method, target=target, seed=seed, **request)
-    while True:
+    while True:  # a seed of values below 0 alone leaves nothing of the gradient that could saturate
+        target = random.randrange(classes) if seed_mode == "INDEX" else None
+        seed = np.array([random.randrange(-500, 500) for _ in range(classes)]).reshape(1, 1, -1) if seed_mode == "SUPPLIED" else None
+        asked = Request(method, target=target, seed=seed, **request)
         case = layered_case(SHAPES[method], LAYERS[method], "small", seed=random.randrange(1, 1 << 30), saturate=saturate)
         want = expectation(case, asked)
         if not saturate or (any(want.saturated[: case.program.count]) and any(want.saturated[case.program.count :])):
@@ -219,6 +221,13 @@ class OneTokenMore(SequencerPredictor):
         self.counts["tiles_computed"] += pins["tile_computed"]
 
 
+class OtherClient(ReadPredictor):
+    """A wrong model of a read port: the client after a burst's own gets its words."""
+
+    def owner(self, burst: Burst) -> int:
+        return (burst.client + 1) % self.port.clients
+
+
 @must_fail("environment.scoreboard", r"memory item 0: expected (.|\n)*1 bytes of memory are wrong(.|\n)*gradient_0")
 class WrongBit(Twin):
     """One wrong bit among all results must be noticed, and said where it is."""
@@ -262,6 +271,13 @@ class WrongToken(Twin):
     """A fault of the sequencer must be its own."""
 
     overrides = {SequencerPredictor: OneTokenMore}
+
+
+@must_fail("environment.axi_read_port0.predictor", r"response_valid is (.|\n)*axi_read_port0: ")
+class WrongPort(Twin):
+    """A fault of a read port must be its own."""
+
+    overrides = {ReadPredictor: OtherClient}
 
 
 @must_fail("environment.coverage", "coverage holes: .*method=saliency")

@@ -14,13 +14,11 @@ from tb.support.axi_clients import ReadersAgent
 from tb.support.axi_port import OUTPUTS, PINS, Burst, PortModel, port_points, see_flow
 from tb.support.axi_slave import ERRORS, OKAY, ReadSlave
 from tb.support.base import Predictor, UnitEnvironment
-from tb.support.declaration import running
 from tb.support.stalls import stall_pattern
 from tb.support.uvm import Coverage, StreamItem, listen
 
 BEAT_CYCLES = 2  # from a beat on the bus to response_valid
 BURST = 16  # words that must have room before a burst is issued
-SHALLOW = running()["parameters"].get("SHALLOW", 0)  # bit c: client c has half of the words
 CONSTANTS = {"m_axi_arcache": 3, "m_axi_arprot": 0}
 
 
@@ -37,7 +35,8 @@ class ReadPredictor(Predictor):
         environment = self.get_parent()
         clients = environment.clients.clients
         self.port = PortModel(clients, OUTSTANDING, environment.coverage)
-        self.depth = [RESPONSE_WORDS // (1 + (SHALLOW >> client & 1)) for client in range(clients)]
+        shallow = environment.parameter("SHALLOW")  # bit c: client c has half of the words
+        self.depth = [RESPONSE_WORDS // (1 + (shallow >> client & 1)) for client in range(clients)]
         self.moved: dict[str, list[StreamItem]] = {name: [] for name in ("offer", "request", "word", "beat")}
         self.fifo: list[deque[tuple[int, int, int]]] = [deque() for _ in range(clients)]  # cycle from which it is offered, data, address
         self.promised = [0] * clients  # words of bursts that were offered and have not been taken
@@ -63,8 +62,9 @@ class ReadPredictor(Predictor):
         for item in moved["offer"]:
             self.promise(port.offer(item.fields))
         for item in moved["request"]:
-            port.request(item.fields)
-            see_flow(environment.coverage, "request_of_client", item, item.fields["client"])
+            client = item.fields["client"]
+            port.request(item.fields, prompt=self.depth[client] - self.promised[client] >= BURST)
+            see_flow(environment.coverage, "request_of_client", item, client)
         for item in moved["word"]:
             self.word(item)
         data = self.beat is not None

@@ -8,6 +8,6 @@ SEVERAL = ("NoClientBlocksAnother", "SwappedClient")
 
 BENCH = Bench(
     "axi_read_port",
-    runs=(Run(FIVE), Run({"CLIENTS": 1}, simulators=("icarus",), one_seed=True, tests=rf"(?!{'|'.join(SEVERAL)}).*")),
+    runs=(Run(FIVE), Run({"CLIENTS": 1, "SHALLOW": 0}, simulators=("icarus",), one_seed=True, tests=rf"(?!{'|'.join(SEVERAL)}).*")),
     netlist=(Run(FIVE, regress=True),),
 )
