@@ -17,7 +17,7 @@ import pytest
 from gradcore import hardware
 from gradcore.backends import METHODS, GoldenBackend
 from gradcore.compiler import compile_network
-from gradcore.compiler.wider_inputs import with_wider_inputs
+from gradcore.compiler.other_formats import with_other_formats
 from gradcore.errors import GradCoreError
 from gradcore.models import network as golden
 from gradcore.network import Layer, Network
@@ -46,7 +46,7 @@ def file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It, compiled for the small core at the usual address, which is not where the boards of these tests have memory."""
     path = tmp_path_factory.mktemp("program") / "net.gradcore"
     quantised = quantise(network)
-    with_wider_inputs(compile_network(quantised, "small"), network, quantised).save(path)
+    with_other_formats(compile_network(quantised, "small"), network, quantised, headroom=False).save(path)
     return path
 
 

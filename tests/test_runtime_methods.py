@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradcore.compiler.compilation import compile_to_file
 from gradcore.deployment import make_bundle
 from gradcore.errors import GradCoreError
 from gradcore.network import Layer, Network
+from gradcore.quantise import quantise
 from gradcore.runtime.board import Board
 from gradcore.runtime.program import Program
 from gradcore.runtime.results import Explained
@@ -47,7 +49,7 @@ def same(result: Explained, expected: Explained) -> None:
     for name in ("logits", "attribution"):
         assert np.array_equal(getattr(result, name), getattr(expected, name)), name
         assert getattr(result, name).dtype == getattr(expected, name).dtype
-    for name in ("target", "predicted", "runs", "against", "classes", "method"):
+    for name in ("target", "predicted", "runs", "headroom", "against", "classes", "method"):
         assert getattr(result, name) == getattr(expected, name), name
     assert result.as_dict()["seed"] == expected.as_dict()["seed"] and result.as_dict()["parameters"] == expected.as_dict()["parameters"]
     assert result.saturated == tuple(one.values for one in expected.saturation)
@@ -67,22 +69,22 @@ def test_every_method_gives_what_explain_gives(bundle: Path) -> None:
             given = GIVEN.get(method, {})
             results = board.execute(PICTURES, method, [2, 0], keep=True, **given)
             for picture, target, result in zip(PICTURES, (2, 0), results, strict=True):
-                (expected,) = gradcore.explain(picture, golden, method, target, "golden", headroom=0, keep=True, **given)
+                (expected,) = gradcore.explain(picture, golden, method, target, "golden", keep=True, **given)
                 same(result, expected)
                 assert result.activations.keys() == expected.activations.keys() and result.gradients.keys() == expected.gradients.keys()
         classes = board.program.classes
         (result,) = board.execute(PICTURES[0], "integrated_gradients", classes[1], against=classes[3], n_steps=2)
-        same(result, gradcore.explain(PICTURES[0], golden, "integrated_gradients", 1, "golden", against=3, headroom=0, n_steps=2)[0])
+        same(result, gradcore.explain(PICTURES[0], golden, "integrated_gradients", 1, "golden", against=3, n_steps=2)[0])
         weights = np.array([0.5, -1.0, 0.0, 0.25, 2.0])
         (result,) = board.execute(PICTURES[0], "guided", weights)
-        same(result, gradcore.explain(PICTURES[0], golden, "guided", weights, "golden", headroom=0)[0])
+        same(result, gradcore.explain(PICTURES[0], golden, "guided", weights, "golden")[0])
         (result,) = board.execute(board.program.quantise_image(PICTURES[1]), "input_x_gradient")
-        same(result, gradcore.explain(PICTURES[1], golden, "input_x_gradient", None, "golden", headroom=0)[0])
+        same(result, gradcore.explain(PICTURES[1], golden, "input_x_gradient", None, "golden")[0])
         told = []
         board.execute(PICTURES[0], "smoothgrad", progress=lambda text, done, total: told.append((done, total)), nt_samples=2)
         assert told[-1] == (3, 3)
         (result,) = board.execute(PICTURES[0], "saliency")
-        same(result, gradcore.explain(PICTURES[0], golden, "saliency", None, "golden", headroom=0)[0])
+        same(result, gradcore.explain(PICTURES[0], golden, "saliency", None, "golden")[0])
         with pytest.raises(GradCoreError, match="no activation of conv1 was kept"):
             result.activation("conv1")
         assert board.throughput_test(1, "input_x_gradient")["DRAM_in_bandwidth[MB/s]"] > 10
@@ -95,14 +97,35 @@ def test_graphs_from_their_file(onnx_file: Path, tmp_path: Path) -> None:  # noq
     with Board(SimulatedDevice(preset="small"), tmp_path / "block.gradcore") as board:
         for method, given in (("smoothgrad", {"nt_samples": 2}), ("guided_gradcam", {"layer": "sum_relu"}), ("occlusion", {"strides": 4})):
             (result,) = board.execute(PICTURES[0], method, 1, keep=True, **given)
-            same(result, gradcore.explain(PICTURES[0], network, method, 1, "golden", headroom=0, keep=True, **given)[0])
+            same(result, gradcore.explain(PICTURES[0], network, method, 1, "golden", keep=True, **given)[0])
+
+
+def test_values_that_saturate_run_again_with_headroom(tmp_path: Path) -> None:
+    """As ``explain``, by one run and by many; and as ``explain`` without headroom, where that is asked for."""
+    formats = quantise(NETWORK).quantisation
+    narrow = replace(formats, gradients=(*(fraction + 3 for fraction in formats.gradients[:-1]), formats.gradients[-1]))
+    network = replace(NETWORK, metadata={"quantisation": narrow.to_metadata()})
+    network.save(tmp_path / "narrow.safetensors")
+    make_bundle(tmp_path / "narrow.safetensors", tmp_path / "bundle", preset="small")
+    with Board.open(tmp_path / "bundle", "simulated") as board:
+        for method, given in (("saliency", {}), ("integrated_gradients", {"n_steps": 2})):
+            (result,) = board.execute(PICTURES[0], method, 1, keep=True, **given)
+            same(result, gradcore.explain(PICTURES[0], network, method, 1, "golden", keep=True, **given)[0])
+            assert result.headroom in (2, 4) and result.as_dict()["headroom"] == result.headroom and not any(result.saturated)
+            (result,) = board.execute(PICTURES[0], method, 1, headroom=False, **given)
+            same(result, gradcore.explain(PICTURES[0], network, method, 1, "golden", headroom=0, **given)[0])
+            assert any(result.saturated)
+    make_bundle(tmp_path / "narrow.safetensors", tmp_path / "bundle", preset="small", headroom=4)
+    assert sorted(Program.load(tmp_path / "bundle" / "program.gradcore").formats) == [(0, 1), (0, 2), (0, 3)], "formats were chosen"
 
 
 def test_an_input_beyond_the_format(bundle: Path, tmp_path: Path) -> None:
     """The changes for wider inputs are few, fit a moved program, and end where they end."""
     program = Program.load(bundle / "program.gradcore")
-    assert sorted(program.wider) == [1, 2, 3] and all(0 < one.places.size < 400 for one in program.wider.values())
-    assert np.array_equal(program.at(0x2000_0000).with_wider_input(2).image, program.with_wider_input(2).at(0x2000_0000).image)
+    assert sorted(program.formats) == [(0, 1), (0, 2), (0, 3), *((room, bits) for room in (2, 4) for bits in range(4))]
+    assert all(0 < one.places.size < 600 for one in program.formats.values())
+    moved, wide = program.at(0x2000_0000).with_formats(2, 1), program.with_formats(2, 1).at(0x2000_0000)
+    assert np.array_equal(moved.image, wide.image) and moved.maps == wide.maps and moved.maps[0].fraction == program.maps[0].fraction - 1
     plain = tmp_path / "plain.gradcore"
     compile_network(NETWORK, "small").save(plain)
     for source, bits, most in ((bundle, 4, 3), (plain, 1, 0)):

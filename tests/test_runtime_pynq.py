@@ -60,7 +60,7 @@ def run_child(python: str, path: list[Path], bundle: Path, out: Path) -> None:
     assert np.array_equal(made["logits"], program.dequantise_logits(sample["logits"]))
     assert np.array_equal(made["attribution"], program.dequantise_attribution(sample["guided"]))
     network = gradcore.load_network(bundle.parent / "net.safetensors")
-    (noisy,) = gradcore.explain(sample["picture"], network, "smoothgrad", 3, "golden", headroom=0, nt_samples=2)
+    (noisy,) = gradcore.explain(sample["picture"], network, "smoothgrad", 3, "golden", nt_samples=2)
     assert np.array_equal(made["noisy"], noisy.attribution)
     assert list(made["clock"]) == [100.0, 100.0]
     off, large = made["said"]

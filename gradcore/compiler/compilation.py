@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gradcore.compiler.configuration import HardwareConfig
+from gradcore.compiler.other_formats import with_other_formats
 from gradcore.compiler.program import Program
 from gradcore.compiler.schedule import make_program
 from gradcore.compiler.sums import refused
-from gradcore.compiler.wider_inputs import with_wider_inputs
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_outputs, check_writable, is_special, write_atomically
 from gradcore.importer.opening import Given, load_network
@@ -97,7 +97,7 @@ def compile_to_file(network: Given, out: str | Path, *, preset: str = "full", ba
     _check_listing(listing)
     network = widen(network, headroom)
     quantised = in_integers(network)
-    program = with_wider_inputs(compile_network(quantised, preset=preset, base=base), network, quantised)
+    program = with_other_formats(compile_network(quantised, preset=preset, base=base), network, quantised, not headroom)
     program.save(out)
     write_atomically(listing, program.listing(), option="--out")
     return {

@@ -9,8 +9,9 @@ import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import Region, TagRegion
+from gradcore.runtime.formats import Formats, OtherFormats
 from gradcore.runtime.parts import decode
-from gradcore.runtime.program import Runnable, StoredMap, WiderInput
+from gradcore.runtime.program import Runnable, StoredMap
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Contents(Runnable):
             layer i, ``gradient_i`` (0 the attribution, i + 1 of what layer i makes).
         layers: by identifier: forward layers, the seed, backward layers.
         activations, gradients: fraction bits.
-        maps, chain, given, places, wider: see ``Runnable``.
+        maps, chain, given, places, formats: see ``Runnable``.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Contents(Runnable):
     places: dict[str, list[int]] = field(default_factory=dict)
     maps: list[StoredMap] = field(default_factory=list)
     chain: bool = True
-    wider: dict[int, WiderInput] = field(default_factory=dict)
+    formats: dict[Formats, OtherFormats] = field(default_factory=dict)
 
     @property
     def forward_layers(self) -> list[LayerInfo]:

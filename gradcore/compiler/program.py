@@ -18,7 +18,8 @@ from gradcore.compiler.listing import listing
 from gradcore.errors import GradCoreError
 from gradcore.host.files import write_atomically
 from gradcore.models.quantised import picture_table, quantise_image
-from gradcore.runtime.program import FORMAT, StoredMap, no_program, read_wider, wider_arrays
+from gradcore.runtime.formats import from_arrays, to_arrays
+from gradcore.runtime.program import FORMAT, StoredMap, no_program
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Program(Contents):
         """
         pixels = picture_table(self.mean, self.std, self.activations[0])
         metadata = np.frombuffer(json.dumps(self._metadata()).encode(), dtype=np.uint8)
-        arrays = {"image": self.image, "metadata": metadata, "pixel_values": pixels, **wider_arrays(self.wider)}
+        arrays = {"image": self.image, "metadata": metadata, "pixel_values": pixels, **to_arrays(self.formats)}
         write_atomically(path, lambda stream: np.savez_compressed(stream, **arrays))
 
     @classmethod
@@ -102,7 +103,7 @@ class Program(Contents):
         """Read what ``save`` wrote. Raises GradCoreError when it is no program."""
         try:
             with np.load(Path(path), allow_pickle=False) as data:
-                metadata, image, wider = json.loads(data["metadata"].tobytes()), data["image"], read_wider(data)
+                metadata, image, formats = json.loads(data["metadata"].tobytes()), data["image"], from_arrays(data)
             if metadata.pop("format") != FORMAT:
                 raise ValueError("another format")
             metadata["hardware"] = HardwareConfig(**metadata["hardware"])
@@ -114,7 +115,7 @@ class Program(Contents):
             for name in ("mean", "std", "given"):
                 metadata[name] = tuple(metadata[name])
             metadata["maps"] = [StoredMap.of(one) for one in metadata["maps"]]
-            return cls(image=image, wider=wider, **metadata)
+            return cls(image=image, formats=formats, **metadata)
         except FileNotFoundError:
             raise GradCoreError(f"{path}: there is no such file: check the path") from None
         except OSError as error:

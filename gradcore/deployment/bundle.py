@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcore import hardware
 from gradcore.compiler import Program, compile_network
-from gradcore.compiler.wider_inputs import with_wider_inputs
+from gradcore.compiler.other_formats import with_other_formats
 from gradcore.deployment.c_files import c_header, c_sample
 from gradcore.errors import GradCoreError
 from gradcore.host.files import check_folder, unwritable
@@ -60,7 +60,7 @@ def make_bundle(
     _check_replaceable(out)
     loaded = widen(load_network(network), headroom)
     quantised = in_integers(loaded)
-    program = with_wider_inputs(compile_network(quantised, preset, base=base), loaded, quantised)
+    program = with_other_formats(compile_network(quantised, preset, base=base), loaded, quantised, not headroom)
     found = _find_bitstream(preset) if bitstream is None else Path(bitstream)
     sample = _sample(quantised, image)
     stream = io.BytesIO()

@@ -89,6 +89,7 @@ class Board:
         seed: np.ndarray | None = None,
         explain: bool = True,
         keep: bool = False,
+        headroom: bool = True,
         timeout: float = TIMEOUT,
         progress: Progress = silent,
         **parameters: Any,
@@ -104,6 +105,8 @@ class Board:
             seed: int16 (H, W, C) of the logits' shape: the raw gradient to start from, in place of a target; for one run.
             explain: whether the runs go backward, too. Without, they end with the class.
             keep: whether results have the maps of all layers: see ``Result.activation``.
+            headroom: whether a picture in which values saturate is run again with wider formats, where the program has them, as
+                ``gradcore.explain`` does; not from a raw seed, nor without ``explain``.
             timeout: seconds after which a run is given up.
             progress: ``progress(text, done, total)`` is called while several runs are made.
             parameters: of the method, by Captum's names: ``n_steps``, ``stdevs`` and so on.
@@ -128,18 +131,36 @@ class Board:
         if not explain and not single:
             raise GradCoreError(f"{method} without its backward runs is none: leave explain=False out, or the method")
         if single:
-            return [self._one(picture, method, one, seed, explain, keep, timeout) for picture, one in zip(pictures, targets)]  # noqa: B905
-        return self._several(pictures, chosen, targets, other, given, keep, timeout, progress)
+            again = headroom and explain and seed is None
+            return [self._one(picture, method, one, seed, explain, keep, again, timeout) for picture, one in zip(pictures, targets)]  # noqa: B905
+        return self._several(pictures, chosen, targets, other, given, keep, headroom, timeout, progress)
 
     def _one(
-        self, picture: np.ndarray, method: str, target: int | None, seed: np.ndarray | None, explain: bool, keep: bool, timeout: float
+        self,
+        picture: np.ndarray,
+        method: str,
+        target: int | None,
+        seed: np.ndarray | None,
+        explain: bool,
+        keep: bool,
+        again: bool,
+        timeout: float,
     ) -> Result:
-        """One run: a rule at the ReLUs, and one class."""
-        program = self.program
+        """A rule at the ReLUs, and one class: one run; with ``again`` more of them, with headroom, until nothing saturates."""
+        own = self.program
         if seed is not None:
-            _check_seed(np.asarray(seed), program)
-        made = self.driver.run(picture, method, target, seed=seed, explain=explain, timeout=timeout)
-        activations, gradients = CoreRuns(self.driver, timeout).maps() if keep and explain else ({}, {})
+            _check_seed(np.asarray(seed), own)
+        whole = CoreEngine(self.driver, own, timeout)
+        try:
+            for room, engine in whole.levels():
+                engine.use()
+                program, bits = self.program, room
+                made = self.driver.run(picture, method, target, seed=seed, explain=explain, timeout=timeout)
+                if not (again and any(made.saturated)):
+                    break
+            activations, gradients = CoreRuns(self.driver, timeout).maps() if keep and explain else ({}, {})
+        finally:
+            whole.close()
         return Result(
             program.name,
             method,
@@ -154,6 +175,7 @@ class Board:
             made.saturated,
             activations=activations,
             gradients=gradients,
+            headroom=bits,
         )
 
     def _several(
@@ -164,18 +186,20 @@ class Board:
         against: int | None,
         parameters: dict[str, Any],
         keep: bool,
+        headroom: bool,
         timeout: float,
         progress: Progress,
     ) -> list[Result]:
-        """By any method, as ``gradcore.explain``; in the program's number formats, whatever saturates."""
+        """By any method, as ``gradcore.explain``."""
         program, classes, results = self.program, tuple(self.program.classes), []
         engine = CoreEngine(self.driver, program, timeout)
+        tried: Any = engine if headroom else _OwnFormats(engine)
         try:
             for picture, target in zip(pictures, targets):  # noqa: B905
                 aim = Aim(target, against)
                 program.picture_values(picture)  # its shape and type
                 pixels = picture if picture.dtype == np.uint8 else engine.real_inputs([picture])[0]
-                (run,) = attribute(engine, [pixels], method, aim, parameters, progress, keep)
+                (run,) = attribute(tried, [pixels], method, aim, parameters, progress, keep)
                 results.append(
                     Result(
                         program.name,
@@ -195,6 +219,7 @@ class Board:
                         run.seed,
                         run.activations,
                         run.gradients,
+                        run.headroom,
                     )
                 )
         finally:
@@ -226,7 +251,7 @@ class Board:
         shape = (batch, picture.height, picture.width, picture.channels)
         images = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
         start = self.device.now()
-        results = self.execute(images, method, explain=explain)
+        results = self.execute(images, method, explain=explain, headroom=False)
         seconds = self.device.now() - start
         core = sum(one.latency_ms for one in results) / 1e3
         return {
@@ -288,6 +313,13 @@ class Board:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class _OwnFormats:
+    """An engine without headroom."""
+
+    def __init__(self, engine: CoreEngine) -> None:
+        self.classes, self.layers, self.real_inputs, self.execute = engine.classes, engine.layers, engine.real_inputs, engine.execute
 
 
 def _check_seed(seed: np.ndarray, program: Runnable) -> None:

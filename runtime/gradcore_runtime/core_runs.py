@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .driver import TIMEOUT, Driver
 from .fixed_point import real_map
+from .formats import Formats
 from .inputs import Progress, silent
 from .program import Runnable
 from .regions import Region
@@ -153,7 +155,7 @@ class CoreEngine:
 
     Args:
         driver: of the core.
-        program: as it was compiled, wherever it lies.
+        program: in its own formats, wherever it lies.
         seconds: after which a run is given up.
 
     Attributes:
@@ -162,7 +164,8 @@ class CoreEngine:
 
     def __init__(self, driver: Driver, program: Runnable, seconds: float = TIMEOUT) -> None:
         self._driver, self._program, self._seconds = driver, program, seconds
-        self._bits = 0
+        self._headroom = 0
+        self._loaded: list[Formats] = [(0, 0)]  # of the program in memory; shared by engines of one core
         self.classes, self.layers = tuple(program.classes), program.stored
 
     def real_inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
@@ -176,10 +179,7 @@ class CoreEngine:
         Raises:
             GradCoreError: as there; inputs are larger than the program was compiled for; a run fails.
         """
-        bits = range_bits(requests, self._program.activations[0])
-        if bits != self._bits:
-            self._driver.load(self._program.with_wider_input(bits))
-            self._bits = bits
+        self.use(range_bits(requests, self._program.activations[0]))
         core = CoreRuns(self._driver, self._seconds)
         replies = []
         for number, request in enumerate(requests):
@@ -188,8 +188,21 @@ class CoreEngine:
         progress("running the core", len(requests), len(requests))
         return replies
 
-    def close(self) -> None:
-        """Leave the program in memory as it was compiled, whole."""
-        if self._bits:
-            self._driver.load(self._program)
+    def use(self, bits: int = 0) -> None:
+        """Have the program in memory in the engine's formats, with an input that is ``bits`` wider."""
+        if self._loaded[0] != (self._headroom, bits):
+            self._driver.load(self._program.with_formats(self._headroom, bits))
+            self._loaded[0] = (self._headroom, bits)
         self._driver.select()
+
+    def levels(self) -> Iterator[tuple[int, CoreEngine]]:
+        """(bits of headroom, engine with them): those that the program has, to be tried one after the other until nothing saturates."""
+        for bits in sorted({0, *(room for room, _ in self._program.formats)}):
+            engine = copy.copy(self)
+            engine._headroom = bits
+            yield bits, engine
+
+    def close(self) -> None:
+        """Leave the program in memory in its own formats, whole."""
+        self._headroom = 0
+        self.use()

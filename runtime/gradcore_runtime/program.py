@@ -19,6 +19,7 @@ import numpy as np
 
 from . import hardware
 from .errors import GradCoreError
+from .formats import Formats, OtherFormats, from_arrays
 from .inputs import check_choice
 from .parts import part_of
 from .regions import PAGE, MapRegion, Region, round_up
@@ -88,20 +89,6 @@ class StoredMap:
         return cls(**{**data, **kept, "gradients": tuple((region, channel) for region, channel in data["gradients"])})
 
 
-@dataclass(frozen=True)
-class WiderInput:
-    """What is other in a program whose input's format holds larger values.
-
-    Attributes:
-        places: bytes of the image, from its first on. changes: uint8, what they are XORed with: so they fit a moved program, too.
-        pixel_values: int16 (256, C): see ``Program``.
-    """
-
-    places: np.ndarray
-    changes: np.ndarray
-    pixel_values: np.ndarray
-
-
 class Runnable:
     """What a compiled program is for those who run it. A subclass is a dataclass that has these
 
@@ -119,7 +106,7 @@ class Runnable:
         chain: whether each layer reads what the one before stores, and nothing else: such a program can be cut at every layer.
         places: of maps between whose channels in memory there are gaps, by region: where each channel lies.
         given: regions that must be in memory before a run, by name: the picture, or for a part of a program what it goes on from.
-        wider: by bits, what a program with an input format that is wider by so many has otherwise; empty where there is none.
+        formats: what it has otherwise in wider number formats: see ``formats``; empty where that is not known.
 
     and ``quantise_image``, int16 (H, W, C) from uint8 pixels.
     """
@@ -235,24 +222,32 @@ class Runnable:
             given += [] if forward and last else [self.maps[stop].gradients[0][0]]
         return part_of(self, kept, given)
 
-    def with_wider_input(self, bits: int) -> Any:
-        """This program, with an input format that holds values 2**bits times as large; 0 is this program.
+    def with_formats(self, headroom: int, bits: int) -> Any:
+        """This program, with formats that hold values 2**headroom times as large inside the network, and inputs 2**bits times as large.
 
         Raises:
-            GradCoreError: there is none.
+            GradCoreError: it does not know these.
         """
-        if not bits:
+        if (headroom, bits) == (0, 0):
             return self
-        if bits not in self.wider:
-            most = max(self.wider, default=0)
+        if (headroom, bits) not in self.formats:
+            most = max((known for room, known in self.formats if room == headroom), default=0)
             raise GradCoreError(
                 f"inputs need a format {bits} bits wider than a picture's, the program has {most} at most: use less noise or other "
                 "baselines, or compile the network to a file again"
             )
-        change, image = self.wider[bits], self.image.copy()
-        image[change.places] ^= change.changes
-        maps = [replace(self.maps[0], fraction=self.maps[0].fraction - bits), *self.maps[1:]]
-        return replace(self, image=image, activations=[self.activations[0] - bits, *self.activations[1:]], maps=maps, wider={})
+        other, image = self.formats[headroom, bits], self.image.copy()
+        image[other.places] ^= other.changes
+        activations, gradients = ([int(one) for one in values] for values in (other.activations, other.gradients))
+        maps = [
+            replace(
+                one,
+                fraction=activations[int(one.region.rpartition("_")[2])],
+                gradient_fraction=gradients[int(one.gradients[0][0].rpartition("_")[2])],
+            )
+            for one in self.maps
+        ]
+        return replace(self, image=image, activations=activations, gradients=gradients, maps=maps, formats={})
 
     def picture_values(self, picture: np.ndarray) -> np.ndarray:
         """int (H, W, C) of a picture: one that is quantised stays as it is, uint8 pixels are quantised.
@@ -339,7 +334,7 @@ class Program(Runnable):
     chain: bool
     places: dict[str, list[int]]
     given: tuple[str, ...] = ("activation_0",)
-    wider: dict[int, WiderInput] = field(default_factory=dict)
+    formats: dict[Formats, OtherFormats] = field(default_factory=dict)
 
     def quantise_image(self, pixels: np.ndarray) -> np.ndarray:
         """int16 (H, W, C) from uint8 pixels."""
@@ -348,10 +343,10 @@ class Program(Runnable):
             return np.zeros(pixels.shape, np.int16)  # its shape is refused by who asked
         return self.pixel_values[pixels, np.arange(pixels.shape[2])]
 
-    def with_wider_input(self, bits: int) -> Program:
-        """See ``Runnable.with_wider_input``."""
-        made = super().with_wider_input(bits)
-        return replace(made, pixel_values=self.wider[bits].pixel_values) if bits else made
+    def with_formats(self, headroom: int, bits: int) -> Program:
+        """See ``Runnable.with_formats``."""
+        made = super().with_formats(headroom, bits)
+        return made if made is self else replace(made, pixel_values=self.formats[headroom, bits].pixel_values)
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
@@ -359,7 +354,7 @@ class Program(Runnable):
         try:
             with np.load(Path(path), allow_pickle=False) as data:
                 metadata, image, pixels = json.loads(data["metadata"].tobytes()), data["image"], data["pixel_values"]
-                wider = read_wider(data)
+                formats = from_arrays(data)
             if metadata["format"] != FORMAT:
                 raise ValueError("another format")
             return cls(
@@ -370,7 +365,7 @@ class Program(Runnable):
                 pixel_values=pixels,
                 maps=[StoredMap.of(one) for one in metadata["maps"]],
                 given=tuple(metadata["given"]),
-                wider=wider,
+                formats=formats,
                 **{name: metadata[name] for name in _SAME},
             )
         except FileNotFoundError:
@@ -383,24 +378,6 @@ class Program(Runnable):
 
 _SAME = ("name", "base", "memory_size", "program_address", "descriptors", "classes", "activations", "gradients", "chain", "places")
 _NO_PROGRAM: tuple[type[Exception], ...] = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
-
-
-_WIDER = "wider_input_{bits}_{what}"
-_ENDS = ("places", "changes", "pixel_values")
-
-
-def wider_arrays(wider: Mapping[int, WiderInput]) -> dict[str, np.ndarray]:
-    """The arrays of a program's file that hold its ``wider``."""
-    return {_WIDER.format(bits=bits, what=what): getattr(one, what) for bits, one in wider.items() for what in _ENDS}
-
-
-def read_wider(arrays: Mapping[str, np.ndarray]) -> dict[int, WiderInput]:
-    """The inverse of ``wider_arrays``."""
-    found: dict[int, WiderInput] = {}
-    while _WIDER.format(bits=len(found) + 1, what=_ENDS[0]) in arrays:
-        bits = len(found) + 1
-        found[bits] = WiderInput(*(arrays[_WIDER.format(bits=bits, what=what)] for what in _ENDS))
-    return found
 
 
 def _region(data: Mapping[str, Any]) -> Region:

@@ -177,6 +177,7 @@ class Result(Explained):
         against: the class whose logit was subtracted, by name; None without.
         seed: float64 (classes,): how much of each logit was explained, where that was not one class.
         activations, gradients: of all layers, where they were kept: see ``activation``, ``gradient``.
+        headroom: bits by which number formats were wider than the program's, for values had saturated.
     """
 
     network: str
@@ -197,6 +198,7 @@ class Result(Explained):
     seed: np.ndarray | None = None
     activations: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     gradients: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    headroom: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """What ``result.json`` holds."""
@@ -217,6 +219,7 @@ class Result(Explained):
             "clock_mhz": self.clock_mhz,
             "counters": dict(self.counters),
             "saturated": list(self.saturated),
+            "headroom": self.headroom,
         }
 
     def save(self, folder: str | Path) -> dict[str, str]:
