@@ -97,46 +97,56 @@ def measure(
         progress: see ``gradcore.host.progress``.
     """
     one, report = results[0], progress or silent
-    own = tuple(_own(result) for result in results)
+    nothing = "float scores, agreement and curves are not shown"
+    own = [_own(result) for result in results]
     if isinstance(network, str):
-        return Measured(own, notes=(f"float scores, agreement and curves are not shown: {network}",))
+        return Measured(tuple(own), notes=(f"{nothing}: {network}",))
     if one.pixels is None:
-        return Measured(own, network=network, notes=("float scores, agreement and curves are not shown: they need the picture",))
+        return Measured(tuple(own), network=network, notes=(f"{nothing}: they need the picture",))
     report("running the model for the report", 0, 0)
+    real, notes = _float(network) if compare else (None, [])
     try:
-        exact = open_backend("golden", network, headroom=int(one.about.get("headroom", 0)))
-        (reply,) = exact.execute([Request(one.pixels)])
+        float_logits = None if real is None else real.execute([Request(one.pixels)])[0].output
+        engines = {bits: open_backend("golden", network, headroom=bits) for bits in {_headroom(result) for result in results}}
+        exact_logits = {bits: engine.execute([Request(one.pixels)])[0].output for bits, engine in engines.items()}
     except GradCoreError as error:
-        return Measured(own, notes=(f"float scores, agreement and curves are not shown: {error}",))
-    real, missing = _float(network) if compare else (None, [])
-    notes = list(missing)
-    float_logits = None if real is None else real.execute([Request(one.pixels)])[0].output
-    now = float_logits if one.about["backend"] == "float" else reply.output
-    if now is not None and not _equal(now, one.logits, exact=one.about["backend"] != "float"):
-        told = (
-            f"{one.about['network']} gives other scores now than the result has, so it is another network, or another version of GradCore"
-        )
-        return Measured(own, notes=(f"float scores, agreement and curves are not shown: {told}",))
-    aim = _aim(one)
+        return Measured(tuple(own), notes=(f"{nothing}: {error}",))
+    fits = [_fits(result, exact_logits[_headroom(result)], float_logits) for result in results]
+    if not fits[0]:
+        told = f"{one.about['network']} gives other scores now than the result has: it is another network, or another GradCore"
+        return Measured(tuple(own), notes=(f"{nothing}: {told}",))
+    aim, exact = _aim(one), engines[_headroom(one)]
     engine = real if one.about["backend"] == "float" and real is not None else exact
-    methods = list(own)
-    if beside:
-        methods += _beside(one, network, engine, aim, {result.method for result in results}, notes, report)
+    methods = [*own, *(_beside(one, network, engine, aim, {result.method for result in results}, notes, report) if beside else ())]
+    fits += [True] * (len(methods) - len(own))
     inputs = exact.real_inputs([one.pixels])[0]
-    measured = []
-    for number, made in enumerate(methods):
+    for number, fit in enumerate(fits):
         report("measuring the maps", number, len(methods))
-        measured.append(_measured(made, engine, real, one, aim, inputs, notes))
+        if fit:
+            methods[number] = _measured(methods[number], engine, real, one, aim, inputs, notes)
+        else:
+            notes.append(f"r and curves of {results[number].folder} are not shown: its scores are those of another network")
     report("measuring the maps", len(methods), len(methods))
     return Measured(
-        tuple(measured),
-        reply.output,
+        tuple(methods),
+        exact_logits[_headroom(one)],
         float_logits,
         _versus(one, engine, notes),
         _random_deletion(engine, inputs, one.target),
         network,
         tuple(dict.fromkeys(notes)),
     )
+
+
+def _headroom(result: Stored) -> int:
+    return int(result.about.get("headroom", 0))
+
+
+def _fits(result: Stored, exact: np.ndarray, real: np.ndarray | None) -> bool:
+    """Whether a result has the scores that its network gives now; of PyTorch's it is not known without it."""
+    if result.about["backend"] != "float":
+        return _equal(exact, result.logits, exact=True)
+    return real is None or _equal(real, result.logits, exact=False)
 
 
 def _own(result: Stored) -> MethodResult:

@@ -68,16 +68,9 @@ class Stored:
 
     @property
     def picture_key(self) -> tuple[Any, ...]:
-        """What results have in common that are of the same picture, network, class and number formats."""
+        """What results have in common that are of the same picture, network and class."""
         seen = self.about.get("source", {}).get("pixels", str(self.folder))
-        return (
-            seen,
-            self.about["network"],
-            self.target,
-            self.about.get("against"),
-            self.about.get("headroom", 0),
-            str(self.about.get("seed")),
-        )
+        return seen, self.about["network"], self.target, self.about.get("against"), str(self.about.get("seed"))
 
 
 def read_result(folder: str | Path) -> Stored:
