@@ -248,6 +248,12 @@ class ReadClientAgent(uvm_agent):
         """Change the stall patterns of both ports."""
         self.client.set_stalls(request, response)
 
+    def forget(self) -> None:
+        """The unit is reset: drop what it has not taken."""
+        self._open.clear()
+        if self.active():
+            self.client.forget()
+
     @property
     def idle(self) -> bool:
         """True when every word that was asked for has been taken."""
@@ -299,6 +305,10 @@ class WriteClientAgent(uvm_agent):
     def set_stalls(self, request: str, data: str) -> None:
         """Change the stall patterns of both ports."""
         self.client.set_stalls(request, data)
+
+    def forget(self) -> None:
+        """The unit is reset: drop what it has begun."""
+        self.collector.forget()
 
     @property
     def idle(self) -> bool:

@@ -175,6 +175,16 @@ class UnitTest(uvm_test):
         elif count:
             await ClockCycles(self.dut.clk, count)
 
+    async def reset(self, length: int, clients: Iterable[Any] = ()) -> None:
+        """Reset the unit for ``length`` cycles; the ``clients`` (agents of its memory ports) forget what it had in hand."""
+        self.dut.rst.value = 1
+        for cycle in range(length + 1):
+            for client in clients:
+                client.forget()
+            if cycle < length:
+                await self.cycles(1)
+        self.dut.rst.value = 0
+
     async def send(self, agent: Any, sequence: type[uvm_sequence]) -> None:
         """Run a sequence, made by the factory, on an agent, until its last item is accepted."""
         await agent.start(sequence.create(sequence.__name__))

@@ -63,6 +63,7 @@ class ReadClient:
     ) -> None:
         self.clk, self.memory, self.latency = dut.clk, memory, latency
         self.requests: deque[Item] = deque()
+        self._resets = 0
         self.response = StreamSource(
             dut.clk,
             getattr(dut, f"{prefix}_response_valid"),
@@ -93,6 +94,11 @@ class ReadClient:
         """True when every word that was asked for has been taken."""
         return self.response.idle
 
+    def forget(self) -> None:
+        """The unit is reset: drop what it has not taken. Call it in each cycle of the reset."""
+        self._resets += 1
+        self.response.forget()
+
     def _accept(self, request: Item) -> None:
         self.requests.append(request)
         words = self.memory.read(request["address"], request["words"])
@@ -102,8 +108,10 @@ class ReadClient:
             self._answer(words)
 
     async def _answer_later(self, words: np.ndarray) -> None:
+        resets = self._resets
         await ClockCycles(self.clk, self.latency)
-        self._answer(words)
+        if resets == self._resets:
+            self._answer(words)
 
     def _answer(self, words: np.ndarray) -> None:
         for word in words:

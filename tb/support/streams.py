@@ -116,7 +116,7 @@ class StreamSource:
         self.stalls = stall_pattern(stalls, rng) if isinstance(stalls, str) else stalls
         self.queue: deque[Item] = deque()
         self.sent: list[Item] = []
-        self._busy = False
+        self._busy = self._dropped = False
         self._progress = Event()
         self.valid.value = 0
         self._scramble()
@@ -133,6 +133,11 @@ class StreamSource:
     def idle(self) -> bool:
         """True when nothing is queued and nothing is on the port."""
         return not self.queue and not self._busy
+
+    def forget(self) -> None:
+        """Drop what is queued, and what stands on the port: its other end is reset."""
+        self.queue.clear()
+        self._dropped = True
 
     async def drain(self) -> None:
         """Wait until all queued items have been accepted."""
@@ -154,7 +159,10 @@ class StreamSource:
         current: Item | None = None
         while True:
             await RisingEdge(self.clk)
-            if current is not None and _bit(self.ready):
+            if self._dropped:
+                current, self._dropped = None, False
+                self._progress.set()
+            elif current is not None and _bit(self.ready):
                 self.sent.append(current)
                 current = None
                 self._progress.set()

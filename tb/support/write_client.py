@@ -47,6 +47,11 @@ class WriteCollector:
         """True when no request and no beat is left over."""
         return not self.requests and not self.beats
 
+    def forget(self) -> None:
+        """The unit is reset: drop what it has begun. Call it in each cycle of the reset."""
+        self.requests.clear()
+        self.beats.clear()
+
     def _request(self, request: Item) -> None:
         self.requests.append(request)
         self._collect()
@@ -106,6 +111,10 @@ class WriteClient(WriteCollector):
         """From now on stall after these patterns."""
         self.request_monitor.stalls = stall_pattern(request, random.Random(random.getrandbits(32)))
         self.data_monitor.stalls = stall_pattern(data, random.Random(random.getrandbits(32)))
+
+    def forget(self) -> None:
+        super().forget()
+        self._waiting.clear()
 
     async def _respond(self) -> None:
         waiting = self._waiting

@@ -43,7 +43,7 @@ LAYERS = {
     "deconvnet": ["conv1:20 relu bias", "conv3:4 relu pool", "conv3:2 bias pool", "conv1:3", "fc:9 relu", "fc:4"],
     "guided": ["conv3:18 pool bias", "conv1:4 relu pool", "conv3:6 relu bias", "conv3:1", "fc:5 relu", "fc:18 bias"],
 }
-SHAPES = {"saliency": (3, 6, 5), "deconvnet": (1, 5, 6), "guided": (4, 5, 7)}
+SHAPES = {"saliency": (3, 5, 6), "deconvnet": (1, 5, 7), "guided": (4, 5, 7)}
 RESULTS = ("STATUS", "ERROR_ADDRESS", "CLASS_INDEX", "CLASS_VALUE")
 
 

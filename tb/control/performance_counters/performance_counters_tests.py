@@ -37,14 +37,14 @@ class Runs(ItemSequence):
     densities = DENSITIES
 
     def items(self) -> Iterable[dict[str, int]]:
-        for _ in range(14):
+        for number_of_run in range(14):
             yield {"clear": 1, "running": random.randrange(2), **events(0.5, False)}
             for density in random.sample(self.densities, min(3, len(self.densities))):
                 for _ in range(random.randrange(1, 40)):
                     yield {"running": 1, **events(density, random.random() < 0.1)}
                 for _ in range(random.choice((0, 1, 7))):
                     yield {"running": 0, **events(density, random.random() < 0.1)}
-            for number in range(9):  # all shows, and stays
+            for number in range(9 * (number_of_run % 2)):  # all shows, and stays; else what is on its way is cleared
                 yield {"running": 0, **events((1.0, 0.0, 0.5)[number % 3], number == 3)}
 
 

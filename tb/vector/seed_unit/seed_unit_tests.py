@@ -246,6 +246,37 @@ class Latency(SeedTest):
         assert cycles < 12 + 12, f"{cycles} cycles for ten classes"
 
 
+@pyuvm.test()
+class ResetInJob(SeedTest):
+    """A reset while logits are read, or while the seed is written, leaves nothing behind: the next job is right."""
+
+    latency = 3
+
+    async def main(self) -> None:
+        environment = self.environment
+        clients = (environment.reader, environment.writer)
+        phases = set()
+        for stalls, delay in itertools.product(("none", "three_of_four"), (0, 2, 7, 20, 52, 60, int(self.rng.integers(3, 60)))):
+            environment.set_stalls(stalls)
+            await environment.set(seed_mode=0, explain=1)
+            await self.send(environment.jobs, LongMap)
+            await self.cycles(1 + delay)
+            assert environment.predictor.pins["busy"], "the job was too short"
+            phases.add("read" if environment.predictor.result is None else "write")
+            await self.reset(int(self.rng.integers(1, 4)), clients)
+            await self.cycles(2)
+            ports = ("busy", "done", "read_request_valid", "write_request_valid", "write_data_valid")
+            assert not any(environment.predictor.pins[port] for port in ports)
+            await self.run_maps(cases=[("random", (3, 1)), ("tie", (2, 2))])
+        assert phases == {"read", "write"}
+
+
+class LongMap(Maps):
+    """A map that takes long to read and to write."""
+
+    cases = (("random", (3, 4)),)
+
+
 # ---- Twins that must fail ----
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import cocotb
@@ -109,6 +110,35 @@ class AllFeatures(VectorTest):
         await self.run_jobs(Small, "deconvnet")
         await self.run_jobs(Extremes)
         assert environment.predictor.work["macs"] > 0
+
+
+@pyuvm.test()
+class ResetInJob(VectorTest):
+    """A reset while jobs are in hand, at any moment, leaves nothing behind: the next jobs are right."""
+
+    latency = 3
+
+    async def main(self) -> None:
+        environment = self.environment
+        clients = (*environment.readers.values(), *environment.writers)
+        for stalls, delay in itertools.product(("none", "three_of_four"), (0, 2, 6, 15, 40, 90, int(self.rng.integers(3, 120)))):
+            environment.set_stalls(stalls)
+            await self.send(environment.jobs, TwoJobs)
+            await self.cycles(1 + delay)
+            await self.reset(int(self.rng.integers(1, 4)), clients)
+            self.maker.made = 0
+            await self.cycles(2)
+            pins = environment.predictor.pins
+            assert not any(pins[name] for name in ("busy", "done", "read_request_valid", "write_request_valid", "write_data_valid"))
+            await self.run_jobs(TwoJobs, METHODS[delay % 3])
+
+
+class TwoJobs(VectorJobs):
+    """Two jobs that wait for nothing, the first in two slices."""
+
+    def jobs(self, maker: JobMaker) -> Iterable[VectorEngineJob]:
+        yield from self.sliced(maker, 2)
+        yield maker.make(100)
 
 
 @pyuvm.test()
