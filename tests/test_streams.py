@@ -91,7 +91,7 @@ def test_standard_output_that_takes_nothing_is_one_line(folder, tmp_path, closed
     for command in (f"{GOLDEN} {tmp_path} a.png", f"{GOLDEN} {tmp_path} --json a.png", "GRADCORE --version", "GRADCORE eval --help"):
         result = process(f"{command} {closed}", folder)
         one_line(result, "standard output", "No space left" if "full" in closed else "Bad file descriptor")
-    assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "heatmap.png", "overlay.png", "result.json"]
+    assert sorted(os.listdir(tmp_path / "a")) == ["attribution.npy", "heatmap.png", "input.npy", "overlay.png", "result.json"]
     for name in os.listdir(tmp_path / "a"):
         assert b"class" not in (tmp_path / "a" / name).read_bytes() or name == "result.json"
 
