@@ -123,9 +123,9 @@ def make_run(method: str, stall: int, saturate: bool = False, seed_mode: str = "
     """A run of the network of a method, with random weights, on a random picture; with ``saturate`` one in which values
     saturate forward and backward. ``seed_mode``: with a random class, or a random seed of software's."""
     classes = int(LAYERS[method][-1].split()[0].partition(":")[2])
-    while True:  # a seed of values below 0 alone leaves nothing of the gradient that could saturate
+    while True:
         target = random.randrange(classes) if seed_mode == "INDEX" else None
-        seed = np.array([random.randrange(-500, 500) for _ in range(classes)]).reshape(1, 1, -1) if seed_mode == "SUPPLIED" else None
+        seed = np.array([random.randrange(-32768, 32768) for _ in range(classes)]).reshape(1, 1, -1) if seed_mode == "SUPPLIED" else None
         asked = Request(method, target=target, seed=seed, **request)
         case = layered_case(SHAPES[method], LAYERS[method], "small", seed=random.randrange(1, 1 << 30), saturate=saturate)
         want = expectation(case, asked)

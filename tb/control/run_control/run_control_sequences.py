@@ -30,7 +30,8 @@ class RandomRuns(ItemSequence):
 
     def one_run(self, number: int) -> Iterable[dict[str, int]]:
         """A run, and what disturbs it."""
-        limit = random.choice((1, 2, 3, 5, 17) if number % 5 == 1 else (0, 1, 2, 3, 5, 17))
+        limits = (1, 2, 3, 5, 17)
+        limit = limits[number // 5 % len(limits)] if number % 5 == 1 else random.choice((0, *limits))
         levels = {"watchdog_limit": limit, "progress": 1, "descriptor_index": random.getrandbits(16)}
         levels["port_error_address"] = random.getrandbits(128)
         yield {**levels, "start": 1, "port_idle": random.choice((15, 15, 7, 11, 13, 14))}
