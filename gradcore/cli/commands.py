@@ -24,6 +24,7 @@ from gradcore.cli.options import (
     ParameterOption,
     PresetOption,
     SimulatorOption,
+    TargetOption,
 )
 from gradcore.cli.printing import errors_last, print_explanation, print_json, print_tables, print_verilog, tell_notes
 from gradcore.errors import GradCoreError
@@ -76,10 +77,7 @@ def explain(
     network: NetworkOption = "cifar10",
     method: MethodOption = "saliency",
     parameter: ParameterOption = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", metavar="CLASS", show_default="the predicted class", help="Class to explain: its name or index."),
-    ] = None,
+    target: TargetOption = None,
     against: AgainstOption = None,
     backend: Annotated[
         str, typer.Option("--backend", metavar="rtl|golden|float", help="The Verilog, its bit-exact model, or PyTorch.")

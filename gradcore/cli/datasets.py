@@ -19,6 +19,7 @@ from gradcore.cli.options import (
     ParameterOption,
     PresetOption,
     SimulatorOption,
+    TargetOption,
 )
 from gradcore.cli.printing import print_json, print_tables
 from gradcore.host.streams import printable, put
@@ -31,10 +32,7 @@ def explain_dataset(
     network: NetworkOption = "cifar10",
     method: MethodOption = "saliency",
     parameter: ParameterOption = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", metavar="CLASS", show_default="the predicted class", help="Class to explain: its name or index."),
-    ] = None,
+    target: TargetOption = None,
     against: AgainstOption = None,
     backend: Annotated[str, typer.Option("--backend", metavar="golden|rtl", help="The bit-exact model, or also the Verilog.")] = "golden",
     simulator: SimulatorOption = "verilator",

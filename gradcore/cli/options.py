@@ -22,6 +22,10 @@ ParameterOption = Annotated[
         help="Parameter of the method, such as n_steps=20; as often as wanted. gradcore methods lists them.",
     ),
 ]
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--target", metavar="CLASS", show_default="the predicted class", help="Class to explain: its name or index."),
+]
 AgainstOption = Annotated[
     str | None,
     typer.Option("--against", metavar="CLASS", show_default=False, help="Why the class and not this one: its logit is subtracted."),

@@ -195,7 +195,7 @@ class ResetInJob(GroupTest):
 
     covers = False
 
-    async def reset(self) -> None:
+    async def reset_group(self) -> None:
         """For one to three cycles; the next tile is that of job 0."""
         self.dut.rst.value = 1
         await self.cycles(1)
@@ -211,7 +211,7 @@ class ResetInJob(GroupTest):
             while not int(dut.event_issue.value):
                 await RisingEdge(dut.clk)
             await self.cycles(delay)
-            await self.reset()
+            await self.reset_group()
             await self.cycles(1)
             assert not int(dut.transfer_valid.value) and not int(dut.event_issue.value) and not int(dut.computed.value)
             environment.memories.host.stores.append(True)
@@ -219,11 +219,11 @@ class ResetInJob(GroupTest):
             await environment.memories.start("tiles", StreamSequence("again", [{"job": job, "tile": tile}]))
             while environment.predictor.computed < 1:
                 await self.cycles(1)
-            await self.reset()
+            await self.reset_group()
         for kind in (LeavesSums, FewChains):
             self.work.clear()
             await self.jobs(kind)
-            await self.reset()
+            await self.reset_group()
 
 
 @pyuvm.test()
