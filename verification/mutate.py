@@ -141,7 +141,9 @@ def kills(mutant: Mutant, bench: Bench, folder: Path, changed: Path) -> str:
 
 def specification_kills(mutant: Mutant, folder: Path) -> str:
     """The assertion of the module's specification in formal/ that fails with the mutant, or an empty text."""
-    failed = formal.violated(mutant.module, mutant.module, mutant.source(), folder / "formal") if mutant.module in formal.PROOF else []
+    if mutant.module not in formal.PROOF:
+        return ""
+    failed = formal.violated(mutant.module, mutant.module, mutant.source(), folder / "formal", PROOF_SECONDS)
     return f"{mutant.module} formal: {failed[0]}" if failed else ""
 
 
