@@ -170,7 +170,7 @@ def test_wrong_tensors_are_refused(network, name, tensor, match):
 
 def test_files_that_are_no_networks_are_refused(network, tmp_path):
     file = tmp_path / "n.safetensors"
-    refused("no such file: check the path, or use cifar10", Network.load, tmp_path / "none")
+    refused("no such file: check the path, or use a network that comes with GradCore .cifar10, fer", Network.load, tmp_path / "none")
     for name, words in (
         ("", "the name of a network file is empty"),
         ("https://host/n.safetensors", "is an address"),

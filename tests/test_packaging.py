@@ -67,7 +67,7 @@ def test_every_file_is_in_the_wheel(wheel: Path) -> None:
         ("gradcore/simulator/harness", "gradcore/simulator/harness", ("*.v", "*.cpp")),
         ("gradcore/report/templates", "gradcore/report/templates", ("*.j2", "*.css")),
         ("gradcore/synthesis", "gradcore/synthesis", ("*.json",)),
-        ("gradcore/network/trained", "gradcore/network/trained", ("*.safetensors",)),
+        ("gradcore/network/trained", "gradcore/network/trained", ("*.safetensors", "*.LICENSE")),
     ):
         for pattern in patterns:
             for path in (ROOT / folder).rglob(pattern):

@@ -71,7 +71,7 @@ def explain(
         typer.Argument(
             metavar="IMAGE",
             show_default=False,
-            help="Image files of any kind, or .npy files of inputs that are no pictures. Without one, a sample: scikit-image's cat.",
+            help="Image files of any kind, or .npy files of inputs that are no pictures. Without one, a sample of scikit-image's.",
         ),
     ] = None,
     network: NetworkOption = "cifar10",
@@ -114,7 +114,7 @@ def explain(
     from gradcore.host.files import check_folder, check_outputs
     from gradcore.host.progress import ProgressDisplay
     from gradcore.importer.opening import load_network
-    from gradcore.pictures.picture import load_picture, sample_picture
+    from gradcore.pictures.picture import load_picture, sample_of
     from gradcore.quantise.headroom import read_headroom
 
     setup = Setup(backend, simulator, preset, waves, trace, clock, read_headroom(headroom), observe=report is not None)
@@ -128,7 +128,7 @@ def explain(
     size = {"height": height, "width": width, "channels": channels}
     shown: dict[int, Explanation] = {}
     with ProgressDisplay() as progress, errors_last() as later:
-        pictures = [load_picture(image, **size) for image in images] if images else [sample_picture(**size)]
+        pictures = [load_picture(image, **size) for image in images] if images else [sample_of(loaded)]
         folders = result_folders(out, pictures)
         for folder in folders:
             check_folder(folder, option="--out")

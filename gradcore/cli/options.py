@@ -32,7 +32,7 @@ AgainstOption = Annotated[
 ]
 NetworkOption = Annotated[
     str,
-    typer.Option("--network", metavar="FILE|cifar10", help="Network file, or the name of a network that comes with GradCore."),
+    typer.Option("--network", metavar="FILE|cifar10|fer", help="Network file, or the name of a network that comes with GradCore."),
 ]
 SimulatorOption = Annotated[
     str,

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from gradcore.errors import GradCoreError, Refusal
-from gradcore.host.inputs import input_path
 from gradcore.importer.foreign import SUFFIX, refuse_foreign
 from gradcore.importer.imported import Imported
 from gradcore.network import GraphNetwork, Network
-from gradcore.network.network_file import GRAPH, REMEDY, read_network_file
+from gradcore.network.network_file import GRAPH, network_path, read_network_file
 
 Given = str | Path | Network | GraphNetwork
 
@@ -26,7 +25,7 @@ def load_network(network: Given) -> Network | GraphNetwork:
     can be made one exactly, and has no number formats of a graph; else as a graph.
 
     Args:
-        network: a network; a file that ``train`` or ``import`` wrote, or one of ONNX; or a name such as ``cifar10``.
+        network: a network; a file that ``train`` or ``import`` wrote, or one of ONNX; or a name: ``cifar10``, ``fer``.
 
     Raises:
         GradCoreError: there is no such network, it is damaged, or it cannot be imported; a ``Refusal`` names all that cannot.
@@ -64,7 +63,7 @@ def load_graph(network: Given, output: str | None = None) -> GraphNetwork:
         from gradcore.importer.importing import import_onnx
 
         return replace(network_of(import_onnx(network, output), Path(network).stem), origin=os.fspath(network))
-    if os.path.isfile(network) and _version(network) == GRAPH:
+    if _version(network) == GRAPH:
         return GraphNetwork.load(network)
     return as_graph(Network.load(network))
 
@@ -119,7 +118,8 @@ def _is_onnx(network: str | Path) -> bool:
 
 
 def _version(path: str | Path) -> str:
+    file = network_path(path)
     try:
-        return read_network_file(input_path(path, what="a network file", folder=REMEDY))[0]
+        return read_network_file(file)[0]
     except GradCoreError as error:
         raise GradCoreError(f"{path}: {error}") from None

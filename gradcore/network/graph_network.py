@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from gradcore.errors import GradCoreError
-from gradcore.host.inputs import input_path
 from gradcore.network.graph import KINDS, Graph, Node
-from gradcore.network.network_file import GRAPH, REMEDY, damaged, read_network_file, write_network_file
+from gradcore.network.network_file import GRAPH, damaged, network_path, read_network_file, write_network_file
 from gradcore.network.surroundings import check_input, check_outputs, normalise, numbers
 
 
@@ -65,12 +64,12 @@ class GraphNetwork:
 
     @classmethod
     def load(cls, path: str | Path) -> GraphNetwork:
-        """Read a network file of version 2.
+        """Read a network file of version 2; ``path`` may also be the name of one that comes with GradCore, such as ``fer``.
 
         Raises:
             GradCoreError: no such file, no network file of version 2, or a damaged one.
         """
-        file = input_path(path, what="a network file", folder=REMEDY)
+        file = network_path(path)
         try:
             version, name, described, weights = read_network_file(file)
             if version != GRAPH:

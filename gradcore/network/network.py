@@ -8,7 +8,6 @@ describes. Nothing in it is executed.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,15 +16,12 @@ from typing import Any
 import numpy as np
 
 from gradcore.errors import GradCoreError, Refusal
-from gradcore.host.inputs import input_path
 from gradcore.network.chains import chain_of, graph_of
 from gradcore.network.graph import Graph
 from gradcore.network.graph_network import GraphNetwork
 from gradcore.network.layers import Layer, LayerShape, Shape, chain_shapes
-from gradcore.network.network_file import CHAIN, GRAPH, REMEDY, damaged, read_network_file, write_network_file
+from gradcore.network.network_file import CHAIN, GRAPH, damaged, network_path, read_network_file, write_network_file
 from gradcore.network.surroundings import check_input, check_outputs, normalise, numbers
-
-SHIPPED = Path(__file__).with_name("trained")
 
 
 @dataclass
@@ -119,11 +115,7 @@ class Network:
         Raises:
             GradCoreError: no such file, not a network file, a damaged one, or one that GradCore cannot run.
         """
-        file = SHIPPED / f"{path}.safetensors"
-        if os.path.isfile(path) or not os.path.isfile(file):  # a folder of that name does not hide the network that comes with GradCore
-            file = input_path(
-                path, what="a network file", folder=REMEDY, missing="check the path, or use cifar10, the network that comes with GradCore"
-            )
+        file = network_path(path)
         try:
             return replace(_read(file), origin=str(path))
         except Refusal:

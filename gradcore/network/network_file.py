@@ -8,6 +8,7 @@ what describes the network (version 1: ``layers``, a chain; version 2: ``graph``
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,26 @@ from safetensors.numpy import save
 
 from gradcore.errors import GradCoreError
 from gradcore.host.files import write_atomically
+from gradcore.host.inputs import input_path
 
 FORMAT = "gradcore-network"
 CHAIN, GRAPH = "1", "2"  # versions
+SHIPPED = Path(__file__).with_name("trained")
 REMEDY = "give a network that gradcore train or gradcore import wrote"
+
+
+def network_path(path: str | Path) -> Path:
+    """The network file of a path, or of the name of a network that comes with GradCore, such as ``cifar10``.
+
+    Raises:
+        GradCoreError: there is none.
+    """
+    shipped = SHIPPED / f"{path}.safetensors"
+    if not os.path.isfile(path) and os.path.isfile(shipped):  # a folder of that name does not hide the network that comes with GradCore
+        return shipped
+    names = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.safetensors")))
+    missing = f"check the path, or use a network that comes with GradCore ({names})"
+    return input_path(path, what="a network file", folder=REMEDY, missing=missing)
 
 
 def write_network_file(path: str | Path, version: str, name: str, weights: Mapping[str, np.ndarray], described: Mapping[str, Any]) -> None:

@@ -27,9 +27,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gradcore.errors import GradCoreError, missing_package
 from gradcore.host.files import folder_name
 from gradcore.host.inputs import input_path, unreadable
+from gradcore.network import GraphNetwork, Network
 
+# The head in each of scikit-image's pictures that are samples: left, top, right, bottom.
+SAMPLES = {"chelsea.png": (90, 0, 390, 300), "astronaut.png": (150, 40, 300, 190)}
 SAMPLE_NAME = "chelsea.png"
-SAMPLE_BOX = (90, 0, 390, 300)  # left, top, right, bottom of the cat's head in scikit-image's chelsea.png
 Source = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow says of damaged files is in the error
@@ -141,15 +143,29 @@ def _read_values(file: Path | io.BytesIO, source: str, shape: tuple[int, int, in
     return np.ascontiguousarray(values.reshape(shape))
 
 
-def sample_picture(*, height: int, width: int, channels: int = 3) -> Picture:
-    """The sample: the head of scikit-image's cat Chelsea (CC0, by Stefan van der Walt).
+def sample_picture(*, height: int, width: int, channels: int = 3, name: str = SAMPLE_NAME) -> Picture:
+    """The head in a picture that comes with scikit-image: that of the cat Chelsea (CC0, by Stefan van der Walt), or that of the astronaut
+    Eileen Collins (public domain, by NASA).
 
     Raises:
-        GradCoreError: scikit-image is not installed.
+        GradCoreError: scikit-image is not installed, or no sample has this name.
     """
-    path = skimage_folder() / SAMPLE_NAME
-    cat = read_picture(path, str(path))[0].crop(SAMPLE_BOX)
-    return load_picture(cat, height=height, width=width, channels=channels, name=SAMPLE_NAME)
+    if name not in SAMPLES:
+        raise GradCoreError(f"there is no sample picture {name!r}, only {', '.join(SAMPLES)}: name a picture of your own")
+    path = skimage_folder() / name
+    head = read_picture(path, str(path))[0].crop(SAMPLES[name])
+    return load_picture(head, height=height, width=width, channels=channels, name=name)
+
+
+def sample_of(network: Network | GraphNetwork) -> Picture:
+    """The sample that a network's file names as ``sample``, the cat where it names none, as the network takes it.
+
+    Raises:
+        GradCoreError: see ``sample_picture``; or the network takes no pictures.
+    """
+    channels, height, width = network.input_shape
+    name = str(network.metadata.get("sample", SAMPLE_NAME))
+    return sample_picture(height=height, width=width, channels=channels, name=name)
 
 
 def skimage_folder() -> Path:

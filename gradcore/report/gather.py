@@ -15,7 +15,7 @@ from gradcore.attribution import METHODS
 from gradcore.errors import GradCoreError
 from gradcore.host.progress import Progress, silent
 from gradcore.network import GraphNetwork, Network
-from gradcore.pictures.picture import SAMPLE_NAME
+from gradcore.pictures.picture import SAMPLES
 from gradcore.report.hardware import Hardware, hardware_of
 from gradcore.report.measured import Measured, measure
 from gradcore.report.stored import Stored, network_of, read_result
@@ -105,7 +105,7 @@ def command(result: Stored) -> str:
     """The command that gives the result again; '' where there is none, for it was no file, or it has parameters that are arrays."""
     about = result.about
     path = about.get("source", {}).get("path")
-    if path is None and about["image"] != SAMPLE_NAME:
+    if path is None and about["image"] not in SAMPLES:
         return ""
     if about.get("seed") is not None and result.against is None:
         return ""

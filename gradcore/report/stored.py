@@ -18,7 +18,7 @@ from gradcore.hardware import PRESETS
 from gradcore.host.inputs import unreadable
 from gradcore.importer.opening import load_network
 from gradcore.network import GraphNetwork, Network
-from gradcore.pictures.picture import Picture, load_picture, sample_picture
+from gradcore.pictures.picture import Picture, load_picture, sample_of
 from gradcore.quantise.headroom import MOST
 from gradcore.timeline import Overview
 
@@ -193,10 +193,10 @@ def _pixels(folder: Path, about: Mapping[str, Any]) -> tuple[np.ndarray | None, 
         return pixels, []
     path = about.get("source", {}).get("path") or about["image"]
     try:
-        channels, height, width = load_network(str(about["network"])).input_shape
-        size = {"height": height, "width": width, "channels": channels}
+        network = load_network(str(about["network"]))
+        channels, height, width = network.input_shape
         from_sample = about.get("source", {}).get("path") is None
-        picture = sample_picture(**size) if from_sample else load_picture(path, **size)
+        picture = sample_of(network) if from_sample else load_picture(path, height=height, width=width, channels=channels)
         if source(picture)["pixels"] == wanted:
             return picture.pixels, []
     except GradCoreError:
