@@ -145,6 +145,7 @@ class ConvGroupJob(Job):
         relu: ReLU after requantisation.
         pool: 2 x 2 max-pool after the ReLU.
         store_tags: Make and store tags.
+        clip: The ReLU is a clip at 32767: that has a mask of 0, and what is clipped there is not counted as saturated. Needs RELU.
         from_partial: Start from the sums that a job with TO_PARTIAL has left, in order, not from initial accumulator values.
         to_partial: Leave the sums in the groups and store nothing: the job counts as computed, not as stored.
         weight_base: Row of the weight buffer of tap 0, channel 0; rows wrap.
@@ -157,7 +158,7 @@ class ConvGroupJob(Job):
 
     UNIT: ClassVar[str] = "conv_group"
     OPCODE: ClassVar[str] = "TILE"
-    BITS: ClassVar[int] = 166
+    BITS: ClassVar[int] = 167
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_weights": (0, 24, False),
         "buffer_rows": (24, 8, False),
@@ -177,14 +178,15 @@ class ConvGroupJob(Job):
         "relu": (119, 1, False),
         "pool": (120, 1, False),
         "store_tags": (121, 1, False),
-        "from_partial": (122, 1, False),
-        "to_partial": (123, 1, False),
-        "weight_base": (124, 10, False),
-        "tap_rows": (134, 11, False),
-        "stride_x_log2": (145, 2, False),
-        "bias_bank": (147, 1, False),
-        "buffer_row_words": (148, 9, False),
-        "buffer_row_pieces": (157, 9, False),
+        "clip": (122, 1, False),
+        "from_partial": (123, 1, False),
+        "to_partial": (124, 1, False),
+        "weight_base": (125, 10, False),
+        "tap_rows": (135, 11, False),
+        "stride_x_log2": (146, 2, False),
+        "bias_bank": (148, 1, False),
+        "buffer_row_words": (149, 9, False),
+        "buffer_row_pieces": (158, 9, False),
     }
 
     wait_weights: int = 0
@@ -205,6 +207,7 @@ class ConvGroupJob(Job):
     relu: int = 0
     pool: int = 0
     store_tags: int = 0
+    clip: int = 0
     from_partial: int = 0
     to_partial: int = 0
     weight_base: int = 0
@@ -327,6 +330,7 @@ class VectorEngineJob(Job):
         relu: ReLU after requantisation.
         store_tags: Make and store tags.
         keep: Leave the sums in the lanes and store nothing: the next VECTOR job, with the same words to store, goes on with them.
+        clip: The ReLU is a clip at 32767: that has a mask of 0, and what is clipped there is not counted as saturated. Needs RELU.
         pitch_log2: Logarithm of the bytes between matrix rows; a row is 16 x BLOCKS bytes.
         shift: Requantisation: right shift, 0..47.
         matrix_address0: Matrix plane of half 0, read by port 0; a multiple of 8.
@@ -343,7 +347,7 @@ class VectorEngineJob(Job):
 
     UNIT: ClassVar[str] = "vector_engine"
     OPCODE: ClassVar[str] = "VECTOR"
-    BITS: ClassVar[int] = 420
+    BITS: ClassVar[int] = 421
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_tiles": (0, 24, False),
         "wait_vectors": (24, 24, False),
@@ -356,18 +360,19 @@ class VectorEngineJob(Job):
         "relu": (135, 1, False),
         "store_tags": (136, 1, False),
         "keep": (137, 1, False),
-        "pitch_log2": (138, 4, False),
-        "shift": (142, 6, False),
-        "matrix_address0": (148, 32, False),
-        "matrix_address1": (180, 32, False),
-        "bias_address0": (212, 32, False),
-        "bias_address1": (244, 32, False),
-        "destination_address0": (276, 32, False),
-        "destination_address1": (308, 32, False),
-        "destination_words0": (340, 8, False),
-        "destination_words1": (348, 8, False),
-        "tag_destination0": (356, 32, False),
-        "tag_destination1": (388, 32, False),
+        "clip": (138, 1, False),
+        "pitch_log2": (139, 4, False),
+        "shift": (143, 6, False),
+        "matrix_address0": (149, 32, False),
+        "matrix_address1": (181, 32, False),
+        "bias_address0": (213, 32, False),
+        "bias_address1": (245, 32, False),
+        "destination_address0": (277, 32, False),
+        "destination_address1": (309, 32, False),
+        "destination_words0": (341, 8, False),
+        "destination_words1": (349, 8, False),
+        "tag_destination0": (357, 32, False),
+        "tag_destination1": (389, 32, False),
     }
 
     wait_tiles: int = 0
@@ -381,6 +386,7 @@ class VectorEngineJob(Job):
     relu: int = 0
     store_tags: int = 0
     keep: int = 0
+    clip: int = 0
     pitch_log2: int = 0
     shift: int = 0
     matrix_address0: int = 0

@@ -12,11 +12,11 @@
   descriptor[249:160], descriptor[119:96], descriptor[87:64]}
 
 // Of a TILE descriptor.
-`define CONV_GROUP_JOB_BITS 166
+`define CONV_GROUP_JOB_BITS 167
 `define CONV_GROUP_JOB(descriptor) { \
   descriptor[712:704], descriptor[600:592], descriptor[479], descriptor[476:464], descriptor[457:448], \
-  descriptor[445:444], descriptor[442:416], descriptor[414:384], descriptor[380:368], descriptor[362:352], \
-  descriptor[343:328], descriptor[151:128]}
+  descriptor[445:416], descriptor[414:384], descriptor[380:368], descriptor[362:352], descriptor[343:328], \
+  descriptor[151:128]}
 
 // Of a TILE descriptor.
 `define TILE_STORE_JOB_BITS 222
@@ -30,10 +30,10 @@
   descriptor[287], descriptor[265:256], descriptor[242:240], descriptor[234:160], descriptor[151:128]}
 
 // Of a VECTOR descriptor.
-`define VECTOR_ENGINE_JOB_BITS 420
+`define VECTOR_ENGINE_JOB_BITS 421
 `define VECTOR_ENGINE_JOB(descriptor) { \
   descriptor[575:512], descriptor[503:496], descriptor[487:288], descriptor[285:280], descriptor[275:272], \
-  descriptor[262:258], descriptor[256:224], descriptor[211:160], descriptor[119:96], descriptor[87:64]}
+  descriptor[263:258], descriptor[256:224], descriptor[211:160], descriptor[119:96], descriptor[87:64]}
 
 // Of a SEED descriptor.
 `define SEED_UNIT_JOB_BITS 166

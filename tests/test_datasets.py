@@ -435,16 +435,16 @@ def test_a_network_that_the_core_cannot_run(data: Path, tmp_path: Path) -> None:
     """There is nothing to check against: it is said how to go without, which is noted."""
     nodes = [
         onnx_models.node("Conv", "x a.w", "a", pads=[1] * 4),
-        onnx_models.node("Clip", "a low high", "r"),
+        onnx_models.node("MaxPool", "a", "r", kernel_shape=[5, 5], pads=[2] * 4),
         onnx_models.node("Flatten", "r", "f"),
         onnx_models.node("Gemm", "f c.w", "y", transB=1),
     ]
     generator = np.random.default_rng(1)
-    weights = {"a.w": generator.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32), "low": np.float32(0), "high": np.float32(6)}
+    weights = {"a.w": generator.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32)}
     weights["c.w"] = generator.normal(0, 0.2, (5, 4 * 64)).astype(np.float32)
-    onnx.save(onnx_models.model(nodes, [1, 3, 8, 8], weights), tmp_path / "clip.onnx")
-    asked = {"network": str(tmp_path / "clip.onnx"), "workers": 0, "limit": 2}
-    with pytest.raises(GradCoreError, match=r"the core cannot run .*clip.onnx.* give --verify 0"):
+    onnx.save(onnx_models.model(nodes, [1, 3, 8, 8], weights), tmp_path / "pool.onnx")
+    asked = {"network": str(tmp_path / "pool.onnx"), "workers": 0, "limit": 2}
+    with pytest.raises(GradCoreError, match=r"the core cannot run .*pool.onnx.* give --verify 0"):
         gradcore.explain_dataset(data, tmp_path / "out", **asked)
     report = gradcore.explain_dataset(data, tmp_path / "out", verify=0, **asked)
     assert any("the core cannot run the network" in note for note in report["notes"])

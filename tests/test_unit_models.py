@@ -35,7 +35,7 @@ def value_of_pixel(job: ConvJob, tile, weights, initial, row: int, column: int, 
                 for channel, value in enumerate(tile[row + y, column + x]):
                     total += int(value) * int(weights[(first + channel) % DEPTH, lane])
     shifted = total // 2**job.shift
-    clipped = shifted > 32767 or (shifted < -32768 and not job.relu)
+    clipped = not job.clip and (shifted > 32767 or (shifted < -32768 and not job.relu))
     return max(clamp(shifted), 0) if job.relu else clamp(shifted), clipped
 
 
@@ -57,7 +57,7 @@ def slow_transfers(job: ConvJob, tile, weights, initial, groups: int, group: int
                 saturated += stored * sum(clipped for _, clipped in made)
                 behind += (not stored) * sum(clipped for _, clipped in made)
                 word |= (max(values) & 0xFFFF) << 16 * lane
-                tags |= (max(values) > 0) << lane
+                tags |= (0 < max(values) < 32767 + (not job.clip)) << lane
                 winners |= values.index(max(values)) << 2 * lane
             place = column * job.blocks + block
             for part in range(4):
@@ -75,7 +75,7 @@ def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
     pack = 1 if pool else int(rng.choice([1, 1, 2, 4]))
     strides = (0, 0) if pool else (int(rng.integers(3)), int(rng.integers(3 - pack // 2)))
     kernel, channels = int(rng.choice([1, 3])), int(rng.choice([4, 8]))
-    columns, blocks = int(rng.integers(1, 4)), int(rng.integers(1, groups + 1))
+    columns, blocks, rectified = int(rng.integers(1, 4)), int(rng.integers(1, groups + 1)), int(rng.integers(3))
     return ConvJob(
         buffer_rows=int(rng.integers(2, 6)),
         buffer_columns=int(rng.integers(2, 8)),
@@ -91,7 +91,8 @@ def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
         origin_row=int(rng.integers(-2, 2)),
         origin_column=int(rng.integers(-2, 2)),
         shift=int(rng.choice([0, 12, 16, 18, 30])),
-        relu=int(rng.integers(2)),
+        relu=int(rectified > 0),
+        clip=int(rectified > 1),
         pool=int(pool),
         store_tags=int(rng.integers(2)),
         weight_base=int(rng.integers(DEPTH)),

@@ -105,7 +105,7 @@ def _descriptors(program: Contents, jobs: list[dict]) -> list[str]:
 
 
 def _tile(job: dict) -> str:
-    names = ("load_relu", "unpool", "tags", "relu", "pool", "store_tags", "from_partial", "to_partial")
+    names = ("load_relu", "unpool", "tags", "relu", "clip", "pool", "store_tags", "from_partial", "to_partial")
     flags = "".join(f" {name}" for name in names if job[name])
     steps = 1 << job["stride_y_log2"], 1 << job["stride_x_log2"]
     stride = "" if steps == (1, 1) else f", stride {steps[0]} x {steps[1]}"
@@ -123,7 +123,7 @@ def _tile(job: dict) -> str:
 
 
 def _vector(job: dict) -> str:
-    flags = "".join(f" {name}" for name in ("load_relu", "tags", "has_bias", "relu", "store_tags", "keep") if job[name])
+    flags = "".join(f" {name}" for name in ("load_relu", "tags", "has_bias", "relu", "clip", "store_tags", "keep") if job[name])
     return (
         f" | read {job['vector_words']} words at {job['vector_address']:#010x} | matrix {job['matrix_address0']:#010x}, "
         f"{job['matrix_address1']:#010x} pitch {1 << job['pitch_log2']}, {job['blocks']} blocks a half, shift {job['shift']} | "

@@ -379,6 +379,7 @@ class _Compiler:
                 "tag_address": regions[product.tags].address if product.tags else 0,
                 "has_bias": product.bias is not None,
                 "relu": product.relu,
+                "clip": product.clip,
                 "store_tags": product.store_tags is not None,
                 "blocks": chunk.blocks,
                 "pitch_log2": chunk.pitch_log2,

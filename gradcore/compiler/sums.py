@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradcore.errors import Refusal
-from gradcore.models.passes import INPUT, Passes, Slice, Source
+from gradcore.models.arithmetic import VALUE_MAX
+from gradcore.models.passes import INPUT, Pass, Passes, Slice, Source
 from gradcore.models.quantised_graph import QuantisedGraph, QuantisedPass, QuantisedSource
 from gradcore.models.windows import Window
 from gradcore.runtime.regions import padded
@@ -80,7 +81,7 @@ class MapSum:
         name: for messages.
         size: (rows, columns) of sums, before pooling.
         terms: at least one.
-        bias: int64 (O,) or None. shift: of the requantisation. relu, pool: what follows.
+        bias: int64 (O,) or None. shift: of the requantisation. relu, clip, pool: what follows; a clip is a ReLU with a limit of 32767.
         writes: the map's region. channel: the first that is written, a multiple of 4. tags: the region for its tags, or None.
         first, step: (row, column) of the first place that is written, and from one to the next.
         whole: all channels of the map are written.
@@ -93,6 +94,7 @@ class MapSum:
     shift: int
     writes: str
     relu: bool = False
+    clip: bool = False
     pool: bool = False
     tags: str | None = None
     channel: int = 0
@@ -116,7 +118,7 @@ class Product:
 
     Attributes:
         matrix: int64 (inputs, outputs) in memory order, padding included.
-        bias: int64 (outputs,) or None. shift, relu: what follows.
+        bias: int64 (outputs,) or None. shift, relu, clip: what follows.
         reads, writes: regions. tags: of what is read, applied on loading; load_relu: with the method's rule.
         store_tags: the region for the tags of what is written, or None.
     """
@@ -128,6 +130,7 @@ class Product:
     reads: str
     writes: str
     relu: bool = False
+    clip: bool = False
     tags: str | None = None
     load_relu: bool = False
     store_tags: str | None = None
@@ -185,8 +188,8 @@ def refused(network: QuantisedGraph | Passes) -> dict[str, str]:
         if one.pool is not None and one.pool != _FUSED:
             kernel, stride = one.pool.kernel, one.pool.stride
             found[name] = f"kernel_shape = {list(kernel)}, strides = {list(stride)}: max-pools are 2 x 2 of stride 2 without padding"
-        if one.limit is not None:
-            found[name] = "the core runs ReLUs, and no clip yet"
+        if one.limit is not None and one.limit < _largest_limit(network, one):
+            found[name] = f"{one.makes.map} holds larger values beside what it clips, and the core clips where a map's numbers end"
         if one.makes.map == network.output and len(network.makers(network.output)) > 1:
             found[name] = "the output is joined of several maps: choose one of them with --output"
         for source in one.sources:
@@ -196,6 +199,13 @@ def refused(network: QuantisedGraph | Passes) -> dict[str, str]:
             if source.kind == "average_pool" and len(np.unique(source.weights)) > 1:
                 found[source.node] = "its windows have means over different numbers of places: count the padding, or give none"
     return found
+
+
+def _largest_limit(network: QuantisedGraph | Passes, one: Pass) -> float:
+    """The limit of a clip whose results are the largest in their map."""
+    if isinstance(network, QuantisedGraph):
+        return VALUE_MAX
+    return max(maker.limit for maker in network.makers(one.makes.map) if maker.limit is not None)
 
 
 def gradient_name(name: str) -> str:
@@ -231,7 +241,8 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         matrix = _matrix(source, source.weights, network.maps[source.reads.map].shape)
         bias = np.zeros(matrix.shape[1], dtype=np.int64)
         bias[: len(one.bias)] = one.bias
-        product = Product(one.name, matrix, bias, one.shift, reads, writes, relu=one.relu, store_tags=tags(network, one))
+        ends = {"relu": one.relu, "clip": one.limit is not None, "store_tags": tags(network, one)}
+        product = Product(one.name, matrix, bias, one.shift, reads, writes, **ends)
         return Work(one.name, "fc", "forward", macs, product=product)
     terms = []
     for source in one.sources:
@@ -252,6 +263,7 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         one.shift,
         writes,
         relu=one.relu,
+        clip=one.limit is not None,
         pool=pool,
         tags=tags(network, one),
         channel=int(places(network, one.makes.map)[one.makes.start]),

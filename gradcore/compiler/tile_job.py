@@ -61,6 +61,7 @@ def tile_fields(plan: TilePlan, use: TileUse, one: WeightSet, regions: Mapping[s
         "origin_column": columns.origin,
         "shift": made.shift,
         "relu": made.relu,
+        "clip": made.clip,
         "pool": made.pool,
         "store_tags": made.tags is not None,
         "from_partial": use.takes_partial,

@@ -215,16 +215,22 @@ def compute(
     clipped = rules.saturated_rounded(accumulators, job.shift, bool(job.relu))
     in_quarters = np.arange(LANES) < LANES // 4 * (job.quarters or 4)
     stored = (columns < job.unit_columns - 1)[:, None, None] | in_quarters
+    if job.clip:
+        clipped = np.zeros_like(clipped)  # what is above the limit shall be clipped
     if job.relu:
         values, _ = rules.relu(values)
     best, index = rules.winners(values) if job.pool else (values[:, 0], None)
+    tags = None
+    if job.store_tags:
+        _, mask = rules.clip(best, arithmetic.VALUE_MAX) if job.clip else rules.relu(best)
+        tags = join_pieces(mask, index)[:, 0]
     place = columns * job.blocks + block
     return Output(
         parity=rows % 2,
         words=rows // 2 * job.buffer_row_words + place * WORD_VALUES,
         pieces=rows // 2 * job.buffer_row_pieces + place * job.pieces,
         values=best,
-        tags=join_pieces(best > 0, index)[:, 0] if job.store_tags else None,
+        tags=tags,
         entries=np.count_nonzero(seen, axis=2),
         saturated=0 if job.to_partial else int(np.count_nonzero(clipped & stored)),
         behind=0 if job.to_partial else int(np.count_nonzero(clipped & ~stored)),

@@ -89,13 +89,20 @@ def half_writes(job: VectorEngineJob, half: int, accumulators: np.ndarray, *, ru
     if not len(accumulators) or job.keep:
         return ()
     outputs = rules.requantise_rounded(accumulators, job.shift)
-    passed, mask = rules.relu(outputs)
+    passed, mask = rules.clip(outputs, arithmetic.VALUE_MAX) if job.clip else rules.relu(outputs)
     content = bytes_of((passed if job.relu else outputs).astype("<i2"))
     writes = [ByteWrite(getattr(job, f"destination_address{half}"), content)]
     if job.store_tags:
         pieces = join_pieces(np.pad(mask, (0, -len(mask) % BLOCK)), None)
         writes.append(ByteWrite(getattr(job, f"tag_destination{half}"), bytes_of(pieces.astype("<u2"))))
     return tuple(writes)
+
+
+def half_saturated(job: VectorEngineJob, accumulators: np.ndarray, *, rules=arithmetic) -> np.ndarray:
+    """Bool: which outputs of one half were clipped, and count."""
+    if job.keep or job.clip:
+        return np.zeros(len(accumulators), dtype=bool)
+    return rules.saturated_rounded(accumulators, job.shift, bool(job.relu))
 
 
 def vector_engine(
@@ -111,7 +118,7 @@ def vector_engine(
     rows = [max(LEAST_ROW_WORDS, words) if words else 0 for words in stored]
     tags = tag_span(job, method)
     sums = [half_sums(job, half, values, read, kept=kept[half] if kept else None, rules=rules) for half in (0, 1)]
-    saturated = [0 if job.keep else int(rules.saturated_rounded(one, job.shift, bool(job.relu)).sum()) for one in sums]
+    saturated = [int(half_saturated(job, one, rules=rules).sum()) for one in sums]
     biases = [4 * words * bool(job.has_bias and not job.keep) for words in stored]
     return VectorResult(
         stored=(half_writes(job, 0, sums[0], rules=rules), half_writes(job, 1, sums[1], rules=rules)),

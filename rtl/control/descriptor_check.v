@@ -78,7 +78,8 @@ module descriptor_check #(
        stride_x_log2 > DESCRIPTOR_TILE_STRIDE_X_LOG2_MOST || (pack[1] && stride_x_log2[1]) || (pack[2] && stride_x_log2 != 2'd0);
   wire        pooled_pack = descriptor[DESCRIPTOR_TILE_POOL] && (pack != 4'd1 || stride_x_log2 != 2'd0 || stride_y_log2 != 2'd0);
   wire        last_stays = descriptor[DESCRIPTOR_TILE_TO_PARTIAL] && descriptor[DESCRIPTOR_LAST_OF_LAYER];
-  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || last_stays;
+  wire        no_clip = descriptor[DESCRIPTOR_TILE_CLIP] && !descriptor[DESCRIPTOR_TILE_RELU];
+  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || last_stays || no_clip;
 
   // TILE: what it stores.
   wire [ 7:0] half_rows = {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]};
@@ -119,6 +120,7 @@ module descriptor_check #(
        descriptor[DESCRIPTOR_VECTOR_TAG_DESTINATION1];
   wire        bad_vector = descriptor[DESCRIPTOR_VECTOR_VECTOR_WORDS+:20] == 20'd0 || vector_blocks == 6'd0 ||
        vector_blocks[0] || vector_blocks > DESCRIPTOR_VECTOR_BLOCKS_MOST ||
+       (descriptor[DESCRIPTOR_VECTOR_CLIP] && !descriptor[DESCRIPTOR_VECTOR_RELU]) ||
        descriptor[DESCRIPTOR_VECTOR_SHIFT+:6] > DESCRIPTOR_VECTOR_SHIFT_MOST;
   wire        bad_matrix = {6'd0, vector_blocks, 4'd0} > matrix_pitch ||
        descriptor[DESCRIPTOR_VECTOR_DESTINATION_WORDS0+:8] > {1'b0, vector_blocks, 1'b0} ||

@@ -92,7 +92,7 @@ module conv_stream (
 
   // ---- Units, taps, issues.
   localparam TAP_BITS = `ENTRY_ADDRESS_BITS + `COUNT_BITS + `WEIGHT_ADDRESS_BITS + 4;
-  localparam UNIT_BITS = 14 + 2 * `OUTPUT_ADDRESS_BITS;
+  localparam UNIT_BITS = 15 + 2 * `OUTPUT_ADDRESS_BITS;
 
   wire scanner_ready, description_ready;
   assign unit_ready = scanner_ready && description_ready;
@@ -266,7 +266,9 @@ module conv_stream (
       .rst(rst),
       .in_valid(unit_taken),
       .in_ready(description_ready),
-      .in_data({to_partial, shift, relu, pool, store_tags, unit_bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address}),
+      .in_data({
+        to_partial, shift, relu, clip, pool, store_tags, unit_bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address
+      }),
       .out_valid(unused_description_valid),
       .out_ready(unit_pop),
       .out_data(description),
@@ -289,11 +291,12 @@ module conv_stream (
       .unit_to_partial(description[UNIT_BITS-1]),
       .unit_shift(description[UNIT_BITS-2-:6]),
       .unit_relu(description[UNIT_BITS-8]),
-      .unit_pool(description[UNIT_BITS-9]),
-      .unit_store_tags(description[UNIT_BITS-10]),
-      .unit_bank(description[UNIT_BITS-11]),
-      .unit_parity(description[UNIT_BITS-12]),
-      .unit_quarters(description[UNIT_BITS-13-:2]),
+      .unit_clip(description[UNIT_BITS-9]),
+      .unit_pool(description[UNIT_BITS-10]),
+      .unit_store_tags(description[UNIT_BITS-11]),
+      .unit_bank(description[UNIT_BITS-12]),
+      .unit_parity(description[UNIT_BITS-13]),
+      .unit_quarters(description[UNIT_BITS-14-:2]),
       .unit_word_address(description[`OUTPUT_ADDRESS_BITS+:`OUTPUT_ADDRESS_BITS]),
       .unit_tag_address(description[`OUTPUT_ADDRESS_BITS-1:0]),
       .out_valid(drain_valid),

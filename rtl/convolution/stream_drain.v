@@ -11,8 +11,9 @@
 //   (first-word-fall-through, `unit_pop`) with its first lane. Transfers leave on `out_*` in enabled cycles, at most
 //   one a cycle; the caller drops `enable` while it cannot take one. `out_unit_end` marks a unit's last transfer.
 //   `saturated` pulses, whatever `enable` is then, once for each value that was clipped before pooling; a value below
-//   the range does not count with ReLU. With unit_quarters 1 to 3 only lanes below 4 x unit_quarters count: the pixels
-//   of a pack that are stored; with 0 all do. `saturated_bank` is the unit's bank.
+//   the range does not count with ReLU, and none with a clip, a ReLU whose mask is 0 at the largest value, too. With
+//   unit_quarters 1 to 3 only lanes below 4 x unit_quarters count: the pixels of a pack that are stored; with 0 all do.
+//   `saturated_bank` is the unit's bank.
 //   The sums of a unit with `unit_to_partial` stay: they leave on `partial_*`, one in an enabled cycle, and nothing comes of
 //   them on `out_*`. `partial_done` pulses, whatever `enable` is then, when the last one has left; `partial_bank` is the
 //   unit's bank.
@@ -31,6 +32,7 @@ module stream_drain #(
     output wire                    unit_pop,
     input  wire [             5:0] unit_shift,
     input  wire                    unit_relu,
+    input  wire                    unit_clip,
     input  wire                    unit_pool,
     input  wire                    unit_store_tags,
     input  wire                    unit_to_partial,
@@ -55,7 +57,7 @@ module stream_drain #(
     output reg                     partial_bank
 );
 
-  localparam UNIT_BITS = 4 + 2 * ADDRESS_BITS;
+  localparam UNIT_BITS = 5 + 2 * ADDRESS_BITS;
   localparam [3:0] LAST_LANE = 4'd15;
 
   initial begin
@@ -84,6 +86,7 @@ module stream_drain #(
   reg sum_to_partial;
   reg [UNIT_BITS-1:0] sum_unit;
   wire sum_unit_pool = sum_unit[UNIT_BITS-1];
+  wire sum_unit_clip = sum_unit[UNIT_BITS-2];
 
   always @(posedge clk) begin
     if (enable) begin
@@ -106,7 +109,7 @@ module stream_drain #(
         sum_relu  <= unit_relu;
         sum_quarters <= unit_quarters;
         sum_to_partial <= unit_to_partial;
-        sum_unit  <= {unit_pool, unit_store_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
+        sum_unit  <= {unit_pool, unit_clip, unit_store_tags, unit_bank, unit_parity, unit_word_address, unit_tag_address};
       end
     end
     if (rst) begin
@@ -157,7 +160,7 @@ module stream_drain #(
       shifted_lane  <= sum_lane;
       shifted_pixel <= sum_pixel;
       shifted_relu  <= sum_relu;
-      shifted_counts <= sum_stored && sum_counts;
+      shifted_counts <= sum_stored && sum_counts && !sum_unit_clip;
       shifted_unit  <= sum_unit;
       value_valid   <= shifted_valid;
       value_lane    <= shifted_lane;
@@ -202,12 +205,12 @@ module stream_drain #(
   end
 
   // Stage 4: pack.
-  wire result_pool, result_tags, result_bank, result_parity;
+  wire result_pool, result_clip, result_tags, result_bank, result_parity;
   wire [ADDRESS_BITS-1:0] result_word_address, result_tag_address;
-  assign {result_pool, result_tags, result_bank, result_parity, result_word_address, result_tag_address} = result_unit;
+  assign {result_pool, result_clip, result_tags, result_bank, result_parity, result_word_address, result_tag_address} = result_unit;
 
   wire [15:0] result_value = result[15:0];
-  wire result_mask = !result_value[15] && (result_value != 16'd0);
+  wire result_mask = !result_value[15] && (result_value != 16'd0) && !(result_clip && (&result_value[14:0]));
   wire word_done = result_valid && (result_lane[1:0] == 2'd3);
   wire unit_done = result_valid && (result_lane == LAST_LANE);
 

@@ -10,7 +10,7 @@
 // responses have arrived. While `bias_owner` the response stream of the read port belongs to this module.
 //
 // `saturated` pulses once for each output of `words` that was clipped, before the words are written; one below the
-// range does not count with ReLU.
+// range does not count with ReLU, and none with a clip, a ReLU whose mask is 0 at the largest value, too.
 //
 // Stalls: the whole pipeline holds when a packed word waits behind one that the write port has not taken (registered
 // condition: no path from data_ready to the pipeline), and when a bias word is missing.
@@ -28,6 +28,7 @@ module vector_drain (
     input  wire         job_has_bias,
     input  wire [5:0]   job_shift,
     input  wire         job_relu,
+    input  wire         job_clip,
     input  wire         job_store_tags,
     input  wire [31:0]  job_destination_address,
     input  wire [31:0]  job_tag_destination,
@@ -65,7 +66,7 @@ module vector_drain (
   reg [2:0] state;
 
   // ---- The job, in registers from the first cycle after `start` on
-  reg has_bias, relu, store_tags;
+  reg has_bias, relu, clip, store_tags;
   reg  [5:0] shift;
   reg  [5:0] last_word;
   reg  [1:0] skip;                                                   // pieces before ours in the first tag word
@@ -77,6 +78,7 @@ module vector_drain (
   always @(posedge clk) begin
     has_bias <= job_has_bias;
     relu <= job_relu;
+    clip <= job_clip;
     store_tags <= job_store_tags;
     shift <= job_shift;
     last_word <= last_word_wide[5:0];
@@ -146,7 +148,7 @@ module vector_drain (
       {piece_end_1, piece_end_2, piece_end_3, piece_end_4, piece_end_5} <=
           {lane[3:0] == 4'hf, piece_end_1, piece_end_2, piece_end_3, piece_end_4};
     end
-    clipped_5 <= clipped && !(relu && requantised[15]) && wanted_4 && valid_4;
+    clipped_5 <= clipped && !(relu && requantised[15]) && !clip && wanted_4 && valid_4;
     moved <= !stall;
     saturated <= moved && clipped_5 && !rst;
   end
@@ -155,7 +157,7 @@ module vector_drain (
   (* ram_style = "distributed" *) reg [15:0] pieces [0:15];
   reg  [14:0] mask;
   reg  [3:0]  piece_count;
-  wire        mask_bit = wanted_5 && !value_5[15] && value_5 != 16'sd0;
+  wire        mask_bit = wanted_5 && !value_5[15] && value_5 != 16'sd0 && !(clip && (&value_5[14:0]));
   wire        mask_step = valid_5 && !stall;
 
   always @(posedge clk) begin

@@ -129,6 +129,7 @@ module vector_engine (
           .job_has_bias(has_bias),
           .job_shift(shift),
           .job_relu(relu),
+          .job_clip(clip),
           .job_store_tags(store_tags),
           .job_keep(keep),
           .job_destination_address(destination_address[32*half+:32]),

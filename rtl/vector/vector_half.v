@@ -26,6 +26,7 @@ module vector_half (
     input  wire        job_has_bias,
     input  wire [5:0]  job_shift,
     input  wire        job_relu,
+    input  wire        job_clip,
     input  wire        job_store_tags,
     input  wire        job_keep,
     input  wire [31:0] job_destination_address,
@@ -68,7 +69,7 @@ module vector_half (
   wire fetch_job_room, fetch_job_valid, fetch_job_ready, fetch_has_bias, fetch_keep;
   wire [31:0] fetch_matrix_address, fetch_bias_address;
   wire [6:0] fetch_words;
-  wire drain_job_room, drain_job_valid, drain_has_bias, drain_relu, drain_store_tags;
+  wire drain_job_room, drain_job_valid, drain_has_bias, drain_relu, drain_clip, drain_store_tags;
   wire [5:0] drain_shift;
   wire [31:0] drain_destination_address, drain_tag_destination;
   wire [6:0] drain_words;
@@ -92,17 +93,21 @@ module vector_half (
   );
 
   fifo #(
-      .WIDTH(80),
+      .WIDTH(81),
       .DEPTH(4)
   ) drain_jobs (
       .clk(clk),
       .rst(rst),
       .in_valid(job_valid && fetch_job_room),
       .in_ready(drain_job_room),
-      .in_data({job_destination_address, job_tag_destination, job_shift, job_has_bias, job_relu, job_store_tags, job_destination_words}),
+      .in_data({
+        job_destination_address, job_tag_destination, job_shift, job_has_bias, job_relu, job_clip, job_store_tags, job_destination_words
+      }),
       .out_valid(drain_job_valid),
       .out_ready(done),
-      .out_data({drain_destination_address, drain_tag_destination, drain_shift, drain_has_bias, drain_relu, drain_store_tags, drain_words}),
+      .out_data({
+        drain_destination_address, drain_tag_destination, drain_shift, drain_has_bias, drain_relu, drain_clip, drain_store_tags, drain_words
+      }),
       .level(drain_jobs_level)
   );
 
@@ -279,6 +284,7 @@ module vector_half (
       .job_has_bias(drain_has_bias),
       .job_shift(drain_shift),
       .job_relu(drain_relu),
+      .job_clip(drain_clip),
       .job_store_tags(drain_store_tags),
       .job_destination_address(drain_destination_address),
       .job_tag_destination(drain_tag_destination),

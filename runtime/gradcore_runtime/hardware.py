@@ -453,6 +453,7 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "relu": (13, 24, 24),
         "pool": (13, 25, 25),
         "store_tags": (13, 26, 26),
+        "clip": (13, 27, 27),
         "from_partial": (13, 28, 28),
         "to_partial": (13, 29, 29),
         "weight_base": (14, 9, 0),
@@ -492,6 +493,7 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "relu": (8, 4, 4),
         "store_tags": (8, 5, 5),
         "keep": (8, 6, 6),
+        "clip": (8, 7, 7),
         "blocks": (8, 13, 8),
         "pitch_log2": (8, 19, 16),
         "shift": (8, 29, 24),
@@ -608,6 +610,7 @@ DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
         "pooled units are neither packs nor strided": lambda field, size: (
             not field["pool"] or field["pack_pixels"] << field["stride_x_log2"] << field["stride_y_log2"] == 1
         ),
+        "clips have a ReLU": lambda field, size: field["clip"] <= field["relu"],
         "the last job of a layer stores": lambda field, size: not field["to_partial"] or not field["last_of_layer"],
         "pixels of a tile bank": lambda field, size: field["buffer_rows"] * field["buffer_columns"] <= size["TILE_PIXELS"],
         "entries of a tile bank": lambda field, size: field["buffer_rows"] * field["row_entries"] <= size["TILE_ENTRIES"],
@@ -636,6 +639,7 @@ DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
         "blocks": lambda field, size: field["blocks"] <= size["GROUPS"],
     },
     "VECTOR": {
+        "clips have a ReLU": lambda field, size: field["clip"] <= field["relu"],
         "a row of the matrix": lambda field, size: 16 * field["blocks"] <= 1 << field["pitch_log2"],
         "words of half 0": lambda field, size: field["destination_words0"] <= 2 * field["blocks"],
         "words of half 1": lambda field, size: field["destination_words1"] <= 2 * field["blocks"],

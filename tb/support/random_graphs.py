@@ -112,7 +112,7 @@ class _Builder:
         choice = self.rng.random()
         if choice < 0.6:
             return self.add(Relu(self.name("relu"), (source,)))
-        if choice < 0.8 and not self.core:
+        if choice < 0.8:
             return self.add(Clip(self.name("clip"), (source,), high=32767 / 64 if self.exact else float(self.rng.choice((6.0, 1.0, 2.5)))))
         return source
 
@@ -132,7 +132,8 @@ def random_graph(
     Args:
         seed: names the graph.
         exact: weights are small integers, and average pools are of 4 pixels: little or nothing is rounded.
-        core: only what the core runs: no clips, no other max-pools than 2 x 2 of stride 2, no parts of joined maps that others read.
+        core: what the core runs: no other max-pools than 2 x 2 of stride 2, no parts of joined maps that others read. (A clip that is
+            joined with larger values it does not run.)
         most: about so many steps; a residual block is one.
         max_macs: about the most MACs of a forward pass.
         largest: height and width of the input are 1 to this.

@@ -19,6 +19,7 @@ from tb.support.uvm import Coverage
 
 KINDS = ("plain", "packed 2", "packed 4", "pooled")
 CHAIN = {(0, 0): "whole", (0, 1): "first", (1, 1): "middle", (1, 0): "last"}  # a chunk, by from_partial and to_partial
+RECTIFIERS = ("none", "relu", "clip")
 OUTCOMES = ("clipped low", "negative", "zero", "positive", "clipped high")
 
 
@@ -32,8 +33,9 @@ def group_coverage(environment: uvm_component) -> Coverage:
     groups, group = environment.numbers
     points = {
         "kind": KINDS,
-        "relu": (0, 1),
+        "rectifier": RECTIFIERS,
         "tags": (0, 1),
+        "clip_mask": (False, True),  # at the limit
         "outcome": OUTCOMES,
         "saturated": ("low", "high", "low, not stored", "high, not stored"),
         "share": shares(groups, group),
@@ -71,7 +73,7 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "write_while": ("busy",),
         **POINTS,
     }
-    crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "relu", "tags"), "strides": ("stride_y", "stride_x")}
+    crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "rectifier", "tags"), "strides": ("stride_y", "stride_x")}
     crosses |= {"chains": ("kind", "chain")}
     return Coverage("coverage", environment, points, crosses)
 
@@ -83,7 +85,7 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
     once = {
         "kind": kind,
         "chain": CHAIN[job.from_partial, job.to_partial],
-        **({"relu": job.relu, "tags": job.store_tags} if made.stored else {}),
+        **({"rectifier": RECTIFIERS[job.relu + job.clip], "tags": job.store_tags} if made.stored else {}),
         "share": "none" if share is None else "some units" if share[2] > 1 else "all units",
         "blocks": job.blocks,
         "density": "zeros" if not density else "sparse" if density < 0.2 else "some" if density < 1 else "all",
@@ -119,6 +121,7 @@ def results(job: ConvJob, made: Any, rules: Any) -> dict[str, Iterator[Any]]:
         "pool_tie": ties_of_pool(rules),
         "tie": ties(job, rules.sums),
         "saturated": saturated(job, rules.sums, made),
+        "clip_mask": clip_masks(job, made),
     }
 
 
@@ -197,11 +200,17 @@ def outcomes(job: ConvJob, sums: np.ndarray) -> Iterator[str]:
     yield from (name for name, hit in zip(OUTCOMES, (*hits, shifted > VALUE_MAX), strict=True) if hit.any())
 
 
+def clip_masks(job: ConvJob, made: Any) -> Iterator[bool]:
+    """Whether results with a mask that a clip has made are at its limit."""
+    if job.clip and job.store_tags:
+        yield from map(bool, np.unique(made.values[made.values > 0] == VALUE_MAX))
+
+
 def saturated(job: ConvJob, sums: np.ndarray, made: Any) -> Iterator[str]:
     """Clipped values that count, and those of pixels that are not stored."""
     shifted = sums >> job.shift
     for name, hit in (("low", shifted < VALUE_MIN), ("high", shifted > VALUE_MAX)):
-        if job.relu and name == "low":
+        if job.clip or job.relu and name == "low":
             continue
         stored = np.arange(LANES) < LANES // 4 * (job.quarters or 4)
         if hit[..., stored].any():

@@ -30,7 +30,7 @@ def random_job(rng: np.random.Generator) -> ConvJob:
     stride_y_log2, stride_x_log2 = (0, 0) if pool else (int(rng.choice([0, 0, 1, 2])), int(rng.integers(3 - pack // 2)))
     scale_y, scale_x = (2, 2) if pool else (1 << stride_y_log2, pack << stride_x_log2)
     unit_rows, unit_columns = int(rng.integers(1, 5 if scale_y < 4 else 3)), int(rng.integers(1, 6 if scale_x < 4 else 4))
-    slot = 4 * int(rng.integers(1, 6))
+    slot, rectified = 4 * int(rng.integers(1, 6)), int(rng.integers(3))
     return ConvJob.tight(
         buffer_rows=max(1, unit_rows * scale_y + int(rng.integers(-1, 3))),
         buffer_columns=max(1, unit_columns * scale_x + int(rng.integers(-1, 3))),
@@ -46,7 +46,8 @@ def random_job(rng: np.random.Generator) -> ConvJob:
         origin_row=int(rng.integers(-2, 2)),
         origin_column=int(rng.integers(-2, 2)),
         shift=int(rng.choice([0, 14, 18, 20, 22, 24, 47])),
-        relu=int(rng.integers(2)),
+        relu=int(rectified > 0),
+        clip=int(rectified > 1),
         pool=int(pool),
         store_tags=int(rng.integers(2)),
         weight_base=int(rng.integers(WEIGHT_ROWS)),
@@ -267,11 +268,11 @@ class Saturating(JobSequence):
 
     def work(self, rng: np.random.Generator) -> Iterable[Work]:
         jobs = []
-        for pool, relu, tags, pack in itertools.product((0, 1), (0, 1), (0, 1), (1, 2, 4)):
+        for pool, (relu, clip), tags, pack in itertools.product((0, 1), ((0, 0), (1, 0), (1, 1)), (0, 1), (1, 2, 4)):
             if pool and pack > 1:
                 continue
             shape = {"unit_rows": 3, "unit_columns": 3, "buffer_rows": 6, "buffer_columns": 12, "slot": 8, "kernel_w": 2 + pack}
-            fields = {"pool": pool, "relu": relu, "store_tags": tags, "pack_pixels": pack, "shift": 15 + int(rng.integers(3))}
+            fields = {"pool": pool, "relu": relu, "clip": clip, "store_tags": tags, "pack_pixels": pack, "shift": 15 + int(rng.integers(3))}
             for quarters in range(0, 4, 4 // pack) if pack > 1 and tags else (0,):
                 jobs.append(small_job(**shape, **fields, quarters=quarters))
         for place in rng.permutation(len(jobs)):
@@ -297,6 +298,14 @@ class FewJobs(RandomJobs):
         for _ in range(3):
             job = small_job(shift=24)
             yield job, random_tile(rng, job, 0.3)
+
+
+class FewClips(JobSequence):
+    """A clip that is reached, for a twin."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        job = small_job(shift=15, relu=1, clip=1)
+        yield job, random_tile(rng, job, 1.0)
 
 
 class OneJob(JobSequence):

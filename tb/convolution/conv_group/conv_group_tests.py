@@ -22,6 +22,7 @@ from tb.convolution.conv_group.conv_group_sequences import (
     Corners,
     Dense,
     FewChains,
+    FewClips,
     FewJobs,
     Fill,
     JobSequence,
@@ -275,6 +276,14 @@ class NoPartialSums(GroupPredictor):
         return StartsAnew()
 
 
+class ClipIsRelu(GroupPredictor):
+    """A wrong model: a clip's mask is a ReLU's, and what is clipped counts as saturated."""
+
+    def job(self, fields: dict[str, int]) -> None:
+        low, _, _ = ConvJob.PLACES["clip"]
+        super().job(fields | {"job": fields["job"] & ~(1 << low)})
+
+
 class LosesTransfer(GroupPredictor):
     """A wrong model: a job has one transfer more."""
 
@@ -311,6 +320,13 @@ class WrongPartialSums(Twin):
     """A chunk that does not go on with the sums of the one before must be noticed."""
 
     overrides = {RandomJobs: FewChains, GroupPredictor: NoPartialSums}
+
+
+@must_fail("environment.scoreboard", r"transfer item \d+: expected")
+class WrongClip(Twin):
+    """A mask that is 1 where a clip ends must be noticed."""
+
+    overrides = {RandomJobs: FewClips, GroupPredictor: ClipIsRelu}
 
 
 @must_fail("environment.coverage", "coverage holes: kind=")

@@ -19,7 +19,7 @@ from gradcore.models.expectation import Checked
 from gradcore.models.jobs import VectorEngineJob
 from gradcore.models.memory import Write
 from gradcore.models.numbers import PassFormats
-from gradcore.models.vector.vector_engine import LEAST_ROW_WORDS, half_sums, half_writes, loaded_vector, tag_span
+from gradcore.models.vector.vector_engine import LEAST_ROW_WORDS, half_saturated, half_sums, half_writes, loaded_vector, tag_span
 from tb.support.agents import PinsAgent, ReadClientAgent, WriteClientAgent, pins
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
 from tb.support.read_client import WordMemory
@@ -38,6 +38,8 @@ EVENTS = (
     "write_done",
 )  # fmt: skip
 OUTCOMES = ("clipped low", "least", "inside", "most", "clipped high")
+RECTIFIERS = ("none", "relu", "clip")
+NEVER = {("relu", "least"), ("clip", "least"), ("clip", "clipped high")}  # outcomes: what a clip clips does not count
 
 
 def vector_requests(job: VectorEngineJob, method: str) -> list[tuple[int, int]]:
@@ -204,7 +206,7 @@ class VectorPredictor(Predictor):
         sums = half_sums(job, half, inside.values, inside.rows[half].read, kept=kept, rules=rules)
         self.get_parent().slices(inside, half, kept is not None)
         self.kept[half] = sums if job.keep else None
-        clipped = rules.saturated_rounded(sums, job.shift, bool(job.relu)) & (not job.keep)
+        clipped = half_saturated(job, sums, rules=rules)
         writes = half_writes(job, half, sums, rules=rules)
         for kind, write in zip(("outputs", "mask pieces"), writes, strict=False):
             formats = {"data": rules.formats.result} if kind == "outputs" else {}
@@ -373,7 +375,7 @@ class VectorEnvironment(UnitEnvironment):
         sample = self.coverage.sample
         sample(
             rule=(inside.method, job.load_relu, job.tags),
-            kind=(job.has_bias, job.relu, job.store_tags),
+            kind=(job.has_bias, rectifier(job), job.store_tags),
             shift=job.shift,
             vector_words=job.vector_words,
             words=(half, words),
@@ -390,7 +392,7 @@ class VectorEnvironment(UnitEnvironment):
         for product in products:
             sample(product=product)
         for name in set(_outcomes(outputs, clipped, bool(job.relu))):
-            sample(outcome=(half, job.relu, name))
+            sample(outcome=(half, rectifier(job), name))
         if job.shift:
             ties = outputs[(sums & ((1 << job.shift) - 1)) == 0]
             for value in {(int(one) & 1, int(one) < 0) for one in ties if VALUE_MIN < one < VALUE_MAX}:
@@ -406,6 +408,11 @@ class VectorEnvironment(UnitEnvironment):
             row = inside.rows[half].read(plane + (int(place) << inside.job.pitch_log2), words).view("<i2")
             found += [(ends[int(inside.values[place])], ends[int(end)]) for end in ends if np.any(row == end)]
         return found
+
+
+def rectifier(job: VectorEngineJob) -> str:
+    """What follows the requantisation."""
+    return RECTIFIERS[job.relu + job.clip]
 
 
 def _outcomes(outputs: np.ndarray, clipped: np.ndarray, relu: bool) -> list[str]:
@@ -429,7 +436,7 @@ def vector_coverage(parent: VectorEnvironment) -> Coverage:
     waits += [(stream, half, "not ready") for stream in ("write_request", "write_data") for half in both]
     points = {
         "rule": list(itertools.product(METHODS, both, both)),
-        "kind": list(itertools.product(both, both, both)),
+        "kind": list(itertools.product(both, RECTIFIERS, both)),
         "shift": range(48),
         "vector_words": (1, 2, 15, 16, 17, 33),
         "words": list(itertools.product(both, (0, 1, 3, 4, 5, 15, 16, 17, 63, 64))),
@@ -440,7 +447,7 @@ def vector_coverage(parent: VectorEnvironment) -> Coverage:
         "tokens": list(itertools.product((False, True), (False, True))),
         "vector_value": ("least", "most"),
         "product": list(itertools.product(("least", "most"), ("least", "most"))),
-        "outcome": [(half, relu, name) for half in both for relu in both for name in OUTCOMES if not (relu and name == "least")],
+        "outcome": [(half, one, name) for half in both for one in RECTIFIERS for name in OUTCOMES if (one, name) not in NEVER],
         "tie": list(itertools.product(both, (False, True))),
         "keep": list(itertools.product(both, (False, True), (False, True), (False, True))),
         "in_flight": (1, 2, 3, 4),

@@ -19,6 +19,7 @@ DENSITIES = (0.0, 0.02, 0.3, 1.0)
 SHIFTS = (0, 1, 8, 16, 24, 30, 46, 47)
 EXTREMES = (-32768, -32768, 32767, -1, 1)
 WORDS = (0, 1, 3, 4, 5, 15, 16, 17, 63, 64)  # that a half stores: round its least row, a piece, a tag word, the most
+RECTIFIED = ((0, 0), (1, 0), (1, 1))  # relu, clip
 EDGES = (-32769, -32768, -32767, -1, 0, 1, 32766, 32767, 32768)
 
 
@@ -85,6 +86,7 @@ class JobMaker:
         above = [rng.integers(0, 1 << 16, one.shape, dtype=np.uint64) << np.uint64(48) for one in initial]  # ignored bits
         initial = [(one & ((1 << 48) - 1)).astype(np.uint64) | rubbish for one, rubbish in zip(initial, above, strict=True)]
         stored = [int(rng.choice([2 * blocks, 2 * blocks, int(rng.integers(0, 2 * blocks + 1)), 0])) for _ in range(2)]
+        rectified = RECTIFIED[int(rng.integers(len(RECTIFIED)))]
         settings: dict[str, Any] = {
             "vector_address": self.memory.allocate(words_of(vector)),
             "vector_words": words,
@@ -94,7 +96,8 @@ class JobMaker:
             "load_relu": int(rng.random() < 0.7),
             "tags": int(rng.random() < 0.8),
             "has_bias": int(rng.integers(2)),
-            "relu": int(rng.integers(2)),
+            "relu": rectified[0],
+            "clip": rectified[1],
             "store_tags": int(rng.random() < 0.7),
             "keep": 0,
             "destination_words0": stored[0],
@@ -105,7 +108,7 @@ class JobMaker:
             settings[f"bias_address{half}"] = self.memory.allocate(initial[half])
             settings[f"destination_address{half}"] = self._output(16 * blocks, 8)
             settings[f"tag_destination{half}"] = self._output(2 * blocks, 2)
-        settings.update(given)
+        settings.update({"clip": 0} if "relu" in given else {}, **given)
         self.made += 1
         return VectorEngineJob(**settings)
 
@@ -162,13 +165,21 @@ class Corners(VectorJobs):
             yield maker.make(100, large, blocks=2, load_relu=0, relu=relu, shift=0, destination_words0=4, destination_words1=4)
         for load_relu, tags in itertools.product(both, both):
             yield maker.make(20, rng.integers(-9, 9, 12), blocks=2, load_relu=load_relu, tags=tags, destination_words0=4)
-        for place, (bias, relu, tags) in enumerate(itertools.product(both, both, both)):
-            job = maker.make(20, rng.integers(-3, 4, 8), blocks=2, has_bias=bias, relu=relu, store_tags=tags)
+        for place, (bias, (relu, clip), tags) in enumerate(itertools.product(both, RECTIFIED, both)):
+            job = maker.make(20, rng.integers(-3, 4, 8), blocks=2, has_bias=bias, relu=relu, clip=clip, store_tags=tags)
             yield shifted(job, place % 4, destination_words0=4, destination_words1=1 + place % 4)
-        for relu in both:
+        for relu, clip in RECTIFIED:
             shift = int(rng.integers(1, 24))
             sums = np.array([(edge << shift) + offset for edge in EDGES for offset in (-1, 0, 1)])
-            fixed = {"blocks": 4, "has_bias": 1, "relu": relu, "shift": shift, "destination_words0": 7, "destination_words1": 7}
+            fixed = {
+                "blocks": 4,
+                "has_bias": 1,
+                "relu": relu,
+                "clip": clip,
+                "shift": shift,
+                "destination_words0": 7,
+                "destination_words1": 7,
+            }
             yield maker.make(vector=np.zeros(8, dtype=int), bias=sums, **fixed)
             yield maker.make(vector=np.zeros(8, dtype=int), bias=sums[::-1], **fixed)
         for zeros in itertools.product(both, both, both):  # which of three slices have nothing to add

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -253,6 +254,13 @@ class SumsForgotten(VectorPredictor):
         super().compute(inside, half)
 
 
+class ClipIsRelu(VectorPredictor):
+    """A wrong model: a clip's mask is a ReLU's, and what is clipped counts as saturated."""
+
+    def compute(self, inside: Inside, half: int) -> None:
+        super().compute(Inside(**{**vars(inside), "job": replace(inside.job, clip=0)}), half)
+
+
 class Exchanged(Activity):
     """Sees waiting for input where the engine waits for output, and the other way round."""
 
@@ -287,6 +295,21 @@ class WrongSums(TwinTest):
     """Sums that are not taken over must be noticed."""
 
     overrides = {VectorPredictor: SumsForgotten, FewJobs: Sliced}
+
+
+class Clipping(RandomJobs):
+    """Clips that are reached."""
+
+    def jobs(self, maker: JobMaker) -> Iterable[VectorEngineJob]:
+        fixed = {"blocks": 2, "shift": 0, "relu": 1, "clip": 1, "store_tags": 1, "destination_words0": 4, "destination_words1": 4}
+        yield maker.make(vector=maker.rng.integers(20000, 30000, 8), load_relu=0, **fixed)
+
+
+@must_fail("environment.scoreboard", r"write\d item 1: expected")
+class WrongClip(TwinTest):
+    """A mask that is 1 where a clip ends must be noticed."""
+
+    overrides = {VectorPredictor: ClipIsRelu, FewJobs: Clipping}
 
 
 @must_fail("environment.scoreboard", r"write1 item \d+: expected")
