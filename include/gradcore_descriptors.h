@@ -89,6 +89,9 @@ extern "C" {
 #define GRADCORE_DESCRIPTORS__TILE__W10__TAGS_bm 0x4
 #define GRADCORE_DESCRIPTORS__TILE__W10__TAGS_bp 2
 #define GRADCORE_DESCRIPTORS__TILE__W10__TAGS_bw 1
+#define GRADCORE_DESCRIPTORS__TILE__W10__BY_PIXEL_bm 0x8
+#define GRADCORE_DESCRIPTORS__TILE__W10__BY_PIXEL_bp 3
+#define GRADCORE_DESCRIPTORS__TILE__W10__BY_PIXEL_bw 1
 #define GRADCORE_DESCRIPTORS__TILE__W10__CROP_ROW_bm 0x10
 #define GRADCORE_DESCRIPTORS__TILE__W10__CROP_ROW_bp 4
 #define GRADCORE_DESCRIPTORS__TILE__W10__CROP_ROW_bw 1
@@ -231,6 +234,14 @@ extern "C" {
 #define GRADCORE_DESCRIPTORS__TILE__W22__BUFFER_ROW_PIECES_bp 0
 #define GRADCORE_DESCRIPTORS__TILE__W22__BUFFER_ROW_PIECES_bw 9
 
+// reg - gradcore_descriptors::TILE::W23
+#define GRADCORE_DESCRIPTORS__TILE__W23__SOURCE_PIXEL_PITCH_bm 0xffff
+#define GRADCORE_DESCRIPTORS__TILE__W23__SOURCE_PIXEL_PITCH_bp 0
+#define GRADCORE_DESCRIPTORS__TILE__W23__SOURCE_PIXEL_PITCH_bw 16
+#define GRADCORE_DESCRIPTORS__TILE__W23__TAG_PIXEL_PITCH_bm 0xffff0000
+#define GRADCORE_DESCRIPTORS__TILE__W23__TAG_PIXEL_PITCH_bp 16
+#define GRADCORE_DESCRIPTORS__TILE__W23__TAG_PIXEL_PITCH_bw 16
+
 // regfile - gradcore_descriptors::TILE
 typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W0;
@@ -256,6 +267,7 @@ typedef struct __attribute__((packed, aligned(4))) {
     uint32_t W20;
     uint32_t W21;
     uint32_t W22;
+    uint32_t W23;
 } gradcore_descriptors__TILE_t;
 
 // reg - gradcore_descriptors::WEIGHTS::W4
@@ -472,7 +484,7 @@ typedef struct __attribute__((packed, aligned(4))) {
 // addrmap - gradcore_descriptors
 typedef struct __attribute__((packed, aligned(4))) {
     gradcore_descriptors__TILE_t TILE;
-    uint8_t RESERVED_5c_7f[0x24];
+    uint8_t RESERVED_60_7f[0x20];
     gradcore_descriptors__WEIGHTS_t WEIGHTS;
     uint8_t RESERVED_a4_ff[0x5c];
     gradcore_descriptors__VECTOR_t VECTOR;
@@ -520,6 +532,7 @@ GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W19) == 0x4c);
 GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W20) == 0x50);
 GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W21) == 0x54);
 GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W22) == 0x58);
+GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, TILE.W23) == 0x5c);
 GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W0) == 0x80);
 GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W1) == 0x84);
 GRADCORE_DESCRIPTORS_CHECK(offsetof(gradcore_descriptors_t, WEIGHTS.W2) == 0x88);

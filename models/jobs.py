@@ -70,17 +70,20 @@ class TileLoaderJob(Job):
         load_relu: Apply the method's ReLU rule to the values.
         unpool: Unpool: each source pixel goes to the winners among 2 x 2 buffer pixels. Needs TAGS.
         tags: Read tags.
+        by_pixel: Read pixel by pixel, SOURCE_PIXEL_PITCH from one to the next, its tags likewise; otherwise a row in one run.
         crop_row: Unpool: drop the first unpooled row.
         crop_column: Unpool: drop the first unpooled column.
         buffer_rows: Rows of the tile buffer.
         buffer_columns: Columns of the tile buffer; rows x columns are at most the pixels of a bank.
         slot: Entries reserved for each pixel.
         row_entries: BUFFER_COLUMNS x SLOT; times BUFFER_ROWS at most the entries of a bank.
+        source_pixel_pitch: With BY_PIXEL: between source pixels; a multiple of 8, 0 for the same pixel again.
+        tag_pixel_pitch: With BY_PIXEL: between the tags of two source pixels; even.
     """
 
     UNIT: ClassVar[str] = "tile_loader"
     OPCODE: ClassVar[str] = "TILE"
-    BITS: ClassVar[int] = 247
+    BITS: ClassVar[int] = 280
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_tiles": (0, 24, False),
         "wait_vectors": (24, 24, False),
@@ -94,12 +97,15 @@ class TileLoaderJob(Job):
         "load_relu": (202, 1, False),
         "unpool": (203, 1, False),
         "tags": (204, 1, False),
-        "crop_row": (205, 1, False),
-        "crop_column": (206, 1, False),
-        "buffer_rows": (207, 8, False),
-        "buffer_columns": (215, 8, False),
-        "slot": (223, 11, False),
-        "row_entries": (234, 13, False),
+        "by_pixel": (205, 1, False),
+        "crop_row": (206, 1, False),
+        "crop_column": (207, 1, False),
+        "buffer_rows": (208, 8, False),
+        "buffer_columns": (216, 8, False),
+        "slot": (224, 11, False),
+        "row_entries": (235, 13, False),
+        "source_pixel_pitch": (248, 16, False),
+        "tag_pixel_pitch": (264, 16, False),
     }
 
     wait_tiles: int = 0
@@ -114,12 +120,15 @@ class TileLoaderJob(Job):
     load_relu: int = 0
     unpool: int = 0
     tags: int = 0
+    by_pixel: int = 0
     crop_row: int = 0
     crop_column: int = 0
     buffer_rows: int = 0
     buffer_columns: int = 0
     slot: int = 0
     row_entries: int = 0
+    source_pixel_pitch: int = 0
+    tag_pixel_pitch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +158,7 @@ class ConvGroupJob(Job):
         from_partial: Start from the sums that a job with TO_PARTIAL has left, in order, not from initial accumulator values.
         to_partial: Leave the sums in the groups and store nothing: the job counts as computed, not as stored.
         weight_base: Row of the weight buffer of tap 0, channel 0; rows wrap.
-        tap_rows: Rows between two taps.
+        tap_rows: Rows between two taps; 0 where all taps have the same weights.
         stride_x_log2: Logarithm of the stride in x, 0..2: buffer columns between two output columns, of a pack or not.
         bias_bank: Which of the two initial accumulator values of a lane is used.
         buffer_row_words: Words between two rows of the same parity in the output buffer.

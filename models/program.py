@@ -11,6 +11,7 @@ partial sums than it has room for, and all are taken up. A ``ProgramError`` says
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -143,7 +144,7 @@ class Executor:
             opcode = job["opcode"]
             self.job, self.where = job, f"descriptor {index} ({opcode})"
             self.load = self.loads.setdefault(job["layer"], LayerLoad())
-            self.used: dict[tuple[int, int], Span] = {}
+            self.used: dict[tuple[int, int], list[Span]] = {}
             _require(self.kept is None or opcode in ("VECTOR", "TILE", "WEIGHTS"), f"{self.where}: sums were kept, and no job stores them")
             ends = opcode == "END" or (opcode == "SEED" and not self.explain)
             left = sum(sums.waiting for sums in self.partial_sums)
@@ -171,8 +172,8 @@ class Executor:
             address % 8 == 0 and low <= address and address + 8 * words <= high,
             f"{self.where} reads {words} words at {address:#x}: outside the window, or not aligned to words",
         )
-        used = self.used.get((address, words), Span(address, 8 * words))
-        items = slice((used.address - low) // 2, (used.address + used.size + 1 - low) // 2)
+        used = self.used.get((address, words), [Span(address, 8 * words)])
+        items = np.r_[tuple(slice((one.address - low) // 2, (one.address + one.size + 1 - low) // 2) for one in used)]
         kinds, numbers = self.writer[items], self.writer_number[items]
         _require(bool(kinds.all()), f"{self.where} reads {address:#x}: never written")
         for kind, wait in ((_TILE, "wait_tiles"), (_VECTOR, "wait_vectors")):
@@ -185,7 +186,8 @@ class Executor:
 
     def _uses(self, *spans: Span) -> None:
         """Of the words that hold these bytes the job uses no other bytes: they may not be written yet."""
-        self.used |= {(span.start, span.words): span for span in spans}
+        for span in spans:
+            self.used.setdefault((span.start, span.words), []).append(span)
 
     def _write(self, write: ByteWrite, kind: int) -> None:
         low, high = self.program.window
@@ -211,10 +213,10 @@ class Executor:
         self.load.tiles += 1
 
     def _load_tile(self) -> np.ndarray:
-        """int64 (buffer rows, buffer columns, tap_rows): the tile bank's entries, spread out again."""
+        """int64 (buffer rows, buffer columns, channels with weights): the tile bank's entries, spread out again."""
         job, hardware = TileJob.from_descriptor(self.job), self.program.hardware
         self._check_rule()
-        self._uses(*tile_loader.tag_spans(job, self.method))
+        self._uses(*itertools.chain.from_iterable(tile_loader.tag_spans(job, self.method)))
         values, index = tile_loader.ruled_values(job, self.method, self._read)
         self.load.values += values.size
         self.load.zeros += int(np.count_nonzero(values == 0))
@@ -227,7 +229,7 @@ class Executor:
             (height - 1) * job.row_entries + width * job.slot <= hardware.tile_depth and job.row_entries >= width * job.slot,
             f"{self.where}: the entries do not fit the tile bank",
         )
-        channels = self.job["tap_rows"]
+        channels = self.job["tap_rows"] or job.slot
         _require(not tile[..., channels:].any(), f"{self.where}: an entry's channel has no weights")
         return tile[..., :channels]
 
@@ -250,7 +252,7 @@ class Executor:
         for group in range(hardware.groups):
             if conv_group.group_share(job, hardware.groups, group) is None:
                 continue
-            self._use_weights(group, conv_group.weight_rows(job, job.tap_rows, hardware.weight_depth))
+            self._use_weights(group, conv_group.weight_rows(job, tile.shape[2], hardware.weight_depth))
             made = self._compute_group(job, seen, group)
             _require(made.largest < 1 << 47, f"{self.where}: an accumulator overflows 48 bits")
             self.load.entries += int(made.entries.sum())

@@ -6,9 +6,9 @@
 `define GRADCORE_JOBS
 
 // Of a TILE descriptor.
-`define TILE_LOADER_JOB_BITS 247
+`define TILE_LOADER_JOB_BITS 280
 `define TILE_LOADER_JOB(descriptor) { \
-  descriptor[380:368], descriptor[362:352], descriptor[343:328], descriptor[325:324], descriptor[322:256], \
+  descriptor[767:736], descriptor[380:368], descriptor[362:352], descriptor[343:328], descriptor[325:256], \
   descriptor[249:160], descriptor[119:96], descriptor[87:64]}
 
 // Of a TILE descriptor.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradcore.compiler import HardwareConfig, Program, compile_network
-from gradcore.errors import GradCoreError, Refusal
+from gradcore.errors import Refusal
 from gradcore.models import graph as golden
 from gradcore.models.arithmetic import METHODS
 from gradcore.models.program import check_tokens, execute, simulate
@@ -102,7 +102,7 @@ CASES = (
             Relu("r2", ("sum",)),
             FullyConnected("fc", ("r2",), 5),
         ),
-        ("from_partial", "to_partial", "stride_x_log2"),
+        ("from_partial", "to_partial", "stride_x_log2", "by_pixel"),
     ),
     Case(
         "branches joined at odd channels",
@@ -133,6 +133,28 @@ CASES = (
             AveragePool("mean", ("r2",), (5, 6), (5, 6)),
             FullyConnected("fc", ("mean",), 7),
         ),
+        ("by_pixel", "tag_pixel_pitch"),
+    ),
+    Case(
+        "groups of 40 channels, pooled",
+        (3, 8, 10),
+        (
+            conv("stem", INPUT, 80),
+            Relu("r0", ("stem",)),
+            conv("grouped", "r0", 80, groups=2),
+            Relu("r1", ("grouped",)),
+            MaxPool("pool", ("r1",), (2, 2), (2, 2)),
+            conv("deep", "pool", 160, groups=80),
+            AveragePool("mean", ("deep",), (2, 2), (2, 2)),
+            FullyConnected("fc", ("mean",), 7),
+        ),
+        ("by_pixel", "unpool"),
+    ),
+    Case(
+        "1,100 channels",
+        (1100, 3, 2),
+        (conv("wide", INPUT, 4, 1), Relu("r0", ("wide",)), conv("b", "r0", 1100, 1), Relu("r1", ("b",)), FullyConnected("fc", ("r1",), 3)),
+        ("from_partial", "by_pixel"),
     ),
     Case(
         "a kernel of 10 x 4 of stride 2, and a mean over 13 x 5",
@@ -237,10 +259,3 @@ def test_everything_that_the_core_does_not_run_is_said_at_once() -> None:
         "mean: its windows",
     ):
         assert reason in told
-
-
-def test_more_channels_than_the_weight_buffer_has_rows_are_refused() -> None:
-    nodes = (conv("wide", INPUT, 4, 1), FullyConnected("fc", ("wide",), 3))
-    quantised, _ = quantised_graph(with_weights(nodes, (1100, 2, 2), np.random.default_rng(1)), 1)
-    with pytest.raises(GradCoreError, match="layer wide: 1100 input channels, the weight buffer has rows for 1024"):
-        compile_network(quantised)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -141,20 +143,25 @@ class Words:
 
 @pytest.mark.parametrize("method", arithmetic.METHODS)
 @pytest.mark.parametrize("unpool", [0, 1])
-def test_a_tile_loader_places_every_value_by_its_tags(unpool, method):
+@pytest.mark.parametrize("by_pixel", [0, 1])
+def test_a_tile_loader_places_every_value_by_its_tags(by_pixel, unpool, method):
     """Each source value by itself: its mask bit, the method's rule, its winner's place, the cut, its half and its entry."""
     rng = np.random.default_rng(unpool)
     memory = Words(rng)
     words, rows, columns, pieces = 5, 3, 4, 3 if unpool else 1
     scale = 1 + unpool
+    pixel_pitch, tag_pixel_pitch = (8 * words + 24, 2 * 2 * pieces + 6) if by_pixel else (8 * words, 2 * 2 * pieces)
     job = TileJob(
         source_address=64,
-        source_row_pitch=8 * words * columns + 16,
+        source_row_pitch=pixel_pitch * columns + 16,
+        by_pixel=by_pixel,
+        source_pixel_pitch=pixel_pitch if by_pixel else 8 * 77,
+        tag_pixel_pitch=tag_pixel_pitch if by_pixel else 2 * 33,
         source_rows=rows,
         source_columns=columns,
         words_per_pixel=words,
         tag_address=4098,
-        tag_row_pitch=2 * 2 * pieces * columns + 2,
+        tag_row_pitch=tag_pixel_pitch * columns + 2,
         load_relu=1,
         unpool=unpool,
         tags=1,
@@ -178,11 +185,11 @@ def test_a_tile_loader_places_every_value_by_its_tags(unpool, method):
                         continue
                     found = expected[row % 2].setdefault(buffer_row * job.buffer_columns + buffer_column, [])
                     for channel in range(4 * words):
-                        address = job.tag_address + row * job.tag_row_pitch + 2 * pieces * (2 * column + channel // 16)
+                        address = job.tag_address + row * job.tag_row_pitch + tag_pixel_pitch * column + 2 * pieces * (channel // 16)
                         lane = channel % 16
                         mask = memory.value(address) >> lane & 1
                         index = memory.value(address + 2 + 2 * (lane // 8)) >> 2 * (lane % 8) & 3 if unpool else 0
-                        value = memory.value(64 + row * job.source_row_pitch + 2 * (4 * words * column + channel))
+                        value = memory.value(64 + row * job.source_row_pitch + pixel_pitch * column + 2 * channel)
                         passes = {"saliency": mask, "deconvnet": value > 0, "guided": mask and value > 0}[method]
                         if passes and value and index == 2 * y + x:
                             found.append((channel, value))
@@ -194,8 +201,9 @@ def test_a_tile_loader_places_every_value_by_its_tags(unpool, method):
             assert [tile.entries[half][start + number] for number in range(len(found))] == found
             kept += len(found)
     assert tile.dropped == 4 * words * rows * columns - kept and sum(map(len, tile.entries)) == kept > 20
-    reads = [request for half in (0, 1) for request in tag_requests(job, half, method)]
-    assert len(reads) == (0 if method == "deconvnet" and not unpool else rows) and all(one.address % 8 == 0 for one in reads)
+    reads = list(itertools.chain.from_iterable(tag_requests(job, method)))
+    runs = rows * columns if by_pixel else rows
+    assert len(reads) == (0 if method == "deconvnet" and not unpool else runs) and all(one.address % 8 == 0 for one in reads)
 
 
 @pytest.mark.parametrize("contiguous", [0, 1])

@@ -21,7 +21,7 @@ from gradcore.compiler.layout import BLOCK, Allocator, MapRegion, Region, padded
 from gradcore.compiler.program import Program
 from gradcore.compiler.sums import Product, Work, activation, gradient, gradient_name, places, tags, work_of
 from gradcore.compiler.tile_job import tile_fields, tile_spans
-from gradcore.compiler.tiling import TilePlan, TileUse, plan
+from gradcore.compiler.tiling import Planner, TilePlan, TileUse
 from gradcore.compiler.weights import MatrixChunk, WeightSet
 from gradcore.errors import GradCoreError
 from gradcore.models.graph import passes
@@ -37,11 +37,12 @@ SLICE_VALUES = 256  # of a vector at least: a shorter slice takes longer than wh
 
 @dataclass(frozen=True)
 class _TileStored:
-    """A TILE job that stores: the pixels that it stores, some between them left out, and its number among those that do."""
+    """A TILE job that stores: the pixels that it stores, some between them left out, their channels, and its number among those that do."""
 
     number: int
     rows: range
     columns: range
+    channels: range
 
 
 @dataclass(frozen=True)
@@ -134,23 +135,25 @@ class _Compiler:
     def _steps(self) -> list[_Step]:
         """All layers forward, the seed, all layers backward; the jobs of the conv engine and what each stores are numbered."""
         steps: list[_Step] = []
+        planner = Planner(self.hardware)
         tiles = stored = 0
         for work, outputs in zip(work_of(self.network, self.names), self._outputs(), strict=True):
             info = LayerInfo(len(steps), work.name, work.direction, work.kind, outputs, macs_dense=work.macs)
             step = _Step(info, work)
-            for made in work.sums:
-                chosen = plan(made, self.hardware)
-                uses = tuple(chosen.jobs())
+            for chosen in (one for made in work.sums for one in planner.plans(made)):
+                uses, made = tuple(chosen.jobs()), chosen.made
                 step.sums.append(_Sum(chosen, _weight_sets(chosen, uses, tiles), uses))
                 tiles += len(uses)
                 for use in uses:
                     if not use.leaves_partial:
-                        self._stores(_tile_stored(chosen, use, stored), made.writes, made.tags)
+                        blocks = step.sums[-1].sets[use.load].blocks
+                        self._stores(_tile_stored(chosen, use, stored, blocks, made.channel), made.writes)
+                        self._stores(_tile_stored(chosen, use, stored, blocks, BLOCK * made.block), made.tags)
                         stored += 1
             if step.sums:
                 first = step.sums[0].plan
                 info.tile = (first.rows[0][1], first.columns[0][1])
-                info.stride, info.sets = first.pack, len(first.sets)
+                info.stride, info.sets = first.pack, sum(len(made.plan.sets) for made in step.sums) // len(work.sums)
             if work.product:
                 self._cut_product(step, work.product)
             steps.append(step)
@@ -318,13 +321,14 @@ class _Compiler:
                 bias_bank=one.bias_bank,
             )
 
-    def _waits(self, name: str, rows: range, columns: range) -> tuple[int, int]:
-        """(wait_tiles, wait_vectors) for reading these pixels of a map or its tags."""
+    def _waits(self, name: str, rows: range, columns: range, channels: range) -> tuple[int, int]:
+        """(wait_tiles, wait_vectors) for reading these channels of these pixels of a map or its tags."""
         tiles = vectors = 0
         region = self.memory.regions[name]
         for producer in reversed(self.producers.get(name, [])):
             if isinstance(producer, _TileStored):
-                if producer.number >= tiles and _overlap(producer.rows, rows) and _overlap(producer.columns, columns):
+                places = ((producer.rows, rows), (producer.columns, columns), (producer.channels, channels))
+                if producer.number >= tiles and all(_overlap(*one) for one in places):
                     tiles = producer.number + 1
             elif producer.number >= vectors:
                 pixel_values = padded(region.channels)
@@ -339,7 +343,7 @@ class _Compiler:
         for name in names:
             if name is not None:
                 region = self.memory.regions[name]
-                found.append(self._waits(name, range(region.height), range(region.width)))
+                found.append(self._waits(name, range(region.height), range(region.width), range(region.channels)))
         return max(wait[0] for wait in found), max(wait[1] for wait in found)
 
     def _emit_sums(self, step: _Step) -> None:
@@ -349,9 +353,9 @@ class _Compiler:
             for use in made.jobs:
                 one, chunk = made.sets[use.load], made.plan.chunks[use.chunk]
                 rows, columns = tile_spans(made.plan, use)
-                read_rows = range(1) if chunk.repeated else range(rows.source_start, rows.source_start + rows.source_size)
-                read_columns = range(columns.source_start, columns.source_start + columns.source_size)
-                waits = [self._waits(region, read_rows, read_columns) for region in (chunk.reads, chunk.tags) if region is not None]
+                read = [chunk.pixels(axis, span.source_start, span.source_size) for axis, span in enumerate((rows, columns))]
+                channels = range(chunk.channel, chunk.channel + chunk.in_channels)
+                waits = [self._waits(region, *read, channels) for region in (chunk.reads, chunk.tags) if region is not None]
                 self._emit(
                     "TILE",
                     step.info,
@@ -369,7 +373,7 @@ class _Compiler:
         source, target = regions[product.reads], regions[product.writes]
         assert isinstance(source, MapRegion) and isinstance(target, MapRegion)
         tag_waits = self._all_waits(product.tags)
-        waits = [tuple(map(max, tag_waits, self._waits(source.name, *one))) for one in step.slices]
+        waits = [tuple(map(max, tag_waits, self._waits(source.name, *one, range(source.channels)))) for one in step.slices]
         for number, chunk in enumerate(step.chunks):
             addresses = step.info.addresses[number]
             halves = [chunk.first + half * 8 * chunk.blocks for half in (0, 1)]
@@ -483,10 +487,11 @@ def _weight_sets(chosen: TilePlan, uses: tuple[TileUse, ...], first_tile: int) -
     return tuple(WeightSet(chosen, load, used[number][0], used[number][-1]) for number, load in enumerate(chosen.loads()))
 
 
-def _tile_stored(chosen: TilePlan, use: TileUse, number: int) -> _TileStored:
+def _tile_stored(chosen: TilePlan, use: TileUse, number: int, blocks: range, channel: int) -> _TileStored:
+    """``blocks``: of the plan's output channels; ``channel``: where these begin."""
     places = zip((chosen.rows[use.row], chosen.columns[use.column]), chosen.made.first, chosen.made.step, strict=True)
     spans = []
     for (start, size), first, step in places:
         begin, count = start // chosen.shrink, size // chosen.shrink
         spans.append(range(first + begin * step, first + (begin + count - 1) * step + 1))
-    return _TileStored(number, *spans)
+    return _TileStored(number, *spans, range(channel + BLOCK * blocks.start, channel + BLOCK * blocks.stop))

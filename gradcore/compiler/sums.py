@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from gradcore.errors import Refusal
 from gradcore.models.arithmetic import VALUE_MAX
 from gradcore.models.passes import INPUT, Pass, Passes, Slice, Source
 from gradcore.models.quantised_graph import QuantisedGraph, QuantisedPass, QuantisedSource
+from gradcore.models.tags import BLOCK
 from gradcore.models.windows import Window
 from gradcore.runtime.regions import padded
 
+STRIDES = (1, 2, 4)  # of the conv engine
 FORWARD_DENSITY = 0.5  # of non-zero values that are expected, for the choice of tiles only
 POOLED_DENSITY = 0.1
 GRADIENT_DENSITY = 0.4
@@ -35,17 +38,19 @@ _FUSED = Window((2, 2), (2, 2))
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A kernel over a map in memory.
+    """A kernel over places of a map in memory.
+
+    The place (r, c) that the kernel sees, before unpooling, is the map's pixel ``offset`` + (r, c) * ``steps``.
 
     Attributes:
         reads: the map's region. tags: the region of the tags that are applied when it is loaded.
         relu: the method's rule is applied. unpool: the map is pooled, and values go back to the winners' places.
-        size: (rows, columns) that the kernel sees: of the map, unpooled.
-        first: where tap (0, 0) of the sum at (0, 0) lies; may lie outside the map.
+        size: (rows, columns) that the kernel sees, unpooled.
+        first: where tap (0, 0) of the sum at (0, 0) lies; may lie outside of them.
         stride: (rows, columns) from one sum's taps to the next one's.
-        weights: int (O, I, KH, KW), I all channels of the map.
+        weights: int (O, I, KH, KW), for I channels of the map from ``channel`` on, a multiple of 4, with tags of 16.
         density: share of values that are expected not to be zero.
-        repeated: every row of the map is the same one in memory.
+        offset, steps: (rows, columns); steps of 0: the same pixel everywhere. sliced: the map has other channels, too.
     """
 
     reads: str
@@ -57,7 +62,10 @@ class Term:
     tags: str | None = None
     relu: bool = False
     unpool: bool = False
-    repeated: bool = False
+    channel: int = 0
+    offset: tuple[int, int] = (0, 0)
+    steps: tuple[int, int] = (1, 1)
+    sliced: bool = False
 
     @property
     def in_channels(self) -> int:
@@ -72,6 +80,48 @@ class Term:
         first = (self.first[0] + rows.start, self.first[1] + columns.start)
         return replace(self, first=first, weights=self.weights[:, :, rows, columns])
 
+    def slice(self, channels: range) -> Term:
+        """The term with some of its channels alone."""
+        if channels == range(self.in_channels):
+            return self
+        return replace(self, channel=self.channel + channels.start, weights=self.weights[:, channels.start : channels.stop], sliced=True)
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether all taps, and there are several, have the same weights."""
+        return math.prod(self.kernel) > 1 and bool((self.weights == self.weights[:, :, :1, :1]).all())
+
+    @property
+    def apart(self) -> bool:
+        """Whether the pixels of a row do not lie one behind the other in memory."""
+        return self.sliced or self.steps[1] != 1
+
+    @property
+    def granularity(self) -> int:
+        """A slice of channels begins at a multiple of so many."""
+        return 4 if self.tags is None else BLOCK
+
+    def pixels(self, axis: int, start: int, size: int) -> range:
+        """The rows (axis 0) or columns (1) of the map in memory, some between them left out, that so many places are."""
+        first, step = self.offset[axis], self.steps[axis]
+        return range(first + start * step, first + (start + size - 1) * step + 1)
+
+    def thinned(self) -> Iterator[Term]:
+        """The same sums as terms of stride 1, over the pixels of every so-manieth row and column each.
+
+        Tap i = i0 + stride * j of the sum at r lies at stride * (r + j) + i0 + first.
+        """
+        parts: list[list[tuple[slice, int, int, int]]] = []
+        for axis, taps in enumerate(self.kernel):
+            own, low, size = self.stride[axis], self.first[axis], self.size[axis]
+            found = [(slice(tap, None, own), *divmod(low + tap, own)) for tap in range(min(own, taps))]
+            parts.append([(which, first, rest, -(-(size - rest) // own)) for which, first, rest in found if rest < size])
+        for (rows, row, top, height), (columns, column, left, width) in itertools.product(*parts):
+            offset = (self.offset[0] + top * self.steps[0], self.offset[1] + left * self.steps[1])
+            steps = (self.steps[0] * self.stride[0], self.steps[1] * self.stride[1])
+            weights = self.weights[:, :, rows, columns]
+            yield replace(self, size=(height, width), first=(row, column), stride=(1, 1), weights=weights, offset=offset, steps=steps)
+
 
 @dataclass(frozen=True, eq=False)
 class MapSum:
@@ -84,7 +134,7 @@ class MapSum:
         bias: int64 (O,) or None. shift: of the requantisation. relu, clip, pool: what follows; a clip is a ReLU with a limit of 32767.
         writes: the map's region. channel: the first that is written, a multiple of 4. tags: the region for its tags, or None.
         first, step: (row, column) of the first place that is written, and from one to the next.
-        whole: all channels of the map are written.
+        whole: all channels of the map are written. block: the block of tags that the first channel's are.
     """
 
     name: str
@@ -101,6 +151,7 @@ class MapSum:
     first: tuple[int, int] = (0, 0)
     step: tuple[int, int] = (1, 1)
     whole: bool = True
+    block: int = 0
 
     @property
     def out_channels(self) -> int:
@@ -110,6 +161,14 @@ class MapSum:
     def pieces(self) -> int:
         """Tag pieces of a block that are stored for a place."""
         return 3 if self.pool else 1
+
+    def part(self, blocks: range) -> MapSum:
+        """The sums of some blocks of 16 channels."""
+        channels = slice(BLOCK * blocks.start, BLOCK * blocks.stop)
+        terms = tuple(replace(term, weights=term.weights[channels]) for term in self.terms)
+        bias = None if self.bias is None else self.bias[channels]
+        whole = self.whole and len(terms[0].weights) == self.out_channels
+        return replace(self, terms=terms, bias=bias, channel=self.channel + channels.start, whole=whole, block=self.block + blocks.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +311,9 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         weights[:, lie[source.reads.channels]] = _dense(source, source.weights)
         top, left = source.window.padding[:2]
         density = 1.0 if source.reads.map == INPUT else FORWARD_DENSITY
-        terms.append(Term(activation(network, source.reads.map), (height, width), (-top, -left), source.window.stride, weights, density))
+        stride = tuple(1 if count == 1 else step for count, step in zip(one.size, source.window.stride, strict=True))
+        term = Term(activation(network, source.reads.map), (height, width), (-top, -left), stride, weights, density)
+        terms += term.thinned() if term.kernel == (1, 1) or not set(term.stride) <= set(STRIDES) else [term]
     pool = one.pool is not None
     size = tuple(value // 2 * 2 for value in one.size) if pool else tuple(one.size)
     made = MapSum(
@@ -306,15 +367,13 @@ def _turned(
     A place y gets w[i] * u(r) for all taps i and sums r with r * stride - padding + i = y. With y = step * t + phase: the taps are
     i = i0 + stride * j with i0 = (phase + padding) modulo stride, and r = step / stride * t + (phase + padding - i0) / stride - j.
     """
-    spread = _spreads(network, reader, source)
+    if _spreads(network, reader, source):
+        weights = _onto(source, makes)[:, :, :1, :1].transpose(1, 0, 2, 3)
+        yield replace(_reading(network, reader, weights, (0, 0), step), size=network.maps[makes.map].shape[:2], steps=(0, 0))
+        return
     taps, first, stride = [], [], []
     for axis, reach in enumerate(_reach(source.window)):
         own, offset = _stride(network, reader, source)[axis], phase[axis] + source.window.padding[axis]
-        if spread and axis == 0:  # each row gets the same
-            taps.append(slice(0, 1))
-            first.append(0)
-            stride.append(step[0])
-            continue
         start = offset % own
         count = len(range(start, reach, own))
         taps.append(slice(start, None, own))
@@ -323,10 +382,7 @@ def _turned(
         if not count:
             return
     weights = _onto(source, makes)[:, :, taps[0], taps[1]][:, :, ::-1, ::-1]
-    term = _reading(network, reader, weights.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
-    if spread:
-        term = replace(term, size=(network.maps[makes.map].shape[0], term.size[1]), repeated=True)
-    yield term
+    yield _reading(network, reader, weights.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
 
 
 def _nothing(network: QuantisedGraph, reader: QuantisedPass, source: QuantisedSource, makes: Slice) -> Term:
@@ -364,10 +420,9 @@ def _reach(window: Window) -> tuple[int, int]:
 
 
 def _stride(network: QuantisedGraph, one: QuantisedPass, source: Source) -> tuple[int, int]:
-    """Of the windows of a source. Where there is one window alone along an axis it is 1; or, so that the gradient of each place has one
-    tap, the width of the map of which all is a mean."""
+    """Of the windows of a source; 1 where there is one window alone along an axis, or where all get the same gradient."""
     if _spreads(network, one, source):
-        return 1, network.maps[source.reads.map].shape[1]
+        return 1, 1
     return tuple(1 if count == 1 else stride for count, stride in zip(one.size, source.window.stride, strict=True))
 
 

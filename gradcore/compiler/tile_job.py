@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from gradcore.compiler.layout import BLOCK, MapRegion, Region, TagRegion
+from gradcore.compiler.layout import BLOCK, MapRegion, Region, TagRegion, padded
 from gradcore.compiler.tiling import Span, TilePlan, TileUse
 from gradcore.compiler.weights import WeightSet
 
@@ -23,7 +23,8 @@ def tile_fields(plan: TilePlan, use: TileUse, one: WeightSet, regions: Mapping[s
     rows, columns = tile_spans(plan, use)
     source, target = regions[chunk.reads], regions[made.writes]
     assert isinstance(source, MapRegion) and isinstance(target, MapRegion)
-    first_row = 0 if chunk.repeated else rows.source_start
+    first = [chunk.pixels(axis, span.source_start, span.source_size).start for axis, span in enumerate((rows, columns))]
+    words_per_pixel = padded(chunk.in_channels) // 4
     blocks, first_block = len(one.blocks), one.blocks.start
     unit_columns = math.ceil(columns.size // plan.shrink / plan.pack)
     row, column = (
@@ -35,14 +36,16 @@ def tile_fields(plan: TilePlan, use: TileUse, one: WeightSet, regions: Mapping[s
         words = min(4 * blocks, -(-made.out_channels // 4) - 4 * first_block)
         buffer_pixel_words = 4 * blocks
     values = {
-        "source_address": source.pixel_address(first_row, columns.source_start),
-        "source_row_pitch": 0 if chunk.repeated else source.row_pitch,
+        "source_address": source.pixel_address(*first) + 2 * chunk.channel,
+        "source_row_pitch": chunk.steps[0] * source.row_pitch,
         "source_rows": rows.source_size,
         "source_columns": columns.source_size,
-        "words_per_pixel": source.words_per_pixel,
+        "words_per_pixel": words_per_pixel,
         "load_relu": chunk.relu,
         "unpool": chunk.unpool,
         "tags": chunk.tags is not None,
+        "by_pixel": chunk.apart,
+        "source_pixel_pitch": chunk.apart * chunk.steps[1] * source.pixel_pitch,
         "crop_row": rows.crop,
         "crop_column": columns.crop,
         "buffer_rows": rows.buffer_size,
@@ -67,7 +70,7 @@ def tile_fields(plan: TilePlan, use: TileUse, one: WeightSet, regions: Mapping[s
         "from_partial": use.takes_partial,
         "to_partial": use.leaves_partial,
         "weight_base": (one.base + one.offset(use.chunk)) % plan.depth,
-        "tap_rows": chunk.in_channels,
+        "tap_rows": 0 if plan.shares_taps(chunk) else chunk.in_channels,
         "bias_bank": one.bias_bank,
         "destination_address": target.pixel_address(row, column) + 2 * (made.channel + BLOCK * first_block),
         "destination_row_pitch": target.row_pitch * made.step[0],
@@ -82,14 +85,15 @@ def tile_fields(plan: TilePlan, use: TileUse, one: WeightSet, regions: Mapping[s
         source_tags = regions[chunk.tags]
         assert isinstance(source_tags, TagRegion)
         values |= {
-            "tag_address": source_tags.pixel_address(first_row, columns.source_start),
-            "tag_row_pitch": 0 if chunk.repeated else source_tags.row_pitch,
+            "tag_address": source_tags.pixel_address(*first) + 2 * source_tags.pieces * (chunk.channel // BLOCK),
+            "tag_row_pitch": chunk.steps[0] * source_tags.row_pitch,
+            "tag_pixel_pitch": chunk.apart * chunk.steps[1] * source_tags.pixel_pitch,
         }
     if made.tags is not None:
         target_tags = regions[made.tags]
         assert isinstance(target_tags, TagRegion)
         values |= {
-            "tag_destination": target_tags.pixel_address(row, column) + 2 * made.pieces * first_block,
+            "tag_destination": target_tags.pixel_address(row, column) + 2 * made.pieces * (made.block + first_block),
             "tag_destination_row_pitch": target_tags.row_pitch,
             "tag_destination_pixel_pitch": target_tags.pixel_pitch,
             "pieces_per_pixel": made.pieces * blocks,

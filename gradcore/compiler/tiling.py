@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the sums of a map are cut into jobs: terms into chunks, output channels into sets, places into tiles.
 
-A *chunk* is a part of a term whose weights fit the weight buffer: some of its taps. A *set* are at most GROUPS blocks of output
-channels. A *tile* are places of the output. Each chunk of each tile of each set is one TILE job; the sums of a tile go from chunk to
-chunk as partial sums, and the last chunk's job stores the tile.
+A *chunk* is a part of a term whose weights fit the weight buffer: some of its taps, or some of the channels that it reads, or both. A
+*set* are at most GROUPS blocks of output channels. A *tile* are places of the output. Each chunk of each tile of each set is one TILE job;
+the sums of a tile go from chunk to chunk as partial sums, and the last chunk's job stores the tile.
+
+Where blocks of output channels read channels of their own, as those of depthwise convolutions do, they are sums by themselves, each of
+which loads what it reads.
 
 Where the weights of all chunks fit the weight buffer they are loaded once for a set, and each tile is finished before the next. Where
 they do not, chunks are loaded in turn, and used for a group of tiles as large as the FIFOs of partial sums allow.
@@ -14,23 +17,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
-from gradcore.compiler.layout import BLOCK, blocks_of, padded
-from gradcore.compiler.sums import MapSum, Term
+from gradcore.compiler.layout import BLOCK, blocks_of, padded, round_up
+from gradcore.compiler.sums import STRIDES, MapSum, Term
 from gradcore.errors import GradCoreError
 
 MAX_SIDE = 255  # rows and columns fields have 8 bits
 MAX_CHANNELS = 2044  # slot has 11 bits, channels come in words of four
 MAX_KERNEL = 8
-STRIDES = (1, 2, 4)
 ORIGINS = range(-8, 8)
 TILE_OVERHEAD = 50  # cycles from tile to tile that nothing hides: estimate for the choice of tiles only
 ROW_LOAD = 2  # cycles to load a row of weights of a block
 DRAIN = 16  # cycles between two finished pixels of a stream
+REQUEST = 6  # cycles of a port for each request for a pixel, or for its tags
+WIDTHS = (512, 256, 128, 64)  # channels of slices that are tried
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class TilePlan:
         chunks: the terms, cut.
         rows, columns: (start, size) of the tiles along each axis.
         together: tiles that the partial sums of a load are kept for; 0: the weights of all chunks are there at once.
+        cycles: estimate for all jobs.
     """
 
     made: MapSum
@@ -102,6 +107,7 @@ class TilePlan:
     rows: list[tuple[int, int]] = field(default_factory=list)
     columns: list[tuple[int, int]] = field(default_factory=list)
     together: int = 0
+    cycles: float = 0.0
     _distinct: dict[range, dict[int, int]] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -120,7 +126,12 @@ class TilePlan:
     def chunk_rows(self, chunk: Term) -> int:
         """Rows of the weight buffer that a block of a chunk takes; with packing those of all pixels of a pack."""
         height, width = chunk.kernel
-        return height * (width + self.pack - 1) * chunk.in_channels
+        taps = 1 if self.shares_taps(chunk) else height * (width + self.pack - 1)
+        return taps * chunk.in_channels
+
+    def shares_taps(self, chunk: Term) -> bool:
+        """Whether the weights of a chunk are there once for all taps."""
+        return self.pack == 1 and chunk.uniform
 
     def distinct(self, chunks: range) -> dict[int, int]:
         """Of each of some chunks the first that has the same weights: those of an average pool all have, and are loaded once."""
@@ -186,61 +197,132 @@ class TilePlan:
         return loads
 
 
-def plan(made: MapSum, hardware: HardwareConfig) -> TilePlan:
-    """Choose packing, chunks and tiles. Raises GradCoreError naming the limit when there is no way to run it."""
-    for term in made.terms:
-        if term.in_channels > MAX_CHANNELS:
-            raise GradCoreError(
-                f"layer {made.name}: {term.in_channels} input channels, the tile loader takes at most {MAX_CHANNELS}: use fewer channels"
-            )
-    chosen = _chunked(made, hardware)
-    best = None
-    for size in _candidates(chosen):
-        cost = _cost(chosen, hardware, *size)
-        if cost is not None and (best is None or cost < best[0]):
-            best = (cost, size)
-    if best is None:
-        most = max(term.in_channels for term in made.terms)
-        raise GradCoreError(
-            f"layer {made.name}: not even the smallest tile of {most} channels fits the tile buffer "
-            f"({hardware.tile_depth} values): use fewer channels or a smaller kernel"
-        )
-    chosen.rows, chosen.columns = (_cut(made.size[axis], best[1][axis]) for axis in (0, 1))
-    if chosen.together:
-        chosen.together = _together(chosen, hardware, *best[1])
-    return chosen
+class Planner:
+    """Plans for one hardware; sums of the same shape get the same tiles."""
+
+    def __init__(self, hardware: HardwareConfig) -> None:
+        self.hardware = hardware
+        self._known: dict[tuple, tuple[int, tuple[float, tuple[int, int]]]] = {}
+
+    def plans(self, made: MapSum) -> list[TilePlan]:
+        """The sums of a map as one plan; or as several, of some blocks each, where these read channels of their own.
+
+        Raises GradCoreError as ``plan``.
+        """
+        count = blocks_of(made.out_channels)
+        needed = [[_needed(term, block) for block in range(count)] for term in made.terms]
+        best: list[TilePlan] = []
+        read = 0
+        for size in sorted({count, *(size for size in (1, 2, self.hardware.groups) if size < count)}, reverse=True):
+            parts = [_narrowed(made, range(start, min(start + size, count)), needed) for start in range(0, count, size)]
+            reads = sum(term.in_channels * blocks_of(part.out_channels) for part in parts for term in part.terms)
+            if best and reads == read:
+                continue
+            read = reads
+            plans = [self.plan(part, len(parts)) for part in parts]
+            if not best or sum(one.cycles for one in plans) < sum(one.cycles for one in best):
+                best = plans
+        return best
+
+    def plan(self, made: MapSum, number: int = 1) -> TilePlan:
+        """Choose packing, chunks and tiles of one of ``number`` sums that follow each other.
+
+        Raises GradCoreError naming the limit when there is no way to run it.
+        """
+        hardware = self.hardware
+        variants = _variants(made, hardware)
+        key = (number, made.size, made.out_channels, made.pool, made.tags is None, made.whole, *(_shape(term) for term in made.terms))
+        if key not in self._known:
+            best = None
+            for place, chosen in enumerate(variants):
+                for size in _candidates(chosen):
+                    cost = _cost(chosen, hardware, *size, number)
+                    if cost is not None and (best is None or cost < best[1][0]):
+                        best = place, (cost, size)
+            if best is None:
+                most = max(term.in_channels for term in made.terms)
+                raise GradCoreError(
+                    f"layer {made.name}: not even the smallest tile of {most} channels fits the tile buffer "
+                    f"({hardware.tile_depth} values): use fewer channels or a smaller kernel"
+                )
+            self._known[key] = best
+        place, (cycles, size) = self._known[key]
+        chosen = variants[place]
+        chosen.cycles = cycles
+        chosen.rows, chosen.columns = (_cut(made.size[axis], size[axis]) for axis in (0, 1))
+        if chosen.together:
+            chosen.together = _together(chosen, hardware, *size)
+        return chosen
+
+
+def _needed(term: Term, block: int) -> range:
+    """The channels of a term that a block of output channels reads, from the first to the last whose weights are not 0."""
+    used = np.flatnonzero(term.weights[BLOCK * block : BLOCK * (block + 1)].any(axis=(0, 2, 3)))
+    step = term.granularity
+    if not len(used):
+        return range(min(step, term.in_channels))
+    return range(int(used[0]) // step * step, min((int(used[-1]) // step + 1) * step, term.in_channels))
+
+
+def _narrowed(made: MapSum, blocks: range, needed: list[list[range]]) -> MapSum:
+    """The sums of some blocks, over the channels that they read."""
+    part = made.part(blocks)
+    terms = []
+    for term, ranges in zip(part.terms, needed, strict=True):
+        some = ranges[blocks.start : blocks.stop]
+        terms.append(term.slice(range(min(one.start for one in some), max(one.stop for one in some))))
+    return replace(part, terms=tuple(terms))
+
+
+def _shape(term: Term) -> tuple:
+    """All of a term that its plan depends on, but for where it lies."""
+    return term.size, term.first, term.stride, term.kernel, term.in_channels, term.density, term.unpool, term.tags is None, term.apart
 
 
 def _cut(total: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(size, total - start)) for start in range(0, total, size)]
 
 
-def _chunked(made: MapSum, hardware: HardwareConfig) -> TilePlan:
-    """The plan without tiles."""
-    fits = all(max(term.kernel) <= MAX_KERNEL for term in made.terms)
+def _variants(made: MapSum, hardware: HardwareConfig) -> list[TilePlan]:
+    """Plans without tiles, to choose from: in one piece, or cut in chunks."""
+    groups, depth = hardware.groups, hardware.weight_depth
+    fits = all(max(term.kernel) <= MAX_KERNEL and term.in_channels <= MAX_CHANNELS for term in made.terms)
     channels = padded(made.out_channels)
     if fits and not made.tags and not made.pool and made.whole and channels in (4, 8):
         if all(term.stride == (1, 1) for term in made.terms):
-            packed = TilePlan(made, hardware.groups, hardware.weight_depth, BLOCK // channels, made.terms)
+            packed = TilePlan(made, groups, depth, BLOCK // channels, made.terms)
             wide = max(term.kernel[1] for term in made.terms) + packed.pack - 1
-            if packed.rows_of(range(len(made.terms))) <= hardware.weight_depth and wide <= MAX_KERNEL:
-                return packed
-    plain = TilePlan(made, hardware.groups, hardware.weight_depth, 1, made.terms)
-    if fits and plain.rows_of(range(len(made.terms))) <= hardware.weight_depth:
-        return plain
-    parts = tuple(part for term in made.terms for part in _parts(made.name, term, hardware))
-    cut = TilePlan(made, hardware.groups, hardware.weight_depth, 1, parts)
-    cut.together = int(cut.rows_of(range(len(parts))) > hardware.weight_depth)
-    return cut
+            if packed.rows_of(range(len(made.terms))) <= depth and wide <= MAX_KERNEL:
+                return [packed]
+    plain = TilePlan(made, groups, depth, 1, made.terms)
+    fits = fits and plain.rows_of(range(len(made.terms))) <= depth
+    variants = [plain] if fits else []
+    most = max(term.in_channels for term in made.terms)
+    widths = [width for width in WIDTHS if width < most and width <= depth // 2]
+    for width in widths if fits else [depth // 2, *widths, 0]:
+        parts = tuple(part for term in made.terms for part in _parts(term, depth, width))
+        cut = TilePlan(made, groups, depth, 1, parts)
+        cut.together = int(cut.rows_of(range(len(parts))) > depth)
+        variants.append(cut)
+    return variants
 
 
-def _parts(name: str, term: Term, hardware: HardwareConfig) -> Iterator[Term]:
-    """A term in parts of whole rows of taps, or of some taps of a row, that take half the weight buffer at most where one tap does."""
+def _parts(term: Term, depth: int, width: int) -> Iterator[Term]:
+    """A term in slices of at most ``width`` channels, or 0: of as many as all taps allow, and these in parts of whole rows of taps, or of
+    some taps of a row. Each takes half the weight buffer of ``depth`` rows at most."""
+    height, across = term.kernel
+    if not width and not term.uniform:
+        width = max(depth // 2 // (min(height, MAX_KERNEL) * min(across, MAX_KERNEL)), term.granularity)
+    width = max((width or depth // 2) // term.granularity * term.granularity, term.granularity)
+    width = round_up(-(-term.in_channels // -(-term.in_channels // width)), term.granularity)  # all about as wide
+    for start in range(0, term.in_channels, width):
+        yield from _taps(term.slice(range(start, min(start + width, term.in_channels))), depth // 2)
+
+
+def _taps(term: Term, most: int) -> Iterator[Term]:
+    """A term in parts of whole rows of taps, or of some taps of a row, that take at most ``most`` rows of the weight buffer."""
     height, width = term.kernel
-    most = hardware.weight_depth // 2 if term.in_channels <= hardware.weight_depth // 2 else hardware.weight_depth
-    if term.in_channels > most:
-        raise GradCoreError(f"layer {name}: {term.in_channels} input channels, the weight buffer has rows for {most}: use fewer channels")
-    taps = most // term.in_channels
+    taps = height * width if term.uniform else most // term.in_channels
     across = math.ceil(width / math.ceil(width / min(width, taps, MAX_KERNEL)))
     down = min(height, max(1, taps // across), MAX_KERNEL) if across == width else 1
     down = math.ceil(height / math.ceil(height / down))
@@ -293,8 +375,8 @@ def word_cycles(density: float, unpool: bool) -> float:
     return (1 - density) ** 4 + 2 * density + odd
 
 
-def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -> float | None:
-    """Estimated cycles of the sums with such tiles; None where they do not fit the buffers."""
+def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int, number: int) -> float | None:
+    """Estimated cycles of the sums, one of ``number`` that follow each other, with such tiles; None where they do not fit the buffers."""
     made = chosen.made
     blocks = max(len(part) for part in chosen.sets)
     unit_rows, unit_columns = _units(chosen, height, width)
@@ -320,7 +402,10 @@ def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -
         words = padded(chunk.in_channels) / 4
         source = math.ceil(rows.source_size / 2) * columns.source_size
         density = min(1.0, chunk.density * (4 if chunk.unpool else 1))  # among the values that are read
-        loads.append(max(source * words * word_cycles(density, chunk.unpool), source * 8 if chunk.unpool else 0))
+        least = 8 if chunk.unpool else 0
+        if chunk.apart:
+            least = max(least, REQUEST * (1 if chunk.tags is None else 2))
+        loads.append(source * max(words * word_cycles(density, chunk.unpool), least))
         taps = chunk.kernel[0] * (chunk.kernel[1] + chosen.pack - 1)
         per_unit = chosen.shrink**2 * max(DRAIN, taps * chunk.in_channels * chunk.density)
         computes.append(math.ceil(unit_rows * unit_columns / (2 * copies)) * per_unit)
@@ -332,4 +417,4 @@ def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int) -
         weights = chosen.rows_of(range(len(chosen.chunks))) * blocks * ROW_LOAD / _together(chosen, hardware, height, width)
     count = math.ceil(made.size[0] / height) * math.ceil(made.size[1] / width) * len(chosen.sets)
     filled = made.size[0] * made.size[1] / (math.ceil(made.size[0] / height) * height * math.ceil(made.size[1] / width) * width)
-    return count * (max(busy, store, weights) * filled + TILE_OVERHEAD * len(chosen.chunks)) + sum(loads) + store
+    return count * (max(busy, store, weights) * filled + TILE_OVERHEAD * len(chosen.chunks)) + (sum(loads) + store) / number

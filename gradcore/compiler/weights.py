@@ -107,11 +107,11 @@ def _cut(waits: list[int]) -> list[WeightPart]:
 
 
 def block_weights(plan: TilePlan, chunk: Term, block: int) -> np.ndarray:
-    """int16 (weight rows, 16): row = tap * in_channels + channel; of a pack the taps of all its pixels."""
-    height, width = chunk.kernel
+    """int16 (weight rows, 16): row = tap * in_channels + channel; of a pack the taps of all its pixels; one tap where all share it."""
+    height, width = (1, 1) if plan.shares_taps(chunk) else chunk.kernel
     taps = np.zeros((height, width + plan.pack - 1, chunk.in_channels, BLOCK), dtype=np.int16)
     pitch = BLOCK // plan.pack
-    part = chunk.weights[block * BLOCK : (block + 1) * BLOCK]
+    part = chunk.weights[block * BLOCK : (block + 1) * BLOCK, :, :height, :width]
     for pixel in range(plan.pack):
         taps[:, pixel : pixel + width, :, pixel * pitch : pixel * pitch + len(part)] = part.transpose(2, 3, 1, 0)
     return taps.reshape(-1, BLOCK)

@@ -255,12 +255,13 @@ class _Core:
         region = self._region(job["source_address"])
         zeros = self.zeros[region.name]
         row, rest = divmod(job["source_address"] - region.address, region.row_pitch)
-        column = rest // region.pixel_pitch
+        column, first = divmod(rest, region.pixel_pitch)
         rows = row + np.arange(job["source_rows"]) * (job["source_row_pitch"] // region.row_pitch)
-        columns = column + np.arange(job["source_columns"])
+        columns = column + np.arange(job["source_columns"]) * (job["source_pixel_pitch"] // region.pixel_pitch if job["by_pixel"] else 1)
         padding = ((0, 0), (0, 0), (0, region.padded_channels - region.channels))
-        source = np.pad(zeros.source[np.ix_(rows, columns)], padding)
-        index = np.pad(zeros.index[np.ix_(rows, columns)], padding) if job["unpool"] else None
+        channels = slice(first // 2, first // 2 + 4 * job["words_per_pixel"])
+        source = np.pad(zeros.source[np.ix_(rows, columns)], padding)[..., channels]
+        index = np.pad(zeros.index[np.ix_(rows, columns)], padding)[..., channels] if job["unpool"] else None
         tags = bool(job["tags"]) and not (job["load_relu"] and self.method == "deconvnet" and not job["unpool"])
         return load_job(job, number, self._pushed["STORED"], source, index, tags)
 

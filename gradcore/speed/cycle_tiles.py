@@ -45,6 +45,26 @@ class LoadJob:
     tags: bool
     pieces: int
 
+    @property
+    def run_columns(self) -> int:
+        """Pixels that are asked for in one go."""
+        return 1 if self.fields["by_pixel"] else self.fields["source_columns"]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of 16 channels of a pixel."""
+        return -(-self.fields["words_per_pixel"] // 4)
+
+    def address(self, what: str, row: int, column: int) -> int:
+        """Where the values ("source") or the tags ("tag") of a run begin."""
+        pitches = row * self.fields[f"{what}_row_pitch"] + column * self.fields[f"{what}_pixel_pitch"]
+        return self.fields[f"{what}_address"] + pitches
+
+    def last_tag_word(self, row: int, column: int, blocks: int) -> int:
+        """The word of a run's tags in which those of its first ``blocks`` blocks end."""
+        skip = self.address("tag", row, column) % 8 // 2
+        return (skip + self.pieces * blocks - 1) // 4
+
 
 def load_job(fields: dict, number: int, stored: int, source: np.ndarray, index: np.ndarray | None, tags: bool) -> LoadJob:
     """Work out what a tile costs.
@@ -151,22 +171,21 @@ class TileLoader:
             yield scheduler.now + 1
 
     def _requests(self, job: LoadJob, half: int, done: Counter) -> Wait:
-        """tile_row_requester: a row's values and tags are asked for together, the next row when both are taken."""
-        scheduler, fields = self.scheduler, job.fields
-        words = fields["source_columns"] * fields["words_per_pixel"]
-        pieces = fields["source_columns"] * -(-fields["words_per_pixel"] // 4) * job.pieces
-        for row in range(half, fields["source_rows"], 2):
-            valid = scheduler.now
-            tag_taken = Counter(scheduler)
-            if job.tags:
-                first = fields["tag_address"] + row * fields["tag_row_pitch"]
-                tag_words = (first + 2 * pieces + 7) // 8 - first // 8
-                scheduler.resume(valid, self._ask(self.tags[half], valid, first, tag_words, tag_taken))
-            address = fields["source_address"] + row * fields["source_row_pitch"]
-            yield from self.values[half].request(valid, address, words)
-            while job.tags and not tag_taken.value:
-                yield tag_taken
-            yield scheduler.now + 1
+        """tile_row_requester: the values and tags of a run are asked for together, the next run when both are taken."""
+        scheduler = self.scheduler
+        words = job.run_columns * job.fields["words_per_pixel"]
+        for row in range(half, job.fields["source_rows"], 2):
+            for column in range(0, job.fields["source_columns"], job.run_columns):
+                valid = scheduler.now
+                tag_taken = Counter(scheduler)
+                if job.tags:
+                    tag_words = job.last_tag_word(row, column, job.run_columns * job.blocks) + 1
+                    address = job.address("tag", row, column)
+                    scheduler.resume(valid, self._ask(self.tags[half], valid, address, tag_words, tag_taken))
+                yield from self.values[half].request(valid, job.address("source", row, column), words)
+                while job.tags and not tag_taken.value:
+                    yield tag_taken
+                yield scheduler.now + 1
         done.add()
 
     def _ask(self, client: ReadClient, valid: int, address: int, words: int, taken: Counter) -> Wait:
@@ -198,23 +217,20 @@ class TileLoader:
         """One half: a word takes its cost, once its values and tags are there."""
         client, tags = self.values[half], self.tags[half]
         costs, per_pixel = job.costs[half], job.fields["words_per_pixel"]
-        blocks = -(-per_pixel // 4)
-        row_words = job.fields["source_columns"] * per_pixel
+        run_words, runs = job.run_columns * per_pixel, job.fields["source_columns"] // job.run_columns
         cycle = self.scheduler.now
         tag_ready = cycle if not job.tags else None  # from when the block's tags are there
         piece_free = block_end = cycle - 1  # the block's last piece was taken; its last word was
-        tag_word = tag_base = place = 0  # words of tags taken in all, those of the rows before, words of this half
+        tag_word = tag_base = place = 0  # words of tags taken in all, those of the runs before, words of this half
         while place < len(costs):
             arrivals = client.arrivals[client.consumed : client.consumed + 8]
             taken = 0
             for arrival in arrivals[: len(costs) - place]:
-                row, word = divmod(place + taken, row_words)
+                run, word = divmod(place + taken, run_words)
                 pixel, channel = divmod(word, per_pixel)
                 if job.tags and channel % 4 == 0 and tag_ready is None:
-                    address = job.fields["tag_address"] + (half + 2 * row) * job.fields["tag_row_pitch"]
-                    skip = address % 8 // 2
-                    last = (skip + job.pieces * (pixel * blocks + channel // 4 + 1) - 1) // 4
-                    wanted = tag_base + last
+                    row, column = divmod(run, runs)
+                    wanted = tag_base + job.last_tag_word(half + 2 * row, column, pixel * job.blocks + channel // 4 + 1)
                     if tags.consumed - tag_word + wanted >= len(tags.arrivals):
                         break
                     # All pieces but the last one are gathered while the block before is used (tag_collector).
@@ -230,7 +246,7 @@ class TileLoader:
                 if job.tags and (channel % 4 == 3 or channel == per_pixel - 1):
                     tag_ready = None
                     block_end = begin
-                    if word == row_words - 1:
+                    if word == run_words - 1:
                         tag_base = block_word = block_word + 1
                     tags.release(block_word - tag_word)
                     tag_word = block_word

@@ -7,7 +7,9 @@ one word after another; they share nothing but the layouts in docs/architecture.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from gradcore.models import arithmetic
 from gradcore.models.jobs import TileLoaderJob
 from gradcore.models.memory import ADDRESSES, ReadWords, Span
 from gradcore.models.tags import POOLED_PIECES, split_pieces
+
+T = TypeVar("T")
 
 
 class TileJob(TileLoaderJob):
@@ -52,33 +56,42 @@ class LoadedTile:
     dropped: int = 0
 
 
-def value_requests(job: TileJob, half: int) -> list[Request]:
-    """Requests for the values of a half's rows, in order."""
-    words = job.source_columns * job.words_per_pixel
-    return [Request((job.source_address + row * job.source_row_pitch) % ADDRESSES, words) for row in range(half, job.source_rows, 2)]
+def _runs(job: TileJob, first: int, row_pitch: int, pixel_pitch: int) -> list[list[int]]:
+    """Byte addresses of what is asked for in one go, in rows: of each row, or with ``by_pixel`` of each pixel."""
+    columns = range(job.source_columns if job.by_pixel else 1)
+    return [[(first + row * row_pitch + column * pixel_pitch) % ADDRESSES for column in columns] for row in range(job.source_rows)]
 
 
-def tag_spans(job: TileJob, method: str) -> list[Span]:
-    """The bytes of each row's tags, in the order of rows; none when no tags are read."""
+def value_requests(job: TileJob) -> list[list[Request]]:
+    """Requests for the values, in rows; see ``of_half``."""
+    words = job.words_per_pixel * (1 if job.by_pixel else job.source_columns)
+    runs = _runs(job, job.source_address, job.source_row_pitch, job.source_pixel_pitch)
+    return [[Request(address, words) for address in row] for row in runs]
+
+
+def of_half(rows: list[list[T]], half: int) -> list[T]:
+    """What is one half's, in order: half 0 has the even rows, half 1 the odd ones."""
+    return list(itertools.chain.from_iterable(rows[half::2]))
+
+
+def tag_spans(job: TileJob, method: str) -> list[list[Span]]:
+    """The bytes of the tags that are asked for in one go, in rows as ``value_requests``; none when no tags are read."""
     if not job.reads_tags(method):
         return []
-    size = 2 * job.source_columns * job.pieces_per_pixel
-    return [Span((job.tag_address + row * job.tag_row_pitch) % ADDRESSES, size) for row in range(job.source_rows)]
+    size = 2 * job.pieces_per_pixel * (1 if job.by_pixel else job.source_columns)
+    return [[Span(address, size) for address in row] for row in _runs(job, job.tag_address, job.tag_row_pitch, job.tag_pixel_pitch)]
 
 
-def tag_requests(job: TileJob, half: int, method: str) -> list[Request]:
-    """Requests for the tags of a half's rows, in order: aligned down to 8 bytes, long enough to cover the row's pieces."""
-    return [Request(span.start, span.words) for span in tag_spans(job, method)[half::2]]
+def tag_requests(job: TileJob, method: str) -> list[list[Request]]:
+    """Requests for the tags, in rows as ``value_requests``: aligned down to 8 bytes, long enough to cover the run's pieces."""
+    return [[Request(span.start, span.words) for span in row] for row in tag_spans(job, method)]
 
 
 def read_values(job: TileJob, read_words: ReadWords) -> np.ndarray:
     """The tile's values: int64 array (source_rows, source_columns, 4 * words_per_pixel)."""
-    rows = []
-    for row in range(job.source_rows):
-        request = value_requests(job, row % 2)[row // 2]
-        words = np.asarray(read_words(request.address, request.words), dtype="<u8")
-        rows.append(words.view("<i2").astype(np.int64).reshape(job.source_columns, -1))
-    return np.stack(rows)
+    runs = itertools.chain.from_iterable(value_requests(job))
+    words = np.concatenate([np.asarray(read_words(run.address, run.words), dtype="<u8") for run in runs])
+    return words.view("<i2").astype(np.int64).reshape(job.source_rows, job.source_columns, -1)
 
 
 def read_tags(job: TileJob, method: str, read_words: ReadWords) -> tuple[np.ndarray, np.ndarray]:
@@ -88,10 +101,10 @@ def read_tags(job: TileJob, method: str, read_words: ReadWords) -> tuple[np.ndar
     """
     channels = 4 * job.words_per_pixel
     shape = (job.source_rows, job.source_columns, channels)
-    spans = tag_spans(job, method)
+    spans = list(itertools.chain.from_iterable(tag_spans(job, method)))
     if not spans:
         return np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
-    pieces = np.stack([span.read(read_words).view("<u2") for span in spans])
+    pieces = np.concatenate([span.read(read_words) for span in spans]).view("<u2")
     mask, index = split_pieces(pieces.reshape(*shape[:2], -1, POOLED_PIECES if job.unpool else 1))
     return mask[..., :channels], np.zeros(shape, dtype=np.int64) if index is None else index[..., :channels]
 

@@ -52,7 +52,8 @@ module descriptor_check #(
   wire        unpool_without_tags = descriptor[DESCRIPTOR_TILE_UNPOOL] && !descriptor[DESCRIPTOR_TILE_TAGS];
   wire        source_misaligned = (|descriptor[DESCRIPTOR_TILE_SOURCE_ADDRESS+:3]) ||
        (|descriptor[DESCRIPTOR_TILE_SOURCE_ROW_PITCH+:3]) || descriptor[DESCRIPTOR_TILE_TAG_ADDRESS] ||
-       descriptor[DESCRIPTOR_TILE_TAG_ROW_PITCH];
+       descriptor[DESCRIPTOR_TILE_TAG_ROW_PITCH] || (|descriptor[DESCRIPTOR_TILE_SOURCE_PIXEL_PITCH+:3]) ||
+       descriptor[DESCRIPTOR_TILE_TAG_PIXEL_PITCH];
   wire        bad_source = source_rows == 8'd0 || source_columns == 8'd0 || words_per_pixel == 10'd0 ||
        words_per_pixel > DESCRIPTOR_TILE_WORDS_PER_PIXEL_MOST || buffer_rows == 8'd0 || buffer_columns == 8'd0 || slot == 11'd0 ||
        unpool_without_tags || source_misaligned;
@@ -72,7 +73,7 @@ module descriptor_check #(
   always @(posedge clk) taps <= {3'd0, kernel_h} * {3'd0, kernel_w};
   wire        bad_kernel = unit_rows == 8'd0 || unit_columns == 8'd0 || kernel_h == 4'd0 || kernel_h > DESCRIPTOR_TILE_KERNEL_H_MOST ||
        kernel_w == 4'd0 || kernel_w > DESCRIPTOR_TILE_KERNEL_W_MOST || tile_blocks == 3'd0 ||
-       tile_blocks > BLOCK_LIMIT || tile_shift > SHIFT_LIMIT || tap_rows == 11'd0;
+       tile_blocks > BLOCK_LIMIT || tile_shift > SHIFT_LIMIT;
   // Packs of 1, 2 or 4 pixels, at most 4 columns from unit to unit; pooled units have neither packs nor strides.
   wire        bad_pack = pack == 4'd0 || pack == 4'd3 || pack > DESCRIPTOR_TILE_PACK_PIXELS_MOST ||
        stride_x_log2 > DESCRIPTOR_TILE_STRIDE_X_LOG2_MOST || (pack[1] && stride_x_log2[1]) || (pack[2] && stride_x_log2 != 2'd0);

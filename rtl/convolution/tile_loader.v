@@ -2,8 +2,8 @@
 //
 // tile_loader: fills the tile banks: reads a tile, applies the ReLU rule and the unpooling, drops zeros.
 //
-// The job at the head of the FIFO outside is prepared (words and pieces of a row), waits for its tokens and for its
-// bank, and has its rows requested through port 0 (even rows) and port 1 (odd rows), while the job before may still be
+// The job at the head of the FIFO outside is prepared (words and pieces of a run), waits for its tokens and for its
+// bank, and has its rows requested through port 0 (even rows) and port 1 (odd rows), whole or by pixel, while the job before may still be
 // loading. It is taken (job_ready, one pulse) when all its rows are requested and the job before has been loaded.
 //
 // Contract: `bank_free` says that the bank of the job at the head may be filled; it is looked at once, at least eight
@@ -58,14 +58,15 @@ module tile_loader (
   `include "gradcore_constants.vh"
   `include "tile_loader_job.vh"
 
-  // ---- Preparation of the job at the head: words and pieces of a row, by shift and add over the bits of columns ----
+  // ---- Preparation of the job at the head: words and pieces of a run (a row, or with by_pixel a pixel), by shift and add
+  // over the bits of its columns ----
   reg         prepared;
   reg  [3:0]  step;             // 0: blocks; 1: pieces of a pixel; 2..9: one bit of columns each
   reg  [8:0]  blocks;
   reg  [7:0]  column_bits;      // the highest comes next
   reg  [9:0]  pixel_pieces;
-  reg  [15:0] row_words;
-  reg  [15:0] row_pieces;
+  reg  [15:0] run_words;
+  reg  [15:0] run_pieces;
   reg         tokens_ok;
   reg         started;          // tokens and bank were there: requests may go out
   reg         taken;            // the halves work on this job
@@ -89,13 +90,13 @@ module tile_loader (
     if (step == 4'd0) blocks <= round_up_words[10:2];
     if (step == 4'd1) begin
       pixel_pieces <= {1'b0, blocks} + (unpool ? {blocks, 1'b0} : 10'd0);
-      column_bits <= source_columns;
-      row_words <= 16'd0;
-      row_pieces <= 16'd0;
+      column_bits <= by_pixel ? 8'd1 : source_columns;
+      run_words <= 16'd0;
+      run_pieces <= 16'd0;
     end else if (!prepared) begin
       column_bits <= {column_bits[6:0], 1'b0};
-      row_words <= {row_words[14:0], 1'b0} + (column_bit ? {6'd0, words_per_pixel} : 16'd0);
-      row_pieces <= {row_pieces[14:0], 1'b0} + (column_bit ? {6'd0, pixel_pieces} : 16'd0);
+      run_words <= {run_words[14:0], 1'b0} + (column_bit ? {6'd0, words_per_pixel} : 16'd0);
+      run_pieces <= {run_pieces[14:0], 1'b0} + (column_bit ? {6'd0, pixel_pieces} : 16'd0);
     end
     if (job_ready) begin
       step <= 4'd0;
@@ -167,7 +168,7 @@ module tile_loader (
       last_word <= words_per_pixel - 10'd1;
       rule <= method;
       with_tags <= use_tags;
-      pieces <= row_pieces;
+      pieces <= run_pieces;
       first_entry <= next_entry;
       first_count <= next_count;
       diagonal <= row_entries + {2'd0, slot};
@@ -201,13 +202,17 @@ module tile_loader (
           .start(issue_start),
           .busy(issue_busy[half]),
           .source_rows(source_rows),
+          .source_columns(source_columns),
+          .by_pixel(by_pixel),
           .source_address(source_address),
           .source_row_pitch(source_row_pitch),
-          .row_words(row_words),
+          .source_pixel_pitch(source_pixel_pitch),
+          .run_words(run_words),
           .use_tags(use_tags),
           .tag_address(tag_address),
           .tag_row_pitch(tag_row_pitch),
-          .row_pieces(row_pieces),
+          .tag_pixel_pitch(tag_pixel_pitch),
+          .run_pieces(run_pieces),
           .value_request_valid(read_request_valid[2*half]),
           .value_request_ready(read_request_ready[2*half]),
           .value_request_address(read_request_address[64*half+:32]),
@@ -230,7 +235,7 @@ module tile_loader (
           .last_word(last_word),
           .method(rule),
           .use_tags(with_tags),
-          .row_pieces(pieces),
+          .run_pieces(pieces),
           .first_entry(first_entry[13*half+:13]),
           .first_count(first_count[9*half+:9]),
           .diagonal(diagonal),

@@ -32,7 +32,7 @@ module tile_loader_half #(
     input  wire [9:0]  last_word,        // words a pixel - 1
     input  wire [1:0]  method,
     input  wire        use_tags,
-    input  wire [15:0] row_pieces,
+    input  wire [15:0] run_pieces,       // of a row, or with by_pixel of a pixel
     input  wire [12:0] diagonal,         // row_entries + slot
     input  wire [12:0] first_entry,      // of this half's first pixel, or of its window's first pixel
     input  wire [8:0]  first_count,
@@ -62,11 +62,14 @@ module tile_loader_half #(
   wire       crops_column = unpool && crop_column;
   wire [1:0] tag_skip = tag_address[2:1];         // pieces before the tile's first piece in its word
   wire [1:0] tag_skip_step = tag_row_pitch[2:1];  // the same, gained from row to row
+  wire [1:0] tag_skip_pixel = tag_pixel_pitch[2:1];  // and, with by_pixel, from pixel to pixel
 
   // ---- Tags: pieces, then blocks ----
-  reg  [7:0] tag_rows_left;
-  reg  [1:0] row_skip;
-  wire       tag_row_ready;
+  reg  [7:0] tag_rows_left;     // the run that the unpacker gets next included
+  reg  [7:0] tag_columns_left;  // with by_pixel
+  reg [1:0] row_skip, run_skip;
+  wire       tag_run_ready;
+  wire       tag_row_end = !by_pixel || tag_columns_left == 8'd1;
   wire piece_valid, piece_ready;
   wire [15:0] piece_data;
   wire tags_valid, tags_ready;
@@ -79,9 +82,9 @@ module tile_loader_half #(
       .clk(clk),
       .rst(rst),
       .row_valid(tag_rows_left != 8'd0),
-      .row_ready(tag_row_ready),
-      .row_skip(row_skip),
-      .row_pieces(row_pieces),
+      .row_ready(tag_run_ready),
+      .row_skip(run_skip),
+      .row_pieces(run_pieces),
       .word_valid(tag_valid),
       .word_ready(tag_ready),
       .word_data(tag_data),
@@ -151,6 +154,7 @@ module tile_loader_half #(
       (HALF == 0 ? (crops_row ? 10'sd1 : 10'sd0) : (unpool && !crops_row) ? -10'sd2 : -10'sd1);
   wire signed [9:0] next_rows_inside = rows_inside - row_step_inside;
   wire signed [9:0] next_columns_inside = columns_inside - column_step_inside;
+  wire [1:0] next_row_skip = start ? (HALF == 0 ? tag_skip : tag_skip + tag_skip_step) : row_skip + {tag_skip_step[0], 1'b0};
 
   always @(posedge clk) begin
     if (start) begin
@@ -174,8 +178,14 @@ module tile_loader_half #(
         column_ok <= {next_columns_inside > 10'sd1 && unpool, next_columns_inside > 10'sd0};
       end
     end
-    if (start) row_skip <= (HALF == 0) ? tag_skip : tag_skip + tag_skip_step;
-    else if (tag_row_ready) row_skip <= row_skip + {tag_skip_step[0], 1'b0};
+    if (start || (tag_run_ready && tag_row_end)) begin
+      row_skip <= next_row_skip;
+      run_skip <= next_row_skip;
+      tag_columns_left <= source_columns;
+    end else if (tag_run_ready) begin
+      run_skip <= run_skip + tag_skip_pixel;
+      tag_columns_left <= tag_columns_left - 8'd1;
+    end
 
     if (start) begin
       rows_left <= half_rows[8:1];
@@ -187,7 +197,7 @@ module tile_loader_half #(
       last_row_left <= rows_left == 8'd2;
     end
     if (start) tag_rows_left <= use_tags ? half_rows[8:1] : 8'd0;
-    else if (tag_row_ready && tag_rows_left != 8'd0) tag_rows_left <= tag_rows_left - 8'd1;
+    else if (tag_run_ready && tag_row_end && tag_rows_left != 8'd0) tag_rows_left <= tag_rows_left - 8'd1;
     if (rst) begin
       running <= 1'b0;
       tag_rows_left <= 8'd0;

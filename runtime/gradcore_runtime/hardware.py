@@ -90,8 +90,8 @@ COUNTERS = {
 # Values of registers after reset (of the default build): name -> value.
 RESETS = {
     "IDENTIFIER": 0x47524144,
-    "VERSION": 0x00000400,
-    "CONFIGURATION": 0x03081024,
+    "VERSION": 0x00000500,
+    "CONFIGURATION": 0x04081024,
     "CONFIGURATION_TILE": 0x02002000,
     "CONFIGURATION_BUFFERS": 0x02000400,
     "CONTROL": 0x00000000,
@@ -408,7 +408,7 @@ READ_SHORT = (0b10010, 0b100010)
 # Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit).
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 128
-DESCRIPTOR_VERSION = 3
+DESCRIPTOR_VERSION = 4
 CHECKSUM_KEY = 0x47524144
 Field = tuple[int, int, int]
 DESCRIPTOR_COMMON: dict[str, Field] = {
@@ -434,6 +434,7 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "load_relu": (10, 0, 0),
         "unpool": (10, 1, 1),
         "tags": (10, 2, 2),
+        "by_pixel": (10, 3, 3),
         "crop_row": (10, 4, 4),
         "crop_column": (10, 5, 5),
         "buffer_rows": (10, 15, 8),
@@ -473,6 +474,8 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "tag_destination_pixel_pitch": (21, 15, 0),
         "pieces_per_pixel": (21, 23, 16),
         "buffer_row_pieces": (22, 8, 0),
+        "source_pixel_pitch": (23, 15, 0),
+        "tag_pixel_pitch": (23, 31, 16),
     },
     "WEIGHTS": {
         "wait_computed": (4, 23, 0),
@@ -562,13 +565,14 @@ DESCRIPTOR_LIMITS: dict[str, dict[str, tuple[int, int, int]]] = {
         "blocks": (1, 7, 1),
         "shift": (0, 47, 1),
         "stride_y_log2": (0, 2, 1),
-        "tap_rows": (1, 2047, 1),
         "stride_x_log2": (0, 2, 1),
         "destination_address": (0, 4294967295, 8),
         "destination_row_pitch": (0, 4294967295, 8),
         "destination_pixel_pitch": (0, 65535, 8),
         "words_per_pixel_stored": (1, 1023, 1),
         "columns_stored": (1, 255, 1),
+        "source_pixel_pitch": (0, 65535, 8),
+        "tag_pixel_pitch": (0, 65535, 2),
     },
     "WEIGHTS": {
         "address0": (0, 4294967295, 8),

@@ -34,6 +34,8 @@ class Shape:
     lost_columns: int = 0
     tag_skip: int = 0
     full: int = 0  # no entry is spared, and the last pixel has no zeros: its list may end with the bank
+    by_pixel: int = 0
+    pixel_gap: int = 0  # with by_pixel: words and pieces between pixels; negative: every pixel of a row is the same one in memory
     slot: int = 0  # if not 0: entries of a pixel, fewer than its values; the last pixel has so many, one of them in its last word
 
 
@@ -56,14 +58,17 @@ def values(shape: Shape, rng: np.random.Generator) -> np.ndarray:
 
 def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: tuple[int, int] = (0, 0)) -> TileJob:
     """Lay out data for ``shape`` in ``memory`` and return the job. ``waits``: its wait_tiles and wait_vectors."""
-    row_words = shape.columns * shape.words
-    pitch_words = row_words + int(rng.integers(3))
+    repeated, gap = shape.pixel_gap < 0, max(0, shape.pixel_gap)
+    pixel_words = shape.words + gap
+    pitch_words = shape.columns * pixel_words + int(rng.integers(3))
     content = rng.integers(0, 1 << 64, pitch_words * shape.rows, dtype=np.uint64)
     for row, row_values in enumerate(values(shape, rng)):
-        content[row * pitch_words :][:row_words] = row_values.astype("<i2").reshape(-1).view("<u8")
+        for column, pixel in enumerate(row_values[-1:] if repeated else row_values):  # the last one may be a full one
+            content[row * pitch_words + column * pixel_words :][: shape.words] = pixel.astype("<i2").view("<u8")
     source_address = memory.allocate(content)
 
-    pieces = -(-shape.words // 4) * (3 if shape.unpool else 1) * shape.columns
+    pixel_pieces = -(-shape.words // 4) * (3 if shape.unpool else 1) + gap
+    pieces = pixel_pieces * shape.columns
     # Rows of tags start on 8 bytes, so their pitch is a multiple of 8; the loader takes any even number.
     tag_pitch = 8 * -(-(pieces + shape.tag_skip) // 4) if rng.random() < 0.7 else 2 * (pieces + int(rng.integers(4)))
     tag_words = (2 * shape.tag_skip + (shape.rows - 1) * tag_pitch + 2 * pieces + 7) // 8
@@ -78,6 +83,8 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
     return TileJob(
         source_address=source_address,
         source_row_pitch=8 * pitch_words,
+        by_pixel=shape.by_pixel,
+        source_pixel_pitch=8 * int(rng.integers(1 << 13)) if not shape.by_pixel else 0 if repeated else 8 * pixel_words,
         source_rows=shape.rows,
         source_columns=shape.columns,
         words_per_pixel=shape.words,
@@ -87,6 +94,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
         row_entries=row_entries,
         tag_address=tag_address,
         tag_row_pitch=tag_pitch,
+        tag_pixel_pitch=2 * int(rng.integers(1 << 15)) if not shape.by_pixel else 0 if repeated else 2 * pixel_pieces,
         load_relu=shape.relu,
         unpool=shape.unpool,
         tags=shape.tags,
@@ -122,6 +130,13 @@ def corner_shapes() -> list[Shape]:
         Shape(1, 100, 1, unpool=1, tags=1, tag_skip=1),
         Shape(3, 3, 2, relu=1, tags=0),
         Shape(3, 3, 2, tags=1, tag_skip=2),
+        Shape(1, 1, 1, by_pixel=1),
+        Shape(3, 255, 4, density=0.2, by_pixel=1, pixel_gap=12, relu=1, tags=1, lost_columns=130),
+        Shape(255, 2, 1, density=0.3, by_pixel=1, pixel_gap=1),
+        Shape(3, 1, 3, by_pixel=1, pixel_gap=2, relu=1, tags=1, tag_skip=3),
+        Shape(2, 8, 128, density=0.05, full=1, by_pixel=1),
+        Shape(5, 9, 4, by_pixel=1, pixel_gap=-1, relu=1, tags=1, tag_skip=2),
+        Shape(4, 6, 4, by_pixel=1, pixel_gap=8, unpool=1, tags=1, relu=1, crop_row=1, tag_skip=1),
     ]
     for crop in range(16):
         shapes.append(
@@ -138,6 +153,8 @@ def corner_shapes() -> list[Shape]:
                 lost_rows=crop >> 2 & 1,
                 lost_columns=crop >> 3,
                 tag_skip=crop % 4,
+                by_pixel=crop % 7 % 2,
+                pixel_gap=crop % 7 % 2 * (crop % 4),
             )
         )
     return shapes
@@ -145,7 +162,10 @@ def corner_shapes() -> list[Shape]:
 
 def random_shape(rng: np.random.Generator, unpool: int, relu: int) -> Shape:
     """Any legal shape of moderate size."""
+    by_pixel = int(rng.integers(2))
     return Shape(
+        by_pixel=by_pixel,
+        pixel_gap=by_pixel * int(rng.integers(-1, 4)),
         rows=int(rng.integers(1, 7)),
         columns=int(rng.integers(1, 7)),
         words=int(rng.choice([1, 2, 3, 4, 5, 8, 9])),
@@ -209,4 +229,4 @@ class FewShapes(TileSequence):
     """Some shapes, for twins."""
 
     def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
-        return [Shape(2, 3, 2, relu=1, tags=1), Shape(2, 3, 2)]
+        return [Shape(2, 3, 2, relu=1, tags=1), Shape(2, 3, 2), Shape(2, 3, 2, relu=1, tags=1, by_pixel=1, pixel_gap=2)]

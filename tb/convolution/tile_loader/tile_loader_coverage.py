@@ -33,6 +33,8 @@ def tile_coverage(parent: uvm_component) -> Coverage:
         "crop": tuple(itertools.product((0, 1), repeat=2)),
         "cut": ("nothing", "rows", "columns", "both"),
         "skip": range(4),
+        "pixels": ("row by row", "close", "apart", "the same"),
+        "skip_by_pixel": range(4),  # gained from pixel to pixel
         "density": ("zeros", "sparse", "some", "all"),
         "words": (1, 2, 3, 4, 5, 127, 128, 511),  # a block of tags has four words
         "source_rows": (1, 2, 3, 255),
@@ -50,7 +52,7 @@ def tile_coverage(parent: uvm_component) -> Coverage:
         "start": ("alone", "overlaps"),
         "moves": [(client, port, kind) for client in CLIENTS for port in ("request", "response") for kind in kinds],
     }
-    return Coverage("coverage", parent, points, {"rule": ("method", "unpool", "relu")})
+    return Coverage("coverage", parent, points, {"rule": ("method", "unpool", "relu"), "run": ("pixels", "tags_read")})
 
 
 def sample_tile(coverage: Coverage, job: TileJob, method: str, tile: LoadedTile, read: Callable) -> None:
@@ -62,6 +64,9 @@ def sample_tile(coverage: Coverage, job: TileJob, method: str, tile: LoadedTile,
     cut_rows = scale * job.source_rows - job.unpool * job.crop_row > job.buffer_rows
     cut_columns = scale * job.source_columns - job.unpool * job.crop_column > job.buffer_columns
     tags = job.reads_tags(method)
+    pixels = "row by row"
+    if job.by_pixel:
+        pixels = {0: "the same", 8 * job.words_per_pixel: "close"}.get(job.source_pixel_pitch, "apart")
     coverage.sample(
         method=method,
         unpool=job.unpool,
@@ -70,6 +75,8 @@ def sample_tile(coverage: Coverage, job: TileJob, method: str, tile: LoadedTile,
         crop=(job.crop_row, job.crop_column) if job.unpool else None,
         cut=("nothing", "rows", "columns", "both")[cut_rows + 2 * cut_columns],
         skip=job.tag_address % 8 // 2 if tags else None,
+        pixels=pixels,
+        skip_by_pixel=job.tag_pixel_pitch % 8 // 2 if tags and job.by_pixel and job.source_columns > 1 else None,
         density="zeros" if not density else "sparse" if density < 0.2 else "some" if density < 1 else "all",
         words=job.words_per_pixel,
         source_rows=job.source_rows,

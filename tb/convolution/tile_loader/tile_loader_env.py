@@ -13,7 +13,7 @@ from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_monitor
 
 from gradcore.hardware import TILE_ENTRIES
 from gradcore.models import arithmetic
-from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, load_tile, tag_requests, value_requests
+from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, load_tile, of_half, tag_requests, value_requests
 from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
 from tb.convolution.tile_loader.tile_loader_coverage import CLIENTS, sample_tile, tile_coverage, word_lists
@@ -248,7 +248,7 @@ class TilePredictor(Predictor):
         """The loader was reset."""
         self.jobs: deque[tuple[TileJob, str]] = deque()
         self.words: list[deque[tuple[int, int, tuple[int, ...]]]] = [deque() for _ in CLIENTS]
-        self.rows_left = self.number = 0
+        self.requests_left = self.number = 0
 
     def method(self) -> str:
         """The method that the pins say."""
@@ -261,14 +261,14 @@ class TilePredictor(Predictor):
         scoreboard.actual(CLIENTS[fields["client"]], {name: fields[name] for name in ("address", "words")})
         if fields["client"]:
             return
-        if not self.rows_left:
+        if not self.requests_left:
             job = monitor.job
             if job is None or not monitor.free or not monitor.token_cycles:
                 text = f"bank free {monitor.free}, tokens there for {monitor.token_cycles} cycles"
                 raise CheckFailure(self, f"the first request of a job that may not start: {text}: {job}")
-            self.rows_left = (job.source_rows + 1) // 2
+            self.requests_left = len(of_half(value_requests(job), 0))
             self.overlap.add("overlaps" if monitor.open else "alone")
-        self.rows_left -= 1
+        self.requests_left -= 1
 
     def read(self, item: SeenItem) -> None:
         """A request whose words were all taken."""
@@ -279,9 +279,9 @@ class TilePredictor(Predictor):
         job, method = TileJob.unpack(fields["job"]), self.method()
         self.jobs.append((job, method))
         for half in (0, 1):
-            for request in value_requests(job, half):
+            for request in of_half(value_requests(job), half):
                 self.expect(CLIENTS[2 * half], dataclasses.asdict(request))
-            for request in tag_requests(job, half, method):
+            for request in of_half(tag_requests(job, method), half):
                 self.expect(CLIENTS[2 * half + 1], dataclasses.asdict(request))
         planned = self.get_parent().scoreboard.planned
         planned["job"] = planned.get("job", 0) + 1
@@ -296,7 +296,7 @@ class TilePredictor(Predictor):
             return
         assert self.jobs, "`loaded`, but no job was taken"
         job, method = self.jobs.popleft()
-        requests = [value_requests(job, 0), tag_requests(job, 0, method), value_requests(job, 1), tag_requests(job, 1, method)]
+        requests = [of_half(rows, half) for half in (0, 1) for rows in (value_requests(job), tag_requests(job, method))]
         content = {}
         for client, (words, asked) in enumerate(zip(self.words, requests, strict=True)):
             assert len(words) >= len(asked), f"{CLIENTS[client]}: {len(words)} of {len(asked)} requests of the job were answered"

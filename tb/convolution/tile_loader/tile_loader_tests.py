@@ -85,6 +85,7 @@ class Throughput(TileTest):
         Shape(10, 10, 4, density=1.0, unpool=1, tags=1),
         Shape(5, 5, 16, density=0.5, unpool=1, tags=1, relu=1, crop_row=1, crop_column=1),
         Shape(5, 5, 8, density=0.2, unpool=1, tags=1, relu=1, crop_row=1),
+        Shape(12, 12, 4, density=0.5, by_pixel=1, pixel_gap=12, relu=1, tags=1),
     )
 
     async def main(self) -> None:
@@ -114,7 +115,7 @@ class ResetInJob(TileTest):
         environment.loader.host.slow = False
         outputs = [getattr(dut, name) for name in ("entry_write", "count_write", "loaded", "bank", "read_request_valid")]
         written = 0
-        shape = Shape(6, 4, 2, relu=1, unpool=1, tags=1)
+        shape = Shape(6, 4, 2, relu=1, unpool=1, tags=1, by_pixel=1, pixel_gap=3)
         for delay in (3, 11, 12, 14, 20, 30, random.randrange(20, 60), random.randrange(20, 60)):
             sent = cocotb.start_soon(self.load(OneShape, "saliency", shape=shape))
             while not int(dut.job_valid.value):
