@@ -126,7 +126,7 @@ module tile_loader (
   wire finished = consuming && !consume_start && (&done);
 
   reg  [`TILE_LOADER_JOB_BITS-1:0] taken_job;
-  reg  [9:0]  last_word;
+  reg [9:0] last_word, before_last;
   reg  [15:0] pieces;
   reg  [1:0]  rule;
   reg         with_tags;
@@ -166,6 +166,7 @@ module tile_loader (
     if (take) begin
       taken_job <= job;
       last_word <= words_per_pixel - 10'd1;
+      before_last <= words_per_pixel - 10'd2;
       rule <= method;
       with_tags <= use_tags;
       pieces <= run_pieces;
@@ -233,6 +234,7 @@ module tile_loader (
           .active(half_active[half]),
           .job(taken_job),
           .last_word(last_word),
+          .before_last(before_last),
           .method(rule),
           .use_tags(with_tags),
           .run_pieces(pieces),

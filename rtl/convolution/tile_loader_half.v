@@ -30,6 +30,7 @@ module tile_loader_half #(
     output wire        active,
     input  wire [`TILE_LOADER_JOB_BITS-1:0] job,
     input  wire [9:0]  last_word,        // words a pixel - 1
+    input  wire [9:0]  before_last,      // words a pixel - 2
     input  wire [1:0]  method,
     input  wire        use_tags,
     input  wire [15:0] run_pieces,       // of a row, or with by_pixel of a pixel
@@ -56,6 +57,7 @@ module tile_loader_half #(
     output reg  [2:0]  dropped
 );
 
+  `include "gradcore_constants.vh"
   `include "tile_loader_job.vh"
 
   wire       crops_row = unpool && crop_row;
@@ -139,7 +141,7 @@ module tile_loader_half #(
   reg        last_row_left;         // rows_left == 1
 
   wire       squeezer_ready;
-  wire       pixel_last = {1'b0, word} == last_word;
+  reg        pixel_last;            // word == last_word
   wire       row_last = pixel_last && columns_left == 8'd1;
   wire       block_last = pixel_last || word[1:0] == 2'd3;
 
@@ -152,6 +154,10 @@ module tile_loader_half #(
   // The first row of half 1 is one source row further down;
   wire signed [9:0] first_rows_inside = {2'b00, buffer_rows} +
       (HALF == 0 ? (crops_row ? 10'sd1 : 10'sd0) : (unpool && !crops_row) ? -10'sd2 : -10'sd1);
+  // Of the first window: {its second row is inside, its first one is}; the buffer has a row at least.
+  wire [1:0] first_row_ok = (HALF == 0) ? {unpool && (crop_row || buffer_rows > 8'd1), !crops_row} :
+      !unpool ? {1'b0, buffer_rows > 8'd1} : crop_row ? {buffer_rows > 8'd2, buffer_rows > 8'd1} :
+      {buffer_rows > 8'd3, buffer_rows > 8'd2};
   wire signed [9:0] next_rows_inside = rows_inside - row_step_inside;
   wire signed [9:0] next_columns_inside = columns_inside - column_step_inside;
   wire [1:0] next_row_skip = start ? (HALF == 0 ? tag_skip : tag_skip + tag_skip_step) : row_skip + {tag_skip_step[0], 1'b0};
@@ -160,12 +166,14 @@ module tile_loader_half #(
     if (start) begin
       columns_left <= source_columns;
       word <= 9'd0;
+      pixel_last <= last_word == 10'd0;
       rows_inside <= first_rows_inside;
       columns_inside <= all_columns_inside;
-      row_ok <= {first_rows_inside > 10'sd1 && unpool, first_rows_inside > 10'sd0 && !(HALF == 0 && crops_row)};
+      row_ok <= first_row_ok;
       column_ok <= {all_columns_inside > 10'sd1 && unpool, !crops_column};
     end else if (take) begin
       word <= pixel_last ? 9'd0 : word + 9'd1;
+      pixel_last <= pixel_last ? last_word == 10'd0 : {1'b0, word} == before_last;
       if (row_last) begin
         columns_left <= source_columns;
         rows_inside <= next_rows_inside;
@@ -205,35 +213,49 @@ module tile_loader_half #(
   end
 
   // ---- What of the word is to be written ----
+  // Which places of the window are inside the buffer.
   wire [3:0] positions = {{2{row_ok[1]}}, {2{row_ok[0]}}} & {2{column_ok}};
   reg  [3:0]  mask;
-  reg  [7:0]  index;
+  reg  [7:0]  tag_index;
+  // Of the job, which is there before its words: what its tags bring, and its rule; without one that of Saliency with all masks 1.
+  reg masked, indexed;
+  reg  [1:0]  rule;
   wire [3:0]  keep;
   wire [3:0]  write;
 
+  always @(posedge clk) begin
+    masked <= use_tags && load_relu;
+    indexed <= use_tags && unpool;
+    rule <= load_relu ? method : METHOD_SALIENCY;
+  end
+
   always @* begin
     case (word[1:0])
-      2'd0: {mask, index} = {tags_mask[3:0], tags_index[7:0]};
-      2'd1: {mask, index} = {tags_mask[7:4], tags_index[15:8]};
-      2'd2: {mask, index} = {tags_mask[11:8], tags_index[23:16]};
-      default: {mask, index} = {tags_mask[15:12], tags_index[31:24]};
+      2'd0: {mask, tag_index} = {tags_mask[3:0], tags_index[7:0]};
+      2'd1: {mask, tag_index} = {tags_mask[7:4], tags_index[15:8]};
+      2'd2: {mask, tag_index} = {tags_mask[11:8], tags_index[23:16]};
+      default: {mask, tag_index} = {tags_mask[15:12], tags_index[31:24]};
     endcase
-    if (!use_tags) mask = 4'b1111;
-    if (!use_tags || !unpool) index = 8'd0;
+    if (!masked) mask = 4'b1111;
   end
+
+  wire [7:0] index = tag_index & {8{indexed}};
+  wire [3:0] written = indexed ? positions : {4{positions[0]}};
 
   relu_keep u_rule (
       .negative({word_data[63], word_data[47], word_data[31], word_data[15]}),
       .mask(mask),
-      .method(method),
-      .enable(load_relu),
+      .method(rule),
+      .enable(1'b1),
       .keep(keep)
   );
 
   genvar k;
   generate
     for (k = 0; k < 4; k = k + 1) begin : g_write
-      assign write[k] = nonzero[k] && keep[k] && positions[index[2*k+:2]];
+      wire [1:0] place = tag_index[2*k+:2];  // unknown without indices: all of `written` are then alike
+      wire lands = place[1] ? (place[0] ? written[3] : written[2]) : (place[0] ? written[1] : written[0]);
+      assign write[k] = nonzero[k] && keep[k] && lands;
     end
   endgenerate
 
@@ -403,6 +425,7 @@ module tile_loader_half #(
   `include "assertions.vh"
   `ASSERT(started_when_done, !start || done)
   `ASSERT(rows_marked, running == (rows_left != 8'd0) || !started_once)
+  `ASSERT(last_word_marked, !running || pixel_last == ({1'b0, word} == last_word))
   `ASSERT(counts_have_room, !pixel_end || counts_ready)
   // Of the words taken every value is written or dropped, once.
   reg started_once;

@@ -28,7 +28,7 @@ def sources(folder: Path, run: Run) -> list[Path]:
 BENCH = Bench(
     "system",
     runs=(
-        Run(PARAMETERS, ("verilator",), tests="EveryMethod", settings={"inference": True}),
+        Run(PARAMETERS, ("verilator",), tests="EveryMethod|Graph", settings={"inference": True}),
         Run(PARAMETERS, ("icarus",), tests="EveryMethod"),
         Run(PARAMETERS, ("verilator",), tests="Wrong.*|MethodLeftOut", one_seed=True, name="bites"),
         *(Run(TABLE_ONE, ("verilator", "icarus"), "TableOne", {"method": method}, True, True, f"table-one-{method}") for method in METHODS),

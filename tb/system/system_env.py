@@ -20,6 +20,7 @@ from cocotb.triggers import RisingEdge
 from pyuvm import ConfigDB, uvm_agent, uvm_analysis_port
 
 from gradcore import hardware
+from gradcore.models.quantised import QuantisedNetwork
 from tb.support.axi_agents import AxiLiteAgent, AxiLiteItem
 from tb.support.base import Predictor, UnitEnvironment, place
 from tb.support.streams import StreamMonitor
@@ -214,7 +215,7 @@ class SystemEnvironment(UnitEnvironment):
             if values:
                 self.saturation.sample(saturates="forward" if place_ < case.program.count else "backward")
         self.coverage.sample(seed=request.seed_mode if request.explain else None)
-        for layer in case.network.layers:
+        for layer in case.network.layers if isinstance(case.network, QuantisedNetwork) else ():  # kinds are those of chains
             kind = f"{layer.kind} {' '.join(name for name in ('relu', 'pool') if getattr(layer, name))}"
             for direction in ("forward", "backward") if request.explain else ("forward",):
                 self.coverage.sample(kind=kind, method=request.method, direction=direction)
