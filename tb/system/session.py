@@ -26,8 +26,10 @@ from gradcore.models import network as network_model
 from gradcore.models import program as program_model
 from gradcore.models.control.performance_counters import broken_identities
 from gradcore.models.tags import join_pieces
+from gradcore.network.graph import INPUT, Add, Conv, FullyConnected, Relu
 from gradcore.quantise import QuantisedGraph, QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
+from tb.support.random_graphs import quantised_graph, with_weights
 from tb.support.random_networks import layered_network, random_picture, random_quantised, saturating
 from tb.support.replay import replay_command
 from tb.system.mismatch import describe
@@ -131,6 +133,24 @@ def layered_case(shape: tuple[int, int, int], layers: Sequence[str], preset: str
     quantised = quantise(network, quantisation)
     picture = random_picture(quantised, np.random.default_rng((seed, 7)))
     return make_case(quantised, picture, preset)
+
+
+def residual_case(preset: str, seed: int) -> Case:
+    """A case of a graph with random weights: a residual block with a shortcut of stride 2, then a depthwise convolution, of two blocks of
+    channels each: sums in chunks, slices of channels, single pixels."""
+    nodes = (
+        Conv("stem", (INPUT,), (3, 3), (1, 1), (1, 1, 1, 1), out_channels=20),
+        Relu("r0", ("stem",)),
+        Conv("a", ("r0",), (3, 3), (2, 2), (1, 1, 1, 1), out_channels=20),
+        Conv("short", ("r0",), (1, 1), (2, 2), out_channels=20),
+        Add("sum", ("a", "short")),
+        Relu("r1", ("sum",)),
+        Conv("deep", ("r1",), (3, 3), (1, 1), (1, 1, 1, 1), out_channels=20, groups=20),
+        Relu("r2", ("deep",)),
+        FullyConnected("fc", ("r2",), 5),
+    )
+    network, inputs = quantised_graph(with_weights(nodes, (3, 6, 7), np.random.default_rng(seed)), seed)
+    return make_case(network, inputs[0], preset)
 
 
 def expectation(case: Case, request: Request) -> Expectation:

@@ -20,7 +20,6 @@ from gradcore.importer.opening import load_network
 from gradcore.models.control.register_file import RUN_PARAMETERS
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob
 from gradcore.models.vector.seed_unit import SeedResult
-from gradcore.network.graph import INPUT, Add, Conv, FullyConnected, Relu
 from gradcore.quantise import quantise
 from tb.axi.axi_read_port.axi_read_port_env import ReadPredictor
 from tb.control.sequencer.sequencer_env import SequencerPredictor
@@ -29,12 +28,23 @@ from tb.convolution.tile_loader.tile_loader_env import TilePredictor
 from tb.support.axi_port import Burst
 from tb.support.base import UnitTest, must_fail
 from tb.support.declaration import parameter, setting
-from tb.support.random_graphs import quantised_graph, with_weights
 from tb.support.registers import GradcoreRegisters
 from tb.support.streams import wait_until
 from tb.support.uvm import CheckFailure
 from tb.system.internals import Instance
-from tb.system.session import GUARD, METHODS, START, WATCHDOG, Case, Expectation, Request, expectation, layered_case, make_case
+from tb.system.session import (
+    GUARD,
+    METHODS,
+    START,
+    WATCHDOG,
+    Case,
+    Expectation,
+    Request,
+    expectation,
+    layered_case,
+    make_case,
+    residual_case,
+)
 from tb.system.system_env import SEED_MODES, Loaded, SystemEnvironment, SystemPredictor
 from tb.vector.seed_unit.seed_unit_env import SeedPredictor
 
@@ -155,22 +165,8 @@ class Graph(SystemTest):
     Sums are made in chunks, and slices of channels and single pixels are loaded.
     """
 
-    nodes = (
-        Conv("stem", (INPUT,), (3, 3), (1, 1), (1, 1, 1, 1), out_channels=20),
-        Relu("r0", ("stem",)),
-        Conv("a", ("r0",), (3, 3), (2, 2), (1, 1, 1, 1), out_channels=20),
-        Conv("short", ("r0",), (1, 1), (2, 2), out_channels=20),
-        Add("sum", ("a", "short")),
-        Relu("r1", ("sum",)),
-        Conv("deep", ("r1",), (3, 3), (1, 1), (1, 1, 1, 1), out_channels=20, groups=20),
-        Relu("r2", ("deep",)),
-        FullyConnected("fc", ("r2",), 5),
-    )
-
     def runs(self) -> list[Run]:
-        seed = int(self.rng.integers(1 << 30))
-        network, inputs = quantised_graph(with_weights(self.nodes, (3, 6, 7), np.random.default_rng(seed)), seed)
-        case, asked = make_case(network, inputs[0], "small"), Request(random.choice(METHODS))
+        case, asked = residual_case("small", int(self.rng.integers(1 << 30))), Request(random.choice(METHODS))
         jobs = case.program.jobs()
         assert all(any(job.get(field) for job in jobs) for field in ("from_partial", "to_partial", "by_pixel", "stride_x_log2"))
         return [Run(case, asked, 300, expectation(case, asked).before)]
