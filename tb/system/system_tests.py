@@ -154,7 +154,7 @@ class EveryMethod(SystemTest):
     def runs(self) -> list[Run]:
         methods = random.sample(METHODS, len(METHODS))
         modes = random.sample(SEED_MODES, len(SEED_MODES))
-        runs = [make_run(method, stall, stall > 0, mode) for method, stall, mode in zip(methods, (0, 300, 700), modes, strict=True)]
+        runs = [make_run(method, stall, stall > 0, mode) for method, stall, mode in zip(methods, (0, 200, 500), modes, strict=True)]
         return [*runs, *([make_run(methods[0], 300, explain=False)] if setting("inference") else [])]
 
 

@@ -3,7 +3,7 @@
 
 from tb.support.declaration import Bench, Run
 
-QUICK = "Corners|Throughput|ResetInJob"  # where a simulator is slow
+QUICK = "Corners|ResetInJob"  # where a simulator is slow
 
 BENCH = Bench(
     "tile_loader",

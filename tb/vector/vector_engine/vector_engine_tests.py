@@ -55,27 +55,28 @@ class VectorTest(UnitTest):
 
 @pyuvm.test()
 class RandomJobsTest(VectorTest):
-    """Jobs of all kinds back to back, all methods, tokens that come late."""
+    """Jobs of all kinds back to back, tokens that come late; without stalls by one method."""
 
     latency = None
 
     async def main(self) -> None:
         self.environment.set_stalls(self.stalls)
-        for method in METHODS:
+        methods = METHODS if self.stalls != "none" else [METHODS[int(self.rng.integers(len(METHODS)))]]
+        for method in methods:
             await self.run_jobs(RandomJobs, method)
-        assert self.environment.predictor.done == self.maker.made >= 3 * RandomJobs.count
+        assert self.environment.predictor.done == self.maker.made >= len(methods) * RandomJobs.count
 
 
 @pyuvm.test()
 class SlowMemory(RandomJobsTest):
-    """The same with ports that stall three cycles in four."""
+    """The same by all methods, with ports that stall three cycles in four."""
 
     stalls = "three_of_four"
 
 
 @pyuvm.test()
 class StalledPorts(RandomJobsTest):
-    """The same with ports that stall at random."""
+    """The same by all methods, with ports that stall at random."""
 
     stalls = "random"
 
