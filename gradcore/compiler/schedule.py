@@ -489,9 +489,10 @@ def _weight_sets(chosen: TilePlan, uses: tuple[TileUse, ...], first_tile: int) -
 
 def _tile_stored(chosen: TilePlan, use: TileUse, number: int, blocks: range, channel: int) -> _TileStored:
     """``blocks``: of the plan's output channels; ``channel``: where these begin."""
-    places = zip((chosen.rows[use.row], chosen.columns[use.column]), chosen.made.first, chosen.made.step, strict=True)
+    made = chosen.made
+    places = zip((chosen.rows[use.row], chosen.columns[use.column]), made.first, made.step, (1, made.pixels), strict=True)
     spans = []
-    for (start, size), first, step in places:
+    for (start, size), first, step, pixels in places:
         begin, count = start // chosen.shrink, size // chosen.shrink
-        spans.append(range(first + begin * step, first + (begin + count - 1) * step + 1))
+        spans.append(range(first + begin * step, first + (begin + count - 1) * step + pixels))
     return _TileStored(number, *spans, range(channel + BLOCK * blocks.start, channel + BLOCK * blocks.stop))

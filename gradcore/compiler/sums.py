@@ -135,6 +135,7 @@ class MapSum:
         writes: the map's region. channel: the first that is written, a multiple of 4. tags: the region for its tags, or None.
         first, step: (row, column) of the first place that is written, and from one to the next.
         whole: all channels of the map are written. block: the block of tags that the first channel's are.
+        pixels: neighbours in a row of the map that are made as one place.
     """
 
     name: str
@@ -152,6 +153,7 @@ class MapSum:
     step: tuple[int, int] = (1, 1)
     whole: bool = True
     block: int = 0
+    pixels: int = 1
 
     @property
     def out_channels(self) -> int:
@@ -350,27 +352,65 @@ def _backward(network: QuantisedGraph, one: QuantisedPass | None, names: Mapping
     step = tuple(math.lcm(*(stride[axis] for stride in strides)) for axis in (0, 1))
     height, width = made_map.shape[:2]
     sums = []
-    for phase in itertools.product(range(min(step[0], height)), range(min(step[1], width))):
-        terms = [term for reader, source in readers for term in _turned(network, reader, source, makes, step, phase)]
+    for phase, columns, count in _phases(makes.width, step, (height, width)):
+        terms = []
+        for reader, source in readers:
+            of_pixels = [_turned(network, reader, source, makes, step, (phase[0], column)) for column in columns]
+            terms += _side_by_side(of_pixels, padded(makes.width))
         if not terms:  # no tap of any reader reaches these places: their gradient is 0
-            terms = [_nothing(network, *readers[0], makes)]
-        size = (-(-(height - phase[0]) // step[0]), -(-(width - phase[1]) // step[1]))
-        sums.append(MapSum(name, size, tuple(terms), None, shift, writes, first=phase, step=step))
+            terms = [_nothing(network, readers[0][0], padded(makes.width) * len(columns) if len(columns) > 1 else makes.width)]
+        size = (-(-(height - phase[0]) // step[0]), count)
+        skipped = phase[1] // step[1]  # places of the phase before the first
+        terms = [replace(term, first=(term.first[0], term.first[1] + skipped * term.stride[1])) for term in terms]
+        sums.append(MapSum(name, size, tuple(terms), None, shift, writes, first=phase, step=step, pixels=len(columns)))
     return Work(name, "conv", "backward", macs, tuple(sums))
+
+
+def _phases(channels: int, step: tuple[int, int], size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], range, int]]:
+    """The places of a map with the same remainders modulo ``step``: (the first of them, columns modulo the step that are made as one
+    pixel, places along a row).
+
+    Where the pixels of a step fit 16 lanes together they are made as one, of so many times the channels; what is left of a row as others.
+    """
+    height, width = size
+    together = width // step[1] if 1 < step[1] and padded(channels) * step[1] <= BLOCK else 0
+    for row in range(min(step[0], height)):
+        if together:
+            yield (row, 0), range(step[1]), together
+            for column in range(together * step[1], width):
+                yield (row, column), range(column % step[1], column % step[1] + 1), 1
+        else:
+            for column in range(min(step[1], width)):
+                yield (row, column), range(column, column + 1), -(-(width - column) // step[1])
+
+
+def _side_by_side(of_pixels: list[Term | None], channels: int) -> list[Term]:
+    """What a source gives to neighbouring pixels of ``channels`` each, as a term of one pixel that has the channels of all; none if it
+    gives nothing."""
+    there = [(pixel, term) for pixel, term in enumerate(of_pixels) if term is not None]
+    if not there or len(of_pixels) == 1:
+        return [term for _, term in there]
+    low = tuple(min(term.first[axis] for _, term in there) for axis in (0, 1))
+    high = tuple(max(term.first[axis] + term.kernel[axis] for _, term in there) for axis in (0, 1))
+    like = there[0][1]
+    weights = np.zeros((channels * len(of_pixels), like.in_channels, high[0] - low[0], high[1] - low[1]), dtype=np.int64)
+    for pixel, term in there:
+        rows, columns = (slice(term.first[axis] - low[axis], term.first[axis] - low[axis] + term.kernel[axis]) for axis in (0, 1))
+        weights[channels * pixel : channels * pixel + len(term.weights), :, rows, columns] = term.weights
+    return [replace(like, first=low, weights=weights)]
 
 
 def _turned(
     network: QuantisedGraph, reader: QuantisedPass, source: QuantisedSource, makes: Slice, step: tuple[int, int], phase: tuple[int, int]
-) -> Iterator[Term]:
-    """What a source gives to the gradient of the places ``phase`` + n * ``step`` of the channels ``makes`` that it reads.
+) -> Term | None:
+    """What a source gives to the gradient of the places ``phase`` + n * ``step`` of the channels ``makes`` that it reads; None: nothing.
 
     A place y gets w[i] * u(r) for all taps i and sums r with r * stride - padding + i = y. With y = step * t + phase: the taps are
     i = i0 + stride * j with i0 = (phase + padding) modulo stride, and r = step / stride * t + (phase + padding - i0) / stride - j.
     """
     if _spreads(network, reader, source):
         weights = _onto(source, makes)[:, :, :1, :1].transpose(1, 0, 2, 3)
-        yield replace(_reading(network, reader, weights, (0, 0), step), size=network.maps[makes.map].shape[:2], steps=(0, 0))
-        return
+        return replace(_reading(network, reader, weights, (0, 0), step), size=network.maps[makes.map].shape[:2], steps=(0, 0))
     taps, first, stride = [], [], []
     for axis, reach in enumerate(_reach(source.window)):
         own, offset = _stride(network, reader, source)[axis], phase[axis] + source.window.padding[axis]
@@ -380,13 +420,13 @@ def _turned(
         first.append((offset - start) // own - (count - 1))
         stride.append(step[axis] // own)
         if not count:
-            return
+            return None
     weights = _onto(source, makes)[:, :, taps[0], taps[1]][:, :, ::-1, ::-1]
-    yield _reading(network, reader, weights.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
+    return _reading(network, reader, weights.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
 
 
-def _nothing(network: QuantisedGraph, reader: QuantisedPass, source: QuantisedSource, makes: Slice) -> Term:
-    weights = np.zeros((makes.width, reader.makes.width, 1, 1), dtype=np.int64)
+def _nothing(network: QuantisedGraph, reader: QuantisedPass, channels: int) -> Term:
+    weights = np.zeros((channels, reader.makes.width, 1, 1), dtype=np.int64)
     return _reading(network, reader, weights, (0, 0), (1, 1))
 
 

@@ -31,7 +31,7 @@ def tile_fields(plan: TilePlan, use: TileUse, one: WeightSet, regions: Mapping[s
         first + step * (span.start // plan.shrink) for first, step, span in zip(made.first, made.step, (rows, columns), strict=True)
     )
     if plan.pack > 1:
-        words = buffer_pixel_words = target.words_per_pixel
+        words = buffer_pixel_words = padded(made.out_channels) // 4
     else:
         words = min(4 * blocks, -(-made.out_channels // 4) - 4 * first_block)
         buffer_pixel_words = 4 * blocks
