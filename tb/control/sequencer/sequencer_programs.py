@@ -21,6 +21,8 @@ def random_descriptor(opcode: str, **given: int) -> Words:
     skip = {"opcode", "version", "checksum", "origin_row", "origin_column"}
     values = {name: random.getrandbits(high - low + 1) for name, (_, high, low) in fields.items() if name not in skip}
     values["forward_end"] = 0
+    if "clip" in values and ("relu" in given or not values["relu"]):
+        values["clip"] = 0
     for name in values:
         if "address" in name or "pitch" in name or "destination" in name:
             values[name] &= ~7
@@ -117,6 +119,8 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
         ({"pool": 1}, "stride_y_log2", 1),
         ({"pool": 1}, "stride_x_log2", 2),
         ({"last_of_layer": 1}, "to_partial", 1),
+        ({"relu": 0, "clip": 0}, "clip", 1),
+        ({"relu": 1, "clip": 1}, "relu", 0),
     )
     cases = [("TILE", {**small, **sizes}, name, value) for sizes, name, value in tile]
     cases += [
@@ -125,6 +129,7 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
         ("VECTOR", {**vector, "pitch_log2": 7}, "pitch_log2", 6),
         ("VECTOR", {**vector, "destination_words0": 16}, "destination_words0", 17),
         ("VECTOR", {**vector, "destination_words1": 16}, "destination_words1", 17),
+        ("VECTOR", {**vector, "relu": 1, "clip": 1}, "relu", 0),
         ("SEED", seed, "channels", 21),
     ]
     unpooling = {**small, "unpool": 1, "tags": 1}
