@@ -109,6 +109,8 @@ def _tile(job: dict) -> str:
     flags = "".join(f" {name}" for name in names if job[name])
     steps = 1 << job["stride_y_log2"], 1 << job["stride_x_log2"]
     stride = "" if steps == (1, 1) else f", stride {steps[0]} x {steps[1]}"
+    apart = f", pixels {job['source_pixel_pitch']} bytes apart" if job["by_pixel"] else ""
+    taps = "" if job["tap_rows"] else ", the same for all taps"
     written = (
         "nothing"
         if job["to_partial"]
@@ -116,9 +118,9 @@ def _tile(job: dict) -> str:
     )
     return (
         f" weights {job['wait_weights']} | read {job['source_rows']} x {job['source_columns']} x {job['words_per_pixel']} words "
-        f"at {job['source_address']:#010x}, buffer {job['buffer_rows']} x {job['buffer_columns']} | kernel {job['kernel_h']} x "
-        f"{job['kernel_w']} from ({job['origin_row']}, {job['origin_column']}){stride}, rows at {job['weight_base']}, {job['unit_rows']} "
-        f"x {job['unit_columns']} units x {job['blocks']} blocks, shift {job['shift']} | write {written} |{flags}"
+        f"at {job['source_address']:#010x}{apart}, buffer {job['buffer_rows']} x {job['buffer_columns']} | kernel {job['kernel_h']} x "
+        f"{job['kernel_w']} from ({job['origin_row']}, {job['origin_column']}){stride}, rows at {job['weight_base']}{taps}, "
+        f"{job['unit_rows']} x {job['unit_columns']} units x {job['blocks']} blocks, shift {job['shift']} | write {written} |{flags}"
     )
 
 
