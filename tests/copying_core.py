@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
+from gradcore.host.cache import cache_folder
 from gradcore.simulator import Simulator
 
 COPY_CORE = Path(__file__).parent / "designs" / "copy_core"
@@ -19,6 +21,12 @@ def make(simulator: str, **options: object) -> Simulator:
 
 
 def shared_cache(factory: pytest.TempPathFactory) -> Path:
-    """A cache that lives as long as the session, one for all of pytest's processes."""
+    """A cache that lives as long as the session, one for all of pytest's processes; what a compiler has made before is the user's."""
     base = factory.getbasetemp()
-    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "simulator-cache"
+    cache = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "simulator-cache"
+    builds, objects = cache / cache_folder().name, cache_folder() / "ccache"
+    builds.mkdir(parents=True, exist_ok=True)
+    objects.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (builds / "ccache").symlink_to(objects)
+    return cache
