@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from gradcore.compiler import HardwareConfig, Program, compile_network
-from gradcore.errors import Refusal
+from gradcore.compiler.sums import refused
+from gradcore.errors import GradCoreError, Refusal
 from gradcore.models import graph as golden
 from gradcore.models.arithmetic import METHODS
 from gradcore.models.program import check_tokens, execute, simulate
 from gradcore.models.quantised_graph import QuantisedGraph
 from gradcore.network.graph import INPUT, Add, AveragePool, Clip, Concat, Conv, FullyConnected, MaxPool, Node, Relu
-from tb.support.random_graphs import quantised_graph, random_quantised_graph, with_weights
+from tb.support.random_graphs import check_refusal, quantised_graph, random_quantised_graph, with_weights
 from tb.support.seeds import SEEDS
 
 
@@ -186,6 +187,18 @@ CASES = (
         ),
     ),
     Case(
+        "a convolution that reads its padding alone",
+        (3, 3, 2),
+        (
+            Conv("a", (INPUT,), (1, 1), (4, 3), (0, 1, 1, 1), out_channels=7),
+            Relu("r0", ("a",)),
+            conv("b", INPUT, 4),
+            FullyConnected("f1", ("r0",), 3),
+            FullyConnected("f2", ("b",), 3),
+            Add("out", ("f1", "f2")),
+        ),
+    ),
+    Case(
         "weights that are loaded for each group of tiles",
         (20, 12, 12),
         (conv("a", INPUT, 130), Relu("r0", ("a",)), conv("b", "r0", 20), Relu("r1", ("b",)), FullyConnected("fc", ("r1",), 3)),
@@ -231,12 +244,29 @@ def test_a_compiled_graph_computes_what_the_golden_model_does(case: Case) -> Non
 @pytest.mark.parametrize("first", SEEDS)
 def test_random_graphs_compute_what_the_golden_model_does(first: int) -> None:
     for seed in range(first, first + 12):
-        quantised, inputs = random_quantised_graph(seed, core=True, most=7, largest=(16, 24, 40)[seed % 3], max_macs=400_000)
+        quantised, inputs = random_quantised_graph(
+            seed, core=True, most=7, largest=(16, 24, 40)[seed % 3], max_macs=400_000, wide=seed % 4 == 3
+        )
         try:
             compare(quantised, inputs[seed % 2], METHODS[seed % 3], (4, 2, 1)[seed // 3 % 3])
         except Refusal as refusal:
+            check_refusal(refusal, quantised)
             known = ("the output is joined of several maps", "holds larger values beside what it clips")
             assert all(any(one in reason for one in known) for reason in refusal.reasons), f"seed {seed}: {refusal}"
+
+
+@pytest.mark.parametrize("first", SEEDS)
+def test_random_graphs_of_all_kinds_are_compiled_or_refused_with_reasons(first: int) -> None:
+    """Nothing is compiled in part: what the compiler takes it has no reason to refuse, and the other way round."""
+    for seed in range(first, first + 16):
+        quantised, _ = random_quantised_graph(seed, most=7, max_macs=100_000, wide=seed % 2 == 1)
+        try:
+            compile_network(quantised)
+        except GradCoreError as refusal:
+            check_refusal(refusal, quantised)
+            assert isinstance(refusal, Refusal) == bool(refused(quantised))
+        else:
+            assert not refused(quantised)
 
 
 def test_everything_that_the_core_does_not_run_is_said_at_once() -> None:

@@ -7,6 +7,7 @@ What a run must leave is made by ``tb.system.session.expectation``; see there. C
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,14 +18,14 @@ import pytest
 
 from gradcore.backends import open_backend
 from gradcore.backends.rtl import RtlBackend
-from gradcore.compiler.sums import refused
+from gradcore.errors import GradCoreError
 from gradcore.importer.opening import load_network
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures
 from gradcore.speed.cycle_model import predict, zeros_of
 from tb.support.chunks import in_chunks
-from tb.support.random_graphs import random_quantised_graph
+from tb.support.random_graphs import check_refusal, random_quantised_graph
 from tb.support.random_networks import layered_network, saturating
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
 from tb.system.session import GUARD, METHODS, Case, Request, Session, expectation, generated_case, layered_case, make_case
@@ -127,12 +128,17 @@ def check_generated(number: int, preset: str) -> None:
         check_case(case, Session(core), rng)
 
 
-def graph_case(seed: int, preset: str = "full", **options: object) -> Case:
-    """A generated graph of what the core runs, with an input; the next one where this one cannot be compiled."""
+def graph_case(seed: int, preset: str = "full", *, most_jobs: float = math.inf, **options: object) -> Case:
+    """A generated graph with an input; the next one where this one takes more jobs, or is refused, with the nodes and what to do."""
     while True:
         quantised, inputs = random_quantised_graph(seed, core=True, **options)
-        if not refused(quantised):
-            return make_case(quantised, inputs[seed % 2], preset)
+        try:
+            case = make_case(quantised, inputs[seed % 2], preset)
+            if len(case.program.jobs()) <= most_jobs:
+                return case
+        except GradCoreError as refusal:
+            print(f"graph {seed}: {refusal}")
+            check_refusal(refusal, quantised)
         seed += 1_000_003
 
 
@@ -220,8 +226,8 @@ def test_generated_network(seed: int, position: int) -> None:
 @pytest.mark.parametrize("position", range(GRAPHS_A_SEED))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_generated_graph(full: Session, seed: int, position: int) -> None:
-    """Graphs of any sums: branches, adds, concats, strides, groups, chunks; each request on some of them."""
-    case = graph_case(seed + position, max_macs=150_000, most=6, largest=(12, 24, 36)[position % 3])
+    """Graphs of any sums: branches, adds, concats, strides, groups, chunks, up to 600 channels, 97 pixels a side; each request on some."""
+    case = graph_case(seed + position, max_macs=150_000, most=6, largest=(12, 24, 36)[position % 3], wide=position % 2 == 1, most_jobs=1000)
     asked = requests(case, random.Random(seed + position))
     full.run(case, asked[position % len(asked)], model_counters=True)
 
@@ -345,7 +351,7 @@ def test_many_generated_graphs(preset: str, position: int) -> None:
     with Simulator("verilator", preset, **memory_settings(rng)) as core:
         session = Session(core)
         for number in range(10):
-            case = graph_case(FRESH_SEED + 10 * position + number, preset, max_macs=300_000, largest=97)
+            case = graph_case(FRESH_SEED + 10 * position + number, preset, max_macs=300_000, largest=97, wide=number % 2 == 1)
             session.run(case, rng.choice(requests(case, rng)), model_counters=True)
 
 

@@ -316,6 +316,8 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         stride = tuple(1 if count == 1 else step for count, step in zip(one.size, source.window.stride, strict=True))
         term = Term(activation(network, source.reads.map), (height, width), (-top, -left), stride, weights, density)
         terms += term.thinned() if term.kernel == (1, 1) or not set(term.stride) <= set(STRIDES) else [term]
+    if not terms:  # every tap of every place lies in the padding: the map is the bias
+        terms = [replace(term, first=(0, 0), stride=(1, 1), weights=np.zeros_like(weights[:, :, :1, :1]))]
     pool = one.pool is not None
     size = tuple(value // 2 * 2 for value in one.size) if pool else tuple(one.size)
     made = MapSum(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gradcore.errors import GradCoreError, Refusal
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
 from gradcore.network.graph import (
     INPUT,
@@ -29,14 +30,15 @@ from gradcore.quantise.graph_conversion import quantise_passes
 from gradcore.quantise.lowering import lower
 
 KERNELS = ((1, 1), (3, 3), (3, 3), (5, 5), (2, 2), (1, 3), (10, 4), (7, 7))
+MOST_CHANNELS, LARGEST = 600, 97  # of a wide graph
 POOLS = (((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 3), (1, 1)), ((3, 3), (3, 3)), ((2, 3), (2, 1)))
 
 
 class _Builder:
     """Nodes as they come; what is not read at the end is joined."""
 
-    def __init__(self, rng: np.random.Generator, shape: MapShape, max_macs: int, exact: bool, core: bool) -> None:
-        self.rng, self.exact, self.core, self.budget = rng, exact, core, max_macs
+    def __init__(self, rng: np.random.Generator, shape: MapShape, max_macs: int, exact: bool, core: bool, wide: bool) -> None:
+        self.rng, self.exact, self.core, self.wide, self.budget = rng, exact, core, wide, max_macs
         self.shapes: dict[str, MapShape] = {INPUT: shape}
         self.nodes: list[Node] = []
 
@@ -78,6 +80,8 @@ class _Builder:
             if stride == 1:  # keeps the size
                 padding = tuple((k - 1) * d // 2 + more for more in (0, 1) for k, d in zip(kernel, dilation, strict=True))
                 padding = (*padding[:2], *((k - 1) * d - p for k, d, p in zip(kernel, dilation, padding, strict=False)))
+            if self.wide and not out and groups == 1 and rng.random() < 0.4:
+                wide = _log_uniform(rng, MOST_CHANNELS)
             if wide % groups:
                 continue
             node = Conv(self.name("conv"), (source,), kernel, strides, padding, dilation, wide, groups, bool(rng.random() < 0.7))
@@ -125,7 +129,7 @@ class _Builder:
 
 
 def random_graph(
-    seed: int, *, exact: bool = False, core: bool = False, most: int = 10, max_macs: int = 400_000, largest: int = 40
+    seed: int, *, exact: bool = False, core: bool = False, wide: bool = False, most: int = 10, max_macs: int = 400_000, largest: int = 40
 ) -> Graph:
     """A random graph.
 
@@ -134,13 +138,16 @@ def random_graph(
         exact: weights are small integers, and average pools are of 4 pixels: little or nothing is rounded.
         core: what the core runs: no other max-pools than 2 x 2 of stride 2, no parts of joined maps that others read. (A clip that is
             joined with larger values it does not run.)
+        wide: inputs of 1 to 600 channels and of 1 to 97 pixels a side (``largest`` does not count), as many values as an eighth of
+            ``max_macs`` at most; and convolutions with up to 600 outputs.
         most: about so many steps; a residual block is one.
         max_macs: about the most MACs of a forward pass.
         largest: height and width of the input are 1 to this.
     """
     rng = np.random.default_rng((seed, 77))
     size = [int(n) for n in rng.integers(1, largest + 1, 2)] if rng.random() < 0.7 else [int(rng.integers(1, largest + 1))] * 2
-    made = _Builder(rng, (int(rng.choice((1, 2, 3, 5, 8))), *size), max_macs, exact, core)
+    shape = _wide_shape(rng, max_macs // 8) if wide else (int(rng.choice((1, 2, 3, 5, 8))), *size)
+    made = _Builder(rng, shape, max_macs, exact, core, wide)
     current = made.activate(made.conv(INPUT))
     for _ in range(int(rng.integers(1, most + 1))):
         if rng.random() < 0.15:  # leave this branch for later
@@ -166,6 +173,20 @@ def random_graph(
             current = made.activate(current)
     _join(made, int(rng.integers(2, 12)))
     return with_weights(made.nodes, made.shapes[INPUT], rng, exact=exact)
+
+
+def _log_uniform(rng: np.random.Generator, most: int) -> int:
+    """1 to ``most``, small numbers more often."""
+    return int(math.exp(rng.uniform(0, math.log(most + 1))))
+
+
+def _wide_shape(rng: np.random.Generator, most: int) -> MapShape:
+    """A shape of an input of up to ``most`` values: channels first, then as many rows and columns as there is room for."""
+    channels = _log_uniform(rng, MOST_CHANNELS)
+    room = min(LARGEST, most // channels)
+    height = int(rng.integers(1, room + 1))
+    width = int(rng.integers(1, min(LARGEST, most // channels // height) + 1))
+    return (channels, height, width) if rng.random() < 0.5 else (channels, width, height)
 
 
 def _join(made: _Builder, values: int) -> None:
@@ -204,6 +225,14 @@ def with_weights(nodes: Sequence[Node], shape: MapShape, rng: np.random.Generato
 def random_quantised_graph(seed: int, *, saturate: bool | None = None, **options) -> tuple[QuantisedGraph, np.ndarray]:
     """A random graph as ``quantised_graph`` makes it."""
     return quantised_graph(random_graph(seed, **options), seed, saturate=saturate)
+
+
+def check_refusal(refusal: GradCoreError, network: QuantisedGraph) -> None:
+    """Hold a refusal of the compiler to its form: a line for each node that is a reason, which names it and says more."""
+    names = {node for one in network.passes for node in (one.name, *one.nodes, *(source.node for source in one.sources))}
+    for line in refusal.reasons if isinstance(refusal, Refusal) else [str(refusal)]:
+        node, _, cause = line.strip().removeprefix("layer ").partition(": ")
+        assert node.removesuffix(" (backward)") in names and len(cause) > 20, f"{line!r} names no node, or no cause"
 
 
 def quantised_graph(graph: Graph, seed: int, *, saturate: bool | None = None) -> tuple[QuantisedGraph, np.ndarray]:
