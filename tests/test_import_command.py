@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -257,3 +258,26 @@ def test_npy_files_that_are_refused(tmp_path, given, told) -> None:
         np.save(tmp_path / "one.npy", given)
     outcome = command("explain", "one.npy", "--network", "net.onnx", "--backend", "golden", cwd=tmp_path)
     assert outcome.returncode == 2 and told in outcome.stderr, outcome.stderr
+
+
+def test_what_the_readme_says_of_your_own_network(tmp_path: Path) -> None:
+    """Its two blocks, as they stand there but for the back end: the simulator takes long to compile."""
+    import torch
+    from PIL import Image
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    console, python = re.findall(r"```\w+\n(.*?)```", readme.partition("\n## Your own network\n")[2], re.DOTALL)[:2]
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 16 * 16, 5))
+    nodes = [node("Conv", "x w", "a", pads=[1, 1, 1, 1], strides=[2, 2]), node("Relu", "a", "b"), node("GlobalAveragePool", "b", "y")]
+    write_atomically(tmp_path / "net.onnx", model(nodes, (1, 3, 32, 32), {"w": weights(6, 3, 3, 3)}).SerializeToString())
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)).save(tmp_path / "cat.jpg")
+    lines = [line.partition("#")[0].split()[2:] for line in console.splitlines() if line.startswith("$ gradcore")]
+    assert [line[0] for line in lines] == ["inspect", "explain"]
+    for line in lines:
+        run = command(*line, *(["--backend", "golden"] if line[0] == "explain" else []), cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+    said: dict = {"module": module}
+    assert python.count("network=network") == 1
+    with contextlib.chdir(tmp_path):
+        exec(python.replace("network=network", 'network=network, backend="golden"'), said)
+    assert said["result"].attribution.shape == (3, 32, 32) and len(said["result"].classes) == 5

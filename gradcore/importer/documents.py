@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of operators in docs/import.md, made from the importer's own rules: ``python -m gradcore.importer.documents`` writes them."""
+"""The tables of operators in docs/import.md, and their list in README.md, made from the importer's own rules:
+``python -m gradcore.importer.documents`` writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gradcore.importer.aten import MOVEMENTS as ATEN_MOVEMENTS
@@ -12,7 +13,7 @@ from gradcore.importer.operator import Rule
 from gradcore.importer.operators import NOT_RUN
 from gradcore.importer.translation import RULES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "import.md"
+ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- operators: begin (python -m gradcore.importer.documents) -->", "<!-- operators: end -->"
 
 
@@ -34,10 +35,22 @@ def tables() -> str:
     return "\n".join(lines)
 
 
-def page(text: str) -> str:
-    """A page with the tables between their marks brought up to date."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{rest.partition(END)[2]}"
+def summary() -> str:
+    """Markdown: the operators that are read, by name, and those that are refused by name."""
+    lines = ["| | operators: [what becomes of each, with which attributes](docs/import.md#operators) |", "|---|---|"]
+    lines.append(f"| ONNX | {', '.join(sorted(RULES))} |")
+    lines.append(f"| PyTorch | {', '.join(sorted([*ATEN_RULES, *ATEN_MOVEMENTS]))} |")
+    lines.append(f"| refused by name, with the way out | {', '.join(sorted(NOT_RUN))} |")
+    return "\n".join(lines)
+
+
+PAGES: dict[Path, Callable[[], str]] = {ROOT / "docs" / "import.md": tables, ROOT / "README.md": summary}
+
+
+def page(path: Path) -> str:
+    """A page of ``PAGES`` with what stands between its marks brought up to date."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{PAGES[path]()}\n{END}{rest.partition(END)[2]}"
 
 
 def _table(heading: str, rules: Mapping[str, Rule]) -> list[str]:
@@ -49,4 +62,5 @@ def _table(heading: str, rules: Mapping[str, Rule]) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for one in PAGES:
+        one.write_text(page(one), encoding="utf-8")
