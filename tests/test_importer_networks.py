@@ -7,7 +7,6 @@ They lie in ../shared/networks. Some may not be copied, so none is here: where t
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +15,8 @@ from gradcore.errors import GradCoreError
 from gradcore.importer.importing import import_onnx
 from gradcore.network import graph_float
 from gradcore.network.graph import INPUT, Graph
+from tb.support.places import NETWORKS
 
-_CHECKOUT = Path(__file__).resolve().parents[1]
-NETWORKS = next((found for up in _CHECKOUT.parents if (found := up / "shared" / "networks").is_dir()), _CHECKOUT / "shared" / "networks")
 pytestmark = pytest.mark.skipif(not NETWORKS.is_dir(), reason="there is no folder ../shared/networks")
 
 

@@ -3,27 +3,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_importer_networks import NETWORKS
 
 import gradcore
-from gradcore.backends import METHODS, open_backend
+from gradcore.backends import METHODS
 from gradcore.errors import GradCoreError, Refusal
-from gradcore.explanation.evaluation import pearson
 from gradcore.network import GraphNetwork, Network
-from gradcore.pictures.picture import load_picture, sample_of, skimage_folder
-from verification import networks
+from gradcore.pictures.picture import sample_of
+from tb.support.places import NETWORKS
+from verification import network_table, networks
+from verification.network_table import agreement
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def faces(count: int) -> list[np.ndarray]:
-    """uint8 (64, 64, 1): faces of 25 x 25 pixels that come with scikit-image, enlarged."""
-    small = np.load(skimage_folder() / "lfw_subset.npy")[: 100 : 100 // count]
-    return [load_picture(face, height=64, width=64, channels=1).pixels for face in small[:count]]
 
 
 def test_the_name_of_a_network_that_comes_with_gradcore(tmp_path, monkeypatch) -> None:
@@ -68,14 +63,13 @@ def test_fer_sees_that_its_sample_is_happy(tmp_path) -> None:
 @pytest.mark.parametrize(("count", "median"), [(10, 0.9985), pytest.param(100, 0.999, marks=[pytest.mark.regress, pytest.mark.hardware])])
 def test_fer_agrees_with_pytorch_on_faces(count: int, median: float) -> None:
     """Attributions of fixed point against autograd's: the median of a few faces may lie a little lower than that of all."""
-    network, pictures = gradcore.load_network("fer"), faces(count)
-    here = open_backend("golden", network).run(pictures, METHODS)
-    assert all(run.headroom == 0 for run in here["saliency"])
-    targets = [run.target for run in here["saliency"]]
-    assert len(set(targets)) > 2
-    there = open_backend("float", network).run(pictures, METHODS, targets)
-    assert targets == [int(np.argmax(run.logits)) for run in there["saliency"]]
-    for method in METHODS:
-        r = [pearson(one.attribution, other.attribution) for one, other in zip(here[method], there[method], strict=True)]
-        print(f"fer, {method}: median {np.median(r):.5f}, least {min(r):.4f}")
-        assert np.median(r) >= median and min(r) >= 0.99
+    found = agreement("fer", gradcore.load_network("fer"), count, count)
+    assert found["equal"] == 1
+    assert all(np.median(found[method]) >= median and min(found[method]) >= 0.99 for method in METHODS)
+
+
+def test_the_table_of_networks_is_what_was_measured() -> None:
+    kept, text = json.loads(network_table.KEPT.read_text()), network_table.PAGE.read_text(encoding="utf-8")
+    assert network_table.page(text, kept) == text, "run python -m verification.network_table --draw"
+    kept["resnet-8"]["cycles"]["saliency"]["cycles_total"] += 1
+    assert network_table.page(text, kept) != text

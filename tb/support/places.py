@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where benches are built, and names for the checkout and its packages that make, shells and lists of paths take.
+"""Where benches are built, where networks of others lie, and names for the checkout and its packages that make, shells and lists of paths
+take.
 
 Such names are the paths themselves where those are plain. Elsewhere (a folder called "my projects") they lead through links
 in a folder of the system's temporary one, in which is also built.
@@ -19,6 +20,9 @@ from gradcore.host.scratch import is_plain, plain_place
 
 ROOT = Path(__file__).resolve().parents[2]
 _BUILD = ROOT / "build"
+# Networks and pictures of others, which may not be copied into the project: ../shared/networks and ../shared/data, or nearer the root.
+NETWORKS = next((found for up in ROOT.parents if (found := up / "shared" / "networks").is_dir()), ROOT / "shared" / "networks")
+DATA = NETWORKS.parent / "data"
 
 
 @cache

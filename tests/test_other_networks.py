@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that people have, with their weights or generated ones, on the simulated Verilog: every byte of memory as the golden model says,
+forward and backward, and the cycles that the cycle model predicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from gradcore.importer.opening import load_network
+from gradcore.quantise import in_integers
+from gradcore.simulator import Simulator
+from gradcore.speed.cycle_model import predict, zeros_of
+from tb.support.torch_networks import MODULES, torch_network
+from tb.system.session import METHODS, Case, Request, Session, make_case
+from verification.networks import inputs_of, known_network
+
+pytestmark = [pytest.mark.hardware, pytest.mark.usefixtures("one_thread")]
+
+PREDICTED = 0.05  # how far a prediction may be off
+SHORT = ("lenet-5",)
+
+
+@pytest.fixture(scope="module")
+def full() -> Iterator[Session]:
+    """One simulation of the full core in the memory that speed is measured against."""
+    with Simulator("verilator", "full") as core:
+        yield Session(core)
+
+
+def case_of(name: str) -> Case:
+    """A network with one of the inputs that it is measured on."""
+    network = load_network(known_network(name))
+    quantised = in_integers(network)
+    return make_case(quantised, quantised.quantise_image(inputs_of(name, 1, network)[0][0]))
+
+
+def check(case: Case, session: Session, methods: Sequence[str] = METHODS) -> None:
+    """Inference with explanation by each method, then alone."""
+    zeros = zeros_of(case.network, case.picture[None], methods)[0]
+    for method in methods:
+        cycles = session.run(case, Request(method)).cycles
+        predicted = predict(case.program, zeros[method], method).total
+        print(f"{case.program.name}, {method}: {cycles} cycles, {predicted} predicted")
+        assert abs(predicted - cycles) < PREDICTED * cycles, method
+    session.run(case, Request(explain=False))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_network_with_generated_weights(full: Session, name: str) -> None:
+    check(case_of(name), full)
+
+
+def test_the_modules_are_always_the_same() -> None:
+    first, second = torch_network("lenet-5"), torch_network("lenet-5")
+    assert all(np.array_equal(first.graph.weights[name], tensor) for name, tensor in second.graph.weights.items())
+    assert first.metadata["import"]["difference"]["gradient"] < 1e-4 and set(MODULES) >= {*SHORT}
