@@ -52,7 +52,7 @@ def test_counts_of_runs_add_up(tmp_path: Path) -> None:
     assert (fifo.toggle.hit, fifo.toggle.total) == (1, 2) and fifo.missing_toggles == [(16, "rst: :1->0")]
     assert "line coverage is 50.00 %, at least 98 % are wanted" in report.problems
     assert "fifo: environment.coverage.sign was never minus" in report.problems
-    assert any("no line of rtl/cells/skid_buffer.v was counted" in one for one in report.problems)
+    assert any("nothing of rtl/cells/skid_buffer.v was counted" in one for one in report.problems)
     text = coverage.page(report, ROOT / "build" / "coverage" / "index.html")
     assert f'<a href="../../{fifo.name}">' in text and "sign" in text and f"line {BODY + 1}:" in text
     for link in re.findall(r'href="\.\./\.\./([^"]+)"', text):

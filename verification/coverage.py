@@ -233,7 +233,8 @@ def make_report(folder: Path, evidence: Evidence, rows: list[Exclusion]) -> Repo
         for kind, share in (("line", line), ("toggle", toggle))
         if share.percent < THRESHOLDS[kind]
     ]
-    problems += [f"no line of {one.name} was counted: no bench runs it in Verilator" for one in files if not one.line.total]
+    unseen = [one.name for one in files if not one.line.total and not one.toggle.total]  # wiring has toggles alone
+    problems += [f"nothing of {name} was counted: no bench runs it in Verilator" for name in unseen]
     unused = [f"{one.kind}s of {one.files} ({one.match or one.region})" for one in rows if not one.used]
     problems += [f"the exclusion of {what} excludes nothing: remove it from {EXCLUSIONS.name}" for what in unused]
     for toplevel, components in evidence.points.items():
