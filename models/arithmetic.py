@@ -125,9 +125,12 @@ def relu_backward(gradients: np.ndarray, mask: np.ndarray, method: str) -> np.nd
     raise ValueError(f"unknown method {method!r}: use one of {', '.join(METHODS)}")
 
 
-def winners(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(maxima, index) of windows (..., places, C), each (..., C): the first place wins a tie."""
+def winners(windows: np.ndarray, outside: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(maxima, index) of windows (..., places, C), each (..., C): the first place wins a tie; one that is ``outside``, bool
+    (..., places), never wins. Each window must have another one."""
     windows = np.asarray(windows, dtype=np.int64)
+    if outside is not None:
+        windows = np.where(outside[..., None], VALUE_MIN - 1, windows)
     return windows.max(axis=-2), windows.argmax(axis=-2)
 
 

@@ -142,13 +142,14 @@ class Checked:
             self._compare(f"relu_backward ({method})", specification.relu_backward(read, flags, method), made[place])
         return made
 
-    def winners(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def winners(self, windows: np.ndarray, outside: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """``arithmetic.winners``, of results."""
-        made, index = arithmetic.winners(windows)
+        made, index = arithmetic.winners(windows, outside)
         windows = np.asarray(windows)
         place = self._sample("winners", windows.shape[:-2], int(np.prod(windows.shape[-2:])))
         if windows.size:
-            best, places = specification.winners(specification.number(windows[place], self.formats.result))
+            beyond = None if outside is None else outside[place]
+            best, places = specification.winners(specification.number(windows[place], self.formats.result), beyond)
             self._compare("winners", best, made[place])
             self._compare("winners (index)", places, index[place])
         return made, index

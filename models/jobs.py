@@ -73,6 +73,7 @@ class TileLoaderJob(Job):
         by_pixel: Read pixel by pixel, SOURCE_PIXEL_PITCH from one to the next, its tags likewise; otherwise a row in one run.
         crop_row: Unpool: drop the first unpooled row.
         crop_column: Unpool: drop the first unpooled column.
+        index_channel: Tags are indices, a piece a word: a value goes to channel 16 x index + channel. Needs TAGS.
         buffer_rows: Rows of the tile buffer.
         buffer_columns: Columns of the tile buffer; rows x columns are at most the pixels of a bank.
         slot: Entries reserved for each pixel.
@@ -83,7 +84,7 @@ class TileLoaderJob(Job):
 
     UNIT: ClassVar[str] = "tile_loader"
     OPCODE: ClassVar[str] = "TILE"
-    BITS: ClassVar[int] = 280
+    BITS: ClassVar[int] = 281
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_tiles": (0, 24, False),
         "wait_vectors": (24, 24, False),
@@ -100,12 +101,13 @@ class TileLoaderJob(Job):
         "by_pixel": (205, 1, False),
         "crop_row": (206, 1, False),
         "crop_column": (207, 1, False),
-        "buffer_rows": (208, 8, False),
-        "buffer_columns": (216, 8, False),
-        "slot": (224, 11, False),
-        "row_entries": (235, 13, False),
-        "source_pixel_pitch": (248, 16, False),
-        "tag_pixel_pitch": (264, 16, False),
+        "index_channel": (208, 1, False),
+        "buffer_rows": (209, 8, False),
+        "buffer_columns": (217, 8, False),
+        "slot": (225, 11, False),
+        "row_entries": (236, 13, False),
+        "source_pixel_pitch": (249, 16, False),
+        "tag_pixel_pitch": (265, 16, False),
     }
 
     wait_tiles: int = 0
@@ -123,6 +125,7 @@ class TileLoaderJob(Job):
     by_pixel: int = 0
     crop_row: int = 0
     crop_column: int = 0
+    index_channel: int = 0
     buffer_rows: int = 0
     buffer_columns: int = 0
     slot: int = 0
@@ -139,6 +142,7 @@ class ConvGroupJob(Job):
         wait_weights: The groups wait until so many WEIGHTS jobs are loaded.
         buffer_rows: Rows of the tile buffer.
         buffer_columns: Columns of the tile buffer; rows x columns are at most the pixels of a bank.
+        window: A unit is a max-pooling window of 2 x 2 or 3 x 3 pixels; its tags are indices alone. 0: as POOL says.
         slot: Entries reserved for each pixel.
         row_entries: BUFFER_COLUMNS x SLOT; times BUFFER_ROWS at most the entries of a bank.
         unit_rows: Output units: rows.
@@ -167,40 +171,42 @@ class ConvGroupJob(Job):
 
     UNIT: ClassVar[str] = "conv_group"
     OPCODE: ClassVar[str] = "TILE"
-    BITS: ClassVar[int] = 167
+    BITS: ClassVar[int] = 169
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_weights": (0, 24, False),
         "buffer_rows": (24, 8, False),
         "buffer_columns": (32, 8, False),
-        "slot": (40, 11, False),
-        "row_entries": (51, 13, False),
-        "unit_rows": (64, 8, False),
-        "unit_columns": (72, 8, False),
-        "kernel_h": (80, 4, False),
-        "kernel_w": (84, 4, False),
-        "pack_pixels": (88, 4, False),
-        "blocks": (92, 3, False),
-        "origin_row": (95, 8, True),
-        "origin_column": (103, 8, True),
-        "shift": (111, 6, False),
-        "stride_y_log2": (117, 2, False),
-        "relu": (119, 1, False),
-        "pool": (120, 1, False),
-        "store_tags": (121, 1, False),
-        "clip": (122, 1, False),
-        "from_partial": (123, 1, False),
-        "to_partial": (124, 1, False),
-        "weight_base": (125, 10, False),
-        "tap_rows": (135, 11, False),
-        "stride_x_log2": (146, 2, False),
-        "bias_bank": (148, 1, False),
-        "buffer_row_words": (149, 9, False),
-        "buffer_row_pieces": (158, 9, False),
+        "window": (40, 2, False),
+        "slot": (42, 11, False),
+        "row_entries": (53, 13, False),
+        "unit_rows": (66, 8, False),
+        "unit_columns": (74, 8, False),
+        "kernel_h": (82, 4, False),
+        "kernel_w": (86, 4, False),
+        "pack_pixels": (90, 4, False),
+        "blocks": (94, 3, False),
+        "origin_row": (97, 8, True),
+        "origin_column": (105, 8, True),
+        "shift": (113, 6, False),
+        "stride_y_log2": (119, 2, False),
+        "relu": (121, 1, False),
+        "pool": (122, 1, False),
+        "store_tags": (123, 1, False),
+        "clip": (124, 1, False),
+        "from_partial": (125, 1, False),
+        "to_partial": (126, 1, False),
+        "weight_base": (127, 10, False),
+        "tap_rows": (137, 11, False),
+        "stride_x_log2": (148, 2, False),
+        "bias_bank": (150, 1, False),
+        "buffer_row_words": (151, 9, False),
+        "buffer_row_pieces": (160, 9, False),
     }
 
     wait_weights: int = 0
     buffer_rows: int = 0
     buffer_columns: int = 0
+    window: int = 0
     slot: int = 0
     row_entries: int = 0
     unit_rows: int = 0

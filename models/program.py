@@ -26,6 +26,7 @@ from gradcore.models.convolution.partial_sums import PartialError, PartialSums
 from gradcore.models.convolution.tile_loader import TileJob
 from gradcore.models.jobs import SeedUnitJob, TileStoreJob, VectorEngineJob, WeightLoaderJob
 from gradcore.models.memory import ByteWrite, Span, bytes_of
+from gradcore.models.tags import BLOCK, WINDOW_SIDE
 from gradcore.models.vector import seed_unit, vector_engine
 from gradcore.runtime.parts import KINDS, WAITS, counted
 
@@ -229,7 +230,7 @@ class Executor:
             (height - 1) * job.row_entries + width * job.slot <= hardware.tile_depth and job.row_entries >= width * job.slot,
             f"{self.where}: the entries do not fit the tile bank",
         )
-        channels = self.job["tap_rows"] or job.slot
+        channels = BLOCK * WINDOW_SIDE**2 if job.index_channel else self.job["tap_rows"] or job.slot
         _require(not tile[..., channels:].any(), f"{self.where}: an entry's channel has no weights")
         return tile[..., :channels]
 
@@ -239,12 +240,16 @@ class Executor:
         _require(1 <= job.blocks <= hardware.groups, f"{self.where}: {job.blocks} blocks for {hardware.groups} groups")
         _require(not (job.pool and job.pack_pixels > 1), f"{self.where}: packs cannot be pooled")
         _require(not (job.pool and (job.stride_x_log2 or job.stride_y_log2)), f"{self.where}: pooled pixels cannot be strided")
+        single = job.kernel_h * job.kernel_w * job.pack_pixels == 1 and not (job.pool or job.from_partial or job.to_partial)
+        _require(not job.window or single, f"{self.where}: pixels of a window have one tap, and their sums are not in chunks")
+        empty = job.window and conv_group.outside(job).all(axis=2).any()
+        _require(not empty, f"{self.where}: a window lies outside the tile buffer")
         _require(not (job.to_partial and self.job["last_of_layer"]), f"{self.where}: the last job of a layer must store its sums")
         _require(
             job.origin_row in ORIGINS and job.origin_column in ORIGINS, f"{self.where}: an origin beyond {ORIGINS[0]} to {ORIGINS[-1]}"
         )
-        rows = job.origin_row + job.row_step * (job.unit_rows - 1) + job.kernel_h
-        columns = job.origin_column + job.column_step * (job.unit_columns - 1) + job.kernel_w
+        rows = job.origin_row + job.row_step * (job.unit_rows - 1) + job.kernel_h + job.side - 1
+        columns = job.origin_column + job.column_step * (job.unit_columns - 1) + job.kernel_w + job.side - 1
         _require(max(rows, columns) < POSITIONS, f"{self.where}: units so far behind the tile buffer that their positions wrap")
         bank = OutputBank(hardware.output_words)
         seen = conv_group.windows(job, tile)

@@ -149,13 +149,16 @@ def relu_backward(gradients: Fxp, mask: np.ndarray, method: str) -> Fxp:
     return result
 
 
-def winners(windows: Fxp) -> tuple[Fxp, np.ndarray]:
-    """(maxima, index) of windows (..., places, C): each place must be greater than all before it to win."""
+def winners(windows: Fxp, outside: np.ndarray | None = None) -> tuple[Fxp, np.ndarray]:
+    """(maxima, index) of windows (..., places, C): each place must be greater than all before it to win, of those that are not
+    ``outside``, bool (..., places)."""
     best = windows[..., 0, :]
     index = np.zeros(best.shape, dtype=np.int64)
+    outside = np.zeros(windows.shape[:-1], dtype=bool) if outside is None else outside
     for place in range(1, windows.shape[-2]):
         candidate = windows[..., place, :]
-        greater = np.asarray(candidate > best)
+        none_before = outside[..., :place].all(axis=-1)[..., None]
+        greater = (np.asarray(candidate > best) | none_before) & ~outside[..., place, None]
         best = rounded(_where(candidate, greater) + _where(best, ~greater), format_of(windows))
         index[greater] = place
     return best, index

@@ -2,7 +2,8 @@
 """Tag pieces: what the forward pass keeps of ReLUs and pools for the backward pass.
 
 Of each pixel and each block of 16 channels a piece of 16 bits holds the mask (channel l in bit l); of a pooled layer two more hold the
-winners, 2*row + column in 2 bits each, of channels 0 to 7 and 8 to 15.
+winners, 2*row + column in 2 bits each, of channels 0 to 7 and 8 to 15. Of a layer that is a max-pool over other windows it has winners
+alone, 3*row + column in 4 bits each: a piece for each four channels.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from gradcore.hardware import LANES
 
 BLOCK = LANES
 POOLED_PIECES = 3  # of a block: the mask and two pieces of winners
+WINDOW_PIECES = 4  # of a block: winners alone
+WINDOW_SIDE = 3  # what a winner's row counts there
 
 
 def split_pieces(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -38,3 +41,15 @@ def join_pieces(mask: np.ndarray, index: np.ndarray | None) -> np.ndarray:
         shifted = index << (2 * (lanes % 8))
         pieces += [shifted[..., :8].sum(axis=-1), shifted[..., 8:].sum(axis=-1)]
     return np.stack(pieces, axis=-1).astype(np.uint16)
+
+
+def split_winners(pieces: np.ndarray) -> np.ndarray:
+    """(..., pieces) of 16 bits, as windows have them, to winners int64 (..., 4 * pieces)."""
+    found = (pieces.astype(np.int64)[..., None] >> 4 * np.arange(4)) & 15
+    return found.reshape(*pieces.shape[:-1], 4 * pieces.shape[-1])
+
+
+def join_winners(index: np.ndarray) -> np.ndarray:
+    """The inverse of ``split_winners``."""
+    index = np.asarray(index).astype(np.int64)
+    return (index.reshape(*index.shape[:-1], index.shape[-1] // 4, 4) << 4 * np.arange(4)).sum(axis=-1).astype(np.uint16)

@@ -115,7 +115,7 @@ module gradcore #(
   wire [23:0] tiles_stored, vectors_done, weights_loaded, tiles_computed;
   wire [1:0] mark_valid;
   wire [15:0] mark_layer;
-  wire [14:0] tile_saturated;
+  wire [15:0] tile_saturated;
   wire [9:0] vector_saturated;
   // Events for the counters.
   wire [2*GROUPS-1:0] event_issue, event_output_wait;

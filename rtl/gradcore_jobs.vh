@@ -6,16 +6,16 @@
 `define GRADCORE_JOBS
 
 // Of a TILE descriptor.
-`define TILE_LOADER_JOB_BITS 280
+`define TILE_LOADER_JOB_BITS 281
 `define TILE_LOADER_JOB(descriptor) { \
-  descriptor[767:736], descriptor[380:368], descriptor[362:352], descriptor[343:328], descriptor[325:256], \
+  descriptor[767:736], descriptor[380:368], descriptor[362:352], descriptor[343:327], descriptor[325:256], \
   descriptor[249:160], descriptor[119:96], descriptor[87:64]}
 
 // Of a TILE descriptor.
-`define CONV_GROUP_JOB_BITS 167
+`define CONV_GROUP_JOB_BITS 169
 `define CONV_GROUP_JOB(descriptor) { \
   descriptor[712:704], descriptor[600:592], descriptor[479], descriptor[476:464], descriptor[457:448], \
-  descriptor[445:416], descriptor[414:384], descriptor[380:368], descriptor[362:352], descriptor[343:328], \
+  descriptor[445:416], descriptor[414:384], descriptor[380:368], descriptor[362:352], descriptor[345:328], \
   descriptor[151:128]}
 
 // Of a TILE descriptor.

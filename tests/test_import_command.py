@@ -67,7 +67,7 @@ def residual(tmp_path: Path) -> Path:
 @pytest.fixture
 def overlapping(tmp_path: Path) -> Path:
     """One of which the core does not run the pool."""
-    nodes = [node("Conv", "x w", "a", name="stem"), node("MaxPool", "a", "y", name="pool", kernel_shape=[3, 3], strides=[2, 2])]
+    nodes = [node("Conv", "x w", "a", name="stem"), node("MaxPool", "a", "y", name="pool", kernel_shape=[5, 5], strides=[2, 2])]
     write_atomically(tmp_path / "overlapping.onnx", model(nodes, (1, 3, 9, 9), {"w": weights(3, 3, 3, 3)}).SerializeToString())
     return tmp_path / "overlapping.onnx"
 
@@ -164,7 +164,7 @@ def test_every_problem_is_a_line_of_standard_error(tmp_path) -> None:
 
 def test_what_the_core_does_not_run_is_told(overlapping, tmp_path) -> None:
     outcome = command("import", overlapping, "--out", "net.safetensors", "--json", cwd=tmp_path)
-    reason = "pool: kernel_shape = [3, 3], strides = [2, 2]: max-pools are 2 x 2 of stride 2 without padding"
+    reason = "pool: kernel_shape = [5, 5]: max-pools are 2 x 2 and 3 x 3"
     assert json.loads(outcome.stdout)["not_run"] == [reason]
     assert "the core does not run 1 of its 2 nodes, only the back ends golden and float do: gradcore inspect names them" in outcome.stderr
     shown = command("inspect", overlapping, cwd=tmp_path).stdout

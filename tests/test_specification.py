@@ -204,7 +204,7 @@ def half_to_even(sums, shift):
     return arithmetic.saturate(np.round(np.asarray(sums) / 2.0**shift).astype(np.int64))
 
 
-def last_wins(windows):
+def last_wins(windows, outside=None):
     return windows.max(axis=-2), 3 - windows[..., ::-1, :].argmax(axis=-2)
 
 

@@ -20,12 +20,13 @@ from gradcore.backends import open_backend
 from gradcore.backends.rtl import RtlBackend
 from gradcore.errors import GradCoreError
 from gradcore.importer.opening import load_network
+from gradcore.network.graph import INPUT, Add, Clip, Conv, FullyConnected, MaxPool
 from gradcore.quantise import quantise
 from gradcore.simulator import Simulator
 from gradcore.speed.benchmark import cut_pictures
 from gradcore.speed.cycle_model import predict, zeros_of
 from tb.support.chunks import in_chunks
-from tb.support.random_graphs import check_refusal, random_quantised_graph
+from tb.support.random_graphs import check_refusal, quantised_graph, random_quantised_graph, with_weights
 from tb.support.random_networks import layered_network, saturating
 from tb.support.seeds import FIXED_SEED, FRESH_SEED, SEEDS
 from tb.system.session import GUARD, METHODS, Case, Request, Session, expectation, generated_case, layered_case, make_case
@@ -230,6 +231,31 @@ def test_generated_graph(full: Session, seed: int, position: int) -> None:
     case = graph_case(seed + position, max_macs=150_000, most=6, largest=(12, 24, 36)[position % 3], wide=position % 2 == 1, most_jobs=1000)
     asked = requests(case, random.Random(seed + position))
     full.run(case, asked[position % len(asked)], model_counters=True)
+
+
+def test_max_pools(full: Session) -> None:
+    """Max-pools of either window and each stride, which overlap and have padding, of a clip's map too; and their predicted cycles."""
+    nodes = (
+        Conv("a", (INPUT,), (3, 3), padding=(1, 1, 1, 1), out_channels=36),
+        MaxPool("p0", ("a",), (3, 3), (2, 2), (1, 1, 1, 1)),
+        Clip("c", ("p0",), 1.0),
+        MaxPool("p1", ("c",), (3, 3), (1, 1), (1, 1, 1, 1)),
+        Conv("b", ("p1",), (3, 3), padding=(1, 1, 1, 1), out_channels=20),
+        MaxPool("p2", ("b",), (3, 3), (3, 3), (0, 1, 1, 0)),
+        MaxPool("p3", ("p1",), (2, 2), (1, 1), (0, 1, 0, 0)),
+        FullyConnected("f0", ("p2",), 5),
+        FullyConnected("f1", ("p3",), 5),
+        Add("sum", ("f0", "f1")),
+    )
+    quantised, inputs = quantised_graph(with_weights(nodes, (3, 21, 18), np.random.default_rng(2)), 2)
+    case = make_case(quantised, inputs[0], "full")
+    (zeros,) = zeros_of(quantised, case.picture[None], METHODS)
+    for method in METHODS:
+        result = full.run(case, Request(method), model_counters=True)
+        prediction = predict(case.program, zeros[method], method)
+        assert abs(prediction.total - result.cycles) < 0.02 * result.cycles, (
+            f"{prediction.total} cycles predicted, {result.cycles} measured"
+        )
 
 
 @pytest.mark.parametrize("name", ["one-value", "fc-only", "odd-sizes", "mnist-like", "more-channels"])

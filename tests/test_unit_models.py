@@ -32,13 +32,17 @@ def value_of_pixel(job: ConvJob, tile, weights, initial, row: int, column: int, 
     total = int(initial[lane])
     for y in range(job.kernel_h):
         for x in range(job.kernel_w):
-            if 0 <= row + y < job.buffer_rows and 0 <= column + x < job.buffer_columns:
+            if inside_buffer(job, row + y, column + x):
                 first = job.weight_base + (y * job.kernel_w + x) * job.tap_rows
                 for channel, value in enumerate(tile[row + y, column + x]):
                     total += int(value) * int(weights[(first + channel) % DEPTH, lane])
     shifted = total // 2**job.shift
     clipped = not job.clip and (shifted > 32767 or (shifted < -32768 and not job.relu))
     return max(clamp(shifted), 0) if job.relu else clamp(shifted), clipped
+
+
+def inside_buffer(job: ConvJob, row: int, column: int) -> bool:
+    return 0 <= row < job.buffer_rows and 0 <= column < job.buffer_columns
 
 
 def slow_transfers(job: ConvJob, tile, weights, initial, groups: int, group: int) -> tuple[dict, int, int]:
@@ -52,35 +56,43 @@ def slow_transfers(job: ConvJob, tile, weights, initial, groups: int, group: int
             word = tags = winners = 0
             for lane in range(LANES):
                 strided = row << job.stride_y_log2, column * job.pack_pixels << job.stride_x_log2
-                places = [(2 * row + y, 2 * column + x) for y in (0, 1) for x in (0, 1)] if job.pool else [strided]
+                side = 2 if job.pool else job.window or 1
+                first = (2 * row, 2 * column) if job.pool else strided
+                places = [(first[0] + y, first[1] + x) for y in range(side) for x in range(side)]
+                inside = [inside_buffer(job, y + job.origin_row, x + job.origin_column) or not job.window for y, x in places]
                 made = [value_of_pixel(job, tile, weights, initial, y + job.origin_row, x + job.origin_column, lane) for y, x in places]
-                values = [value for value, _ in made]
+                values = [value if is_inside else -40000 for (value, _), is_inside in zip(made, inside, strict=True)]
+                made = [one for one, is_inside in zip(made, inside, strict=True) if is_inside]
                 stored = column < job.unit_columns - 1 or not job.quarters or lane < 4 * job.quarters
                 saturated += stored * sum(clipped for _, clipped in made)
                 behind += (not stored) * sum(clipped for _, clipped in made)
                 word |= (max(values) & 0xFFFF) << 16 * lane
                 tags |= (0 < max(values) < 32767 + (not job.clip)) << lane
-                winners |= values.index(max(values)) << 2 * lane
+                winner = values.index(max(values))
+                winners |= (winner // side * 3 + winner % side << 4 * lane) if job.window else winner << 2 * lane
             place = column * job.blocks + block
             for part in range(4):
                 transfers[0, row % 2, row // 2 * job.buffer_row_words + 4 * place + part] = word >> 64 * part & (1 << 64) - 1
             if job.store_tags:
                 first = row // 2 * job.buffer_row_pieces + job.pieces * place
                 pieces = [tags, winners & 0xFFFF, winners >> 16] if job.pool else [tags]
+                if job.window:
+                    pieces = [winners >> 16 * number & 0xFFFF for number in range(4)]
                 transfers |= {(1, row % 2, first + number): piece for number, piece in enumerate(pieces)}
     return transfers, saturated, behind
 
 
 def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
     """A small job; rows of weights wrap, taps leave the tile on each side, rows of the output buffer have gaps."""
-    pool = bool(rng.integers(2))
-    pack = 1 if pool else int(rng.choice([1, 1, 2, 4]))
-    strides = (0, 0) if pool else (int(rng.integers(3)), int(rng.integers(3 - pack // 2)))
-    kernel, channels = int(rng.choice([1, 3])), int(rng.choice([4, 8]))
+    pool, window = ((0, 0), (0, 0), (1, 0), (0, 2), (0, 3))[rng.integers(5)]
+    pack = 1 if pool or window else int(rng.choice([1, 1, 2, 4]))
+    most = 2 if window else 3  # so that each window sees the tile
+    strides = (0, 0) if pool else (int(rng.integers(most)), int(rng.integers(most - pack // 2)))
+    kernel, channels = 1 if window else int(rng.choice([1, 3])), int(rng.choice([4, 8]))
     columns, blocks, rectified = int(rng.integers(1, 4)), int(rng.integers(1, groups + 1)), int(rng.integers(3))
     return ConvJob(
-        buffer_rows=int(rng.integers(2, 6)),
-        buffer_columns=int(rng.integers(2, 8)),
+        buffer_rows=int(rng.integers(6 if window else 2, 8)),
+        buffer_columns=int(rng.integers(6 if window else 2, 8)),
         slot=channels,
         unit_rows=int(rng.integers(1, 4)),
         unit_columns=columns,
@@ -90,17 +102,18 @@ def a_conv_job(rng: np.random.Generator, groups: int) -> ConvJob:
         stride_y_log2=strides[0],
         stride_x_log2=strides[1],
         blocks=blocks,
-        origin_row=int(rng.integers(-2, 2)),
-        origin_column=int(rng.integers(-2, 2)),
+        origin_row=int(rng.integers(-1 if window else -2, 2)),
+        origin_column=int(rng.integers(-1 if window else -2, 2)),
         shift=int(rng.choice([0, 12, 16, 18, 30])),
         relu=int(rectified > 0),
         clip=int(rectified > 1),
-        pool=int(pool),
+        pool=pool,
+        window=window,
         store_tags=int(rng.integers(2)),
         weight_base=int(rng.integers(DEPTH)),
         tap_rows=channels,
         buffer_row_words=columns * blocks * 4 + int(rng.integers(3)),
-        buffer_row_pieces=columns * blocks * 3 + int(rng.integers(3)),
+        buffer_row_pieces=columns * blocks * 4 + int(rng.integers(3)),
         quarters=int(rng.integers(pack)) * 4 // pack,
     )
 
@@ -204,6 +217,40 @@ def test_a_tile_loader_places_every_value_by_its_tags(by_pixel, unpool, method):
     reads = list(itertools.chain.from_iterable(tag_requests(job, method)))
     runs = rows * columns if by_pixel else rows
     assert len(reads) == (0 if method == "deconvnet" and not unpool else runs) and all(one.address % 8 == 0 for one in reads)
+
+
+def test_a_tile_loader_puts_indices_in_channels():
+    """Each value by itself, in the order in which they are in memory; the next pixel's tags lie further on."""
+    memory = Words(np.random.default_rng(5))
+    job = TileJob(
+        source_address=64,
+        source_row_pitch=800,
+        by_pixel=1,
+        source_pixel_pitch=80,
+        source_rows=3,
+        source_columns=4,
+        words_per_pixel=3,
+        tag_address=4098,
+        tag_row_pitch=202,
+        tag_pixel_pitch=16,
+        index_channel=1,
+        tags=1,
+        buffer_rows=3,
+        buffer_columns=4,
+        slot=12,
+        row_entries=48,
+    )
+    tile = load_tile(job, "guided", memory.read)
+    for row in range(3):
+        for column in range(4):
+            found = []
+            for channel in range(12):
+                value = memory.value(64 + 800 * row + 80 * column + 2 * channel)
+                index = memory.value(4098 + 202 * row + 16 * column + 2 * (channel // 4)) >> 4 * (channel % 4) & 15
+                found += [(16 * index + channel, value)] if value else []
+            start = 48 * row + 12 * column
+            assert [tile.entries[row % 2][start + number] for number in range(len(found))] == found
+            assert tile.counts[row % 2][4 * row + column] == len(found)
 
 
 @pytest.mark.parametrize("contiguous", [0, 1])

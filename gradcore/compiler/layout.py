@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.models.tags import BLOCK, split_pieces
+from gradcore.models.tags import BLOCK, WINDOW_PIECES, split_pieces, split_winners
 from gradcore.runtime.regions import ALIGNMENT, MapRegion, Region, padded, round_up
 
 __all__ = ["ALIGNMENT", "BLOCK", "Allocator", "MapRegion", "Region", "TagRegion", "blocks_of", "padded", "region_from_json", "round_up"]
@@ -21,7 +21,7 @@ def blocks_of(channels: int) -> int:
 
 @dataclass(frozen=True)
 class TagRegion(Region):
-    """Masks, and indexes of pooled layers: ``pieces`` (1 or 3) of 16 bits for each block of each pixel."""
+    """Masks, and indexes of pooled layers: ``pieces`` of 16 bits for each block of each pixel; ``gradcore.models.tags`` says which."""
 
     height: int
     width: int
@@ -50,9 +50,11 @@ class TagRegion(Region):
         used = np.ascontiguousarray(rows[:, : self.width * self.pixel_pitch])
         return used.view("<u2").reshape(self.height, self.width, self.blocks, self.pieces)
 
-    def read(self, memory: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """(mask bool (H, W, C), index int64 (H, W, C) or None)."""
+    def read(self, memory: np.ndarray, base: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(mask bool (H, W, C) or None, index int64 (H, W, C) or None)."""
         pieces = self.read_pieces(memory, base)
+        if self.pieces == WINDOW_PIECES:
+            return None, split_winners(pieces.reshape(self.height, self.width, -1))[..., : self.channels]
         mask, index = split_pieces(pieces)
         return mask[..., : self.channels], None if index is None else index[..., : self.channels]
 

@@ -105,12 +105,13 @@ def _descriptors(program: Contents, jobs: list[dict]) -> list[str]:
 
 
 def _tile(job: dict) -> str:
-    names = ("load_relu", "unpool", "tags", "relu", "clip", "pool", "store_tags", "from_partial", "to_partial")
+    names = ("load_relu", "unpool", "tags", "index_channel", "relu", "clip", "pool", "store_tags", "from_partial", "to_partial")
     flags = "".join(f" {name}" for name in names if job[name])
     steps = 1 << job["stride_y_log2"], 1 << job["stride_x_log2"]
     stride = "" if steps == (1, 1) else f", stride {steps[0]} x {steps[1]}"
     apart = f", pixels {job['source_pixel_pitch']} bytes apart" if job["by_pixel"] else ""
     taps = "" if job["tap_rows"] else ", the same for all taps"
+    stride += f", windows of {job['window']} x {job['window']}" if job["window"] else ""
     written = (
         "nothing"
         if job["to_partial"]

@@ -19,7 +19,7 @@ from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.contents import LayerInfo
 from gradcore.compiler.layout import BLOCK, Allocator, MapRegion, Region, padded
 from gradcore.compiler.program import Program
-from gradcore.compiler.sums import Product, Work, activation, gradient, gradient_name, places, tags, work_of
+from gradcore.compiler.sums import Product, Work, activation, gradient, gradient_name, places, tag_pieces, tags, work_of
 from gradcore.compiler.tile_job import tile_fields, tile_spans
 from gradcore.compiler.tiling import Planner, TilePlan, TileUse
 from gradcore.compiler.weights import MatrixChunk, WeightSet
@@ -55,11 +55,13 @@ class _VectorStored:
 
 @dataclass
 class _Sum:
-    """The sums of a map on their way into the program: the plan, its weights in the order of the loads, and its jobs."""
+    """The sums of a map on their way into the program: the plan, its weights in the order of the loads, and its jobs; ``shares``: the
+    weights are those of the sums before, and still there."""
 
     plan: TilePlan
     sets: tuple[WeightSet, ...]
     jobs: tuple[TileUse, ...]
+    shares: bool = False
 
 
 @dataclass
@@ -104,10 +106,9 @@ class _Compiler:
         if len(network.passes) > MAX_LAYERS:
             raise GradCoreError(f"the network has {len(network.passes)} layers, a program holds at most {MAX_LAYERS}: use fewer")
         self.steps = self._steps()
-        weights.place([one for step in self.steps for made in step.sums for one in made.sets], self.hardware)
-        self.pending = [
-            (one, part, step) for step in self.steps for made in step.sums for one in made.sets for part in range(len(one.parts))
-        ]
+        sets = [(one, step) for step in self.steps for made in step.sums if not made.shares for one in made.sets]
+        weights.place([one for one, _ in sets], self.hardware)
+        self.pending = [(one, part, step) for one, step in sets for part in range(len(one.parts))]
         tiles = sum(len(made.jobs) for step in self.steps for made in step.sums)
         jobs = tiles + len(self.pending) + sum(len(step.chunks) + len(step.slices[1:]) for step in self.steps) + 2
         if jobs > descriptors.MAX_DESCRIPTORS:
@@ -142,7 +143,12 @@ class _Compiler:
             step = _Step(info, work)
             for chosen in (one for made in work.sums for one in planner.plans(made)):
                 uses, made = tuple(chosen.jobs()), chosen.made
-                step.sums.append(_Sum(chosen, _weight_sets(chosen, uses, tiles), uses))
+                before = step.sums[-1] if step.sums else None
+                if before and weights.alike(before.plan, chosen):
+                    before.sets[-1].last_tile = tiles + len(uses) - 1
+                    step.sums.append(_Sum(chosen, before.sets, uses, shares=True))
+                else:
+                    step.sums.append(_Sum(chosen, _weight_sets(chosen, uses, tiles), uses))
                 tiles += len(uses)
                 for use in uses:
                     if not use.leaves_partial:
@@ -217,7 +223,7 @@ class _Compiler:
         for one, shape in zip(network.passes, shapes, strict=True):
             name = tags(network, one)
             if name:
-                memory.tags(name, shape, 3 if one.pool else 1, f"tags of {one.name}")
+                memory.tags(name, shape, tag_pieces(one), f"tags of {one.name}")
                 if name in products:
                     memory.next += 64  # the halves of the vector engine may store whole pieces of padding outputs
         memory.map(gradient(network, None), network.maps[INPUT].shape, "attribution")
@@ -228,7 +234,8 @@ class _Compiler:
     def _allocate_constants(self, step: _Step) -> None:
         if not step.work.product:
             for made in step.sums:
-                self._allocate_weights(step.info.name, made)
+                if not made.shares:
+                    self._allocate_weights(step.info.name, made)
             return
         product = step.work.product
         for number, chunk in enumerate(step.chunks):

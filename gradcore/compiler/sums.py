@@ -25,7 +25,7 @@ from gradcore.errors import Refusal
 from gradcore.models.arithmetic import VALUE_MAX
 from gradcore.models.passes import INPUT, Pass, Passes, Slice, Source
 from gradcore.models.quantised_graph import QuantisedGraph, QuantisedPass, QuantisedSource
-from gradcore.models.tags import BLOCK
+from gradcore.models.tags import BLOCK, POOLED_PIECES, WINDOW_PIECES, WINDOW_SIDE
 from gradcore.models.windows import Window
 from gradcore.runtime.regions import padded
 
@@ -33,6 +33,7 @@ STRIDES = (1, 2, 4)  # of the conv engine
 FORWARD_DENSITY = 0.5  # of non-zero values that are expected, for the choice of tiles only
 POOLED_DENSITY = 0.1
 GRADIENT_DENSITY = 0.4
+WINDOW_PLACES = WINDOW_SIDE**2
 _FUSED = Window((2, 2), (2, 2))
 
 
@@ -50,6 +51,8 @@ class Term:
         stride: (rows, columns) from one sum's taps to the next one's.
         weights: int (O, I, KH, KW), for I channels of the map from ``channel`` on, a multiple of 4, with tags of 16.
         density: share of values that are expected not to be zero.
+        winners: of each tap the place, 3 * row + column, in the windows of a max-pool whose winners it takes the gradients of, which are
+            those of at most 16 channels; otherwise None.
         offset, steps: (rows, columns); steps of 0: the same pixel everywhere. sliced: the map has other channels, too.
     """
 
@@ -62,6 +65,7 @@ class Term:
     tags: str | None = None
     relu: bool = False
     unpool: bool = False
+    winners: tuple[int, ...] | None = None
     channel: int = 0
     offset: tuple[int, int] = (0, 0)
     steps: tuple[int, int] = (1, 1)
@@ -89,12 +93,26 @@ class Term:
     @cached_property
     def uniform(self) -> bool:
         """Whether all taps, and there are several, have the same weights."""
-        return math.prod(self.kernel) > 1 and bool((self.weights == self.weights[:, :, :1, :1]).all())
+        return self.winners is None and math.prod(self.kernel) > 1 and bool((self.weights == self.weights[:, :, :1, :1]).all())
 
     @property
     def apart(self) -> bool:
-        """Whether the pixels of a row do not lie one behind the other in memory."""
-        return self.sliced or self.steps[1] != 1
+        """Whether the pixels of a row, or their tags, do not lie one behind the other in memory."""
+        return self.sliced or self.steps[1] != 1 or (self.winners is not None and padded(self.in_channels) < BLOCK)
+
+    @cached_property
+    def spacing(self) -> int:
+        """Of a term with ``winners``: blocks of 16 rows of weights from tap to tap, so few that taps share rows.
+
+        An entry of index i finds its weights in block i + tap * spacing. So the block of a tap's own index must be no other one's of
+        any other tap.
+        """
+        for spacing in range(1, WINDOW_PLACES):
+            own = {winner + tap * spacing for tap, winner in enumerate(self.winners)}
+            found = [(place, tap) for tap in range(len(self.winners)) for place in range(WINDOW_PLACES) if place + tap * spacing in own]
+            if all(place == self.winners[tap] for place, tap in found):
+                return spacing
+        return WINDOW_PLACES
 
     @property
     def granularity(self) -> int:
@@ -132,6 +150,8 @@ class MapSum:
         size: (rows, columns) of sums, before pooling.
         terms: at least one.
         bias: int64 (O,) or None. shift: of the requantisation. relu, clip, pool: what follows; a clip is a ReLU with a limit of 32767.
+        window: if not 0, each result is the largest in a window of so many rows and columns of sums, which are ``stride`` apart in the
+            terms' places; ``size`` counts windows.
         writes: the map's region. channel: the first that is written, a multiple of 4. tags: the region for its tags, or None.
         first, step: (row, column) of the first place that is written, and from one to the next.
         whole: all channels of the map are written. block: the block of tags that the first channel's are.
@@ -147,6 +167,7 @@ class MapSum:
     relu: bool = False
     clip: bool = False
     pool: bool = False
+    window: int = 0
     tags: str | None = None
     channel: int = 0
     first: tuple[int, int] = (0, 0)
@@ -162,7 +183,7 @@ class MapSum:
     @property
     def pieces(self) -> int:
         """Tag pieces of a block that are stored for a place."""
-        return 3 if self.pool else 1
+        return WINDOW_PIECES if self.window else POOLED_PIECES if self.pool else 1
 
     def part(self, blocks: range) -> MapSum:
         """The sums of some blocks of 16 channels."""
@@ -246,9 +267,9 @@ def refused(network: QuantisedGraph | Passes) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in network.passes:
         name = one.nodes[-1] if one.nodes else one.name
-        if one.pool is not None and one.pool != _FUSED:
-            kernel, stride = one.pool.kernel, one.pool.stride
-            found[name] = f"kernel_shape = {list(kernel)}, strides = {list(stride)}: max-pools are 2 x 2 of stride 2 without padding"
+        if one.pool is not None and (one.pool.kernel not in ((2, 2), (3, 3)) or one.pool.dilation != (1, 1)):
+            dilated = f", dilations = {list(one.pool.dilation)}" if one.pool.dilation != (1, 1) else ""
+            found[name] = f"kernel_shape = {list(one.pool.kernel)}{dilated}: max-pools are 2 x 2 and 3 x 3"
         if one.limit is not None and one.limit < _largest_limit(network, one):
             found[name] = f"{one.makes.map} holds larger values beside what it clips, and the core clips where a map's numbers end"
         if one.makes.map == network.output and len(network.makers(network.output)) > 1:
@@ -260,6 +281,16 @@ def refused(network: QuantisedGraph | Passes) -> dict[str, str]:
             if source.kind == "average_pool" and len(np.unique(source.weights)) > 1:
                 found[source.node] = "its windows have means over different numbers of places: count the padding, or give none"
     return found
+
+
+def window_of(one: Pass) -> int:
+    """Rows and columns of the windows of a max-pool that is a pass of its own; 0 for any other pass."""
+    return 0 if one.pool is None or one.pool == _FUSED else one.pool.kernel[0]
+
+
+def tag_pieces(one: Pass) -> int:
+    """Tag pieces of a pass, for each block of a pixel."""
+    return WINDOW_PIECES if window_of(one) else POOLED_PIECES if one.pool else 1
 
 
 def _largest_limit(network: QuantisedGraph | Passes, one: Pass) -> float:
@@ -305,21 +336,24 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         ends = {"relu": one.relu, "clip": one.limit is not None, "store_tags": tags(network, one)}
         product = Product(one.name, matrix, bias, one.shift, reads, writes, **ends)
         return Work(one.name, "fc", "forward", macs, product=product)
-    terms = []
+    terms, window = [], window_of(one)
     for source in one.sources:
         height, width, _ = network.maps[source.reads.map].shape
         lie = places(network, source.reads.map)
         weights = np.zeros((one.makes.width, lie[-1] + 1, *_reach(source.window)), dtype=np.int64)
         weights[:, lie[source.reads.channels]] = _dense(source, source.weights)
-        top, left = source.window.padding[:2]
+        walks = _window(one, source)
+        counts = makes.shape[:2] if window else one.size
+        stride = tuple(1 if count == 1 else step for count, step in zip(counts, walks.stride, strict=True))
+        first = (-walks.padding[0], -walks.padding[1])
         density = 1.0 if source.reads.map == INPUT else FORWARD_DENSITY
-        stride = tuple(1 if count == 1 else step for count, step in zip(one.size, source.window.stride, strict=True))
-        term = Term(activation(network, source.reads.map), (height, width), (-top, -left), stride, weights, density)
-        terms += term.thinned() if term.kernel == (1, 1) or not set(term.stride) <= set(STRIDES) else [term]
+        term = Term(activation(network, source.reads.map), (height, width), first, stride, weights, density)
+        thin = not window and (term.kernel == (1, 1) or not set(term.stride) <= set(STRIDES))
+        terms += term.thinned() if thin else [term]
     if not terms:  # every tap of every place lies in the padding: the map is the bias
         terms = [replace(term, first=(0, 0), stride=(1, 1), weights=np.zeros_like(weights[:, :, :1, :1]))]
-    pool = one.pool is not None
-    size = tuple(value // 2 * 2 for value in one.size) if pool else tuple(one.size)
+    pool = one.pool is not None and not window
+    size = makes.shape[:2] if window else tuple(value // 2 * 2 for value in one.size) if pool else tuple(one.size)
     made = MapSum(
         one.name,
         size,
@@ -330,6 +364,7 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         relu=one.relu,
         clip=one.limit is not None,
         pool=pool,
+        window=window,
         tags=tags(network, one),
         channel=int(places(network, one.makes.map)[one.makes.start]),
         whole=one.makes.width == makes.shape[2],
@@ -354,11 +389,12 @@ def _backward(network: QuantisedGraph, one: QuantisedPass | None, names: Mapping
     step = tuple(math.lcm(*(stride[axis] for stride in strides)) for axis in (0, 1))
     height, width = made_map.shape[:2]
     sums = []
-    for phase, columns, count in _phases(makes.width, step, (height, width)):
+    alone = any(window_of(reader) for reader, _ in readers)
+    for phase, columns, count in _phases(makes.width, step, (height, width), alone):
         terms = []
         for reader, source in readers:
             of_pixels = [_turned(network, reader, source, makes, step, (phase[0], column)) for column in columns]
-            terms += _side_by_side(of_pixels, padded(makes.width))
+            terms += [part for term in _side_by_side(of_pixels, padded(makes.width)) for part in _of_blocks(term)]
         if not terms:  # no tap of any reader reaches these places: their gradient is 0
             terms = [_nothing(network, readers[0][0], padded(makes.width) * len(columns) if len(columns) > 1 else makes.width)]
         size = (-(-(height - phase[0]) // step[0]), count)
@@ -368,14 +404,15 @@ def _backward(network: QuantisedGraph, one: QuantisedPass | None, names: Mapping
     return Work(name, "conv", "backward", macs, tuple(sums))
 
 
-def _phases(channels: int, step: tuple[int, int], size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], range, int]]:
+def _phases(channels: int, step: tuple[int, int], size: tuple[int, int], alone: bool) -> Iterator[tuple[tuple[int, int], range, int]]:
     """The places of a map with the same remainders modulo ``step``: (the first of them, columns modulo the step that are made as one
     pixel, places along a row).
 
-    Where the pixels of a step fit 16 lanes together they are made as one, of so many times the channels; what is left of a row as others.
+    Where the pixels of a step fit 16 lanes together they are made as one, of so many times the channels; what is left of a row as others;
+    not with ``alone``.
     """
     height, width = size
-    together = width // step[1] if 1 < step[1] and padded(channels) * step[1] <= BLOCK else 0
+    together = width // step[1] if not alone and 1 < step[1] and padded(channels) * step[1] <= BLOCK else 0
     for row in range(min(step[0], height)):
         if together:
             yield (row, 0), range(step[1]), together
@@ -413,9 +450,10 @@ def _turned(
     if _spreads(network, reader, source):
         weights = _onto(source, makes)[:, :, :1, :1].transpose(1, 0, 2, 3)
         return replace(_reading(network, reader, weights, (0, 0), step), size=network.maps[makes.map].shape[:2], steps=(0, 0))
+    window = _window(reader, source)
     taps, first, stride = [], [], []
-    for axis, reach in enumerate(_reach(source.window)):
-        own, offset = _stride(network, reader, source)[axis], phase[axis] + source.window.padding[axis]
+    for axis, reach in enumerate(_reach(window)):
+        own, offset = _stride(network, reader, source)[axis], phase[axis] + window.padding[axis]
         start = offset % own
         count = len(range(start, reach, own))
         taps.append(slice(start, None, own))
@@ -423,8 +461,29 @@ def _turned(
         stride.append(step[axis] // own)
         if not count:
             return None
-    weights = _onto(source, makes)[:, :, taps[0], taps[1]][:, :, ::-1, ::-1]
-    return _reading(network, reader, weights.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
+    weights = _onto(source, makes)
+    if not window_of(reader):
+        turned = weights[:, :, taps[0], taps[1]][:, :, ::-1, ::-1]
+        return _reading(network, reader, turned.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
+    rows, columns = (range(*which.indices(reach))[::-1] for which, reach in zip(taps, window.kernel, strict=True))
+    winners = tuple(WINDOW_SIDE * row + column for row in rows for column in columns)
+    turned = np.broadcast_to(weights.transpose(1, 0, 2, 3), (*weights.shape[1::-1], len(rows), len(columns)))
+    term = _reading(network, reader, turned, (first[0], first[1]), (stride[0], stride[1]))
+    return replace(term, tags=tags(network, reader), winners=winners)
+
+
+def _of_blocks(term: Term) -> Iterator[Term]:
+    """The term; one with ``winners`` as terms of the blocks of 16 channels that it reads."""
+    step = BLOCK if term.winners is not None else term.in_channels
+    for start in range(0, term.in_channels, step):
+        part = term.slice(range(start, min(start + step, term.in_channels)))
+        if part.winners is None or part.weights.any():
+            yield part
+
+
+def _window(one: QuantisedPass, source: Source) -> Window:
+    """Which places of the map that a source reads each place that its pass makes sees."""
+    return one.pool if window_of(one) else source.window
 
 
 def _nothing(network: QuantisedGraph, reader: QuantisedPass, channels: int) -> Term:
@@ -433,12 +492,13 @@ def _nothing(network: QuantisedGraph, reader: QuantisedPass, channels: int) -> T
 
 
 def _reading(network: QuantisedGraph, reader: QuantisedPass, weights: np.ndarray, first: tuple[int, int], stride: tuple[int, int]) -> Term:
-    """A term over the gradient of what a pass makes."""
-    pool, rows, columns = reader.pool is not None, *network.maps[reader.makes.map].shape[:2]
+    """A term over the gradient of what a pass makes; of a max-pool that is a pass of its own as it is, not where it belongs."""
+    pool, rows, columns = reader.pool is not None and not window_of(reader), *network.maps[reader.makes.map].shape[:2]
     size = (2 * rows, 2 * columns) if pool else (rows, columns)
     density = POOLED_DENSITY if pool else GRADIENT_DENSITY if reader.relu else 1.0
     region = gradient(network, reader)
-    return Term(region, size, first, stride, weights, density, tags=tags(network, reader), relu=reader.relu, unpool=pool)
+    masks = None if window_of(reader) else tags(network, reader)
+    return Term(region, size, first, stride, weights, density, tags=masks, relu=reader.relu, unpool=pool)
 
 
 def _onto(source: QuantisedSource, makes: Slice) -> np.ndarray:
@@ -465,7 +525,8 @@ def _stride(network: QuantisedGraph, one: QuantisedPass, source: Source) -> tupl
     """Of the windows of a source; 1 where there is one window alone along an axis, or where all get the same gradient."""
     if _spreads(network, one, source):
         return 1, 1
-    return tuple(1 if count == 1 else stride for count, stride in zip(one.size, source.window.stride, strict=True))
+    counts = network.maps[one.makes.map].shape if window_of(one) else one.size
+    return tuple(1 if count == 1 else stride for count, stride in zip(counts, _window(one, source).stride, strict=False))
 
 
 def _spreads(network: QuantisedGraph, one: QuantisedPass, source: Source) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, blocks_of, padded, round_up
-from gradcore.compiler.sums import STRIDES, MapSum, Term
+from gradcore.compiler.sums import STRIDES, WINDOW_PLACES, MapSum, Term
 from gradcore.errors import GradCoreError
 
 MAX_SIDE = 255  # rows and columns fields have 8 bits
@@ -123,8 +123,15 @@ class TilePlan:
     def shrink(self) -> int:
         return 2 if self.made.pool else 1
 
+    @property
+    def side(self) -> int:
+        """Rows, and columns, of the sums of a window; 1 without windows."""
+        return self.made.window or 1
+
     def chunk_rows(self, chunk: Term) -> int:
         """Rows of the weight buffer that a block of a chunk takes; with packing those of all pixels of a pack."""
+        if chunk.winners is not None:
+            return BLOCK * (chunk.spacing * (len(chunk.winners) - 1) + WINDOW_PLACES)
         height, width = chunk.kernel
         taps = 1 if self.shares_taps(chunk) else height * (width + self.pack - 1)
         return taps * chunk.in_channels
@@ -136,8 +143,9 @@ class TilePlan:
     def distinct(self, chunks: range) -> dict[int, int]:
         """Of each of some chunks the first that has the same weights: those of an average pool all have, and are loaded once."""
         if chunks not in self._distinct:
-            first: dict[tuple[tuple[int, ...], bytes], int] = {}
-            keys = {number: (self.chunks[number].weights.shape, self.chunks[number].weights.tobytes()) for number in chunks}
+            first: dict[tuple, int] = {}
+            some = {number: self.chunks[number] for number in chunks}
+            keys = {number: (one.weights.shape, one.winners, one.weights.tobytes()) for number, one in some.items()}
             self._distinct[chunks] = {number: first.setdefault(key, number) for number, key in keys.items()}
         return self._distinct[chunks]
 
@@ -148,7 +156,7 @@ class TilePlan:
     def span(self, chunk: Term, axis: int, start: int, size: int) -> Span:
         """What a tile needs of a chunk's map along an axis (0 rows, 1 columns)."""
         low = start * chunk.stride[axis] + chunk.first[axis]
-        first, end = max(0, low), min(chunk.size[axis], low + (size - 1) * chunk.stride[axis] + chunk.kernel[axis])
+        first, end = max(0, low), min(chunk.size[axis], low + (size - 1) * chunk.stride[axis] + chunk.kernel[axis] + self.side - 1)
         origin = low - first
         if first >= end:  # the tile sees nothing of the map: load one pixel that no tap reaches
             first = 0 if end <= 0 else chunk.size[axis] - 1
@@ -213,7 +221,8 @@ class Planner:
         needed = [[_needed(term, block) for block in range(count)] for term in made.terms]
         best: list[TilePlan] = []
         read = 0
-        for size in sorted({count, *(size for size in (1, 2, self.hardware.groups) if size < count)}, reverse=True):
+        sizes = {1} if made.window else {count, *(size for size in (1, 2, self.hardware.groups) if size < count)}
+        for size in sorted(sizes, reverse=True):
             parts = [_narrowed(made, range(start, min(start + size, count)), needed) for start in range(0, count, size)]
             reads = sum(term.in_channels * blocks_of(part.out_channels) for part in parts for term in part.terms)
             if best and reads == read:
@@ -231,7 +240,16 @@ class Planner:
         """
         hardware = self.hardware
         variants = _variants(made, hardware)
-        key = (number, made.size, made.out_channels, made.pool, made.tags is None, made.whole, *(_shape(term) for term in made.terms))
+        key = (
+            number,
+            made.size,
+            made.out_channels,
+            made.pool,
+            made.window,
+            made.tags is None,
+            made.whole,
+            *(_shape(term) for term in made.terms),
+        )
         if key not in self._known:
             best = None
             for place, chosen in enumerate(variants):
@@ -270,13 +288,16 @@ def _narrowed(made: MapSum, blocks: range, needed: list[list[range]]) -> MapSum:
     terms = []
     for term, ranges in zip(part.terms, needed, strict=True):
         some = ranges[blocks.start : blocks.stop]
+        if not term.weights.any() and any(other.weights.any() for other in part.terms):
+            continue
         terms.append(term.slice(range(min(one.start for one in some), max(one.stop for one in some))))
     return replace(part, terms=tuple(terms))
 
 
 def _shape(term: Term) -> tuple:
     """All of a term that its plan depends on, but for where it lies."""
-    return term.size, term.first, term.stride, term.kernel, term.in_channels, term.density, term.unpool, term.tags is None, term.apart
+    known = term.size, term.first, term.stride, term.kernel, term.in_channels, term.density
+    return *known, term.unpool, term.winners, term.tags is None, term.apart
 
 
 def _cut(total: int, size: int) -> list[tuple[int, int]]:
@@ -288,8 +309,8 @@ def _variants(made: MapSum, hardware: HardwareConfig) -> list[TilePlan]:
     groups, depth = hardware.groups, hardware.weight_depth
     fits = all(max(term.kernel) <= MAX_KERNEL and term.in_channels <= MAX_CHANNELS for term in made.terms)
     channels = padded(made.out_channels)
-    if fits and not made.tags and not made.pool and made.whole and channels in (4, 8):
-        if all(term.stride == (1, 1) for term in made.terms):
+    if fits and not made.tags and not made.pool and not made.window and made.whole and channels in (4, 8):
+        if all(term.stride == (1, 1) and term.winners is None for term in made.terms):
             packed = TilePlan(made, groups, depth, BLOCK // channels, made.terms)
             wide = max(term.kernel[1] for term in made.terms) + packed.pack - 1
             if packed.rows_of(range(len(made.terms))) <= depth and wide <= MAX_KERNEL:
@@ -297,6 +318,8 @@ def _variants(made: MapSum, hardware: HardwareConfig) -> list[TilePlan]:
     plain = TilePlan(made, groups, depth, 1, made.terms)
     fits = fits and plain.rows_of(range(len(made.terms))) <= depth
     variants = [plain] if fits else []
+    if made.window:
+        return variants
     most = max(term.in_channels for term in made.terms)
     widths = [width for width in WIDTHS if width < most and width <= depth // 2]
     for width in widths if fits else [depth // 2, *widths, 0]:
@@ -322,7 +345,7 @@ def _parts(term: Term, depth: int, width: int) -> Iterator[Term]:
 def _taps(term: Term, most: int) -> Iterator[Term]:
     """A term in parts of whole rows of taps, or of some taps of a row, that take at most ``most`` rows of the weight buffer."""
     height, width = term.kernel
-    taps = height * width if term.uniform else most // term.in_channels
+    taps = height * width if term.uniform or term.winners is not None else most // term.in_channels
     across = math.ceil(width / math.ceil(width / min(width, taps, MAX_KERNEL)))
     down = min(height, max(1, taps // across), MAX_KERNEL) if across == width else 1
     down = math.ceil(height / math.ceil(height / down))
@@ -407,7 +430,7 @@ def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int, n
             least = max(least, REQUEST * (1 if chunk.tags is None else 2))
         loads.append(source * max(words * word_cycles(density, chunk.unpool), least))
         taps = chunk.kernel[0] * (chunk.kernel[1] + chosen.pack - 1)
-        per_unit = chosen.shrink**2 * max(DRAIN, taps * chunk.in_channels * chunk.density)
+        per_unit = (chosen.shrink * chosen.side) ** 2 * max(DRAIN, taps * chunk.in_channels * chunk.density)
         computes.append(math.ceil(unit_rows * unit_columns / (2 * copies)) * per_unit)
     # One tile is loaded while the one before it is computed.
     busy = sum(max(compute, load) for compute, load in zip(computes, [*loads[1:], loads[0]], strict=True))

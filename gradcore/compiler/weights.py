@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, round_up
-from gradcore.compiler.sums import Term
+from gradcore.compiler.sums import WINDOW_PLACES, Term
 from gradcore.compiler.tiling import Load, TilePlan
 from gradcore.models import arithmetic
 
@@ -108,6 +108,8 @@ def _cut(waits: list[int]) -> list[WeightPart]:
 
 def block_weights(plan: TilePlan, chunk: Term, block: int) -> np.ndarray:
     """int16 (weight rows, 16): row = tap * in_channels + channel; of a pack the taps of all its pixels; one tap where all share it."""
+    if chunk.winners is not None:
+        return _winner_weights(chunk, block)
     height, width = (1, 1) if plan.shares_taps(chunk) else chunk.kernel
     taps = np.zeros((height, width + plan.pack - 1, chunk.in_channels, BLOCK), dtype=np.int16)
     pitch = BLOCK // plan.pack
@@ -115,6 +117,26 @@ def block_weights(plan: TilePlan, chunk: Term, block: int) -> np.ndarray:
     for pixel in range(plan.pack):
         taps[:, pixel : pixel + width, :, pixel * pitch : pixel * pitch + len(part)] = part.transpose(2, 3, 1, 0)
     return taps.reshape(-1, BLOCK)
+
+
+def _winner_weights(chunk: Term, block: int) -> np.ndarray:
+    """int16 (weight rows, 16): row = 16 * (tap * spacing + index) + channel holds the tap's weights where the index is its own."""
+    rows = np.zeros((chunk.spacing * (len(chunk.winners) - 1) + WINDOW_PLACES, BLOCK, BLOCK), dtype=np.int16)
+    part = chunk.weights[block * BLOCK : (block + 1) * BLOCK].reshape(-1, chunk.in_channels, len(chunk.winners))
+    for tap, winner in enumerate(chunk.winners):
+        rows[tap * chunk.spacing + winner, : chunk.in_channels, : len(part)] = part[:, :, tap].T
+    return rows.reshape(-1, BLOCK)
+
+
+def alike(one: TilePlan, other: TilePlan) -> bool:
+    """Whether two plans load the same weights and initial accumulators, once each."""
+    if one.together or other.together or len(one.sets) > 1 or len(one.chunks) != len(other.chunks) or one.sets != other.sets:
+        return False
+    shifts, packs = one.made.shift == other.made.shift, one.pack == other.pack
+    biases = [plan.made.bias for plan in (one, other)]
+    same = all(bias is None for bias in biases) or all(bias is not None for bias in biases) and np.array_equal(*biases)
+    chunks = zip(one.chunks, other.chunks, strict=True)
+    return shifts and packs and same and all(a.winners == b.winners and np.array_equal(a.weights, b.weights) for a, b in chunks)
 
 
 def initial_accumulators(plan: TilePlan, block: int) -> np.ndarray:

@@ -89,7 +89,7 @@ def layer_bounds(
         outputs = height * width * one.makes.width
         moved = VALUE_BYTES * outputs + BIAS_BYTES * one.makes.width
         if one.relu or one.pool:
-            moved += outputs * (1 + 2 * bool(one.pool)) / 8  # mask, index of the winner
+            moved += outputs * sums.tag_pieces(one) / 8  # a bit of each piece: mask, index of the winner
         total = 0
         for source in one.sources:
             macs, weights, read = _forward_work(graph, one, source, zeros)
@@ -105,7 +105,9 @@ def layer_bounds(
         total, moved = 0, float(VALUE_BYTES * height * width * makes.width)
         for reader, source in readers:
             macs, weights, read = _backward_work(graph, reader, source, makes, zeros)
-            bits = (reader.relu and method != "deconvnet") + 2 * bool(reader.pool)  # mask, index of the winner
+            bits = (
+                (reader.relu and method != "deconvnet") + sums.tag_pieces(reader) - (not sums.window_of(reader))
+            )  # mask, index of the winner
             total, moved = total + macs, moved + VALUE_BYTES * (weights + read) + read * bits / 8
         product = len(readers) == 1 and sums.is_product(graph, readers[0][0])
         name = makes.map if isinstance(network, QuantisedGraph) else readers[0][0].name
@@ -127,7 +129,7 @@ def _forward_work(
     """(useful MACs, weights that must be read, values that are read) of a source of a pass."""
     lie = sums.places(graph, source.reads.map)[source.reads.channels]
     values = zeros[sums.activation(graph, source.reads.map)].source[..., lie]
-    size = one.size if one.pool is None else tuple(value // 2 * 2 for value in one.size)
+    size = one.size if one.pool is None or sums.window_of(one) else tuple(value // 2 * 2 for value in one.size)
     seen = gather(values[None].astype(np.int64), source.window, tuple(size))
     macs = int(seen.sum()) * (one.makes.width // source.groups)
     return macs, macs if sums.is_product(graph, one) else source.weights.size, values.size

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from gradcore.hardware import LANES  # issues a pixel at least; results leave one lane a cycle
+from gradcore.models.tags import WINDOW_PIECES
 from gradcore.speed.cycle_kernel import Counter, JobQueue, Scheduler, Signal
 
 Wait = Generator["int | Signal", None, None]
@@ -32,7 +33,8 @@ class Tile:
 
     Attributes:
         number: among the TILE jobs. wait_weights: WEIGHTS jobs that must have been loaded.
-        blocks, unit_rows, unit_columns: as in the descriptor. pieces: tag pieces of a unit and block: 0, 1 or 3.
+        blocks, unit_rows, unit_columns: as in the descriptor. pieces: tag pieces of a unit and block: 0, 1, 3, or of a window 4, one
+            behind each word.
         from_partial, to_partial: as in the descriptor. stored: TILE jobs before it that store.
         taps: taps[row][column] is a list of the unit's pixels, each a list of the entries of its taps (0: outside or
             nothing there); filled when the tile is loaded.
@@ -173,9 +175,10 @@ class Stream:
     def drain(self, end: int, side: OutputSide, pieces: int, progress: TileProgress) -> Wait:
         """The transfers of a unit whose issues end before cycle ``end`` of the stream."""
         scheduler = self.scheduler
-        for number in range(WORDS + pieces):
-            words = min(number, WORDS - 1)
-            target = end + FIRST_WORD + 4 * words + number - words
+        words = [FIRST_WORD + 4 * word for word in range(WORDS)]
+        behind = words if pieces == WINDOW_PIECES else [words[-1] + piece for piece in range(pieces)]
+        for number, place in enumerate(sorted([*words, *(one + 1 for one in behind)])):
+            target = end + place
             while True:
                 if self._full_since is not None:
                     yield self._resumed

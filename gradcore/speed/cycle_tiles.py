@@ -51,9 +51,14 @@ class LoadJob:
         return 1 if self.fields["by_pixel"] else self.fields["source_columns"]
 
     @property
+    def block_words(self) -> int:
+        """Words that tags are for: those of 16 channels, or where indices are channels one."""
+        return 1 if self.fields["index_channel"] else 4
+
+    @property
     def blocks(self) -> int:
-        """Blocks of 16 channels of a pixel."""
-        return -(-self.fields["words_per_pixel"] // 4)
+        """Blocks of so many words of a pixel."""
+        return -(-self.fields["words_per_pixel"] // self.block_words)
 
     def address(self, what: str, row: int, column: int) -> int:
         """Where the values ("source") or the tags ("tag") of a run begin."""
@@ -99,7 +104,7 @@ def load_job(fields: dict, number: int, stored: int, source: np.ndarray, index: 
         fields["blocks"],
         fields["unit_rows"],
         fields["unit_columns"],
-        (3 if fields["pool"] else 1) if fields["store_tags"] else 0,
+        ConvJob.from_descriptor(fields).pieces if fields["store_tags"] else 0,
         bool(fields["from_partial"]),
         bool(fields["to_partial"]),
         stored,
@@ -217,6 +222,7 @@ class TileLoader:
         """One half: a word takes its cost, once its values and tags are there."""
         client, tags = self.values[half], self.tags[half]
         costs, per_pixel = job.costs[half], job.fields["words_per_pixel"]
+        block = job.block_words
         run_words, runs = job.run_columns * per_pixel, job.fields["source_columns"] // job.run_columns
         cycle = self.scheduler.now
         tag_ready = cycle if not job.tags else None  # from when the block's tags are there
@@ -228,9 +234,9 @@ class TileLoader:
             for arrival in arrivals[: len(costs) - place]:
                 run, word = divmod(place + taken, run_words)
                 pixel, channel = divmod(word, per_pixel)
-                if job.tags and channel % 4 == 0 and tag_ready is None:
+                if job.tags and channel % block == 0 and tag_ready is None:
                     row, column = divmod(run, runs)
-                    wanted = tag_base + job.last_tag_word(half + 2 * row, column, pixel * job.blocks + channel // 4 + 1)
+                    wanted = tag_base + job.last_tag_word(half + 2 * row, column, pixel * job.blocks + channel // block + 1)
                     if tags.consumed - tag_word + wanted >= len(tags.arrivals):
                         break
                     # All pieces but the last one are gathered while the block before is used (tag_collector).
@@ -243,7 +249,7 @@ class TileLoader:
                     self._first_word = begin
                 cycle = begin + costs[place + taken]
                 taken += 1
-                if job.tags and (channel % 4 == 3 or channel == per_pixel - 1):
+                if job.tags and (channel % block == block - 1 or channel == per_pixel - 1):
                     tag_ready = None
                     block_end = begin
                     if word == run_words - 1:

@@ -17,7 +17,7 @@ from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
 from gradcore.models.convolution.partial_sums import PartialSums
 from gradcore.models.jobs import ConvGroupJob
-from gradcore.models.tags import join_pieces
+from gradcore.models.tags import WINDOW_PIECES, WINDOW_SIDE, join_pieces, join_winners
 
 WORD_VALUES = 4
 
@@ -74,12 +74,17 @@ class ConvJob(ConvGroupJob):
     @property
     def pieces(self) -> int:
         """Tag pieces of one unit and one block."""
-        return 3 if self.pool else 1
+        return WINDOW_PIECES if self.window else 3 if self.pool else 1
+
+    @property
+    def side(self) -> int:
+        """Rows, and columns, of pixels of one unit."""
+        return 2 if self.pool else self.window or 1
 
     @property
     def pixels(self) -> int:
         """Pixels of one unit, of which each has a sum in every lane."""
-        return 4 if self.pool else 1
+        return self.side**2
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -106,18 +111,32 @@ def windows(job: ConvJob, tile: np.ndarray) -> np.ndarray:
     height, width, channels = job.buffer_rows, job.buffer_columns, tile.shape[2]
     framed = np.zeros((height + 1, width + 1, channels))
     framed[:height, :width] = tile[:height, :width]
-    shrink = 2 if job.pool else 1
-
-    def places(origin: int, units: int, step: int, taps: int, size: int) -> np.ndarray:
-        firsts = (step * np.arange(units)[:, None] + np.arange(shrink)).reshape(-1)
-        seen = origin + firsts[:, None] + np.arange(taps)
-        return np.where((seen >= 0) & (seen < size), seen, size)
-
-    rows = places(job.origin_row, job.unit_rows, job.row_step, job.kernel_h, height)
-    columns = places(job.origin_column, job.unit_columns, job.column_step, job.kernel_w, width)
+    (rows, inside_rows), (columns, inside_columns) = _places(job)
+    rows, columns = np.where(inside_rows, rows, height), np.where(inside_columns, columns, width)
     seen = framed[rows[:, None, :, None], columns[None, :, None, :]]
-    seen = seen.reshape(job.unit_rows, shrink, job.unit_columns, shrink, -1, channels)
-    return seen.transpose(0, 2, 1, 3, 4, 5).reshape(job.unit_rows, job.unit_columns, shrink * shrink, -1, channels)
+    seen = seen.reshape(job.unit_rows, job.side, job.unit_columns, job.side, -1, channels)
+    return seen.transpose(0, 2, 1, 3, 4, 5).reshape(job.unit_rows, job.unit_columns, job.pixels, -1, channels)
+
+
+def _places(job: ConvJob) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Of rows and columns: where the taps of each pixel lie, int (pixels, taps), and whether that is in the buffer."""
+    found = []
+    for origin, units, step, taps, size in (
+        (job.origin_row, job.unit_rows, job.row_step, job.kernel_h, job.buffer_rows),
+        (job.origin_column, job.unit_columns, job.column_step, job.kernel_w, job.buffer_columns),
+    ):
+        firsts = (step * np.arange(units)[:, None] + np.arange(job.side)).reshape(-1)
+        seen = origin + firsts[:, None] + np.arange(taps)
+        found.append((seen, (seen >= 0) & (seen < size)))
+    return tuple(found)
+
+
+def outside(job: ConvJob) -> np.ndarray:
+    """bool (unit rows, unit columns, pixels of a unit): the pixels of a job's windows that are outside the buffer, and never win."""
+    (_, rows), (_, columns) = _places(job)
+    inside = rows[:, :1] & columns[:, 0]  # of one tap
+    inside = inside.reshape(job.unit_rows, job.side, job.unit_columns, job.side).transpose(0, 2, 1, 3)
+    return ~inside.reshape(job.unit_rows, job.unit_columns, job.pixels)
 
 
 def weight_rows(job: ConvJob, channels: int, depth: int) -> np.ndarray:
@@ -219,9 +238,17 @@ def compute(
         clipped = np.zeros_like(clipped)  # what is above the limit shall be clipped
     if job.relu:
         values, _ = rules.relu(values)
-    best, index = rules.winners(values) if job.pool else (values[:, 0], None)
+    if job.window:
+        beyond = outside(job)[rows, columns]
+        clipped = clipped & ~beyond[..., None]
+        best, index = rules.winners(values, beyond)
+    else:
+        best, index = rules.winners(values) if job.pool else (values[:, 0], None)
     tags = None
-    if job.store_tags:
+    if job.store_tags and job.window:
+        row, column = np.divmod(index, job.side)
+        tags = join_winners(WINDOW_SIDE * row + column)
+    elif job.store_tags:
         _, mask = rules.clip(best, arithmetic.VALUE_MAX) if job.clip else rules.relu(best)
         tags = join_pieces(mask, index)[:, 0]
     place = columns * job.blocks + block

@@ -17,9 +17,10 @@ from gradcore.hardware import TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
 from gradcore.models.jobs import TileLoaderJob
 from gradcore.models.memory import ADDRESSES, ReadWords, Span
-from gradcore.models.tags import POOLED_PIECES, split_pieces
+from gradcore.models.tags import BLOCK, POOLED_PIECES, split_pieces, split_winners
 
 T = TypeVar("T")
+INDICES = 16  # that four bits tell apart
 
 
 class TileJob(TileLoaderJob):
@@ -27,7 +28,10 @@ class TileJob(TileLoaderJob):
 
     @property
     def pieces_per_pixel(self) -> int:
-        """16-bit tag pieces of a source pixel: masks of each block of 16 channels, with unpooling two pieces of indices too."""
+        """16-bit tag pieces of a source pixel: masks of each block of 16 channels, with unpooling two pieces of indices too; where indices
+        are channels, of each word its indices alone."""
+        if self.index_channel:
+            return self.words_per_pixel
         return -(-self.words_per_pixel // 4) * (POOLED_PIECES if self.unpool else 1)
 
     def reads_tags(self, method: str) -> bool:
@@ -97,7 +101,7 @@ def read_values(job: TileJob, read_words: ReadWords) -> np.ndarray:
 def read_tags(job: TileJob, method: str, read_words: ReadWords) -> tuple[np.ndarray, np.ndarray]:
     """The tile's (mask, index) for each value: bool and int64 arrays of the shape of ``read_values``.
 
-    Without tags in memory all masks are 1, and the index is 0 without pooling tags.
+    Without tags in memory all masks are 1, and the index is 0 without those of a pool; masks are 1 where tags are indices alone.
     """
     channels = 4 * job.words_per_pixel
     shape = (job.source_rows, job.source_columns, channels)
@@ -105,6 +109,8 @@ def read_tags(job: TileJob, method: str, read_words: ReadWords) -> tuple[np.ndar
     if not spans:
         return np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
     pieces = np.concatenate([span.read(read_words) for span in spans]).view("<u2")
+    if job.index_channel:
+        return np.ones(shape, dtype=bool), split_winners(pieces.reshape(*shape[:2], -1))
     mask, index = split_pieces(pieces.reshape(*shape[:2], -1, POOLED_PIECES if job.unpool else 1))
     return mask[..., :channels], np.zeros(shape, dtype=np.int64) if index is None else index[..., :channels]
 
@@ -122,8 +128,14 @@ def ruled_values(job: TileJob, method: str, read_words: ReadWords, *, rules=arit
 def placed(job: TileJob, values: np.ndarray, index: np.ndarray, *, rules=arithmetic) -> np.ndarray:
     """int64 (buffer_rows or fewer, buffer_columns or fewer, channels): the values that the tile bank holds, zeros among them.
 
-    Unpooled and cut where the job says so; fewer rows and columns where the source then has no more.
+    Unpooled and cut where the job says so; fewer rows and columns where the source then has no more. With ``index_channel`` a value is
+    at channel 16 * index + its own.
     """
+    if job.index_channel:
+        spread = np.zeros((*values.shape[:2], INDICES, BLOCK), dtype=np.int64)
+        places = np.indices(values.shape)
+        spread[places[0], places[1], index, places[2]] = values
+        values = spread.reshape(*values.shape[:2], -1)
     if job.unpool:
         values = rules.max_unpool(values, index, 2 * job.source_rows, 2 * job.source_columns)[job.crop_row :, job.crop_column :]
     return values[: job.buffer_rows, : job.buffer_columns]
@@ -143,6 +155,8 @@ def load_tile(job: TileJob, method: str, read_words: ReadWords, *, rules=arithme
         half = (buffer_row + crop_row) // scale % 2
         for buffer_column, pixel in enumerate(row):
             channels = np.flatnonzero(pixel)
+            if job.index_channel:  # in the order in which they are in memory
+                channels = channels[np.argsort(channels % BLOCK)]
             start = buffer_row * job.row_entries + buffer_column * job.slot
             for place, channel in enumerate(channels):
                 tile.entries[half][start + place] = (int(channel), int(pixel[channel]))

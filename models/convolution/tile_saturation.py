@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-TILE_VALUES = 1 << 14  # at most, of a tile
+TILE_VALUES = 9 << 12  # at most, of a tile
 
 
 @dataclass

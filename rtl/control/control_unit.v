@@ -58,7 +58,7 @@ module control_unit #(
     input  wire [1:0]          mark_valid,
     input  wire [15:0]         mark_layer,
     input  wire                tile_stored,
-    input  wire [14:0]         tile_saturated,
+    input  wire [15:0]         tile_saturated,
     input  wire                vector_done,
     input  wire [9:0]          vector_saturated,
     // Events for the counters, a bit for each unit of an engine.

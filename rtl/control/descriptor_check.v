@@ -50,13 +50,15 @@ module descriptor_check #(
   wire [10:0] slot = descriptor[DESCRIPTOR_TILE_SLOT+:11];
   wire [12:0] row_entries = descriptor[DESCRIPTOR_TILE_ROW_ENTRIES+:13];
   wire        unpool_without_tags = descriptor[DESCRIPTOR_TILE_UNPOOL] && !descriptor[DESCRIPTOR_TILE_TAGS];
+  wire        bad_index = descriptor[DESCRIPTOR_TILE_INDEX_CHANNEL] && (!descriptor[DESCRIPTOR_TILE_TAGS] ||
+       descriptor[DESCRIPTOR_TILE_LOAD_RELU] || descriptor[DESCRIPTOR_TILE_UNPOOL] || words_per_pixel > 10'd4);
   wire        source_misaligned = (|descriptor[DESCRIPTOR_TILE_SOURCE_ADDRESS+:3]) ||
        (|descriptor[DESCRIPTOR_TILE_SOURCE_ROW_PITCH+:3]) || descriptor[DESCRIPTOR_TILE_TAG_ADDRESS] ||
        descriptor[DESCRIPTOR_TILE_TAG_ROW_PITCH] || (|descriptor[DESCRIPTOR_TILE_SOURCE_PIXEL_PITCH+:3]) ||
        descriptor[DESCRIPTOR_TILE_TAG_PIXEL_PITCH];
   wire        bad_source = source_rows == 8'd0 || source_columns == 8'd0 || words_per_pixel == 10'd0 ||
        words_per_pixel > DESCRIPTOR_TILE_WORDS_PER_PIXEL_MOST || buffer_rows == 8'd0 || buffer_columns == 8'd0 || slot == 11'd0 ||
-       unpool_without_tags || source_misaligned;
+       unpool_without_tags || bad_index || source_misaligned;
 
   // TILE: what it computes.
   wire [ 7:0] unit_rows = descriptor[DESCRIPTOR_TILE_UNIT_ROWS+:8];
@@ -79,8 +81,13 @@ module descriptor_check #(
        stride_x_log2 > DESCRIPTOR_TILE_STRIDE_X_LOG2_MOST || (pack[1] && stride_x_log2[1]) || (pack[2] && stride_x_log2 != 2'd0);
   wire        pooled_pack = descriptor[DESCRIPTOR_TILE_POOL] && (pack != 4'd1 || stride_x_log2 != 2'd0 || stride_y_log2 != 2'd0);
   wire        last_stays = descriptor[DESCRIPTOR_TILE_TO_PARTIAL] && descriptor[DESCRIPTOR_LAST_OF_LAYER];
+  wire [ 1:0] window = descriptor[DESCRIPTOR_TILE_WINDOW+:2];
+  wire        bad_window = window == 2'd1 || (window != 2'd0 && (descriptor[DESCRIPTOR_TILE_POOL] ||
+       descriptor[DESCRIPTOR_TILE_FROM_PARTIAL] || descriptor[DESCRIPTOR_TILE_TO_PARTIAL] ||
+       kernel_h != 4'd1 || kernel_w != 4'd1 || pack != 4'd1));
   wire        no_clip = descriptor[DESCRIPTOR_TILE_CLIP] && !descriptor[DESCRIPTOR_TILE_RELU];
-  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || last_stays || no_clip;
+  wire        bad_unit = bad_pack || pooled_pack || stride_y_log2 > DESCRIPTOR_TILE_STRIDE_Y_LOG2_MOST || last_stays || no_clip ||
+       bad_window;
 
   // TILE: what it stores.
   wire [ 7:0] half_rows = {1'b0, unit_rows[7:1]} + {7'd0, unit_rows[0]};

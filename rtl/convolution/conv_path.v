@@ -32,7 +32,7 @@ module conv_path #(
     input  wire [        23:0] tiles_computed,
     output wire                tile_computed,
     output wire                tile_stored,
-    output wire [        14:0] tile_saturated,
+    output wire [        15:0] tile_saturated,
     output wire                weights_done,
     // Read clients.
     output wire [         5:0] read_request_valid,

@@ -91,14 +91,14 @@ module conv_stream (
   end
 
   // ---- Units, taps, issues.
-  localparam TAP_BITS = `ENTRY_ADDRESS_BITS + `COUNT_BITS + `WEIGHT_ADDRESS_BITS + 4;
-  localparam UNIT_BITS = 15 + 2 * `OUTPUT_ADDRESS_BITS;
+  localparam TAP_BITS = `ENTRY_ADDRESS_BITS + `COUNT_BITS + `WEIGHT_ADDRESS_BITS + 5;
+  localparam UNIT_BITS = 16 + 2 * `OUTPUT_ADDRESS_BITS;
 
   wire scanner_ready, description_ready;
   assign unit_ready = scanner_ready && description_ready;
   wire unit_taken = unit_valid && unit_ready;
 
-  wire tap_valid, tap_final;
+  wire tap_valid, tap_final, tap_outside;
   wire [`ENTRY_ADDRESS_BITS-1:0] tap_entry;
   wire [`COUNT_BITS-1:0] tap_count;
   wire [`WEIGHT_ADDRESS_BITS-1:0] tap_weight;
@@ -125,7 +125,8 @@ module conv_stream (
       .tap_entry(tap_entry),
       .tap_count(tap_count),
       .tap_weight(tap_weight),
-      .tap_final(tap_final)
+      .tap_final(tap_final),
+      .tap_outside(tap_outside)
   );
 
   wire next_tap_valid, next_tap_ready;
@@ -139,14 +140,14 @@ module conv_stream (
       .rst(rst),
       .in_valid(tap_valid),
       .in_ready(unused_tap_in_ready),
-      .in_data({from_partial, bias_bank, bank, tap_final, tap_weight, tap_count, tap_entry}),
+      .in_data({from_partial, bias_bank, bank, tap_outside, tap_final, tap_weight, tap_count, tap_entry}),
       .out_valid(next_tap_valid),
       .out_ready(next_tap_ready),
       .out_data(next_tap),
       .level(tap_level)
   );
 
-  wire issue_entry, issue_bank, issue_bias_bank, issue_from_partial, issue_first, issue_last;
+  wire issue_entry, issue_bank, issue_bias_bank, issue_from_partial, issue_first, issue_last, issue_outside;
   wire partial_here, partial_claim;
   wire [`WEIGHT_ADDRESS_BITS-1:0] issue_weight;
 
@@ -159,7 +160,8 @@ module conv_stream (
       .tap_entry(next_tap[`ENTRY_ADDRESS_BITS-1:0]),
       .tap_count(next_tap[`ENTRY_ADDRESS_BITS+:`COUNT_BITS]),
       .tap_weight(next_tap[`ENTRY_ADDRESS_BITS+`COUNT_BITS+:`WEIGHT_ADDRESS_BITS]),
-      .tap_final(next_tap[TAP_BITS-4]),
+      .tap_final(next_tap[TAP_BITS-5]),
+      .tap_outside(next_tap[TAP_BITS-4]),
       .tap_bank(next_tap[TAP_BITS-3]),
       .tap_bias_bank(next_tap[TAP_BITS-2]),
       .tap_from_partial(next_tap[TAP_BITS-1]),
@@ -172,7 +174,8 @@ module conv_stream (
       .issue_bias_bank(issue_bias_bank),
       .issue_from_partial(issue_from_partial),
       .issue_first(issue_first),
-      .issue_last(issue_last)
+      .issue_last(issue_last),
+      .issue_outside(issue_outside)
   );
 
   assign event_issue = issue_entry && lane_enable;
@@ -181,7 +184,7 @@ module conv_stream (
   // ---- From the entry's address to the lanes: read (1), select the bank (2), add the channel (3); the value follows
   // one cycle later. A bubble multiplies row 0 of the weights by 0.
   reg [2:1] stage_entry, stage_first;
-  reg [7:1] stage_last;
+  reg [7:1] stage_last, stage_outside;
   reg [`WEIGHT_ADDRESS_BITS-1:0] weight1, weight2;
   reg [`COUNT_BITS-1:0] channel2;
   reg [15:0] value2, value3;
@@ -193,6 +196,7 @@ module conv_stream (
       stage_entry <= {stage_entry[1], issue_entry};
       stage_first <= {stage_first[1], issue_first};
       stage_last <= {stage_last[6:1], issue_last};
+      stage_outside <= {stage_outside[6:1], issue_outside};
       stage_bias_bank <= {stage_bias_bank[4:1], issue_bias_bank};
       stage_from_partial <= {stage_from_partial[4:1], issue_from_partial};
       entry_bank <= issue_bank;
@@ -255,6 +259,7 @@ module conv_stream (
 
   // ---- Drain. A unit's bank is that of the output, or, if nothing of it is stored, of the job.
   wire unit_bank = to_partial ? bank : output_bank;
+  wire [1:0] unit_window = {window[1], pool || window[0]};
   wire unit_pop, unused_description_valid;
   wire [UNIT_BITS-1:0] description;
   wire [4:0] unused_description_level;
@@ -267,7 +272,7 @@ module conv_stream (
       .in_valid(unit_taken),
       .in_ready(description_ready),
       .in_data({
-        to_partial, shift, relu, clip, pool, store_tags, unit_bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address
+        to_partial, shift, relu, clip, unit_window, store_tags, unit_bank, unit_parity, unit_quarters, unit_word_address, unit_tag_address
       }),
       .out_valid(unused_description_valid),
       .out_ready(unit_pop),
@@ -286,17 +291,18 @@ module conv_stream (
       .rst(rst),
       .enable(lane_enable),
       .start(stage_last[7]),
+      .outside(stage_outside[7]),
       .accumulators(accumulators),
       .unit_pop(unit_pop),
       .unit_to_partial(description[UNIT_BITS-1]),
       .unit_shift(description[UNIT_BITS-2-:6]),
       .unit_relu(description[UNIT_BITS-8]),
       .unit_clip(description[UNIT_BITS-9]),
-      .unit_pool(description[UNIT_BITS-10]),
-      .unit_store_tags(description[UNIT_BITS-11]),
-      .unit_bank(description[UNIT_BITS-12]),
-      .unit_parity(description[UNIT_BITS-13]),
-      .unit_quarters(description[UNIT_BITS-14-:2]),
+      .unit_window(description[UNIT_BITS-10-:2]),
+      .unit_store_tags(description[UNIT_BITS-12]),
+      .unit_bank(description[UNIT_BITS-13]),
+      .unit_parity(description[UNIT_BITS-14]),
+      .unit_quarters(description[UNIT_BITS-15-:2]),
       .unit_word_address(description[`OUTPUT_ADDRESS_BITS+:`OUTPUT_ADDRESS_BITS]),
       .unit_tag_address(description[`OUTPUT_ADDRESS_BITS-1:0]),
       .out_valid(drain_valid),

@@ -6,7 +6,8 @@
 //   `issue_first` marks the first issue of a pixel, `issue_last` its last; both fall on an entry or a bubble. A pixel
 //   lasts at least LANES issues, since the lanes share one bus for initial values and one for results; shorter ones
 //   are filled with bubbles. Taps follow one another without a bubble while `tap_valid`. A pixel with `tap_from_partial`
-//   does not start before `partial_here`, and then with `partial_claim`. Outputs are registered. Without `enable` all
+//   does not start before `partial_here`, and then with `partial_claim`. `issue_outside` stands with issue_last: what the
+//   pixel's final tap had. Outputs are registered. Without `enable` all
 //   holds.
 // Numbers: entry address and weight row are modulo their width; counts up to 2^`COUNT_BITS - 1.
 `default_nettype none
@@ -22,6 +23,7 @@ module entry_issuer (
     input  wire [         `COUNT_BITS-1:0] tap_count,
     input  wire [`WEIGHT_ADDRESS_BITS-1:0] tap_weight,
     input  wire                           tap_final,
+    input  wire                           tap_outside,
     input  wire                           tap_bank,
     input  wire                           tap_bias_bank,
     input  wire                           tap_from_partial,
@@ -34,13 +36,14 @@ module entry_issuer (
     output reg                            issue_bias_bank,
     output reg                            issue_from_partial,
     output reg                            issue_first,
-    output reg                            issue_last
+    output reg                            issue_last,
+    output reg                            issue_outside
 );
 
   reg loaded;  // a tap with entries left, or an empty pixel's tap, is held
   reg padding;  // all entries are issued, the pixel is still shorter than LANES issues
   reg in_pixel;  // the first issue of the pixel has been made
-  reg final_tap;
+  reg final_tap, outside;
   reg [`ENTRY_ADDRESS_BITS-1:0] address;
   reg [`COUNT_BITS-1:0] used_up;  // ~entries left: counting up takes less logic than counting down
   reg some, last_entry;  // entries left != 0, <= 1
@@ -72,6 +75,7 @@ module entry_issuer (
       issue_from_partial <= from_partial;
       issue_first <= loaded && !in_pixel;
       issue_last <= pixel_done;
+      issue_outside <= outside;
 
       address <= address + 1'b1;
       used_up <= used_up + 1'b1;
@@ -95,6 +99,7 @@ module entry_issuer (
         last_entry <= (tap_count <= 1);
         weight <= tap_weight;
         final_tap <= tap_final;
+        outside <= tap_outside;
         bank <= tap_bank;
         bias_bank <= tap_bias_bank;
         from_partial <= tap_from_partial;

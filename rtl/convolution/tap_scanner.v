@@ -2,13 +2,15 @@
 //
 // tap_scanner: walks the receptive fields of one output unit and lists the taps that hold something.
 //
-// A unit is one output position (1 pixel to compute) or, with `pool`, a 2 x 2 window (4 pixels, row-major). For each
-// pixel the kernel_h x kernel_w taps are visited, one a cycle, and two cycles more; a tap outside the tile buffer is outside the
-// picture. Each tap inside costs one read of the count memory; taps with a count of 0 are dropped.
+// A unit is one output position (1 pixel to compute) or, with `pool` or `window`, a window of 2 x 2 or 3 x 3 (4 or 9
+// pixels, row-major). For each pixel the kernel_h x kernel_w taps are visited, one a cycle, and two cycles more; a tap
+// outside the tile buffer is outside the picture; so is a pixel of a `window`, whose kernel has one tap. Each tap inside
+// costs one read of the count memory; taps with a count of 0 are dropped.
 //
 // Contract: a unit is taken when `unit_valid && unit_ready`; the configuration inputs hold while `busy`, and since the
 //   cycle before the first unit. Taps leave on
-//   `tap_*` in order, the last one of each pixel with `tap_final`; a pixel without any gives one tap of count 0.
+//   `tap_*` in order, the last one of each pixel with `tap_final`; a pixel without any gives one tap of count 0, with
+//   `tap_outside` when it is a pixel of a `window` outside the picture.
 //   There is no back-pressure on taps: a scan step is made only while `tap_space` says that at least 5 more fit.
 // Numbers: rows and columns signed, indices and addresses modulo their width.
 `default_nettype none
@@ -40,7 +42,8 @@ module tap_scanner (
     output reg  [ `ENTRY_ADDRESS_BITS-1:0] tap_entry,
     output reg  [         `COUNT_BITS-1:0] tap_count,
     output reg  [`WEIGHT_ADDRESS_BITS-1:0] tap_weight,
-    output reg                            tap_final
+    output reg                            tap_final,
+    output reg                            tap_outside
 );
 
   `include "conv_group_job.vh"
@@ -48,7 +51,7 @@ module tap_scanner (
   localparam IDLE = 2'd0, BEGIN = 2'd1, SCAN = 2'd2, NEXT_PIXEL = 2'd3;
 
   reg [1:0] state;
-  reg [1:0] pixel;  // {row, column} in the window
+  reg [1:0] window_row, window_column;  // of the pixel
   reg [3:0] kernel_row;
   reg [3:0] kernel_column;
   // Input position, count address and entry address of the pixel's tap (0, 0) and of its current tap.
@@ -57,16 +60,18 @@ module tap_scanner (
   reg [`ENTRY_ADDRESS_BITS-1:0] pixel_entry, current_entry;
   reg [`WEIGHT_ADDRESS_BITS-1:0] current_weight;
 
-  // What follows from the configuration: the last tap, and the step down and back left in a window.
+  // What follows from the configuration: the last tap, the last pixel, and the step down and back left in a window.
   reg [3:0] last_kernel_column, last_kernel_row;
+  reg [1:0] last_pixel;  // row, and column
   reg [`PIXEL_BITS-1:0] down_index;
   reg [`ENTRY_ADDRESS_BITS-1:0] down_entries;
   wire [`ENTRY_ADDRESS_BITS-1:0] slot_entries = {{(`ENTRY_ADDRESS_BITS - 11) {1'b0}}, slot};
   always @(posedge clk) begin
     last_kernel_column <= kernel_w - 4'd1;
     last_kernel_row <= kernel_h - 4'd1;
-    down_index <= {{(`PIXEL_BITS - 8) {1'b0}}, buffer_columns} - 1'b1;
-    down_entries <= row_entries - slot_entries;
+    last_pixel <= {window == 2'd3, pool || window == 2'd2};
+    down_index <= {{(`PIXEL_BITS - 8) {1'b0}}, buffer_columns} - {{(`PIXEL_BITS - 2) {1'b0}}, last_pixel};
+    down_entries <= row_entries - (last_pixel[1] ? slot_entries << 1 : slot_entries);
   end
 
   wire step = (state == SCAN) && tap_space;
@@ -74,7 +79,8 @@ module tap_scanner (
   wire last_row = (kernel_row == last_kernel_row);
   wire row_inside = !tap_row[9] && (tap_row[8:0] < {1'b0, buffer_rows});
   wire column_inside = !tap_column[9] && (tap_column[8:0] < {1'b0, buffer_columns});
-  wire go_right = !pixel[0];
+  wire go_right = (window_column != last_pixel);
+  wire go_down = (window_row != last_pixel);
   wire [`PIXEL_BITS-1:0] one_pixel = {{(`PIXEL_BITS - 1) {1'b0}}, 1'b1};
 
   assign unit_ready = (state == IDLE);
@@ -83,7 +89,8 @@ module tap_scanner (
   always @(posedge clk) begin
     case (state)
       IDLE: begin
-        pixel <= 2'd0;
+        window_row <= 2'd0;
+        window_column <= 2'd0;
         pixel_row <= unit_row;
         pixel_column <= unit_column;
         pixel_index <= unit_pixel;
@@ -114,12 +121,13 @@ module tap_scanner (
         end
       end
       default: begin  // NEXT_PIXEL; this cycle is also the gap in which the pixel's final tap is pushed
-        pixel <= pixel + 2'd1;
+        window_row <= window_row + {1'b0, !go_right};
+        window_column <= go_right ? window_column + 2'd1 : 2'd0;
         pixel_row <= pixel_row + {9'd0, !go_right};
-        pixel_column <= pixel_column + {{9{!go_right}}, 1'b1};
+        pixel_column <= go_right ? pixel_column + 10'sd1 : pixel_column - {8'd0, last_pixel};
         pixel_index <= pixel_index + (go_right ? one_pixel : down_index);
         pixel_entry <= pixel_entry + (go_right ? slot_entries : down_entries);
-        state <= (pool && pixel != 2'd3) ? BEGIN : IDLE;
+        state <= (go_right || go_down) ? BEGIN : IDLE;
       end
     endcase
     if (rst) state <= IDLE;
@@ -130,11 +138,11 @@ module tap_scanner (
   reg read_valid, read_inside, read_last;
   reg [`ENTRY_ADDRESS_BITS-1:0] read_entry;
   reg [`WEIGHT_ADDRESS_BITS-1:0] read_weight;
-  reg seen_valid, seen_some, seen_last;
+  reg seen_valid, seen_some, seen_last, seen_outside;
   reg [`COUNT_BITS-1:0] seen_count;
   reg [`ENTRY_ADDRESS_BITS-1:0] seen_entry;
   reg [`WEIGHT_ADDRESS_BITS-1:0] seen_weight;
-  reg held_valid, flush;
+  reg held_valid, flush, outside;
   reg [`ENTRY_ADDRESS_BITS-1:0] held_entry;
   reg [`COUNT_BITS-1:0] held_count;
   reg [`WEIGHT_ADDRESS_BITS-1:0] held_weight;
@@ -152,6 +160,7 @@ module tap_scanner (
 
     seen_valid <= read_valid;
     seen_some <= read_inside && count_some;
+    seen_outside <= !read_inside && (window != 2'd0);
     seen_last <= read_last;
     seen_count <= count;
     seen_entry <= read_entry;
@@ -164,9 +173,11 @@ module tap_scanner (
     end
     held_valid <= (held_valid && !flush) || something;
     flush <= seen_valid && seen_last;
+    outside <= seen_outside;
 
     tap_valid <= flush || (something && held_valid);
     tap_final <= flush;
+    tap_outside <= outside;
     tap_entry <= held_entry;
     tap_weight <= held_weight;
     tap_count <= held_valid ? held_count : {`COUNT_BITS{1'b0}};

@@ -89,7 +89,7 @@ module tile_loader (
     issue_start <= 1'b0;
     if (step == 4'd0) blocks <= round_up_words[10:2];
     if (step == 4'd1) begin
-      pixel_pieces <= {1'b0, blocks} + (unpool ? {blocks, 1'b0} : 10'd0);
+      pixel_pieces <= index_channel ? words_per_pixel : {1'b0, blocks} + (unpool ? {blocks, 1'b0} : 10'd0);
       column_bits <= by_pixel ? 8'd1 : source_columns;
       run_words <= 16'd0;
       run_pieces <= 16'd0;

@@ -136,14 +136,14 @@ module tile_loader_half #(
   reg  [8:0] word;
   reg signed [9:0] rows_inside;     // buffer rows from the current pixel's first one to the end; may fall below 0
   reg signed [9:0] columns_inside;
-  reg [1:0] row_ok, column_ok;  // {more than one, more than none} of them, in this and in the second row or column
+  reg [1:0] row_ok, column_ok;  // the window's {second, first} row or column is inside; without unpooling both bits are the pixel's
   reg        running;               // rows_left != 0
   reg        last_row_left;         // rows_left == 1
 
   wire       squeezer_ready;
   reg        pixel_last;            // word == last_word
   wire       row_last = pixel_last && columns_left == 8'd1;
-  wire       block_last = pixel_last || word[1:0] == 2'd3;
+  reg        block_last;            // the last word that its tags are for: pixel_last || word % 4 == 3 || index_channel
 
   assign take = word_here && running && squeezer_ready && (tags_valid || !use_tags);
   assign tags_ready = take && block_last && use_tags;
@@ -155,8 +155,8 @@ module tile_loader_half #(
   wire signed [9:0] first_rows_inside = {2'b00, buffer_rows} +
       (HALF == 0 ? (crops_row ? 10'sd1 : 10'sd0) : (unpool && !crops_row) ? -10'sd2 : -10'sd1);
   // Of the first window: {its second row is inside, its first one is}; the buffer has a row at least.
-  wire [1:0] first_row_ok = (HALF == 0) ? {unpool && (crop_row || buffer_rows > 8'd1), !crops_row} :
-      !unpool ? {1'b0, buffer_rows > 8'd1} : crop_row ? {buffer_rows > 8'd2, buffer_rows > 8'd1} :
+  wire [1:0] first_row_ok = (HALF == 0) ? {!unpool || crop_row || buffer_rows > 8'd1, !crops_row} :
+      !unpool ? {2{buffer_rows > 8'd1}} : crop_row ? {buffer_rows > 8'd2, buffer_rows > 8'd1} :
       {buffer_rows > 8'd3, buffer_rows > 8'd2};
   wire signed [9:0] next_rows_inside = rows_inside - row_step_inside;
   wire signed [9:0] next_columns_inside = columns_inside - column_step_inside;
@@ -167,23 +167,25 @@ module tile_loader_half #(
       columns_left <= source_columns;
       word <= 9'd0;
       pixel_last <= last_word == 10'd0;
+      block_last <= last_word == 10'd0 || index_channel;
       rows_inside <= first_rows_inside;
       columns_inside <= all_columns_inside;
       row_ok <= first_row_ok;
-      column_ok <= {all_columns_inside > 10'sd1 && unpool, !crops_column};
+      column_ok <= {all_columns_inside > $signed({9'd0, unpool}), !crops_column};
     end else if (take) begin
       word <= pixel_last ? 9'd0 : word + 9'd1;
       pixel_last <= pixel_last ? last_word == 10'd0 : {1'b0, word} == before_last;
+      block_last <= index_channel || (pixel_last ? last_word == 10'd0 : {1'b0, word} == before_last || word[1:0] == 2'd2);
       if (row_last) begin
         columns_left <= source_columns;
         rows_inside <= next_rows_inside;
         columns_inside <= all_columns_inside;
-        row_ok <= {next_rows_inside > 10'sd1 && unpool, next_rows_inside > 10'sd0};
-        column_ok <= {all_columns_inside > 10'sd1 && unpool, !crops_column};
+        row_ok <= {next_rows_inside > $signed({9'd0, unpool}), next_rows_inside > 10'sd0};
+        column_ok <= {all_columns_inside > $signed({9'd0, unpool}), !crops_column};
       end else if (pixel_last) begin
         columns_left <= columns_left - 8'd1;
         columns_inside <= next_columns_inside;
-        column_ok <= {next_columns_inside > 10'sd1 && unpool, next_columns_inside > 10'sd0};
+        column_ok <= {next_columns_inside > $signed({9'd0, unpool}), next_columns_inside > 10'sd0};
       end
     end
     if (start || (tag_run_ready && tag_row_end)) begin
@@ -214,7 +216,7 @@ module tile_loader_half #(
 
   // ---- What of the word is to be written ----
   // Which places of the window are inside the buffer.
-  wire [3:0] positions = {{2{row_ok[1]}}, {2{row_ok[0]}}} & {2{column_ok}};
+  wire [3:0] positions = {{2{row_ok[1] && unpool}}, {2{row_ok[0]}}} & {2{column_ok[1] && unpool, column_ok[0]}};
   reg  [3:0]  mask;
   reg  [7:0]  tag_index;
   // Of the job, which is there before its words: what its tags bring, and its rule; without one that of Saliency with all masks 1.
@@ -240,7 +242,6 @@ module tile_loader_half #(
   end
 
   wire [7:0] index = tag_index & {8{indexed}};
-  wire [3:0] written = indexed ? positions : {4{positions[0]}};
 
   relu_keep u_rule (
       .negative({word_data[63], word_data[47], word_data[31], word_data[15]}),
@@ -253,8 +254,8 @@ module tile_loader_half #(
   genvar k;
   generate
     for (k = 0; k < 4; k = k + 1) begin : g_write
-      wire [1:0] place = tag_index[2*k+:2];  // unknown without indices: all of `written` are then alike
-      wire lands = place[1] ? (place[0] ? written[3] : written[2]) : (place[0] ? written[1] : written[0]);
+      wire [1:0] place = tag_index[2*k+:2];  // unknown without indices: then both rows and both columns are alike
+      wire lands = (place[1] ? row_ok[1] : row_ok[0]) && (place[0] ? column_ok[1] : column_ok[0]);
       assign write[k] = nonzero[k] && keep[k] && lands;
     end
   endgenerate
@@ -264,6 +265,7 @@ module tile_loader_half #(
   wire [1:0] pick_position, pair_position;
   wire [15:0] pick_value, pair_value;
   reg  [7:0]  held_index;
+  reg  [15:0] held_places;  // with index_channel: the word's tags
   reg  [8:0]  held_word;
   reg  [3:0]  held_positions;
   reg  [3:0]  held_write;   // of the word that was taken in the cycle before, with held_new
@@ -295,6 +297,7 @@ module tile_loader_half #(
   always @(posedge clk) begin
     if (take) begin
       held_index <= index;
+      held_places <= tags_mask;
       held_word <= word;
       held_positions <= positions;
       held_pixel_last <= pixel_last;
@@ -363,12 +366,21 @@ module tile_loader_half #(
     else counts <= next_counts;
   end
 
-  // ---- Address: list, then place in the window ----
+  // ---- Address: list, then place in the window; channel: word and position, then with index_channel the index before them ----
   reg sum_valid, sum_pair;
   reg  [12:0] sum_address;
   reg  [1:0]  sum_index;
   reg [26:0] sum_data, sum_pair_data;
   reg [12:0] window_offset;
+  reg [15:0] sum_places;
+
+  // An entry whose channel holds the index of its own position.
+  function [26:0] with_index;
+    input [26:0] entry;
+    input [15:0] places;
+    input enable;
+    with_index = enable ? {3'd0, places[4*entry[17:16]+:4], entry[19:0]} : entry;
+  endfunction
 
   always @* begin
     case (sum_index)
@@ -386,11 +398,12 @@ module tile_loader_half #(
     sum_index <= pick_index;
     sum_data <= {held_word, pick_position, pick_value};
     sum_pair_data <= {held_word, pair_position, pair_value};
+    sum_places <= held_places;
     entry_write <= sum_valid;
     entry_address <= sum_address + window_offset;
-    entry_data <= sum_data;
+    entry_data <= with_index(sum_data, sum_places, index_channel);
     pair_write <= sum_pair;
-    pair_data <= sum_pair_data;
+    pair_data <= with_index(sum_pair_data, sum_places, index_channel);
     if (rst) begin
       sum_valid <= 1'b0;
       sum_pair <= 1'b0;

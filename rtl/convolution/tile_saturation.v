@@ -9,7 +9,7 @@
 // Contract: events of a tile come before its `released`, the last at least two cycles before; those of the next tile in
 //   that bank come after it. At most four tiles are released and not stored; `stored` comes at least a cycle after
 //   `released` of its tile. `count` stands in the cycle of `stored`.
-// Numbers: a tile has at most 16,384 values: those of an output bank, 4,096, times four where they are pooled.
+// Numbers: a tile has at most 36,864 values: those of an output bank, 4,096, times nine where each is that of a window.
 `default_nettype none
 
 module tile_saturation #(
@@ -21,7 +21,7 @@ module tile_saturation #(
     input  wire [STREAMS-1:0] saturated_bank,
     input  wire               released,
     input  wire               stored,
-    output wire [       14:0] count
+    output wire [       15:0] count
 );
 
   initial begin
@@ -43,25 +43,25 @@ module tile_saturation #(
 
   reg bank;  // of the next tile to be released
   reg [3:0] new0, new1;
-  reg [14:0] count0, count1;
+  reg [15:0] count0, count1;
 
   always @(posedge clk) begin
     new0   <= ones(saturated & ~saturated_bank);
     new1   <= ones(saturated & saturated_bank);
-    count0 <= (released && !bank) ? 15'd0 : count0 + {11'd0, new0};
-    count1 <= (released && bank) ? 15'd0 : count1 + {11'd0, new1};
+    count0 <= (released && !bank) ? 16'd0 : count0 + {12'd0, new0};
+    count1 <= (released && bank) ? 16'd0 : count1 + {12'd0, new1};
     if (released) bank <= !bank;
     if (rst) begin
       bank   <= 1'b0;
       new0   <= 4'd0;
       new1   <= 4'd0;
-      count0 <= 15'd0;
-      count1 <= 15'd0;
+      count0 <= 16'd0;
+      count1 <= 16'd0;
     end
   end
 
   // The counts of the tiles that are released.
-  (* ram_style = "distributed" *) reg [14:0] waiting[0:3];
+  (* ram_style = "distributed" *) reg [15:0] waiting[0:3];
   reg [1:0] newest, oldest;
   assign count = waiting[oldest];
 

@@ -182,14 +182,14 @@ module unit_dispatcher #(
         step_entries <= slot_wide << columns_log2;
         step_pixels <= 3'd1 << columns_log2;
         step_words <= blocks_wide << 2;
-        step_pieces <= pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
+        step_pieces <= window != 2'd0 ? blocks_wide << 2 : pool ? blocks_wide + (blocks_wide << 1) : blocks_wide;
         skip <= set & {copies_log2[1], copies_log2 != 2'd0};
         skip_mask <= {copies_log2[1], copies_log2 != 2'd0};
         row_input <= {{2{origin_row[7]}}, origin_row};
         row_pixel <= origin_pixel;
         row_entry <= origin_entry;
         row_words <= block_wide << 2;
-        row_pieces <= pool ? block_wide + (block_wide << 1) : block_wide;
+        row_pieces <= window != 2'd0 ? block_wide << 2 : pool ? block_wide + (block_wide << 1) : block_wide;
         state <= ROW;
       end
       ROW: begin

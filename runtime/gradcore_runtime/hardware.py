@@ -437,8 +437,10 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "by_pixel": (10, 3, 3),
         "crop_row": (10, 4, 4),
         "crop_column": (10, 5, 5),
+        "index_channel": (10, 7, 7),
         "buffer_rows": (10, 15, 8),
         "buffer_columns": (10, 23, 16),
+        "window": (10, 25, 24),
         "slot": (11, 10, 0),
         "row_entries": (11, 28, 16),
         "unit_rows": (12, 7, 0),
@@ -615,6 +617,18 @@ DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
             not field["pool"] or field["pack_pixels"] << field["stride_x_log2"] << field["stride_y_log2"] == 1
         ),
         "clips have a ReLU": lambda field, size: field["clip"] <= field["relu"],
+        "windows are 2 x 2 or 3 x 3": lambda field, size: field["window"] != 1,
+        "pixels of windows have one tap": lambda field, size: (
+            not field["window"] or field["kernel_h"] * field["kernel_w"] * field["pack_pixels"] == 1
+        ),
+        "windows are made by one job": lambda field, size: (
+            not field["window"] or field["pool"] + field["from_partial"] + field["to_partial"] == 0
+        ),
+        "indices are tags": lambda field, size: field["index_channel"] <= field["tags"],
+        "indices stay without rule and unpooling": lambda field, size: (
+            not field["index_channel"] or field["load_relu"] + field["unpool"] == 0
+        ),
+        "indices are those of a block": lambda field, size: not field["index_channel"] or field["words_per_pixel"] <= 4,
         "the last job of a layer stores": lambda field, size: not field["to_partial"] or not field["last_of_layer"],
         "pixels of a tile bank": lambda field, size: field["buffer_rows"] * field["buffer_columns"] <= size["TILE_PIXELS"],
         "entries of a tile bank": lambda field, size: field["buffer_rows"] * field["row_entries"] <= size["TILE_ENTRIES"],

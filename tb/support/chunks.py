@@ -23,7 +23,7 @@ def in_chunks(program: Program, rng: np.random.Generator, most: int = 3, whole: 
 
     ``whole``: the share of tiles that are not cut.
     Some have a chunk more to which nothing belongs; of some pairs of tiles the chunks take turns; the last chunk of some is cut in jobs of
-    fewer rows. What does not fit the FIFOs of partial sums stays whole. The new descriptors lie before all else.
+    fewer rows. What does not fit the FIFOs of partial sums stays whole, and so do windows. The new descriptors lie before all else.
     """
     jobs, groups = program.jobs(), program.hardware.groups
     made: list[Job] = []
@@ -35,7 +35,9 @@ def in_chunks(program: Program, rng: np.random.Generator, most: int = 3, whole: 
             together.pop()
         if not together:
             made.append(jobs[place])
-        elif rng.random() < whole or sum(waiting(job, groups) for job in together) > PARTIAL_PIXELS:
+        elif (
+            rng.random() < whole or sum(waiting(job, groups) for job in together) > PARTIAL_PIXELS or any(job["window"] for job in together)
+        ):
             together = together[:1]
             ends.append(len(made))
             made.append(together[0])

@@ -97,7 +97,7 @@ class _Builder:
             kernel, stride = POOLS[int(rng.integers(len(POOLS)))]
             padding = self.sides(kernel, 1) if rng.random() < 0.5 else (0, 0, 0, 0)
             most = rng.random() < 0.65
-            if self.core and most:
+            if self.core and most and kernel[0] != kernel[1]:
                 (kernel, stride), padding = POOLS[0], (0, 0, 0, 0)
             if kernel[0] > height + padding[0] + padding[2] or kernel[1] > width + padding[1] + padding[3]:
                 continue
@@ -136,8 +136,8 @@ def random_graph(
     Args:
         seed: names the graph.
         exact: weights are small integers, and average pools are of 4 pixels: little or nothing is rounded.
-        core: what the core runs: no other max-pools than 2 x 2 of stride 2, no parts of joined maps that others read. (A clip that is
-            joined with larger values it does not run.)
+        core: what the core runs: max-pools of square windows, no parts of joined maps that others read. (A clip that is joined with
+            larger values it does not run.)
         wide: inputs of 1 to 600 channels and of 1 to 97 pixels a side (``largest`` does not count), as many values as an eighth of
             ``max_macs`` at most; and convolutions with up to 600 outputs.
         most: about so many steps; a residual block is one.

@@ -15,6 +15,7 @@ import numpy as np
 from gradcore.compiler import Program
 from gradcore.compiler.layout import MapRegion, Region, TagRegion
 from gradcore.models.numbers import value_format
+from gradcore.models.tags import WINDOW_PIECES
 
 _SHOWN = 4  # regions that are told in full
 
@@ -88,6 +89,8 @@ def _region(program: Program, region: Region, wrong: np.ndarray, got: np.ndarray
         block, piece = divmod(rest // 2, region.pieces)
         bit = ((actual ^ expected) & 0xFFFF & -((actual ^ expected) & 0xFFFF)).bit_length() - 1
         lane, what = (bit, "mask") if piece == 0 else (8 * (piece - 1) + bit // 2, "pool index")
+        if region.pieces == WINDOW_PIECES:
+            lane, what = 4 * piece + bit // 4, "pool index"
         channel = f"channel {16 * block + lane} ({what}, bit {bit} of piece {piece} of block {block})"
         numbers = f"piece 0x{actual & 0xFFFF:04x}, expected 0x{expected & 0xFFFF:04x}"
         count = f"{len(np.unique(wrong // 2))} of {region.size // 2} pieces"

@@ -25,7 +25,8 @@ from gradcore.models import graph as graph_model
 from gradcore.models import network as network_model
 from gradcore.models import program as program_model
 from gradcore.models.control.performance_counters import broken_identities
-from gradcore.models.tags import join_pieces
+from gradcore.models.quantised_graph import QuantisedPass
+from gradcore.models.tags import WINDOW_PIECES, WINDOW_SIDE, join_pieces, join_winners
 from gradcore.network.graph import INPUT, Add, Conv, FullyConnected, Relu
 from gradcore.quantise import QuantisedGraph, QuantisedNetwork, calibrate, quantise, standard_images
 from gradcore.simulator import PRESETS, Simulator
@@ -175,7 +176,9 @@ def expectation(case: Case, request: Request) -> Expectation:
         region.write(inside, base, spread)
     for position, trace in enumerate(traces):
         tags = program.regions.get(f"tags_{position}")
-        if tags is not None:
+        if tags is not None and tags.pieces == WINDOW_PIECES:
+            _write_pieces(tags, inside, base, _window_pieces(network.passes[position], trace.index[0], tags))
+        elif tags is not None:
             _write_tags(tags, inside, base, trace.mask[0], None if trace.index is None else trace.index[0])
     gradients = None
     if request.explain:
@@ -217,7 +220,20 @@ def _gradients(network: QuantisedNetwork | QuantisedGraph, backward: Any) -> lis
 def _write_tags(region: TagRegion, memory: np.ndarray, base: int, mask: np.ndarray, index: np.ndarray | None) -> None:
     """Store masks and indexes (H, W, C); the lanes behind the last channel are zero, the end of a row is left alone."""
     lanes = [(0, 0), (0, 0), (0, 16 * region.blocks - region.channels)]
-    pieces = join_pieces(np.pad(mask, lanes), None if index is None else np.pad(index, lanes)).astype("<u2")
+    _write_pieces(region, memory, base, join_pieces(np.pad(mask, lanes), None if index is None else np.pad(index, lanes)))
+
+
+def _window_pieces(one: QuantisedPass, index: np.ndarray, region: TagRegion) -> np.ndarray:
+    """Pieces of a max-pool that is a pass of its own; the lanes behind the last channel are zero, so that the first place inside wins."""
+    places = index.shape[:2]
+    _, first = arithmetic.pool_windows(np.zeros((1, *one.size, 1), dtype=np.int64), one.pool, places)
+    lanes = np.concatenate([index, np.broadcast_to(first[0], (*places, 16 * region.blocks - region.channels))], axis=2)
+    row, column = np.divmod(lanes, one.pool.kernel[1])
+    return join_winners(WINDOW_SIDE * row + column)
+
+
+def _write_pieces(region: TagRegion, memory: np.ndarray, base: int, pieces: np.ndarray) -> None:
+    pieces = pieces.astype("<u2")
     for row in range(region.height):
         data = np.ascontiguousarray(pieces[row]).reshape(-1).view(np.uint8)
         start = region.address - base + row * region.row_pitch

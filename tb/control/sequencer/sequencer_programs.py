@@ -37,10 +37,19 @@ def random_descriptor(opcode: str, **given: int) -> Words:
         unit_rows = random.choice((1, 2, 3, 8, 255))
         half = (unit_rows + 1) // 2
         pack, pool = random.choice((1, 2, 4)), random.getrandbits(1)
+        single = taps == (1, 1) and not given.keys() & {"pool", "pack_pixels", "kernel_h", "kernel_w", "from_partial", "to_partial"}
+        window = random.choice((0, 2, 3)) if single else 0
+        index = 0 if given.keys() & {"load_relu", "unpool", "tags", "words_per_pixel"} else random.getrandbits(1)
+        if window:
+            pack, pool = 1, 0
+            values["from_partial"] = 0
+        if index:
+            values |= {"load_relu": 0, "unpool": 0}
         strides = (0, 0) if pool else (random.randrange(3), random.randrange(3 - pack // 2))
         values |= {
             "source_rows": random.randrange(1, 256), "source_columns": random.randrange(1, 256),
-            "words_per_pixel": random.choice((1, 2, 511, 512)), "buffer_rows": rows, "buffer_columns": columns, "slot": slot,
+            "words_per_pixel": random.choice((1, 4) if index else (1, 2, 511, 512)), "index_channel": index, "window": window,
+            "buffer_rows": rows, "buffer_columns": columns, "slot": slot,
             "row_entries": row_entries, "tags": 1, "unit_rows": unit_rows, "unit_columns": random.randrange(1, 256),
             "kernel_h": taps[0], "kernel_w": taps[1], "tap_rows": random.choice((1, 1024 // (taps[0] * taps[1]))),
             "pack_pixels": 1 if pool else pack, "pool": pool, "stride_y_log2": strides[0], "stride_x_log2": strides[1],
@@ -96,7 +105,9 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
     small = {"buffer_rows": 1, "buffer_columns": 1, "slot": 1, "row_entries": 1, "unit_rows": 2, "buffer_row_words": 1}
     small |= {"columns_stored": 1, "buffer_pixel_words": 1, "words_per_pixel_stored": 1, "contiguous": 0, "store_tags": 1}
     small |= {"pieces_per_pixel": 1, "buffer_row_pieces": 1, "kernel_h": 1, "kernel_w": 1, "tap_rows": 1}
-    small |= {"pack_pixels": 1, "stride_x_log2": 0, "stride_y_log2": 0, "pool": 0}
+    small |= {"pack_pixels": 1, "stride_x_log2": 0, "stride_y_log2": 0, "pool": 0, "window": 0}
+    window = {"window": 3, "from_partial": 0, "to_partial": 0}
+    index = {"index_channel": 1, "tags": 1, "load_relu": 0, "unpool": 0, "words_per_pixel": 4}
     vector = {"blocks": 8, "pitch_log2": 15, "destination_words0": 0, "destination_words1": 0}
     seed = {"words_per_pixel": 5, "channels": 20}
     tile = (
@@ -121,6 +132,17 @@ def size_limits() -> list[tuple[str, dict[str, int], str, int]]:
         ({"last_of_layer": 1}, "to_partial", 1),
         ({"relu": 0, "clip": 0}, "clip", 1),
         ({"relu": 1, "clip": 1}, "relu", 0),
+        (window, "window", 1),
+        (window, "kernel_h", 2),
+        (window, "kernel_w", 2),
+        (window, "pack_pixels", 2),
+        (window, "pool", 1),
+        (window, "from_partial", 1),
+        (window | {"last_of_layer": 0}, "to_partial", 1),
+        (index, "tags", 0),
+        (index, "load_relu", 1),
+        (index, "unpool", 1),
+        (index, "words_per_pixel", 5),
     )
     cases = [("TILE", {**small, **sizes}, name, value) for sizes, name, value in tile]
     cases += [

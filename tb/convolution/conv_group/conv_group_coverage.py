@@ -13,12 +13,15 @@ from pyuvm import uvm_component
 from gradcore.hardware import LANES, OUTPUT_WORDS, PARTIAL_PIXELS, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
 from gradcore.models.arithmetic import VALUE_MAX, VALUE_MIN
 from gradcore.models.convolution.conv_group import ConvJob, weight_rows
+from gradcore.models.convolution.conv_group import outside as outside_pixels
 from gradcore.models.convolution.partial_sums import PartialSums
 from tb.support.entry_writes import POINTS
 from tb.support.uvm import Coverage
 
-KINDS = ("plain", "packed 2", "packed 4", "pooled")
+WINDOWS = ("window 2", "window 3")
+KINDS = ("plain", "packed 2", "packed 4", "pooled", *WINDOWS)
 CHAIN = {(0, 0): "whole", (0, 1): "first", (1, 1): "middle", (1, 0): "last"}  # a chunk, by from_partial and to_partial
+CHAINS = [(kind, one) for kind in KINDS for one in CHAIN.values() if one == "whole" or kind not in WINDOWS]
 RECTIFIERS = ("none", "relu", "clip")
 OUTCOMES = ("clipped low", "negative", "zero", "positive", "clipped high")
 
@@ -58,10 +61,14 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "shift": (0, 1, 15, 16, 17, 31, 32, 46, 47),
         "tie": ("even, negative", "odd, negative", "even, positive", "odd, positive"),
         "product": [(value, weight) for value in (VALUE_MIN, VALUE_MAX) for weight in (VALUE_MIN, VALUE_MAX)],
-        "winner": range(4),
-        "pool_tie": range(3),  # the place that wins
+        "winner": range(9),
+        "pool_tie": range(8),  # the place that wins
+        "window_outside": ("none", "the first", "others"),  # pixels of a window outside the picture
+        "window_stride": [(side, stride) for side in (2, 3) for stride in (1, 2, 4)],
+        "winner_below_zero": (False, True),  # of a window with pixels outside
         "quarters": range(4),
         "chain": tuple(CHAIN.values()),
+        "chains": CHAINS,
         "chunks": (1, 2, 3, 4),  # of a sum
         "empty_chunk": ("first", "middle", "last"),
         "chunk_units": (1, 2, 3, "more"),  # of a group: stream 1 has none, one, or as many as stream 0, or one less
@@ -74,17 +81,19 @@ def group_coverage(environment: uvm_component) -> Coverage:
         **POINTS,
     }
     crosses = {"outcomes": ("kind", "outcome"), "rules": ("kind", "rectifier", "tags"), "strides": ("stride_y", "stride_x")}
-    crosses |= {"chains": ("kind", "chain")}
     return Coverage("coverage", environment, points, crosses)
 
 
 def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.ndarray, made: Any, rules: Any, share: Any) -> None:
     """Sample a job: ``made`` is what the group makes of it, ``rules`` the arithmetic that knows the sums."""
-    kind = "pooled" if job.pool else f"packed {job.pack_pixels}" if job.pack_pixels > 1 else "plain"
+    kind = (
+        f"window {job.window}" if job.window else "pooled" if job.pool else f"packed {job.pack_pixels}" if job.pack_pixels > 1 else "plain"
+    )
     density = np.count_nonzero(tile) / tile.size
     once = {
         "kind": kind,
         "chain": CHAIN[job.from_partial, job.to_partial],
+        "chains": (kind, CHAIN[job.from_partial, job.to_partial]),
         **({"rectifier": RECTIFIERS[job.relu + job.clip], "tags": job.store_tags} if made.stored else {}),
         "share": "none" if share is None else "some units" if share[2] > 1 else "all units",
         "blocks": job.blocks,
@@ -97,6 +106,7 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
     once |= {"taps": job.kernel_h * job.kernel_w, "quarters": job.quarters if job.pack_pixels > 1 else None}
     if not job.pool:
         strides = 1 << job.stride_y_log2, 1 << job.stride_x_log2
+        once |= {"window_stride": (job.window, strides[1]) if job.window else None}
         once |= {"stride_y": strides[0], "stride_x": strides[1], "step": (job.pack_pixels, strides[1])}
     once["origin"] = "before" if min(job.origin_row, job.origin_column) < 0 else "at" if not job.origin_row else "behind"
     coverage.sample(**once)
@@ -107,14 +117,14 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
         "product": products(job, tile, weights),
     }
     if made.stored:
-        bins |= results(job, made, rules)
+        bins |= results(job, made, rules, share)
     for some in itertools.zip_longest(*bins.values()):
         coverage.sample(**dict(zip(bins, some, strict=True)))
     for outcome in outcomes(job, rules.sums) if made.stored else ():
         coverage.sample(kind=kind, outcome=outcome)
 
 
-def results(job: ConvJob, made: Any, rules: Any) -> dict[str, Iterator[Any]]:
+def results(job: ConvJob, made: Any, rules: Any, share: Any) -> dict[str, Iterator[Any]]:
     """What becomes of the sums of a job that stores."""
     return {
         "winner": winners(rules),
@@ -122,6 +132,7 @@ def results(job: ConvJob, made: Any, rules: Any) -> dict[str, Iterator[Any]]:
         "tie": ties(job, rules.sums),
         "saturated": saturated(job, rules.sums, made),
         "clip_mask": clip_masks(job, made),
+        **(window_bins(job, rules, share) if job.window else {}),
     }
 
 
@@ -155,7 +166,7 @@ def outside(job: ConvJob) -> Iterator[str]:
         (job.origin_row, job.unit_rows, job.row_step, job.kernel_h, job.buffer_rows),
         (job.origin_column, job.unit_columns, job.column_step, job.kernel_w, job.buffer_columns),
     ):
-        firsts = np.add.outer(step * np.arange(units), np.arange(2 if job.pool else 1)).reshape(-1)
+        firsts = np.add.outer(step * np.arange(units), np.arange(job.side)).reshape(-1)
         seen = origin + firsts[:, None] + np.arange(taps)
         inside.append(((seen >= 0) & (seen < size)).sum(axis=1))
     counts = np.multiply.outer(*inside)
@@ -183,7 +194,7 @@ def last_places(job: ConvJob, tile: np.ndarray, made: Any) -> Iterator[str]:
 
 def products(job: ConvJob, tile: np.ndarray, weights: np.ndarray) -> Iterator[tuple[int, int]]:
     """Products of extremes in the first tap's weights and the pixels under it; only where one tap sees all of the buffer."""
-    if job.kernel_h * job.kernel_w > 1 or job.origin_row or job.origin_column:
+    if job.window or job.kernel_h * job.kernel_w > 1 or job.origin_row or job.origin_column:
         return
     under = tile[: job.unit_rows, : job.unit_columns].reshape(-1, job.slot)
     rows = weights[weight_rows(job, job.slot, len(weights))]
@@ -198,6 +209,15 @@ def outcomes(job: ConvJob, sums: np.ndarray) -> Iterator[str]:
     shifted = sums >> job.shift
     hits = (shifted < VALUE_MIN, (shifted < 0) & (shifted >= VALUE_MIN), shifted == 0, (shifted > 0) & (shifted <= VALUE_MAX))
     yield from (name for name, hit in zip(OUTCOMES, (*hits, shifted > VALUE_MAX), strict=True) if hit.any())
+
+
+def window_bins(job: ConvJob, rules: Any, share: Any) -> dict[str, Iterator[Any]]:
+    """Pixels of a group's windows that lie outside, and winners among negative values beside them."""
+    rows, columns = np.divmod(np.arange(job.unit_rows * job.unit_columns), job.unit_columns)
+    beyond = outside_pixels(job)[rows, columns][(rows + columns) % share[2] == share[1]]
+    some = beyond.any(axis=1)
+    found = [name for name, hit in (("none", ~some), ("the first", beyond[:, 0]), ("others", beyond[:, 1:].any(axis=1))) if hit.any()]
+    return {"window_outside": iter(found), "winner_below_zero": map(bool, np.unique(rules.windows.max(axis=-2)[some] < 0))}
 
 
 def clip_masks(job: ConvJob, made: Any) -> Iterator[bool]:

@@ -14,6 +14,7 @@ from cocotb.triggers import ClockCycles, Event, FallingEdge, RisingEdge
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_driver, uvm_monitor, uvm_sequencer
 
 from gradcore.hardware import LANES, TILE_ENTRIES, TILE_PIXELS, WEIGHT_ROWS
+from gradcore.models.arithmetic import VALUE_MIN
 from gradcore.models.convolution.conv_group import ConvJob, compute, group_share, own_units, windows
 from gradcore.models.convolution.partial_sums import PartialSums
 from gradcore.models.expectation import Checked
@@ -301,9 +302,9 @@ class SumKeeper(Checked):
         self.sums = super().exact_sum(values, weights, initial)
         return self.sums
 
-    def winners(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self.windows = windows
-        return super().winners(windows)
+    def winners(self, windows: np.ndarray, outside: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        self.windows = windows if outside is None else np.where(outside[..., None], VALUE_MIN - 1, windows)
+        return super().winners(windows, outside)
 
 
 class GroupPredictor(Predictor):

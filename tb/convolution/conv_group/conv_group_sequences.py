@@ -18,12 +18,15 @@ from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
 
 GROUPS = parameter("GROUPS")
+WINDOW = {"window": 3, "kernel_h": 1, "kernel_w": 1, "origin_row": 0, "origin_column": 0}
 EXTREMES = np.array([-32768, 32767, -1, 1])
 Work = tuple[ConvJob, np.ndarray]
 
 
-def random_job(rng: np.random.Generator) -> ConvJob:
-    """A small random job within the hardware's limits."""
+def random_job(rng: np.random.Generator, windows: float = 0.25) -> ConvJob:
+    """A small random job within the hardware's limits; ``windows``: how many of all are of max-pooling windows."""
+    if rng.random() < windows:
+        return random_windows(rng)
     pool = bool(rng.integers(2))
     kernel_h = int(rng.choice([1, 3, 3, 5]))
     pack = 1 if pool else int(rng.choice([1, 1, 2, 4]))
@@ -54,6 +57,36 @@ def random_job(rng: np.random.Generator) -> ConvJob:
         tap_rows=slot,
         bias_bank=int(rng.integers(2)),
         quarters=int(rng.integers(pack)) * 4 // pack,
+    )
+
+
+def random_windows(rng: np.random.Generator) -> ConvJob:
+    """A small random job of max-pooling windows, of which some leave the tile buffer."""
+    side, strides = int(rng.integers(2, 4)), rng.integers(3, size=2).tolist()
+    origins, units = rng.integers(1 - side, 2, 2).tolist(), rng.integers(1, 5, 2).tolist()
+    ends = [origin + (count - 1 << stride) for origin, count, stride in zip(origins, units, strides, strict=True)]
+    sizes = [max(1, end + int(rng.integers(1, side + 1))) for end in ends]
+    rectified = int(rng.integers(3))
+    return small_job(
+        window=side,
+        buffer_rows=sizes[0],
+        buffer_columns=sizes[1],
+        slot=int(rng.choice([4, 16])),
+        unit_rows=units[0],
+        unit_columns=units[1],
+        kernel_h=1,
+        kernel_w=1,
+        stride_y_log2=strides[0],
+        stride_x_log2=strides[1],
+        blocks=int(rng.integers(1, GROUPS + 1)),
+        origin_row=origins[0],
+        origin_column=origins[1],
+        shift=int(rng.choice([14, 18, 20, 22])),
+        relu=int(rectified > 0),
+        clip=int(rectified > 1),
+        store_tags=int(rng.integers(2)),
+        weight_base=int(rng.integers(WEIGHT_ROWS)),
+        bias_bank=int(rng.integers(2)),
     )
 
 
@@ -129,6 +162,7 @@ class Corners(JobSequence):
             *(small_job(**one, slot=8, shift=shift, relu=shift % 2) for shift in (0, 1, 15, 16, 17, 31, 32, 46, 47)),
             *(small_job(blocks=blocks, relu=1) for blocks in range(1, GROUPS + 1)),
             *self.strided(),
+            *self.windows(),
         ]
         yield from ((job, random_tile(rng, job, density)) for job, density in zip(jobs, itertools.cycle((1.0, 0.3, 1.0)), strict=False))
         yield from self.lists(rng, one)
@@ -148,6 +182,14 @@ class Corners(JobSequence):
             yield small_job(**shape, **kernel, unit_rows=3, unit_columns=3, stride_y_log2=y, stride_x_log2=x)
         yield small_job(buffer_rows=5, buffer_columns=8, kernel_w=5, pack_pixels=2, stride_y_log2=1, stride_x_log2=1)
 
+    def windows(self) -> Iterable[ConvJob]:
+        """Each window and stride, with padding on all sides, and without."""
+        for side, stride, padding in itertools.product((2, 3), range(3), (0, 1)):
+            size = side + (2 << stride) - 2 * padding
+            shape = {"window": side, "buffer_rows": size, "buffer_columns": size, "slot": 8, "unit_rows": 3, "unit_columns": 3}
+            place = {"stride_y_log2": stride, "stride_x_log2": stride, "origin_row": -padding, "origin_column": -padding}
+            yield small_job(**WINDOW | shape | place, shift=18)
+
     def lists(self, rng: np.random.Generator, one: dict[str, int]) -> Iterable[Work]:
         """Pixels with so many entries, about LANES."""
         counts = (0, 1, LANES - 1, LANES, LANES + 1, 20)
@@ -166,8 +208,8 @@ class Corners(JobSequence):
         tile = random_tile(rng, job, 0.0)
         tile[15, 31] = random_tile(rng, small_job(buffer_rows=1, buffer_columns=1, slot=16), 1.0)
         yield job, tile
-        for pool in (0, 1):
-            fields = small_job(unit_rows=3, unit_columns=1, pool=pool, **one)
+        for kind in ({}, {"pool": 1}, {"window": 3}):
+            fields = small_job(**one | {"unit_rows": 3, "unit_columns": 1} | kind)
             units = fields.blocks  # in a row
             last = {"buffer_row_words": 512 - 4 * units, "buffer_row_pieces": 512 - units * fields.pieces}
             group = parameter("GROUP")
@@ -217,7 +259,7 @@ class Chains(JobSequence):
                 yield from in_chunks(job, random_tile(rng, job, rng.choice([0.3, 1.0])), cuts)
         yield from self.full(rng)
         for _ in range(3):
-            job = random_job(rng)
+            job = random_job(rng, windows=0.0)
             cuts = rng.integers(0, job.slot + 1, int(rng.integers(1, 4))).tolist()
             yield from in_chunks(job, random_tile(rng, job), cuts)
 
@@ -241,7 +283,7 @@ class WholeAndCut(JobSequence):
     def work(self, rng: np.random.Generator) -> Iterable[Work]:
         for number in range(self.count):
             few = {"unit_rows": 1, "unit_columns": 1 + number % 2, "kernel_h": 1, "kernel_w": 1 + number % 3, "shift": 20}
-            job = small_job(**few, slot=8, origin_row=0, origin_column=0) if number < 4 else random_job(rng)
+            job = small_job(**few, slot=8, origin_row=0, origin_column=0) if number < 4 else random_job(rng, windows=0.0)
             tile = random_tile(rng, job, 1.0 if number < 4 else None)
             yield job, tile
             yield from in_chunks(job, tile, rng.integers(0, job.slot + 1, 1 + number % 3).tolist())
@@ -268,17 +310,18 @@ class Saturating(JobSequence):
 
     def work(self, rng: np.random.Generator) -> Iterable[Work]:
         jobs = []
-        for pool, (relu, clip), tags, pack in itertools.product((0, 1), ((0, 0), (1, 0), (1, 1)), (0, 1), (1, 2, 4)):
-            if pool and pack > 1:
-                continue
-            shape = {"unit_rows": 3, "unit_columns": 3, "buffer_rows": 6, "buffer_columns": 12, "slot": 8, "kernel_w": 2 + pack}
-            fields = {"pool": pool, "relu": relu, "clip": clip, "store_tags": tags, "pack_pixels": pack, "shift": 15 + int(rng.integers(3))}
+        packs = ({"pack_pixels": pack, "kernel_w": 2 + pack} for pack in (1, 2, 4))
+        kinds = (*packs, {"pool": 1}, WINDOW, WINDOW | {"window": 2})
+        for kind, (relu, clip), tags in itertools.product(kinds, ((0, 0), (1, 0), (1, 1)), (0, 1)):
+            shape = {"unit_rows": 3, "unit_columns": 3, "buffer_rows": 6, "buffer_columns": 12, "slot": 8}
+            fields = {"relu": relu, "clip": clip, "store_tags": tags, "shift": 15 + int(rng.integers(3))}
+            pack = kind.get("pack_pixels", 1)
             for quarters in range(0, 4, 4 // pack) if pack > 1 and tags else (0,):
-                jobs.append(small_job(**shape, **fields, quarters=quarters))
+                jobs.append(small_job(**shape | fields | kind, quarters=quarters))
         for place in rng.permutation(len(jobs)):
             yield jobs[place], random_tile(rng, jobs[place], rng.choice([0.3, 1.0]))
-        for pool, pack in ((0, 1), (0, 2), (0, 4), (1, 1)):  # initial accumulators alone: small ones of both signs, and 0
-            job = small_job(pool=pool, pack_pixels=pack, kernel_w=2 + pack, buffer_columns=8, shift=24)
+        for kind in kinds:  # initial accumulators alone: small ones of both signs, and 0
+            job = small_job(**kind, buffer_columns=8, shift=24)
             yield job, random_tile(rng, job, 0.0)
 
 
@@ -306,6 +349,14 @@ class FewClips(JobSequence):
     def work(self, rng: np.random.Generator) -> Iterable[Work]:
         job = small_job(shift=15, relu=1, clip=1)
         yield job, random_tile(rng, job, 1.0)
+
+
+class FewWindows(JobSequence):
+    """Windows over negative values, with padding, for a twin."""
+
+    def work(self, rng: np.random.Generator) -> Iterable[Work]:
+        job = small_job(**WINDOW | {"origin_row": -1, "origin_column": -1}, shift=18)
+        yield job, random_tile(rng, job, 0.3)
 
 
 class OneJob(JobSequence):

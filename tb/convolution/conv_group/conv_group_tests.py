@@ -24,6 +24,7 @@ from tb.convolution.conv_group.conv_group_sequences import (
     FewChains,
     FewClips,
     FewJobs,
+    FewWindows,
     Fill,
     JobSequence,
     LeavesSums,
@@ -284,6 +285,20 @@ class ClipIsRelu(GroupPredictor):
         super().job(fields | {"job": fields["job"] & ~(1 << low)})
 
 
+class PaddingCounts(SumKeeper):
+    """A wrong rule: a pixel outside the picture can win."""
+
+    def winners(self, windows: np.ndarray, outside: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        return super().winners(windows)
+
+
+class PaddingWins(GroupPredictor):
+    """A wrong model of windows."""
+
+    def formats(self, shift: int) -> Checked:
+        return PaddingCounts.of_shift(shift, self.rng)
+
+
 class LosesTransfer(GroupPredictor):
     """A wrong model: a job has one transfer more."""
 
@@ -327,6 +342,13 @@ class WrongClip(Twin):
     """A mask that is 1 where a clip ends must be noticed."""
 
     overrides = {RandomJobs: FewClips, GroupPredictor: ClipIsRelu}
+
+
+@must_fail("environment.scoreboard", r"transfer item \d+: expected")
+class WrongWindow(Twin):
+    """A window whose padding wins must be noticed."""
+
+    overrides = {RandomJobs: FewWindows, GroupPredictor: PaddingWins}
 
 
 @must_fail("environment.coverage", "coverage holes: kind=")

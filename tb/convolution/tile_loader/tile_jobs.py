@@ -36,6 +36,7 @@ class Shape:
     full: int = 0  # no entry is spared, and the last pixel has no zeros: its list may end with the bank
     by_pixel: int = 0
     pixel_gap: int = 0  # with by_pixel: words and pieces between pixels; negative: every pixel of a row is the same one in memory
+    index: int = 0  # tags are indices, and these channels
     slot: int = 0  # if not 0: entries of a pixel, fewer than its values; the last pixel has so many, one of them in its last word
 
 
@@ -67,7 +68,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
             content[row * pitch_words + column * pixel_words :][: shape.words] = pixel.astype("<i2").view("<u8")
     source_address = memory.allocate(content)
 
-    pixel_pieces = -(-shape.words // 4) * (3 if shape.unpool else 1) + gap
+    pixel_pieces = (shape.words if shape.index else -(-shape.words // 4) * (3 if shape.unpool else 1)) + gap
     pieces = pixel_pieces * shape.columns
     # Rows of tags start on 8 bytes, so their pitch is a multiple of 8; the loader takes any even number.
     tag_pitch = 8 * -(-(pieces + shape.tag_skip) // 4) if rng.random() < 0.7 else 2 * (pieces + int(rng.integers(4)))
@@ -97,6 +98,7 @@ def make_job(shape: Shape, memory: WordMemory, rng: np.random.Generator, waits: 
         tag_pixel_pitch=2 * int(rng.integers(1 << 15)) if not shape.by_pixel else 0 if repeated else 2 * pixel_pieces,
         load_relu=shape.relu,
         unpool=shape.unpool,
+        index_channel=shape.index,
         tags=shape.tags,
         crop_row=shape.crop_row,
         crop_column=shape.crop_column,
@@ -130,6 +132,8 @@ def corner_shapes() -> list[Shape]:
         Shape(1, 100, 1, unpool=1, tags=1, tag_skip=1),
         Shape(3, 3, 2, relu=1, tags=0),
         Shape(3, 3, 2, tags=1, tag_skip=2),
+        *(Shape(2, 3, words, density=density, tags=1, index=1, tag_skip=words - 1) for words in (1, 2, 3, 4) for density in (0.3, 1.0)),
+        Shape(4, 5, 4, tags=1, index=1, by_pixel=1, pixel_gap=4, lost_columns=1),
         Shape(1, 1, 1, by_pixel=1),
         Shape(3, 255, 4, density=0.2, by_pixel=1, pixel_gap=12, relu=1, tags=1, lost_columns=130),
         Shape(255, 2, 1, density=0.3, by_pixel=1, pixel_gap=1),
@@ -163,16 +167,18 @@ def corner_shapes() -> list[Shape]:
 def random_shape(rng: np.random.Generator, unpool: int, relu: int) -> Shape:
     """Any legal shape of moderate size."""
     by_pixel = int(rng.integers(2))
+    index = int(not unpool and not relu and rng.random() < 0.5)
     return Shape(
+        index=index,
         by_pixel=by_pixel,
         pixel_gap=by_pixel * int(rng.integers(-1, 4)),
         rows=int(rng.integers(1, 7)),
         columns=int(rng.integers(1, 7)),
-        words=int(rng.choice([1, 2, 3, 4, 5, 8, 9])),
+        words=int(rng.choice([1, 2, 3, 4] if index else [1, 2, 3, 4, 5, 8, 9])),
         density=float(rng.choice([0.0, 0.1, 0.5, 1.0])),
         relu=relu,
         unpool=unpool,
-        tags=1 if unpool or relu else int(rng.integers(2)),
+        tags=1 if unpool or relu or index else int(rng.integers(2)),
         crop_row=int(rng.integers(2)) * unpool,
         crop_column=int(rng.integers(2)) * unpool,
         lost_rows=int(rng.integers(2)),
@@ -230,3 +236,10 @@ class FewShapes(TileSequence):
 
     def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
         return [Shape(2, 3, 2, relu=1, tags=1), Shape(2, 3, 2), Shape(2, 3, 2, relu=1, tags=1, by_pixel=1, pixel_gap=2)]
+
+
+class FewIndices(TileSequence):
+    """A tile whose indices are channels, for a twin."""
+
+    def shapes(self, rng: np.random.Generator) -> Iterable[Shape]:
+        return [Shape(2, 3, 4, tags=1, index=1)]

@@ -12,7 +12,8 @@ from pyuvm import uvm_component
 
 from gradcore.hardware import TILE_ENTRIES, TILE_PIXELS
 from gradcore.models import arithmetic
-from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, read_tags, read_values
+from gradcore.models.convolution.tile_loader import INDICES, LoadedTile, TileJob, read_tags, read_values
+from gradcore.models.tags import BLOCK
 from tb.support.entry_writes import POINTS
 from tb.support.uvm import Coverage
 
@@ -43,6 +44,9 @@ def tile_coverage(parent: uvm_component) -> Coverage:
         "list": ("empty", "one", "whole pixel"),
         "value": [(value, kept) for value in EXTREMES for kept in ("kept", "dropped")],
         "winner": range(4),
+        "index": range(INDICES),  # that is a channel
+        "index_words": (1, 2, 3, 4),
+        "index_pair": ("alike", "unlike"),  # of two values that are written in the same cycle
         "picks": range(5),  # of the values of a word
         "lists": LISTS,
         "last_entry": ("alone", "with its neighbour"),  # how it is written
@@ -93,11 +97,22 @@ def sample_tile(coverage: Coverage, job: TileJob, method: str, tile: LoadedTile,
         "list": [name for name, hit in lists.items() if hit],
         "bank": [name for name, hit in bank.items() if hit],
         "winner": np.unique(index).tolist() if job.unpool else [],
+        **(index_bins(job, values, index) if job.index_channel else {}),
         "value": [] if job.unpool else extremes(job, values, mask, method),
         "picks": np.unique(np.count_nonzero(values.reshape(-1, 4), axis=1)).tolist() if not job.load_relu and not job.unpool else [],
     }
     for some in itertools.zip_longest(*bins.values()):
         coverage.sample(**dict(zip(bins, some, strict=True)))
+
+
+def index_bins(job: TileJob, values: np.ndarray, index: np.ndarray) -> dict[str, list]:
+    """Indices that are channels, words of a pixel, and the first two values of a word."""
+    pairs = set()
+    for word, places in zip(values.reshape(-1, 4), index.reshape(-1, 4), strict=True):
+        used = places[word != 0]
+        if len(used) > 1:
+            pairs.add("alike" if used[0] == used[1] else "unlike")
+    return {"index": np.unique(index[values != 0]).tolist(), "index_words": [job.words_per_pixel], "index_pair": sorted(pairs)}
 
 
 def word_lists(job: TileJob, tile: LoadedTile, half: int) -> dict[tuple[int, int, int], list[int]]:
@@ -108,7 +123,8 @@ def word_lists(job: TileJob, tile: LoadedTile, half: int) -> dict[tuple[int, int
         row, rest = divmod(address, job.row_entries)
         column = rest // job.slot
         source = ((row + job.unpool * job.crop_row) // scale, (column + job.unpool * job.crop_column) // scale)
-        lists[*source, channel // 4][row * job.buffer_columns + column] += 1
+        own = channel % BLOCK if job.index_channel else channel
+        lists[*source, own // 4][row * job.buffer_columns + column] += 1
     return {word: list(counts.values()) for word, counts in lists.items()}
 
 

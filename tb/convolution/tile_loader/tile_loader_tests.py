@@ -12,7 +12,7 @@ from cocotb.triggers import RisingEdge
 
 from gradcore.models import arithmetic
 from gradcore.models.convolution.tile_loader import LoadedTile, TileJob
-from tb.convolution.tile_loader.tile_jobs import CornerShapes, FewShapes, RandomShapes, SameShape, Shape, TileSequence
+from tb.convolution.tile_loader.tile_jobs import CornerShapes, FewIndices, FewShapes, RandomShapes, SameShape, Shape, TileSequence
 from tb.convolution.tile_loader.tile_loader_env import TileLoaderEnvironment, TilePredictor
 from tb.support.base import UnitTest, must_fail, place
 from tb.support.stalls import STALLS
@@ -178,6 +178,16 @@ class OneValueMore(TilePredictor):
         return tile
 
 
+class OtherIndex(TilePredictor):
+    """A wrong model: a value's channel has another value's index."""
+
+    def tile(self, job: TileJob, method: str, read) -> LoadedTile:
+        tile = super().tile(job, method, read)
+        for half in tile.entries:
+            half |= {address: (channel ^ 16, value) for address, (channel, value) in half.items()}
+        return tile
+
+
 class Twin(TileTest):
     """Base of twins: a few tiles."""
 
@@ -199,6 +209,13 @@ class WrongCount(Twin):
     """A wrong length of a list must be noticed."""
 
     overrides = {RandomShapes: FewShapes, TilePredictor: OneValueMore}
+
+
+@must_fail("environment.scoreboard", r"entry\d item \d+: expected")
+class WrongIndex(Twin):
+    """A wrong index in a channel must be noticed."""
+
+    overrides = {RandomShapes: FewIndices, TilePredictor: OtherIndex}
 
 
 @must_fail("environment.coverage", "coverage holes: method=saliency")
