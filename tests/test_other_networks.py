@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks that people have, with their weights or generated ones, on the simulated Verilog: every byte of memory as the golden model says,
-forward and backward, and the cycles that the cycle model predicts.
+forward and backward, and the cycles that the cycle model predicts. Those that simulate for long run in `make regress`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 
 from gradcore.importer.opening import load_network
 from gradcore.quantise import in_integers
-from gradcore.simulator import Simulator
+from gradcore.simulator import MEMORY_BYTES, Simulator
 from gradcore.speed.cycle_model import predict, zeros_of
+from tb.support.places import NETWORKS
 from tb.support.torch_networks import MODULES, torch_network
 from tb.system.session import METHODS, Case, Request, Session, make_case
 from verification.networks import inputs_of, known_network
@@ -22,6 +24,8 @@ pytestmark = [pytest.mark.hardware, pytest.mark.usefixtures("one_thread")]
 
 PREDICTED = 0.05  # how far a prediction may be off
 SHORT = ("lenet-5",)
+LONG = ("vgg-11",)
+SHARED_LONG = ("blazeface",)
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +53,22 @@ def check(case: Case, session: Session, methods: Sequence[str] = METHODS) -> Non
     session.run(case, Request(explain=False))
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", [*SHORT, *(pytest.param(name, marks=pytest.mark.regress) for name in LONG)])
 def test_a_network_with_generated_weights(full: Session, name: str) -> None:
     check(case_of(name), full)
+
+
+@pytest.mark.regress
+@pytest.mark.skipif(not NETWORKS.is_dir(), reason="there is no folder ../shared/networks")
+@pytest.mark.parametrize("name", SHARED_LONG)
+def test_a_network_of_others(name: str) -> None:
+    case = case_of(name)
+    memory = max(MEMORY_BYTES, 1 << math.ceil(math.log2(case.program.window[1])))
+    with Simulator("verilator", "full", parameters={"MEMORY_BYTES": memory}) as core:
+        check(case, Session(core))
 
 
 def test_the_modules_are_always_the_same() -> None:
     first, second = torch_network("lenet-5"), torch_network("lenet-5")
     assert all(np.array_equal(first.graph.weights[name], tensor) for name, tensor in second.graph.weights.items())
-    assert first.metadata["import"]["difference"]["gradient"] < 1e-4 and set(MODULES) >= {*SHORT}
+    assert first.metadata["import"]["difference"]["gradient"] < 1e-4 and set(MODULES) >= {*SHORT, *LONG}

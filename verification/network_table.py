@@ -28,9 +28,8 @@ from verification.networks import KNOWN, inputs_of, is_there, known_network
 PAGE, KEPT = ROOT / "docs" / "networks.md", ROOT / "docs" / "networks.json"
 BEGIN, END = "<!-- networks: begin (python -m verification.network_table) -->", "<!-- networks: end -->"
 COUNTS = {"ds-cnn": (1000, 200), "resnet-8": (500, 200), "resnet-20": (500, 200), "fer": (100, 100)}  # inputs for the class, for r
-FEW = (4, 4)  # of generated pictures
-RUNS = 4  # inputs that the Verilog explains; fewer of large networks
-LARGE = 200_000_000  # MACs: one input
+GENERATED, RUNS = 40, 4  # generated pictures for r; inputs that the Verilog explains
+LARGE, FEW = 100_000_000, 4  # MACs, from which on so many pictures are enough for r, and one for the Verilog
 # Milliseconds of an inference that others publish, with how.
 RIVALS = {"resnet-8": "fpgaConvNet 0.411 ms (8 bits, 387 multipliers, 143 MHz); hls4ml 7.64 ms; both without a backward pass"}
 
@@ -65,12 +64,13 @@ def agreement(name: str, network: Network | GraphNetwork, count: int, attributed
 def measure(name: str) -> dict[str, Any]:
     """What the table says of a network."""
     network = load_network(known_network(name))
-    count, attributed = COUNTS.get(name, FEW)
+    large = network.graph.macs > LARGE
+    count, attributed = COUNTS.get(name, (FEW if large else GENERATED,) * 2)
     found: dict[str, Any] = {"macs": network.graph.macs, "count": count, "attributed": attributed}
     agreed = agreement(name, network, count, attributed)
     found |= {what: round(agreed[what], 4) for what in ("equal", "golden", "float") if what in agreed}
     found["r"] = {method: _correlations(agreed[method]) for method in METHODS}
-    runs = 1 if network.graph.macs > LARGE else RUNS
+    runs = 1 if large else RUNS
     try:
         report = bench(list(inputs_of(name, runs, network)[0]), network=network)
     except GradCoreError as refusal:

@@ -23,6 +23,7 @@ ALLOWED = {
     "tests/test_graph_networks_fixed.py::test_a_real_network_agrees_with_float": _NETWORKS,
     "tests/test_graph_networks_fixed.py::test_real_networks_keep_their_accuracy": _NETWORKS,
     "tests/test_shipped_networks.py::test_fer_is_what_its_source_becomes": _NETWORKS,
+    "tests/test_other_networks.py::test_a_network_of_others": _NETWORKS,
     "tests/test_simulator.py::test_cache_that_cannot_be_written": "root may write everywhere, so a run as root sees no refusal",
 }
 
