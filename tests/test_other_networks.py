@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gradcore.importer.opening import load_network
+from gradcore.importer.opening import load_graph, load_network
+from gradcore.network.graph import Graph
+from gradcore.pictures.picture import sample_of
 from gradcore.quantise import in_integers
 from gradcore.simulator import MEMORY_BYTES, Simulator
 from gradcore.speed.cycle_model import predict, zeros_of
@@ -58,14 +61,28 @@ def test_a_network_with_generated_weights(full: Session, name: str) -> None:
     check(case_of(name), full)
 
 
-@pytest.mark.regress
 @pytest.mark.skipif(not NETWORKS.is_dir(), reason="there is no folder ../shared/networks")
-@pytest.mark.parametrize("name", SHARED_LONG)
+@pytest.mark.parametrize("name", ["mnist-cntk", *(pytest.param(name, marks=pytest.mark.regress) for name in SHARED_LONG)])
 def test_a_network_of_others(name: str) -> None:
     case = case_of(name)
     memory = max(MEMORY_BYTES, 1 << math.ceil(math.log2(case.program.window[1])))
     with Simulator("verilator", "full", parameters={"MEMORY_BYTES": memory}) as core:
         check(case, Session(core))
+
+
+@pytest.mark.parametrize(
+    ("size", "methods"), [(32, ("guided",)), pytest.param(64, METHODS, marks=pytest.mark.regress)], ids=["middle", "whole"]
+)
+def test_fer(full: Session, size: int, methods: Sequence[str]) -> None:
+    """The network for faces on its sample picture, or on as many pixels of its middle."""
+    network = load_graph("fer")
+    pixels = sample_of(network).pixels
+    start = (len(pixels) - size) // 2
+    *nodes, mean = network.graph.nodes
+    before = Graph(tuple(nodes), network.graph.weights, (1, size, size), nodes[-1].name)
+    mean = replace(mean, kernel=before.shapes[before.output][1:])
+    quantised = in_integers(replace(network, graph=Graph((*nodes, mean), network.graph.weights, (1, size, size), mean.name)))
+    check(make_case(quantised, quantised.quantise_image(pixels[start:, start:][:size, :size])), full, methods)
 
 
 def test_the_modules_are_always_the_same() -> None:
