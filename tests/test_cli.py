@@ -239,13 +239,9 @@ def test_unknown_built_in_network(folder):
 
 
 def test_a_network_whose_layer_cannot_run(folder, tmp_path):
-    layers = [
-        Layer("conv", "wide", 3, 2000, 5, pool=True),
-        Layer("conv", "wider", 2000, 4, 5),
-        Layer("fc", "fc1", 4 * 2 * 2, 2, relu=False),
-    ]
+    layers = [Layer("conv", "conv1", 3, 4, 3), Layer("fc", "wide", 4 * 4 * 4, 5000, relu=False)]
     Network.random(layers, (3, 4, 4)).save(tmp_path / "net.safetensors")
-    one_line(gradcore("compile", tmp_path / "net.safetensors", "--out", tmp_path / "p", cwd=folder), "wide")
+    one_line(gradcore("compile", tmp_path / "net.safetensors", "--out", tmp_path / "p", cwd=folder), "wide", "4092 channels")
 
 
 @pytest.mark.parametrize("command", ["eval", "train", "bench"])
