@@ -53,6 +53,7 @@ def group_coverage(environment: uvm_component) -> Coverage:
         "unit_columns": (1, 2, 3),
         "origin": ("before", "at", "behind"),
         "outside": ("no tap", "some taps", "all taps"),
+        "weights": ("of each tap", "of all taps"),
         "taps": (1, 15, 16, 49, 64),  # the queue of taps holds 16
         "slot": (1, 4, 16, 20),
         "entries_of_pixel": (0, 1, LANES - 1, LANES, LANES + 1),  # a pixel takes LANES issues at least
@@ -103,6 +104,8 @@ def job_bins(coverage: Coverage, job: ConvJob, tile: np.ndarray, weights: np.nda
         coverage.sample(**once)
         return
     once |= {name: getattr(job, name) for name in ("bias_bank", "kernel_h", "kernel_w", "unit_rows", "unit_columns", "slot", "shift")}
+    if job.kernel_h * job.kernel_w > 1:
+        once |= {"weights": "of each tap" if job.tap_rows else "of all taps"}
     once |= {"taps": job.kernel_h * job.kernel_w, "quarters": job.quarters if job.pack_pixels > 1 else None}
     if not job.pool:
         strides = 1 << job.stride_y_log2, 1 << job.stride_x_log2

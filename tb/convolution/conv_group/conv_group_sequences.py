@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradcore.hardware import LANES, WEIGHT_ROWS
-from gradcore.models.convolution.conv_group import ConvJob
+from gradcore.models.convolution.conv_group import ConvJob, weight_rows
 from tb.support.base import ItemSequence
 from tb.support.declaration import parameter
 from tb.support.seeds import test_rng
@@ -54,7 +54,7 @@ def random_job(rng: np.random.Generator, windows: float = 0.25) -> ConvJob:
         pool=int(pool),
         store_tags=int(rng.integers(2)),
         weight_base=int(rng.integers(WEIGHT_ROWS)),
-        tap_rows=slot,
+        tap_rows=int(rng.choice([slot, slot, slot, 0])),
         bias_bank=int(rng.integers(2)),
         quarters=int(rng.integers(pack)) * 4 // pack,
     )
@@ -401,7 +401,7 @@ class Rewrite(ItemSequence):
             free = np.ones(WEIGHT_ROWS, dtype=bool)
             free[0] = False
             for job in self.busy():
-                free[(job.weight_base + np.arange(job.kernel_h * job.kernel_w * job.tap_rows)) % WEIGHT_ROWS] = False
+                free[weight_rows(job, job.tap_rows or job.slot, WEIGHT_ROWS)] = False
             if free.any():
                 row = int(random.choice(np.flatnonzero(free)))
                 yield {"row": row, "weights": self.weights[row]}
