@@ -184,6 +184,9 @@ class Host(uvm_component):
         await FallingEdge(dut.rst)
         while True:
             await RisingEdge(dut.clk)
+            if int(dut.rst.value):  # what was read out is forgotten
+                release, dut.bank_released.value = False, 0
+                continue
             if int(dut.computed.value):
                 self.computed += 1
                 self.unread += self.stores.popleft()

@@ -168,6 +168,7 @@ class Corners(JobSequence):
         yield from self.lists(rng, one)
         yield from self.full_memories(rng, one)
         yield from self.values(rng, one)
+        yield self.pool_ties(rng)
 
     def strided(self) -> Iterable[ConvJob]:
         """Each pair of strides, each height and width of a kernel, padding on all sides; a pack of strided pixels."""
@@ -189,6 +190,16 @@ class Corners(JobSequence):
             shape = {"window": side, "buffer_rows": size, "buffer_columns": size, "slot": 8, "unit_rows": 3, "unit_columns": 3}
             place = {"stride_y_log2": stride, "stride_x_log2": stride, "origin_row": -padding, "origin_column": -padding}
             yield small_job(**WINDOW | shape | place, shift=18)
+
+    def pool_ties(self, rng: np.random.Generator) -> Work:
+        """Windows of 3 x 3, of which each place but the last holds what the one behind it holds, the others nothing."""
+        shape = {"buffer_rows": 3, "buffer_columns": 31, "slot": 8, "unit_rows": 1, "unit_columns": 8, "stride_x_log2": 2}
+        job = small_job(**WINDOW | shape)
+        tile = random_tile(rng, job, 0.0)
+        for place in range(8):
+            for row, column in (divmod(place, 3), divmod(place + 1, 3)):
+                tile[row, 4 * place + column] = np.resize([1000, 2000, -3000, 4000], 8)
+        return job, tile
 
     def lists(self, rng: np.random.Generator, one: dict[str, int]) -> Iterable[Work]:
         """Pixels with so many entries, about LANES."""
