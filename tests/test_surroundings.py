@@ -395,7 +395,8 @@ def test_f20_compiler_that_leaves_no_whole_program(act: str, message: str, tmp_p
 # Signals -------------------------------------------------------------------------------------------------------------
 
 RUNNING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, by all that it starts
 from gradcore import Simulator
 with Simulator(sys.argv[1], rtl=sys.argv[2], parameters={"MEMORY_BYTES": 1 << 20}, waves=sys.argv[3]) as core:
     core.idle(2000)
