@@ -444,7 +444,8 @@ def test_f08_signals_while_simulating(simulator: str, number: signal.Signals, tm
 
 
 BUILDING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathlib import Path
 from gradcore.simulator.build import build
 build(sys.argv[1], {"MEMORY_BYTES": 1 << 20}, rtl=Path(sys.argv[2]))
