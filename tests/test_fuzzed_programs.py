@@ -28,7 +28,6 @@ WATCHDOG = 2000  # cycles
 LIMIT = 200_000  # cycles, after which a run that gets on is stopped
 PROGRAMS = 100  # for each of two seeds in `make test`
 CAMPAIGN = 10_000  # in `make regress`
-FIELDS = {opcode: {**hardware.DESCRIPTOR_COMMON, **hardware.DESCRIPTOR_FIELDS.get(opcode, {})} for opcode in hardware.OPCODES}
 
 
 def cases() -> list[Case]:
@@ -46,25 +45,20 @@ def session() -> Iterator[Session]:
 
 def width(opcode: str, name: str) -> int:
     """Bits of a field."""
-    _, high, low = FIELDS[opcode][name]
+    _, high, low = hardware.descriptor_fields(opcode)[name]
     return high - low + 1
 
 
-def is_address(name: str) -> bool:
-    """Whether a field is where something lies in memory."""
-    return "address" in name or (name.startswith("tag_destination") and "pitch" not in name)
-
-
-def value(program: Program, opcode: str, name: str, old: int, rng: random.Random) -> int:
+def value(program: Program, others: list[dict], opcode: str, name: str, old: int, rng: random.Random) -> int:
     """Another value of a field; of addresses often one near the ends of the window."""
-    if is_address(name) and rng.random() < 0.5:
+    if name in hardware.DESCRIPTOR_LOCATIONS and rng.random() < 0.5:
         return rng.choice(program.window) + 8 * rng.randrange(-64, 64)
     least, most, multiple = hardware.DESCRIPTOR_LIMITS.get(opcode, {}).get(name, (0, (1 << width(opcode, name)) - 1, 1))
     choices = (
         lambda: rng.randrange(1 << width(opcode, name)),
         lambda: rng.randrange(least, most + 1) // multiple * multiple,
         lambda: rng.choice((least, most, old + multiple, old - multiple, old ^ 1 << rng.randrange(width(opcode, name)))),
-        lambda: rng.choice(program.jobs()).get(name, old),
+        lambda: rng.choice(others).get(name, old),
     )
     return rng.choice(choices)() % (1 << width(opcode, name))
 
@@ -84,13 +78,14 @@ def faulty(program: Program, rng: random.Random) -> np.ndarray:
         if rng.random() < 0.03:
             words[index][0] = (int(words[index][0]) & ~15) | rng.randrange(16)
         else:
-            names = [name for name in FIELDS[opcode] if name not in ("opcode", "version", "checksum")]
-            addresses = [name for name in names if is_address(name)]
+            fields = hardware.descriptor_fields(opcode)
+            names = [name for name in fields if name not in ("opcode", "version", "checksum")]
+            addresses = [name for name in names if name in hardware.DESCRIPTOR_LOCATIONS]
             name = rng.choice(addresses if addresses and rng.random() < 0.3 else names)
-            word, _, low = FIELDS[opcode][name]
+            word, _, low = fields[name]
             mask = (1 << width(opcode, name)) - 1
             old = int(words[index][word]) >> low & mask
-            words[index][word] = (int(words[index][word]) & ~(mask << low)) | (value(program, opcode, name, old, rng) << low)
+            words[index][word] = (int(words[index][word]) & ~(mask << low)) | (value(program, jobs, opcode, name, old, rng) << low)
         words[index][1] = hardware.descriptor_checksum(words[index].tolist())
     return words
 

@@ -135,6 +135,22 @@ def test_an_average_pool_has_its_weights_once() -> None:
     assert chosen.rows_of(load.chunks) == 64
 
 
+def test_what_was_planned_before_changes_no_plan() -> None:
+    """Of two sums of one shape the second may need more weights: those of a mean are there once for all taps."""
+    means, others = (np.ones((64, 64, 8, 8), dtype=np.int64), np.random.default_rng(1).integers(-99, 99, (64, 64, 8, 8)))
+    first, second = (MapSum("map", (9, 9), (Term("map", (16, 16), (0, 0), (1, 1), one, 0.5),), None, 8, "out") for one in (means, others))
+    planner = Planner(HardwareConfig())
+    planner.plan(first)
+    for made in (second, first):
+        again, fresh = planner.plan(made), plan(made, HardwareConfig())
+        assert (again.rows, again.columns, again.together, len(again.chunks)) == (
+            fresh.rows,
+            fresh.columns,
+            fresh.together,
+            len(fresh.chunks),
+        )
+
+
 def test_blocks_load_the_channels_that_they_read() -> None:
     """Depthwise: each block its own 16; grouped: those of its groups; with a dense term beside it, which all would load again: together."""
     weights = np.zeros((64, 64, 3, 3), dtype=np.int64)

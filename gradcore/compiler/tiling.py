@@ -249,6 +249,7 @@ class Planner:
             made.tags is None,
             made.whole,
             *(_shape(term) for term in made.terms),
+            *((one.pack, len(one.chunks), one.rows_of(range(len(one.chunks)))) for one in variants),  # what the weights decide
         )
         if key not in self._known:
             best = None
@@ -295,7 +296,7 @@ def _narrowed(made: MapSum, blocks: range, needed: list[list[range]]) -> MapSum:
 
 
 def _shape(term: Term) -> tuple:
-    """All of a term that its plan depends on, but for where it lies."""
+    """All of a term that its plan depends on, but for its weights and where it lies."""
     known = term.size, term.first, term.stride, term.kernel, term.in_channels, term.density
     return *known, term.unpool, term.winners, term.tags is None, term.apart
 
