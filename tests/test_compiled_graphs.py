@@ -11,44 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from gradcore.compiler import HardwareConfig, Program, compile_network
+from gradcore.compiler import compile_network
 from gradcore.compiler.sums import refused
 from gradcore.errors import GradCoreError, Refusal
 from gradcore.models import graph as golden
 from gradcore.models.arithmetic import METHODS
-from gradcore.models.program import check_tokens, execute, simulate
-from gradcore.models.quantised_graph import QuantisedGraph
 from gradcore.network.graph import INPUT, Add, AveragePool, Clip, Concat, Conv, FullyConnected, MaxPool, Node, Relu
 from tb.support.random_graphs import check_refusal, quantised_graph, random_quantised_graph, with_weights
 from tb.support.seeds import SEEDS
-
-
-def compare(quantised: QuantisedGraph, values: np.ndarray, method: str, groups: int) -> Program:
-    """Compile a graph and hold what its program makes of an input (H, W, C) against the golden model."""
-    program = compile_network(quantised, HardwareConfig(groups=groups))
-    jobs = program.jobs()
-    check_tokens(jobs)
-    simulate(jobs, np.random.default_rng(len(jobs)))
-    memory = execute(program, values, method).memory
-    forward = golden.forward(quantised, values)
-    backward = golden.backward(quantised, forward, method, seed=program.seed.read(memory, program.base)[None])
-    for number, name in enumerate(quantised.maps):
-        np.testing.assert_array_equal(program.read_activation(memory, number), forward.maps[name][0], err_msg=name)
-    for number, one in enumerate(quantised.passes):
-        wanted = backward.gradients[one.makes.map][0][..., one.makes.channels]
-        np.testing.assert_array_equal(program.read_gradient(memory, number + 1), wanted, err_msg=f"gradient of {one.name}")
-        tags = program.read_tags(memory, number)
-        if tags is not None:
-            mask, index = tags
-            made = forward.passes[one.name]
-            if mask is not None:
-                np.testing.assert_array_equal(mask, made.mask[0], err_msg=f"mask of {one.name}")
-            if index is not None:
-                row, column = np.divmod(made.index[0], one.pool.kernel[1])
-                np.testing.assert_array_equal(index, (2 if mask is not None else 3) * row + column, err_msg=f"winners of {one.name}")
-    np.testing.assert_array_equal(program.read_attribution(memory), backward.attribution[0])
-    assert program.class_of(int(np.flatnonzero(program.seed.read(memory, program.base, padding=True).reshape(-1))[0])) == forward.winners[0]
-    return program
+from tests.fixed_point import compare
 
 
 @dataclass(frozen=True)

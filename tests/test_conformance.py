@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The onnx package's own backend suite, held against the importer: each case agrees, or is refused with a reason; none differs.
 
+What agrees runs in fixed point too, where the core can: formats are chosen on the case's inputs, its program computes forward and backward
+bit for bit what the golden model does, and the result is no farther from the case's than rounding can take it.
+
 The suite has one operator a case, and all operands are inputs. GradCore's networks have one input, so the others become constants; a case
 with a batch of N is N runs; tensors of a case that only moves or adds values are cut from one vector, behind a fully connected layer that
 changes nothing.
@@ -9,6 +12,7 @@ changes nothing.
 from __future__ import annotations
 
 import importlib
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,15 +26,18 @@ from onnx.backend.test.case import node as node_cases
 from onnx.backend.test.loader import load_model_tests
 
 from gradcore.backends.pytorch_graph import GraphTrace
-from gradcore.errors import GradCoreError
+from gradcore.compiler import weights
+from gradcore.errors import GradCoreError, Refusal
 from gradcore.importer import operators
 from gradcore.importer.builder import Builder
 from gradcore.importer.imported import Imported
 from gradcore.importer.importing import import_onnx
+from gradcore.models import arithmetic
 from gradcore.network import graph_float
 from gradcore.network.graph import INPUT, Conv, Graph
 from tb.support.random_graphs import random_graph
 from tb.support.seeds import SEEDS
+from tests import fixed_point
 
 # The operators of which the cases must be 160, and more that networks have.
 OURS = (
@@ -47,11 +54,16 @@ MOVE = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: 'agrees', 'refused' or 'differs', and why."""
+    """What became of a case: 'agrees', 'refused' or 'differs', and why. One that agrees also 'runs' in fixed point or does 'not', and why.
+
+    ``bound``: how far rounding can take a value of it, as a share of the largest.
+    """
 
     case: str
     status: str
     why: str = ""
+    in_fixed_point: str = ""
+    bound: float = 0.0
 
 
 def node_suite(kinds: Sequence[str]) -> list:
@@ -112,19 +124,31 @@ def single(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def results(imported: Imported, inputs: np.ndarray, maps: bool) -> np.ndarray:
-    """The graph's outputs (N, values), in the order of the source."""
+def maps_of(imported: Imported, inputs: np.ndarray, maps: bool) -> np.ndarray:
+    """The inputs as the graph takes them, (N, C, H, W)."""
     channels, height, width = imported.graph.input_shape
     if maps and inputs.ndim == 4 and inputs.shape[1:] != imported.graph.input_shape:
         assert inputs.shape[1:] == (height, width, channels)
         inputs = inputs.transpose(0, 3, 1, 2)
-    return graph_float.output(imported.graph, inputs.reshape(len(inputs), channels, height, width)).reshape(len(inputs), -1)[
-        :, imported.output_order
-    ]
+    return inputs.reshape(len(inputs), channels, height, width)
 
 
-def judge(name: str, model: onnx.ModelProto, operands: list, expected: list, rtol: float, atol: float, *, moves: bool) -> Outcome:
-    """Run one case."""
+def fixed(name: str, graph: Graph, maps: np.ndarray, real: np.ndarray) -> Outcome:
+    """What becomes of a case that agrees in fixed point; ``real``: the graph's output (N, values). Methods and cores take turns."""
+    number = zlib.crc32(name.encode())
+    try:
+        bound = fixed_point.agrees(graph, maps, real, arithmetic.METHODS[number % 3], (4, 2, 1)[number // 3 % 3])
+    except Refusal as refusal:
+        return Outcome(name, "agrees", refusal.reasons[0].split(": ", 1)[1], "not")
+    except AssertionError as error:
+        return Outcome(name, "differs", f"in fixed point: {error}")
+    return Outcome(name, "agrees", in_fixed_point="runs", bound=bound)
+
+
+def judge(
+    name: str, model: onnx.ModelProto, operands: list, expected: list, rtol: float, atol: float, *, moves: bool, integers: bool = True
+) -> Outcome:
+    """Run one case; ``integers``: in fixed point, too."""
     if not operands or operands[0] is None or expected[0] is None or not operands[0].size:
         return Outcome(name, "refused", "its input is no tensor, or empty")
     first, wanted = operands[0], expected[0]
@@ -145,14 +169,16 @@ def judge(name: str, model: onnx.ModelProto, operands: list, expected: list, rto
     except GradCoreError as error:
         reason = str(error).splitlines()[-1].strip()
         return Outcome(name, "differs" if "bug of GradCore" in reason else "refused", reason)
-    got = results(imported, first, not moves)
+    maps = maps_of(imported, first, not moves)
+    real = graph_float.output(imported.graph, maps).reshape(len(maps), -1)
+    got = real[:, imported.output_order]
     if kind in ("Softmax", "LogSoftmax") and imported.notes.cut:
         got = softmax_of(got.reshape(wanted.shape), model.graph.node[-1], moves, kind == "LogSoftmax")
     wanted = wanted.reshape(len(first), -1)
     got = got.reshape(len(first), -1)
     if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=max(rtol, 1e-5), atol=max(atol, 1e-6)):
         return Outcome(name, "differs", f"{got.shape} {wanted.shape}")
-    return Outcome(name, "agrees")
+    return fixed(name, imported.graph, maps, real) if integers else Outcome(name, "agrees")
 
 
 def softmax_of(scores: np.ndarray, node: onnx.NodeProto, moves: bool, logarithm: bool) -> np.ndarray:
@@ -164,14 +190,13 @@ def softmax_of(scores: np.ndarray, node: onnx.NodeProto, moves: bool, logarithm:
     return np.log(shares) if logarithm else shares
 
 
-def node_outcomes(kinds: Sequence[str]) -> list[Outcome]:
+def node_outcomes(kinds: Sequence[str], *, integers: bool = True) -> list[Outcome]:
     made = []
     for case in node_suite(kinds):
         inputs, outputs = case.data_sets[0]
         kind = case.model.graph.node[0].op_type
-        made.append(
-            judge(case.name, case.model, list(map(array, inputs)), list(map(array, outputs)), case.rtol, case.atol, moves=kind in MOVE)
-        )
+        given, wanted = list(map(array, inputs)), list(map(array, outputs))
+        made.append(judge(case.name, case.model, given, wanted, case.rtol, case.atol, moves=kind in MOVE, integers=integers))
     return made
 
 
@@ -202,11 +227,14 @@ def check(outcomes: list[Outcome], what: str, record_property) -> Counter:
     """Refuse that a case differs, and tell the numbers."""
     counts = Counter(one.status for one in outcomes)
     for one in outcomes:
-        print(f"{one.status:8} {one.case}: {one.why}")
-    summary = (
-        f"conformance, {what}: {len(outcomes)} cases, {counts['agrees']} agree, {counts['refused']} refused, {counts['differs']} differ"
+        print(f"{one.status:8} {one.in_fixed_point:4} {one.bound:.1e} {one.case}: {one.why}")
+    runs = Counter(one.in_fixed_point for one in outcomes)
+    reasons = Counter(one.why for one in outcomes if one.in_fixed_point == "not")
+    record_property(
+        "summary",
+        f"conformance, {what}: {len(outcomes)} cases, {counts['agrees']} agree, {counts['refused']} refused, {counts['differs']} differ; "
+        f"{runs['runs']} run in fixed point, {runs['not']} do not{''.join(f'; {count} x {why}' for why, count in reasons.items())}",
     )
-    record_property("summary", summary)
     assert not counts["differs"], [one for one in outcomes if one.status == "differs"]
     assert all(one.why for one in outcomes if one.status == "refused")
     return counts
@@ -250,13 +278,15 @@ def transposed(case) -> tuple[Graph, np.ndarray, np.ndarray]:
 def test_transposed_convolutions_are_the_gradient_of_a_convolution(record_property) -> None:
     """Nine cases: the suite has no other backward pass."""
     cases = [case for case in node_suite(["ConvTranspose"]) if array(case.data_sets[0][0][0]).ndim == 4]
-    for case in cases:
+    for number, case in enumerate(cases):
         graph, seed, expected = transposed(case)
         values = graph_float.forward(graph, np.zeros_like(expected))
         got = graph_float.backward(graph, values, seed)
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=case.name)
+        fixed_point.gradient_agrees(graph, seed, expected, (4, 2, 1)[number % 3])
     assert len(cases) == 9
-    record_property("summary", f"conformance, transposed convolutions as gradients: {len(cases)} cases, {len(cases)} agree")
+    told = f"{len(cases)} cases, {len(cases)} agree; {len(cases)} run in fixed point"
+    record_property("summary", f"conformance, transposed convolutions as gradients: {told}")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -281,4 +311,15 @@ def test_the_suite_bites(wrong, monkeypatch) -> None:
     else:
         right = operators.same_padding
         monkeypatch.setattr(operators, "same_padding", lambda *sizes, upper: right(*sizes, upper=not upper))
-    assert any(one.status == "differs" for one in node_outcomes(["AveragePool"]))
+    assert any(one.status == "differs" for one in node_outcomes(["AveragePool"], integers=False))
+
+
+@pytest.mark.parametrize("wrong", ["rounding down", "a program without initial accumulators"])
+def test_the_suite_bites_in_fixed_point(wrong, monkeypatch) -> None:
+    """A golden model, or a compiler, with these mistakes differs in some case."""
+    if wrong == "rounding down":
+        monkeypatch.setattr(arithmetic, "rounding_constant", lambda shift: 0)
+    else:
+        monkeypatch.setattr(weights, "initial_accumulators", lambda plan, block: np.zeros(16, dtype=np.int64))
+    differing = [one.why for one in node_outcomes(["BatchNormalization"]) if one.status == "differs"]
+    assert differing and all("in fixed point" in why for why in differing)
