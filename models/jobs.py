@@ -303,21 +303,23 @@ class WeightLoaderJob(Job):
         address1: Plane 1 (lanes 8..15), read by port 1; a multiple of 8.
         rows: Rows of each block, at least 1, at most the rows of the weight buffer.
         blocks: Blocks of 16 output channels, 1..groups.
+        diagonal: Row n has one weight that is not 0, that of lane n modulo 16, and only these are in memory: 8 of a plane for each 16 rows.
         weight_base: First row of the weight buffer; rows wrap.
         bias_bank: Where the initial accumulator values go.
     """
 
     UNIT: ClassVar[str] = "weight_loader"
     OPCODE: ClassVar[str] = "WEIGHTS"
-    BITS: ClassVar[int] = 113
+    BITS: ClassVar[int] = 114
     PLACES: ClassVar[dict[str, tuple[int, int, bool]]] = {
         "wait_computed": (0, 24, False),
         "address0": (24, 32, False),
         "address1": (56, 32, False),
         "rows": (88, 11, False),
         "blocks": (99, 3, False),
-        "weight_base": (102, 10, False),
-        "bias_bank": (112, 1, False),
+        "diagonal": (102, 1, False),
+        "weight_base": (103, 10, False),
+        "bias_bank": (113, 1, False),
     }
 
     wait_computed: int = 0
@@ -325,6 +327,7 @@ class WeightLoaderJob(Job):
     address1: int = 0
     rows: int = 0
     blocks: int = 0
+    diagonal: int = 0
     weight_base: int = 0
     bias_bank: int = 0
 

@@ -25,9 +25,10 @@
   descriptor[391:384]}
 
 // Of a WEIGHTS descriptor.
-`define WEIGHT_LOADER_JOB_BITS 113
+`define WEIGHT_LOADER_JOB_BITS 114
 `define WEIGHT_LOADER_JOB(descriptor) { \
-  descriptor[287], descriptor[265:256], descriptor[242:240], descriptor[234:160], descriptor[151:128]}
+  descriptor[287], descriptor[265:256], descriptor[248], descriptor[242:240], descriptor[234:160], \
+  descriptor[151:128]}
 
 // Of a VECTOR descriptor.
 `define VECTOR_ENGINE_JOB_BITS 421

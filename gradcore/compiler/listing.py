@@ -142,8 +142,9 @@ def _seed(job: dict) -> str:
 
 
 def _weight_job(job: dict) -> str:
+    rows = "diagonal rows" if job["diagonal"] else "rows"
     return (
-        f" computed {job['wait_computed']} | {job['blocks']} blocks x {job['rows']} rows from {job['address0']:#010x}, "
+        f" computed {job['wait_computed']} | {job['blocks']} blocks x {job['rows']} {rows} from {job['address0']:#010x}, "
         f"{job['address1']:#010x} to row {job['weight_base']}, bias bank {job['bias_bank']}"
     )
 

@@ -326,6 +326,7 @@ class _Compiler:
                 blocks=len(one.blocks),
                 weight_base=(one.base + part.first) % self.hardware.weight_depth,
                 bias_bank=one.bias_bank,
+                diagonal=int(one.diagonal),
             )
 
     def _waits(self, name: str, rows: range, columns: range, channels: range) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -58,6 +59,14 @@ class WeightSet:
         """Rows of the weight buffer that a block takes."""
         return self.plan.rows_of(self.load.chunks)
 
+    @cached_property
+    def diagonal(self) -> bool:
+        """Whether row n of each block has weights of lane n modulo 16 alone, as those of depthwise convolutions and identities."""
+        if self.rows % BLOCK or any(self.plan.chunks[chunk].in_channels > BLOCK for chunk in self.load.chunks):
+            return False
+        others = ~np.eye(BLOCK, dtype=bool)
+        return not any(block_rows(self, block).reshape(-1, BLOCK, BLOCK)[:, others].any() for block in self.blocks)
+
     def offset(self, chunk: int) -> int:
         """The row at which the weights of a chunk begin, counted from the base."""
         first = self.plan.distinct(self.load.chunks)
@@ -78,6 +87,8 @@ def place(sets: list[WeightSet], hardware: HardwareConfig) -> None:
         weights.base, weights.bias_bank = pointer, number % 2
         rows = weights.rows
         waits = [max(free_after[(pointer + row) % hardware.weight_depth], bank_free[number % 2]) for row in range(rows)]
+        if weights.diagonal:  # its parts hold whole diagonals
+            waits = np.repeat(np.reshape(waits, (-1, BLOCK)).max(axis=1), BLOCK).tolist()
         # What is loaded again for each group of tiles is in one part, so that all can read the same.
         weights.parts = [WeightPart(0, rows, max(waits))] if weights.plan.together else _cut(waits)
         for row in range(rows):
@@ -119,6 +130,12 @@ def block_weights(plan: TilePlan, chunk: Term, block: int) -> np.ndarray:
     return taps.reshape(-1, BLOCK)
 
 
+def block_rows(weights: WeightSet, block: int) -> np.ndarray:
+    """int16 (weight rows, 16) of all that a set loads for a block."""
+    distinct = [one for one, like in weights.plan.distinct(weights.load.chunks).items() if one == like]
+    return np.concatenate([block_weights(weights.plan, weights.plan.chunks[chunk], block) for chunk in distinct])
+
+
 def _winner_weights(chunk: Term, block: int) -> np.ndarray:
     """int16 (weight rows, 16): row = 16 * (tap * spacing + index) + channel holds the tap's weights where the index is its own."""
     rows = np.zeros((chunk.spacing * (len(chunk.winners) - 1) + WINDOW_PLACES, BLOCK, BLOCK), dtype=np.int16)
@@ -150,12 +167,13 @@ def initial_accumulators(plan: TilePlan, block: int) -> np.ndarray:
 
 
 def planes(weights: WeightSet, part: WeightPart) -> list[np.ndarray]:
-    """The two planes of a part, uint8: for each block its rows of 8 lanes, then 8 initial accumulators of 64 bits."""
+    """The two planes of a part, uint8: for each block its rows of 8 lanes, of a diagonal the 8 weights in each 16 rows; then 8 initial
+    accumulators of 64 bits."""
     result: list[list[np.ndarray]] = [[], []]
     for block in weights.blocks:
-        distinct = [one for one, like in weights.plan.distinct(weights.load.chunks).items() if one == like]
-        rows = np.concatenate([block_weights(weights.plan, weights.plan.chunks[chunk], block) for chunk in distinct])
-        rows = rows[part.first : part.first + part.rows]
+        rows = block_rows(weights, block)[part.first : part.first + part.rows]
+        if weights.diagonal:
+            rows = np.diagonal(rows.reshape(-1, BLOCK, BLOCK), axis1=1, axis2=2)
         initial = initial_accumulators(weights.plan, block)
         for half in (0, 1):
             lanes = slice(8 * half, 8 * half + 8)

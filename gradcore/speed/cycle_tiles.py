@@ -433,7 +433,7 @@ class WeightLoader:
             yield scheduler.now + 1
 
     def _requests(self, job: dict, issued: Counter) -> Wait:
-        scheduler, words = self.scheduler, 2 * job["rows"] + 8
+        scheduler, words = self.scheduler, (job["rows"] // 8 if job["diagonal"] else 2 * job["rows"]) + 8
         for block in range(job["blocks"]):
             valid = scheduler.now
             other = Counter(scheduler)
@@ -454,7 +454,9 @@ class WeightLoader:
         copies = groups // job["blocks"]
         for block in range(job["blocks"]):
             targets = range(block, job["blocks"] * copies, job["blocks"])
-            left = 2 * job["rows"]
+            left = 0 if job["diagonal"] else 2 * job["rows"]
+            if job["diagonal"]:
+                yield from self._write_diagonals(job["rows"], targets)
             while left:
                 known = [len(client.arrivals) - client.consumed for client in self.clients]
                 part = min(*known, left, 8)
@@ -479,3 +481,16 @@ class WeightLoader:
         loaded = scheduler.now + 1  # `finished`, then `loaded`
         self.tokens.weights.add_at(loaded + 1)
         self.engine.weights.add_at(loaded + 2)
+
+    def _write_diagonals(self, rows: int, targets: range) -> Wait:
+        """A row a cycle, four from each word; two words of either port in turn."""
+        for word in range(rows // 4):
+            client = self.clients[word // 2 % 2]
+            while len(client.arrivals) == client.consumed:
+                yield client.delivered
+            cycle = max(self.scheduler.now, client.arrivals[client.consumed]) + 4
+            yield cycle - 1
+            client.release(1)
+            for group in targets:
+                self.engine.weight_written(group, 4)
+            yield cycle

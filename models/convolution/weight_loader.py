@@ -51,9 +51,14 @@ def target_groups(block: int, blocks: int, groups: int) -> tuple[int, ...]:
     return tuple(range(block, blocks * (groups // blocks), blocks))
 
 
+def row_words(job: WeightLoaderJob) -> int:
+    """Words of a block's rows in a plane: of each row its 8 lanes; of a diagonal one weight in either plane."""
+    return job.rows // 8 if job.diagonal else 2 * job.rows
+
+
 def requests(job: WeightLoaderJob, port: int) -> list[tuple[int, int]]:
     """(byte address, words) of each request of a port, in order: one for each block."""
-    words = 2 * job.rows + LANES // 2
+    words = row_words(job) + LANES // 2
     address = (job.address0, job.address1)[port]
     return [((address + 8 * words * block) % ADDRESSES, words) for block in range(job.blocks)]
 
@@ -67,8 +72,11 @@ def load_blocks(job: WeightLoaderJob, groups: int, depth: int, read_words: ReadW
     addresses = (job.weight_base + np.arange(job.rows)) % depth
     for block in range(job.blocks):
         planes = [np.asarray(read_words(*requests(job, port)[block]), dtype="<u8") for port in (0, 1)]
-        weights = np.hstack([plane[: 2 * job.rows].view("<i2").reshape(job.rows, LANES // 2) for plane in planes])
-        initial = np.concatenate([plane[2 * job.rows :] for plane in planes]).view("<i8") << 16 >> 16
+        words = row_words(job)
+        weights = np.hstack([plane[:words].view("<i2").reshape(-1, LANES // 2) for plane in planes])
+        if job.diagonal:
+            weights = (weights[:, None] * np.eye(LANES, dtype=weights.dtype)).reshape(job.rows, LANES)
+        initial = np.concatenate([plane[words:] for plane in planes]).view("<i8") << 16 >> 16
         made.append(Block(target_groups(block, job.blocks, groups), addresses, weights.astype(np.int64), initial))
     return made
 

@@ -112,7 +112,8 @@ module descriptor_check #(
   wire [10:0] weight_rows = descriptor[DESCRIPTOR_WEIGHTS_ROWS+:11];
   wire [ 2:0] weight_blocks = descriptor[DESCRIPTOR_WEIGHTS_BLOCKS+:3];
   wire        bad_weights = weight_rows == 11'd0 || {10'd0, weight_rows} > WEIGHT_LIMIT || weight_blocks == 3'd0 ||
-       weight_blocks > BLOCK_LIMIT || (|descriptor[DESCRIPTOR_WEIGHTS_ADDRESS0+:3]) ||
+       weight_blocks > BLOCK_LIMIT || (descriptor[DESCRIPTOR_WEIGHTS_DIAGONAL] && (|weight_rows[3:0])) ||
+       (|descriptor[DESCRIPTOR_WEIGHTS_ADDRESS0+:3]) ||
        (|descriptor[DESCRIPTOR_WEIGHTS_ADDRESS1+:3]);
 
   // VECTOR. A row of a plane of the matrix holds 16 * blocks bytes; a half makes 2 * blocks words.

@@ -3,13 +3,15 @@
 // weight_loader: copies blocks of weights and initial accumulators from memory into the groups' weight buffers.
 //
 // A job is `blocks` blocks, one after another in two planes of memory (plane h, read by port h, holds lanes 8h..8h+7):
-// per block `rows` rows of 2 words, then 8 words of initial accumulators. Block b goes to each group g with g % blocks
-// == b and g < blocks * floor(GROUPS / blocks), always to weight rows weight_base, weight_base+1, ... (modulo WEIGHT_DEPTH).
+// per block `rows` rows of 2 words, then 8 words of initial accumulators. Of a row n of a `diagonal` job only the weight of
+// lane n modulo 16 is in memory, the others are 0: two words a plane for each 16 rows, and `rows` is a multiple of 16.
+// Block b goes to each group g with g % blocks == b and g < blocks * floor(GROUPS / blocks), always to weight rows
+// weight_base, weight_base+1, ... (modulo WEIGHT_DEPTH).
 //
 // The requests of the job at the head of the FIFO outside go out at once, one a block and port; its data stay in the
 // read port until the job before is done and tiles_computed >= wait_computed. Then it is taken (job_ready, one pulse).
 //
-// Contract: one row in two cycles, one initial accumulator a cycle, while both ports deliver. Writes are always
+// Contract: one row in two cycles (in one of a diagonal), one initial accumulator a cycle, while the ports deliver. Writes are always
 // accepted. `loaded` is a pulse, after the last write of a job. A job has at least one block and one row.
 // Format: weight_data holds 16 signed 16-bit weights, lane l in bits [16l+15:16l]; initial_data is signed, 48 bits.
 
@@ -78,7 +80,7 @@ module weight_loader #(
   assign job_ready = issued && taken;
 
   always @(posedge clk) begin
-    request_words <= {4'd0, rows, 1'b0} + 16'd8;
+    request_words <= (diagonal ? {8'd0, rows[10:3]} : {4'd0, rows, 1'b0}) + 16'd8;
     ready_to_issue <= job_valid && !job_ready;
     read_request_valid <= read_request_valid & ~read_request_ready;
     if (issue) begin
@@ -110,8 +112,9 @@ module weight_loader #(
   reg        consuming;
   reg        tokens_ok;
   reg        tokens_checked;  // tokens_ok belongs to the job at the head
-  reg [10:0] block_rows;      // rows, blocks, weight_base and bias_bank of that job
+  reg [10:0] block_rows;      // rows, blocks, diagonal, weight_base and bias_bank of that job
   reg [2:0]  job_blocks;
+  reg        job_diagonal;
   reg [9:0]  first_row;
   reg        bank;
 
@@ -123,18 +126,20 @@ module weight_loader #(
   reg [9:0]  row_address;
   reg [2:0]  block;
   reg        second_word;     // of a row
+  reg [3:0]  row_lane;        // of the one weight of a diagonal's row
   reg [3:0]  lane;            // of the initial accumulators, in the order 0, 8, 1, 9, ...: {plane last}
 
   wire take = job_valid && !taken && !consuming && tokens_checked && tokens_ok;
-  wire both_valid = &read_response_valid;
-  wire take_row_words = consuming && in_rows && both_valid;
+  wire diagonal_valid = row_lane[3] ? read_response_valid[1] : read_response_valid[0];
+  wire take_row_words = consuming && in_rows && (job_diagonal ? diagonal_valid : &read_response_valid);
   wire take_initial = consuming && !in_rows && (lane[0] ? read_response_valid[1] : read_response_valid[0]);
-  wire row_end = take_row_words && second_word;
+  wire row_end = take_row_words && (job_diagonal || second_word);
+  wire word_end = row_lane[1:0] == 2'd3;
   wire block_end = take_initial && lane == 4'd15;
   wire job_end = block_end && last_block;
 
-  assign read_response_ready[0] = consuming && (in_rows ? read_response_valid[1] : !lane[0]);
-  assign read_response_ready[1] = consuming && (in_rows ? read_response_valid[0] : lane[0]);
+  assign read_response_ready[0] = consuming && (!in_rows ? !lane[0] : job_diagonal ? !row_lane[3] && word_end : read_response_valid[1]);
+  assign read_response_ready[1] = consuming && (!in_rows ? lane[0] : job_diagonal ? row_lane[3] && word_end : read_response_valid[0]);
   reg finished;
   assign busy = job_valid || consuming || finished || loaded;
 
@@ -157,6 +162,7 @@ module weight_loader #(
       consuming <= 1'b1;
       block_rows <= rows;
       job_blocks <= blocks;
+      job_diagonal <= diagonal;
       first_row <= weight_base & ADDRESS_MASK;
       bank <= bias_bank;
       rows_left <= rows;
@@ -166,11 +172,13 @@ module weight_loader #(
       block <= 3'd0;
       last_block <= blocks == 3'd1;
       second_word <= 1'b0;
+      row_lane <= 4'd0;
       lane <= 4'd0;
     end else begin
       if (job_end) consuming <= 1'b0;
       if (take_row_words) second_word <= !second_word;
       if (row_end) begin
+        row_lane <= row_lane + 4'd1;
         rows_left <= rows_left - 11'd1;
         in_rows <= !last_row;
         last_row <= rows_left == 11'd2;
@@ -195,14 +203,12 @@ module weight_loader #(
   end
 
   // ---- Writes: a row is collected in place; it is written while the next row's first words may arrive ----
+  integer l;
   always @(posedge clk) begin
-    if (take_row_words && !second_word) begin
-      weight_data[63:0] <= read_response_data[63:0];
-      weight_data[191:128] <= read_response_data[127:64];
-    end
-    if (row_end) begin
-      weight_data[127:64] <= read_response_data[63:0];
-      weight_data[255:192] <= read_response_data[127:64];
+    for (l = 0; l < 16; l = l + 1)
+    if (take_row_words) begin
+      if (job_diagonal && row_lane != l[3:0]) weight_data[16*l+:16] <= 16'd0;
+      else if (job_diagonal || second_word == l[2]) weight_data[16*l+:16] <= read_response_data[64*(l/8)+16*(l%4)+:16];
     end
     weight_write <= row_end ? targets : {GROUPS{1'b0}};
     weight_address <= row_address;
@@ -224,6 +230,7 @@ module weight_loader #(
   `ASSERT(issues_once, !(issuing && issued) && (!issuing || requests_left != 3'd0))
   `ASSERT(takes_a_job, !taken || job_valid)
   `ASSERT(rows_marked, !consuming || (in_rows == (rows_left != 11'd0) && (!in_rows || last_row == (rows_left == 11'd1))))
+  `ASSERT(whole_diagonals, !consuming || !job_diagonal || block_rows[3:0] == 4'd0)
   `ASSERT(blocks_marked, !consuming || (block < job_blocks && last_block == (block + 3'd1 == job_blocks)))
   `ASSERT(writes_somewhere, !(row_end || take_initial) || targets != 0)
   `ASSERT(one_kind_of_write, weight_write == 0 || initial_write == 0)

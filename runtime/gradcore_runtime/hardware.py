@@ -90,8 +90,8 @@ COUNTERS = {
 # Values of registers after reset (of the default build): name -> value.
 RESETS = {
     "IDENTIFIER": 0x47524144,
-    "VERSION": 0x00000500,
-    "CONFIGURATION": 0x04081024,
+    "VERSION": 0x00000600,
+    "CONFIGURATION": 0x05081024,
     "CONFIGURATION_TILE": 0x02002000,
     "CONFIGURATION_BUFFERS": 0x02000400,
     "CONTROL": 0x00000000,
@@ -408,7 +408,7 @@ READ_SHORT = (0b10010, 0b100010)
 # Descriptors: 32 little-endian words of 32 bits. Fields: name -> (word, high bit, low bit).
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 128
-DESCRIPTOR_VERSION = 4
+DESCRIPTOR_VERSION = 5
 CHECKSUM_KEY = 0x47524144
 Field = tuple[int, int, int]
 DESCRIPTOR_COMMON: dict[str, Field] = {
@@ -485,6 +485,7 @@ DESCRIPTOR_FIELDS: dict[str, dict[str, Field]] = {
         "address1": (6, 31, 0),
         "rows": (7, 10, 0),
         "blocks": (7, 18, 16),
+        "diagonal": (7, 24, 24),
         "weight_base": (8, 9, 0),
         "bias_bank": (8, 31, 31),
     },
@@ -655,6 +656,7 @@ DESCRIPTOR_RULES: dict[str, dict[str, Rule]] = {
     "WEIGHTS": {
         "rows of the weight buffer": lambda field, size: field["rows"] <= size["WEIGHT_ROWS"],
         "blocks": lambda field, size: field["blocks"] <= size["GROUPS"],
+        "diagonals are whole": lambda field, size: not field["diagonal"] or field["rows"] % 16 == 0,
     },
     "VECTOR": {
         "clips have a ReLU": lambda field, size: field["clip"] <= field["relu"],

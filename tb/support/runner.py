@@ -53,7 +53,7 @@ _MAKE_VARIABLES = {
     "CFG_CXXFLAGS_STD": "-std=gnu++20",
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
     "VM_PARALLEL_BUILDS": "0",  # one file of C++: the headers of cocotb and Verilator cost more than what a unit becomes
-    "OPT_FAST": "-O1",
+    "OPT_FAST": "-O0",
     "OPT_SLOW": "-O0",
 }
 # What tools and benches see of the user's variables, beside those that begin with GRADCORE_. Others would choose tests,

@@ -61,7 +61,9 @@ def random_descriptor(opcode: str, **given: int) -> Words:
             "tag_destination": 2 * random.getrandbits(31),
         }  # fmt: skip
     elif opcode == "WEIGHTS":
-        values |= {"rows": random.choice((1, 1024, random.randrange(1, 1025))), "blocks": random.randrange(1, GROUPS + 1)}
+        diagonal = random.getrandbits(1)
+        rows = random.choice((1, 64, random.randrange(1, 65))) * 16 if diagonal else random.choice((1, 1024, random.randrange(1, 1025)))
+        values |= {"rows": rows, "blocks": random.randrange(1, GROUPS + 1), "diagonal": diagonal}
     elif opcode == "VECTOR":
         blocks = 2 * random.randrange(1, 17)
         values |= {

@@ -230,6 +230,7 @@ class WeightPredictor(Predictor):
             place="wraps" if end > depth else "to the last row" if end == depth else "from row 0" if not first else "inside",
             rows={1: "one", 2: "two", depth - 1: "all but one", depth: "all"}.get(job.rows, "some"),
             copies="all groups" if groups % job.blocks == 0 else "some groups",
+            diagonal=job.diagonal,
         )
         weights = np.array([row.weights for row in rows])
         values = np.array([lane.value for lane in initial])
@@ -268,11 +269,14 @@ class WeightLoaderEnvironment(UnitEnvironment):
             "copies": sorted({"all groups" if groups % count == 0 else "some groups" for count in blocks}),
             "weight": (-32768, 32767),
             "initial": ("least", "most", "zero"),
+            "diagonal": (0, 1),
             "last_token": ("job", "tiles computed"),
             "start": ("alone", "overlaps"),
             "moves": moves,
         }
-        self.coverage = Coverage("coverage", self, points, {"bank_of_blocks": ("blocks", "bank")})
+        self.coverage = Coverage(
+            "coverage", self, points, {"bank_of_blocks": ("blocks", "bank"), "diagonal_of_place": ("diagonal", "place")}
+        )
         self.flow = FlowCoverage("flow", self, {"job": self.job})
 
     def connect_phase(self) -> None:
