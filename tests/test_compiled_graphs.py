@@ -64,7 +64,7 @@ CASES = (
             Clip("c5", ("f2",), 0.0625),
             FullyConnected("f3", ("c5",), 4),
         ),
-        ("clip",),
+        ("clip", "diagonal"),
     ),
     Case(
         "a residual block, its shortcut a convolution of stride 2",
@@ -250,6 +250,17 @@ def test_a_compiled_graph_computes_what_the_golden_model_does(case: Case) -> Non
         program = compare(quantised, inputs[number % 2], method, groups)
         for field in case.has:
             assert any(job.get(field) for job in program.jobs()), f"no job has {field}"
+
+
+@pytest.mark.parametrize("inputs", [4, 6000], ids=["few", "many"])
+def test_weights_of_the_backward_pass_are_loaded_by_inference_only_where_they_take_no_time(inputs: int) -> None:
+    """Beside a large matrix at the end they come early, beside a small one behind the seed."""
+    nodes = (conv("a", INPUT, 8), conv("b", "a", inputs // 4, 2, 2, padding=(0, 0, 0, 0)), FullyConnected("fc", ("b",), 20))
+    quantised, _ = quantised_graph(with_weights(nodes, (3, 4, 4), np.random.default_rng(1)), 1)
+    jobs = compile_network(quantised).jobs()
+    seed = [job["opcode"] for job in jobs].index("SEED")
+    early = [job["layer"] > jobs[seed]["layer"] for job in jobs[:seed] if job["opcode"] == "WEIGHTS"]
+    assert any(early) == (inputs == 6000) and not all(early)
 
 
 @pytest.mark.parametrize("first", SEEDS)

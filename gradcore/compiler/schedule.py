@@ -96,6 +96,7 @@ class _Compiler:
         self.memory = Allocator(base)
         self.words: list[np.ndarray] = []
         self.tiles = self.vectors = 0
+        self.loads_backward = False  # weights of the backward pass may come
         self.pending: list[tuple[WeightSet, int, _Step]] = []
         self.producers: dict[str, list[_TileStored | _VectorStored]] = {}
         self.constants: dict[int, np.ndarray] = {}
@@ -106,6 +107,7 @@ class _Compiler:
         if len(network.passes) > MAX_LAYERS:
             raise GradCoreError(f"the network has {len(network.passes)} layers, a program holds at most {MAX_LAYERS}: use fewer")
         self.steps = self._steps()
+        self.loads_backward = self._hides_weights()
         sets = [(one, step) for step in self.steps for made in step.sums if not made.shares for one in made.sets]
         weights.place([one for one, _ in sets], self.hardware)
         self.pending = [(one, part, step) for one, step in sets for part in range(len(one.parts))]
@@ -164,6 +166,15 @@ class _Compiler:
                 self._cut_product(step, work.product)
             steps.append(step)
         return steps
+
+    def _hides_weights(self) -> bool:
+        """Whether matrices at the end of the forward pass take the memory longer than a weight buffer full of the backward pass's weights.
+
+        Beside them these are loaded for nothing; otherwise they come behind the seed, where a run without explanation has ended.
+        """
+        forward = [step for step in self.steps if step.info.direction == "forward"]
+        ends = itertools.takewhile(lambda step: step.work.product, reversed(forward))
+        return sum(step.work.product.matrix.size for step in ends) > self.hardware.weight_depth * self.hardware.groups * BLOCK
 
     def _outputs(self) -> list[int]:
         """How many values each layer requantises, in order; of the seed 0."""
@@ -312,10 +323,13 @@ class _Compiler:
         info.jobs += opcode not in ("WEIGHTS", "END")
 
     def _emit_weights(self) -> None:
-        """All WEIGHTS jobs that wait for no tile which is not in the program yet."""
-        while self.pending and self.pending[0][0].parts[self.pending[0][1]].wait_computed <= self.tiles:
-            one, index, step = self.pending.pop(0)
+        """All WEIGHTS jobs that wait for no tile which is not in the program yet; those of the backward pass when they may."""
+        while self.pending:
+            one, index, step = self.pending[0]
             part = one.parts[index]
+            if part.wait_computed > self.tiles or (step.info.direction == "backward" and not self.loads_backward):
+                break
+            self.pending.pop(0)
             self._emit(
                 "WEIGHTS",
                 step.info,
@@ -453,6 +467,8 @@ class _Compiler:
         )
         self._stores(_VectorStored(self.vectors, range(seed.values)), seed.name)
         self.vectors += 1
+        self.loads_backward = True
+        self._emit_weights()
 
     def _program(self) -> Program:
         image = np.zeros(self.constants_end - self.base, dtype=np.uint8)
