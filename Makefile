@@ -123,9 +123,13 @@ try-versions: $(VENV)/.ready-test  ## Try the oldest and the newest versions tha
 bitstream: $(VENV)/.ready-run  ## Bitstream for the PYNQ-Z2 with Vivado, in build/vivado/: PRESET=small|paper|full CLOCK=100|150, both optional
 	@$(BIN)/python vivado/bitstream.py --preset "$(or $(PRESET),full)" --clock "$(or $(CLOCK),100)"
 
-clean:  ## Remove builds and caches
+clean:  ## Remove builds and caches; of a checkout with a space or such in its path also what it builds in the temporary folder
 	rm -rf build dist .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+	@for place in "$${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm; do \
+	  for folder in "$$place"/gradcore-benches-"$$(id -u)"-*; do \
+	    if [[ -O "$$folder" && ! -L "$$folder" && -L "$$folder/root" ]] && [[ "$$folder/root" -ef . || ! -e "$$folder/root" ]]; then \
+	      echo "rm -rf $$folder"; rm -rf "$$folder"; fi; done; done
 
 distclean: clean  ## Remove .venv, too
 	rm -rf $(VENV)

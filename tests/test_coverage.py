@@ -55,6 +55,11 @@ def test_counts_of_runs_add_up(tmp_path: Path) -> None:
     assert any("nothing of rtl/cells/skid_buffer.v was counted" in one for one in report.problems)
     text = coverage.page(report, ROOT / "build" / "coverage" / "index.html")
     assert f'<a href="../../{fifo.name}">' in text and "sign" in text and f"line {BODY + 1}:" in text
+    shown = {
+        name: re.sub(r"<[^>]+>|\s", " ", row).split()[1:]
+        for row, name in re.findall(r"(<tr><td><a[^>]+>([^<]+)</a>.*?</tr>)", text, flags=re.S)
+    }
+    assert shown[fifo.name] == ["50.00", "%", "1", "/", "2"] * 2 and shown["rtl/gradcore.v"] == ["none", "none"]
     for link in re.findall(r'href="\.\./\.\./([^"]+)"', text):
         assert (ROOT / link).exists(), link
 

@@ -8,11 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from tb.support import places
 from tb.support.places import ROOT
 from tb.support.runner import SIMULATORS, BenchError, check_results, file_list, module_closure, run_bench
 from tb.support.seeds import FIXED_SEED, SEEDS, seed_list
@@ -103,12 +103,30 @@ def test_f06_checkout_in_a_folder_with_special_characters(simulator: str, tmp_pa
 parameters={{'OFFSET': 1}})"
     code = f"import os; from tb.support.runner import run_bench; os.chdir('tests/designs'); {call}"
     noise = {"CXXFLAGS": "--no-such-option", "VERILATOR_ROOT": "/no/such/folder", "PYTHONHASHSEED": "7", "COCOTB_TEST_FILTER": "x"}
-    environment = {**os.environ, **noise, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, **noise, "PYTHONPATH": str(folder), "TMPDIR": str(tmp_path)}
     said = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
     assert (folder / "build" / "runs").is_dir() and not list((folder / "build" / "runs").iterdir())
-    (place,) = Path(tempfile.gettempdir()).glob(f"gradcore-benches-*-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}")
-    shutil.rmtree(place)
+    (place,) = tmp_path.glob(f"gradcore-benches-*-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}")
+    if simulator == "icarus":  # `make clean` finds it
+        make = ["make", "-s", "-f", str(ROOT / "Makefile"), "clean"]
+        said = subprocess.run(make, cwd=folder, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False)
+        assert said.returncode == 0 and not place.exists(), said.stderr
+
+
+def test_builds_of_checkouts_that_are_gone_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another one builds in the temporary folder; those of checkouts that are there, and what is not ours, stay."""
+    folders = {name: tmp_path / f"gradcore-benches-{os.getuid()}-{name}" for name in ("gone", "there", "new")}
+    folders["other"] = tmp_path / "gradcore-benches-x"
+    for name, folder in folders.items():
+        folder.mkdir()
+        if name != "new":  # just being made
+            (folder / "root").symlink_to(tmp_path if name == "there" else tmp_path / "no" / "checkout")
+    monkeypatch.setattr(places, "plain_place", lambda: tmp_path)
+    monkeypatch.setattr(places, "_real_places", lambda: {"root": "/my checkout"})
+    own = places.workshop.__wrapped__()
+    assert own.parent == tmp_path and own not in folders.values()
+    assert [name for name, folder in folders.items() if not folder.exists()] == ["gone"]
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

@@ -84,6 +84,7 @@ PROOFS = (
     Proof("piece_packer", Bug("else if (out_valid || !filled[i])", "else if (!filled[i])", "data")),
     Proof("piece_unpacker", Bug("row_last <= row_pieces == ONE;", "row_last <= 1'b0;", "row_enters")),
     Proof("tag_collector", Bug("if (gathered == 2'd0) next_mask", "if (gathered == 2'd1) next_mask", "mask")),
+    Proof("partial_sums", Bug("waiting == ONE && !claim", "waiting == ONE", "interlock"), cover=26),
 )
 PROOF = {proof.cell: proof for proof in PROOFS}
 

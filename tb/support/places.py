@@ -8,8 +8,10 @@ in a folder of the system's temporary one, in which is also built.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,7 @@ from gradcore.host.scratch import is_plain, plain_place
 
 ROOT = Path(__file__).resolve().parents[2]
 _BUILD = ROOT / "build"
+_WORKSHOP = "gradcore-benches"
 # Networks and pictures of others, which may not be copied into the project: ../shared/networks and ../shared/data, or nearer the root.
 NETWORKS = next((found for up in ROOT.parents if (found := up / "shared" / "networks").is_dir()), ROOT / "shared" / "networks")
 DATA = NETWORKS.parent / "data"
@@ -40,7 +43,8 @@ def workshop() -> Path:
         _BUILD.mkdir(exist_ok=True)
         return _BUILD
     digest = hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:16]
-    folder = plain_place() / f"gradcore-benches-{os.getuid()}-{digest}"
+    folder = plain_place() / f"{_WORKSHOP}-{os.getuid()}-{digest}"
+    _remove_abandoned(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} is not yours: remove it, or set TMPDIR")
@@ -51,6 +55,15 @@ def workshop() -> Path:
             new.symlink_to(real)
             os.replace(new, link)
     return folder
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove this user's folders whose checkouts, to which their links ``root`` lead, are gone. `make clean` does so, too."""
+    for folder in place.glob(f"{_WORKSHOP}-{os.getuid()}-*"):
+        with contextlib.suppress(OSError):
+            root = folder / "root"
+            if not folder.is_symlink() and folder.stat().st_uid == os.getuid() and root.is_symlink() and not root.exists():
+                shutil.rmtree(folder)
 
 
 def plain(text: str) -> str:
