@@ -5,7 +5,6 @@ forward and backward, and the cycles that the cycle model predicts. Those that s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,11 +15,11 @@ from gradcore.importer.opening import load_graph, load_network
 from gradcore.network.graph import Graph
 from gradcore.pictures.picture import sample_of
 from gradcore.quantise import in_integers
-from gradcore.simulator import MEMORY_BYTES, Simulator
+from gradcore.simulator import Simulator, memory_for
 from gradcore.speed.cycle_model import predict, zeros_of
 from tb.support.places import NETWORKS
 from tb.support.torch_networks import MODULES, torch_network
-from tb.system.session import METHODS, Case, Request, Session, make_case
+from tb.system.session import GUARD, METHODS, Case, Request, Session, make_case
 from verification.networks import inputs_of, known_network
 
 pytestmark = [pytest.mark.hardware, pytest.mark.usefixtures("one_thread")]
@@ -28,6 +27,7 @@ pytestmark = [pytest.mark.hardware, pytest.mark.usefixtures("one_thread")]
 PREDICTED = 0.05  # how far a prediction may be off
 SHORT = ("lenet-5",)
 LONG = ("vgg-11",)
+LARGE = ("squeezenet-1.1", "alexnet", "resnet-18")  # by one method: millions of cycles
 SHARED_LONG = ("blazeface",)
 
 
@@ -43,6 +43,11 @@ def case_of(name: str) -> Case:
     network = load_network(known_network(name))
     quantised = in_integers(network)
     return make_case(quantised, quantised.quantise_image(inputs_of(name, 1, network)[0][0]))
+
+
+def simulation_for(case: Case) -> Simulator:
+    """One with as much memory as a program needs, and the guards around it."""
+    return Simulator("verilator", "full", parameters={"MEMORY_BYTES": memory_for(case.program.window[1] + GUARD)})
 
 
 def check(case: Case, session: Session, methods: Sequence[str] = METHODS) -> None:
@@ -61,12 +66,19 @@ def test_a_network_with_generated_weights(full: Session, name: str) -> None:
     check(case_of(name), full)
 
 
+@pytest.mark.regress
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_network(name: str) -> None:
+    case = case_of(name)
+    with simulation_for(case) as core:
+        check(case, Session(core), ("saliency",))
+
+
 @pytest.mark.skipif(not NETWORKS.is_dir(), reason="there is no folder ../shared/networks")
 @pytest.mark.parametrize("name", ["mnist-cntk", *(pytest.param(name, marks=pytest.mark.regress) for name in SHARED_LONG)])
 def test_a_network_of_others(name: str) -> None:
     case = case_of(name)
-    memory = max(MEMORY_BYTES, 1 << math.ceil(math.log2(case.program.window[1])))
-    with Simulator("verilator", "full", parameters={"MEMORY_BYTES": memory}) as core:
+    with simulation_for(case) as core:
         check(case, Session(core))
 
 
@@ -88,4 +100,4 @@ def test_fer(full: Session, size: int, methods: Sequence[str]) -> None:
 def test_the_modules_are_always_the_same() -> None:
     first, second = torch_network("lenet-5"), torch_network("lenet-5")
     assert all(np.array_equal(first.graph.weights[name], tensor) for name, tensor in second.graph.weights.items())
-    assert first.metadata["import"]["difference"]["gradient"] < 1e-4 and set(MODULES) >= {*SHORT, *LONG}
+    assert first.metadata["import"]["difference"]["gradient"] < 1e-4 and set(MODULES) == {*SHORT, *LONG, *LARGE}

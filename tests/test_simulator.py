@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from copying_core import COPY_CORE, make, shared_cache
 
+from gradcore.backends.rtl import RtlBackend
 from gradcore.errors import GradCoreError
 from gradcore.host import tools
-from gradcore.simulator import SIMULATORS, Simulator
+from gradcore.importer.opening import load_network
+from gradcore.simulator import MEMORY_BYTES, MOST_MEMORY_BYTES, SIMULATORS, Simulator, memory_for
 from gradcore.simulator import build as simulator_build
 from gradcore.simulator import simulator as simulation
 
@@ -204,6 +206,18 @@ def test_choices_are_checked() -> None:
     ):
         with pytest.raises(GradCoreError, match=message):
             Simulator(**arguments)
+
+
+def test_the_memory_is_as_large_as_a_program_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the most that can be simulated, behind which the user is told so."""
+    assert memory_for(4096) == memory_for(MEMORY_BYTES) == MEMORY_BYTES
+    assert memory_for(MEMORY_BYTES + 4096) == 2 * MEMORY_BYTES
+    assert memory_for(MOST_MEMORY_BYTES) == MOST_MEMORY_BYTES
+    with pytest.raises(GradCoreError, match="needs 1025 MiB of memory, and at most 1024 MiB can be simulated: .* golden"):
+        memory_for(MOST_MEMORY_BYTES + 4096)
+    monkeypatch.setattr("gradcore.simulator.simulator.MOST_MEMORY_BYTES", 1 << 20)
+    with pytest.raises(GradCoreError, match="at most 1 MiB can be simulated"):
+        RtlBackend(load_network("cifar10"))
 
 
 # Building ------------------------------------------------------------------------------------------------------------

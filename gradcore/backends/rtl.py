@@ -24,7 +24,7 @@ from gradcore.quantise.headroom import with_wider_input
 from gradcore.runtime.core_runs import CoreRuns
 from gradcore.runtime.driver import Driver, Stopped
 from gradcore.runtime.requests import Reply, Request, range_bits
-from gradcore.simulator import MEMORY_BYTES, Simulator
+from gradcore.simulator import Simulator, memory_for
 from gradcore.simulator.device import SimulatedDevice
 from gradcore.timeline.activity import Activity
 from gradcore.timeline.tracks import build_timeline
@@ -56,9 +56,6 @@ class RtlBackend:
         self._float = network
         self._programs = {0: self.program}
         self.layers, self.classes = self.program.stored, tuple(self.program.classes)
-        memory = MEMORY_BYTES
-        while memory < self.program.window[1]:
-            memory *= 2
         self._activity: Path | None = None
         if setup.trace is not None or setup.observe:
             stack = contextlib.ExitStack()
@@ -70,7 +67,7 @@ class RtlBackend:
             clock_mhz=setup.clock_mhz,
             waves=setup.waves,
             activity=self._activity,
-            parameters={"MEMORY_BYTES": memory},
+            parameters={"MEMORY_BYTES": memory_for(self.program.window[1])},
         )
         self._simulator.check()
         self._device = SimulatedDevice(self._simulator, address=self.program.base)

@@ -345,20 +345,14 @@ class _Compiler:
 
     def _waits(self, name: str, rows: range, columns: range, channels: range) -> tuple[int, int]:
         """(wait_tiles, wait_vectors) for reading these channels of these pixels of a map or its tags."""
-        tiles = vectors = 0
-        region = self.memory.regions[name]
-        for producer in reversed(self.producers.get(name, [])):
-            if isinstance(producer, _TileStored):
-                places = ((producer.rows, rows), (producer.columns, columns), (producer.channels, channels))
-                if producer.number >= tiles and all(_overlap(*one) for one in places):
-                    tiles = producer.number + 1
-            elif producer.number >= vectors:
-                pixel_values = padded(region.channels)
-                first = (rows[0] * region.width + columns[0]) * pixel_values
-                end = (rows[-1] * region.width + columns[-1] + 1) * pixel_values
-                if _overlap(producer.values, range(first, end)):
-                    vectors = producer.number + 1
-        return tiles, vectors
+        region, producers = self.memory.regions[name], self.producers.get(name, [])[::-1]  # of a kind the highest number first
+        tiles = (one for one in producers if isinstance(one, _TileStored))
+        places = (one for one in tiles if _overlap(one.rows, rows) and _overlap(one.columns, columns) and _overlap(one.channels, channels))
+        pixel_values = padded(region.channels)
+        first = (rows[0] * region.width + columns[0]) * pixel_values
+        read = range(first, (rows[-1] * region.width + columns[-1] + 1) * pixel_values)
+        vectors = (one for one in producers if isinstance(one, _VectorStored) and _overlap(one.values, read))
+        return tuple(next((one.number + 1 for one in found), 0) for found in (places, vectors))
 
     def _all_waits(self, *names: str | None) -> tuple[int, int]:
         found = [(0, 0)]

@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -109,6 +110,7 @@ class TilePlan:
     together: int = 0
     cycles: float = 0.0
     _distinct: dict[range, dict[int, int]] = field(default_factory=dict, init=False, repr=False)
+    _spans: dict[tuple, Span | None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def blocks(self) -> int:
@@ -143,11 +145,16 @@ class TilePlan:
     def distinct(self, chunks: range) -> dict[int, int]:
         """Of each of some chunks the first that has the same weights: those of an average pool all have, and are loaded once."""
         if chunks not in self._distinct:
-            first: dict[tuple, int] = {}
-            some = {number: self.chunks[number] for number in chunks}
-            keys = {number: (one.weights.shape, one.winners, one.weights.tobytes()) for number, one in some.items()}
-            self._distinct[chunks] = {number: first.setdefault(key, number) for number, key in keys.items()}
+            first: dict[int, int] = {}
+            self._distinct[chunks] = {number: first.setdefault(self._alike[number], number) for number in chunks}
         return self._distinct[chunks]
+
+    @cached_property
+    def _alike(self) -> list[int]:
+        """Of each chunk the first of all that has the same weights."""
+        first: dict[tuple, int] = {}
+        keys = ((one.weights.shape, one.winners, one.weights.tobytes()) for one in self.chunks)
+        return [first.setdefault(key, number) for number, key in enumerate(keys)]
 
     def rows_of(self, chunks: range) -> int:
         """Rows of the weight buffer that a block of some chunks takes."""
@@ -165,6 +172,22 @@ class TilePlan:
         if chunk.unpool:
             source_start, source_end, crop = first // 2, (end + 1) // 2, first % 2
         return Span(start, size, first, end - first, source_start, source_end - source_start, crop, origin)
+
+    def widest(self, chunk: Term, axis: int, size: int) -> Span | None:
+        """Of tiles of ``size`` along an axis what the one needs that needs most of a chunk's map; None: no job can begin where one does."""
+        key = axis, size, chunk.size[axis], chunk.first[axis], chunk.stride[axis], chunk.kernel[axis], chunk.unpool
+        if key not in self._spans:
+            spans = [self.span(chunk, axis, *one) for one in _cut(self.made.size[axis], size)]
+            fits = all(one.origin in ORIGINS for one in spans)
+            self._spans[key] = max(spans, key=lambda span: span.buffer_size) if fits else None
+        return self._spans[key]
+
+    @cached_property
+    def kinds(self) -> tuple[list[Term], list[int]]:
+        """Chunks that differ in more than their weights and where they lie, and of each chunk which of them it is like."""
+        found: dict[tuple, int] = {}
+        which = [found.setdefault(_shape(chunk), len(found)) for chunk in self.chunks]
+        return [self.chunks[which.index(number)] for number in range(len(found))], which
 
     def loads(self) -> list[Load]:
         """The weights in the order in which they are loaded."""
@@ -412,12 +435,12 @@ def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int, n
     if len(chosen.chunks) > 1 and _waiting(chosen, hardware, height, width) > hardware.partial_pixels:
         return None
     copies = max(1, hardware.groups // blocks)
+    kinds, which = chosen.kinds
     loads, computes = [], []
-    for chunk in chosen.chunks:
-        along = [[chosen.span(chunk, axis, *one) for one in _cut(made.size[axis], size)] for axis, size in ((0, height), (1, width))]
-        if any(one.origin not in ORIGINS for spans in along for one in spans):
+    for chunk in kinds:
+        rows, columns = chosen.widest(chunk, 0, height), chosen.widest(chunk, 1, width)
+        if rows is None or columns is None:
             return None
-        rows, columns = (max(spans, key=lambda span: span.buffer_size) for spans in along)
         pixels = rows.buffer_size * columns.buffer_size
         if pixels > hardware.tile_pixels or pixels * chunk.in_channels > hardware.tile_depth:
             return None
@@ -433,6 +456,7 @@ def _cost(chosen: TilePlan, hardware: HardwareConfig, height: int, width: int, n
         taps = chunk.kernel[0] * (chunk.kernel[1] + chosen.pack - 1)
         per_unit = (chosen.shrink * chosen.side) ** 2 * max(DRAIN, taps * chunk.in_channels * chunk.density)
         computes.append(math.ceil(unit_rows * unit_columns / (2 * copies)) * per_unit)
+    loads, computes = [loads[kind] for kind in which], [computes[kind] for kind in which]
     # One tile is loaded while the one before it is computed.
     busy = sum(max(compute, load) for compute, load in zip(computes, [*loads[1:], loads[0]], strict=True))
     store = math.ceil(unit_rows / 2) * (row_words + (row_pieces if made.tags else 0))

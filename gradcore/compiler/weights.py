@@ -80,19 +80,20 @@ def place(sets: list[WeightSet], hardware: HardwareConfig) -> None:
     A row may be overwritten when the last tile that uses it is computed; a bank of initial accumulators likewise. As a
     set's rows follow those of the set before, most of them are free while that one still computes.
     """
-    free_after = [0] * hardware.weight_depth  # number of tiles that must be computed before the row is free
+    free_after = np.zeros(hardware.weight_depth, dtype=np.int64)  # number of tiles that must be computed before the row is free
     bank_free = [0, 0]
     pointer = loaded = 0
     for number, weights in enumerate(sets):
         weights.base, weights.bias_bank = pointer, number % 2
         rows = weights.rows
-        waits = [max(free_after[(pointer + row) % hardware.weight_depth], bank_free[number % 2]) for row in range(rows)]
+        ring = (pointer + np.arange(rows)) % hardware.weight_depth
+        waits = np.maximum(free_after[ring], bank_free[number % 2])
         if weights.diagonal:  # its parts hold whole diagonals
-            waits = np.repeat(np.reshape(waits, (-1, BLOCK)).max(axis=1), BLOCK).tolist()
+            waits = np.repeat(waits.reshape(-1, BLOCK).max(axis=1), BLOCK)
+        waits = waits.tolist()
         # What is loaded again for each group of tiles is in one part, so that all can read the same.
         weights.parts = [WeightPart(0, rows, max(waits))] if weights.plan.together else _cut(waits)
-        for row in range(rows):
-            free_after[(pointer + row) % hardware.weight_depth] = weights.last_tile + 1
+        free_after[ring] = weights.last_tile + 1
         bank_free[number % 2] = weights.last_tile + 1
         pointer = (pointer + rows) % hardware.weight_depth
         loaded += len(weights.parts)

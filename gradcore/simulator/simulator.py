@@ -32,6 +32,7 @@ from gradcore.simulator.session import Gone, Session, Silent, lost, told
 
 SIMULATORS = ("verilator", "icarus")
 MEMORY_BYTES = 64 << 20
+MOST_MEMORY_BYTES = 1 << 30  # numbers of axi_memory.v have 31 bits
 MEMORY_BYTES_PER_SECOND = 1.6e9
 WINDOW_CYCLES = 1024
 
@@ -45,6 +46,20 @@ _POLITE = {"verilator": signal.SIGTERM, "icarus": signal.SIGINT}
 def bytes_per_1024(clock_mhz: float) -> int:
     """What the memory gives in 1,024 cycles: 1.6 GB/s, whatever the clock of the core."""
     return int(MEMORY_BYTES_PER_SECOND * WINDOW_CYCLES / (clock_mhz * 1e6))
+
+
+def memory_for(end: int) -> int:
+    """Bytes of simulated memory for a program that ends at address ``end``: at least the usual ones, and few sizes, as each is a build.
+
+    Raises:
+        GradCoreError: it needs more than can be simulated.
+    """
+    if end > MOST_MEMORY_BYTES:
+        raise GradCoreError(
+            f"the program needs {-(-end >> 20)} MiB of memory, and at most {MOST_MEMORY_BYTES >> 20} MiB can be simulated: use smaller "
+            "inputs or fewer channels, or the back end golden"
+        )
+    return max(MEMORY_BYTES, 1 << (end - 1).bit_length())
 
 
 class Simulator:

@@ -70,10 +70,17 @@ class Scheduler:
             self.now, _, function, argument = heapq.heappop(queue)
             function(argument)
 
+    def alone_until(self, cycle: int) -> bool:
+        """Whether nothing else is due up to a cycle, with which whoever runs now can then go on by itself: sets ``now``."""
+        if self._queue and self._queue[0][0] <= cycle:
+            return False
+        self.now = cycle
+        return True
+
     def _step(self, process: Process) -> None:
         for wanted in process:
             if type(wanted) is int:
-                if wanted > self.now:
+                if wanted > self.now and not self.alone_until(wanted):
                     self.call(wanted, self._step, process)
                     return
             else:

@@ -30,6 +30,7 @@ DATA_ORDER = 3  # bursts whose addresses a write port may be ahead of its data
 
 
 NEVER = 1 << 60
+FORGOTTEN = 4096  # words taken that a client remembers at most
 NOTIFIED = 3  # words that a client may learn of together: the first one can be taken when the last one is known
 
 
@@ -62,6 +63,14 @@ class Memory:
         if edge != self._planned:
             return
         self._planned = None
+        while (following := self._at(edge)) < NEVER:
+            if not self.scheduler.alone_until(following):
+                self.wake(following)
+                return
+            edge = following
+
+    def _at(self, edge: int) -> int:
+        """A clock edge; returns the next at which something is due."""
         history, reads, writes, granted = self._history, self.reads, self.writes, self._granted
         for passed in range(max(self._edge + 1, edge - WINDOW), edge):
             self._sum -= history[passed % WINDOW]
@@ -89,12 +98,10 @@ class Memory:
             for port in order:
                 granted[port] = budget > 0 and writes[port].due <= edge
                 budget -= granted[port]
-            self.wake(edge + 1)
-        else:
-            granted[0] = granted[1] = False
-            following = min(reads[0].due, reads[1].due, writes[0].due, writes[1].due)
-            if following < NEVER:
-                self.wake(max(following, edge + 1))
+            return edge + 1
+        granted[0] = granted[1] = False
+        following = min(reads[0].due, reads[1].due, writes[0].due, writes[1].due)
+        return following if following == NEVER else max(following, edge + 1)
 
 
 class _Client:
@@ -204,8 +211,8 @@ class ReadClient(_Client):
     """A client of a read port: words arrive in order.
 
     Attributes:
-        arrivals: cycle from which each word can be taken, of all requests so far; a burst's words are known when its
-            first beat comes. consumed: words taken.
+        arrivals: cycle from which each word can be taken, in order; a burst's words are known when its first beat comes. consumed: of
+            these, words taken; now and then they are forgotten.
         delivered: notified when ``arrivals`` grows.
     """
 
@@ -223,6 +230,9 @@ class ReadClient(_Client):
         """Words were taken out of the FIFO now."""
         self.consumed += words
         self.room += words
+        if self.consumed >= FORGOTTEN:
+            del self.arrivals[: self.consumed]
+            self.consumed = 0
         if self.offer is not None and self.room >= BURST:
             self.port.poke(self.scheduler.now + 1)
 

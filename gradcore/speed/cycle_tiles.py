@@ -220,12 +220,37 @@ class TileLoader:
 
     def _half(self, job: LoadJob, half: int, end: Counter) -> Wait:
         """One half: a word takes its cost, once its values and tags are there."""
+        cycle = yield from (self._tagged if job.tags else self._plain)(job, half)
+        yield cycle
+        end.add()
+
+    def _plain(self, job: LoadJob, half: int) -> Generator[int | Signal, None, int]:
+        """The words of one half without tags; returns the cycle after the last one."""
+        client, costs = self.values[half], job.costs[half]
+        cycle, place = self.scheduler.now, 0
+        while place < len(costs):
+            arrivals = client.arrivals[client.consumed : client.consumed + min(8, len(costs) - place)]
+            if not arrivals:
+                yield client.delivered
+                continue
+            if self._first_word is None:
+                self._first_word = max(cycle, arrivals[0])
+            for arrival in arrivals:
+                begin = cycle if cycle > arrival else arrival
+                cycle = begin + costs[place]
+                place += 1
+            yield max(begin, self.scheduler.now)
+            client.release(len(arrivals))
+        return cycle
+
+    def _tagged(self, job: LoadJob, half: int) -> Generator[int | Signal, None, int]:
+        """The same with tags."""
         client, tags = self.values[half], self.tags[half]
         costs, per_pixel = job.costs[half], job.fields["words_per_pixel"]
         block = job.block_words
         run_words, runs = job.run_columns * per_pixel, job.fields["source_columns"] // job.run_columns
         cycle = self.scheduler.now
-        tag_ready = cycle if not job.tags else None  # from when the block's tags are there
+        tag_ready = None  # from when the block's tags are there
         piece_free = block_end = cycle - 1  # the block's last piece was taken; its last word was
         tag_word = tag_base = place = 0  # words of tags taken in all, those of the runs before, words of this half
         while place < len(costs):
@@ -234,7 +259,7 @@ class TileLoader:
             for arrival in arrivals[: len(costs) - place]:
                 run, word = divmod(place + taken, run_words)
                 pixel, channel = divmod(word, per_pixel)
-                if job.tags and channel % block == 0 and tag_ready is None:
+                if tag_ready is None and channel % block == 0:
                     row, column = divmod(run, runs)
                     wanted = tag_base + job.last_tag_word(half + 2 * row, column, pixel * job.blocks + channel // block + 1)
                     if tags.consumed - tag_word + wanted >= len(tags.arrivals):
@@ -249,7 +274,7 @@ class TileLoader:
                     self._first_word = begin
                 cycle = begin + costs[place + taken]
                 taken += 1
-                if job.tags and (channel % block == block - 1 or channel == per_pixel - 1):
+                if channel % block == block - 1 or channel == per_pixel - 1:
                     tag_ready = None
                     block_end = begin
                     if word == run_words - 1:
@@ -264,8 +289,7 @@ class TileLoader:
                 yield client.delivered
             else:
                 yield tags.delivered
-        yield cycle
-        end.add()
+        return cycle
 
 
 class StoreData:
