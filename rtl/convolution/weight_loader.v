@@ -127,6 +127,7 @@ module weight_loader #(
   reg [2:0]  block;
   reg        second_word;     // of a row
   reg [3:0]  row_lane;        // of the one weight of a diagonal's row
+  reg [1:0]  word_ends;       // that weight is the last one of a word of port 0, of port 1
   reg [3:0]  lane;            // of the initial accumulators, in the order 0, 8, 1, 9, ...: {plane last}
 
   wire take = job_valid && !taken && !consuming && tokens_checked && tokens_ok;
@@ -134,12 +135,11 @@ module weight_loader #(
   wire take_row_words = consuming && in_rows && (job_diagonal ? diagonal_valid : &read_response_valid);
   wire take_initial = consuming && !in_rows && (lane[0] ? read_response_valid[1] : read_response_valid[0]);
   wire row_end = take_row_words && (job_diagonal || second_word);
-  wire word_end = row_lane[1:0] == 2'd3;
   wire block_end = take_initial && lane == 4'd15;
   wire job_end = block_end && last_block;
 
-  assign read_response_ready[0] = consuming && (!in_rows ? !lane[0] : job_diagonal ? !row_lane[3] && word_end : read_response_valid[1]);
-  assign read_response_ready[1] = consuming && (!in_rows ? lane[0] : job_diagonal ? row_lane[3] && word_end : read_response_valid[0]);
+  assign read_response_ready[0] = consuming && (!in_rows ? !lane[0] : job_diagonal ? word_ends[0] : read_response_valid[1]);
+  assign read_response_ready[1] = consuming && (!in_rows ? lane[0] : job_diagonal ? word_ends[1] : read_response_valid[0]);
   reg finished;
   assign busy = job_valid || consuming || finished || loaded;
 
@@ -173,12 +173,14 @@ module weight_loader #(
       last_block <= blocks == 3'd1;
       second_word <= 1'b0;
       row_lane <= 4'd0;
+      word_ends <= 2'b00;
       lane <= 4'd0;
     end else begin
       if (job_end) consuming <= 1'b0;
       if (take_row_words) second_word <= !second_word;
       if (row_end) begin
         row_lane <= row_lane + 4'd1;
+        word_ends <= row_lane[1:0] == 2'd2 ? {row_lane[3], !row_lane[3]} : 2'b00;
         rows_left <= rows_left - 11'd1;
         in_rows <= !last_row;
         last_row <= rows_left == 11'd2;
@@ -230,6 +232,7 @@ module weight_loader #(
   `ASSERT(issues_once, !(issuing && issued) && (!issuing || requests_left != 3'd0))
   `ASSERT(takes_a_job, !taken || job_valid)
   `ASSERT(rows_marked, !consuming || (in_rows == (rows_left != 11'd0) && (!in_rows || last_row == (rows_left == 11'd1))))
+  `ASSERT(words_marked, !consuming || !job_diagonal || word_ends == ({row_lane[3], !row_lane[3]} & {2{row_lane[1:0] == 2'd3}}))
   `ASSERT(whole_diagonals, !consuming || !job_diagonal || block_rows[3:0] == 4'd0)
   `ASSERT(blocks_marked, !consuming || (block < job_blocks && last_block == (block + 3'd1 == job_blocks)))
   `ASSERT(writes_somewhere, !(row_end || take_initial) || targets != 0)
