@@ -80,9 +80,11 @@ def test_the_report_names_survivors(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     again = mutate.Campaign(3, 4, ["relu_keep"])
     assert again.results == first.results
     assert len(again.wanted()) == 4, "what does not compile is replaced"
-    page = mutate.report(again)
-    assert "**1 of the other 2 were noticed (50.0 %)**" in page
+    before = {"relu_keep": {"seed": 1, "results": []}, "fifo": {"seed": 2, "results": [mutate.asdict(again.judged()[0])]}}
+    page = mutate.report(mutate.kept(again, before))
+    assert "**2 of the other 3 were noticed (66.7 %)**" in page
     assert again.judged()[1].text in page
+    assert "| `fifo` | 2 | 1 |" in page and "| `relu_keep` | 3 | 3 |" in page, "each module has its last campaign"
 
 
 @pytest.mark.hardware

@@ -6,7 +6,8 @@ own first and then those of the units round it, is held against the specificatio
 core with its memory, where errors and soft resets come last: the first failure kills it. So does a simulation that does not end. What does
 not compile in Icarus Verilog is no mutant and is replaced by another. What passes its units' benches and Yosys proves to be equal to the
 module is equivalent; others that are equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they
-come, in ``build/mutants/``; a campaign that was cut goes on.
+come, in ``build/mutants/``; a campaign that was cut goes on. The report has the last campaign of each module, so that what has changed can be
+tried again alone.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ PROOF_SECONDS = 120.0
 LOT = 20  # mutants for a worker, before it is replaced
 SYSTEM = "system"
 RESULTS = ROOT / "build" / "mutants"
-REPORT = ROOT / "docs" / "mutation.md"
+REPORT, KEPT = ROOT / "docs" / "mutation.md", ROOT / "docs" / "mutation.json"
 EXPLAINED = Path(__file__).with_name("equivalent_mutants.yaml")
 KILLED, SURVIVED, EQUIVALENT, STILLBORN = "killed", "survived", "equivalent", "does not compile"
 
@@ -328,16 +329,24 @@ def _killer(result: Result) -> str:
     return "the whole core" if result.by.startswith(SYSTEM) else "benches of units"
 
 
-def report(campaign: Campaign) -> str:
-    """The page docs/mutation.md."""
-    results = campaign.judged()
-    modules = by_module(results).items()
-    rows = [{"module": name, "mutants": len(ones), "killed": score(ones)[0], "counting": score(ones)[1]} for name, ones in modules]
+def kept(campaign: Campaign, known: dict[str, dict]) -> dict[str, dict]:
+    """By module the seed of the last campaign that tried it, and its results; ``known``: of those before this one."""
+    tried = {name: {"seed": campaign.seed, "results": [asdict(one) for one in ones]} for name, ones in by_module(campaign.judged()).items()}
+    return dict(sorted({**known, **tried}.items()))
+
+
+def report(modules: dict[str, dict]) -> str:
+    """The page docs/mutation.md, of what ``kept`` returns."""
+    tried = {name: [Result(**result) for result in one["results"]] for name, one in modules.items()}
+    results = [result for ones in tried.values() for result in ones]
+    rows = [
+        {"module": name, "seed": modules[name]["seed"], "mutants": len(ones), "killed": score(ones)[0], "counting": score(ones)[1]}
+        for name, ones in tried.items()
+    ]
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     killers = Counter(_killer(one) for one in results if one.outcome == KILLED)
     killed, counting = score(results)
     return templates.get_template("mutation.md.j2").render(
-        seed=campaign.seed,
         results=results,
         rows=rows,
         killed=killed,
@@ -368,7 +377,9 @@ def main() -> int:
     campaign.run(options.jobs, options.seconds)
     killed, counting = score(campaign.judged())
     if options.report:
-        REPORT.write_text(report(campaign))
+        modules = kept(campaign, json.loads(KEPT.read_text()) if KEPT.is_file() else {})
+        KEPT.write_text(json.dumps(modules, indent=1) + "\n")
+        REPORT.write_text(report(modules))
     for one in campaign.judged():
         if one.outcome == SURVIVED:
             print(f"survived: {one.text}")
