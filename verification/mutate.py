@@ -6,7 +6,7 @@ own first and then those of the units round it, is held against the specificatio
 core with its memory, where errors and soft resets come last: the first failure kills it. So does a simulation that does not end. What does
 not compile in Icarus Verilog is no mutant and is replaced by another. What passes its units' benches and Yosys proves to be equal to the
 module is equivalent; others that are equal stand, with the reason, in ``verification/equivalent_mutants.yaml``. Results are kept as they
-come, in ``build/mutants/``; a campaign that was cut goes on. The report has the last campaign of each module, so that what has changed can be
+come, in ``build/mutants/``; a campaign that was cut goes on. The report has the last campaign of each module: what has changed can be
 tried again alone.
 """
 
