@@ -93,7 +93,14 @@ class Term:
     @cached_property
     def uniform(self) -> bool:
         """Whether all taps, and there are several, have the same weights."""
-        return self.winners is None and math.prod(self.kernel) > 1 and bool((self.weights == self.weights[:, :, :1, :1]).all())
+        if self.winners is not None or math.prod(self.kernel) == 1:
+            return False
+        return _same_taps(self.weights) or bool((self.weights == self.weights[:, :, :1, :1]).all())
+
+    @cached_property
+    def taps(self) -> np.ndarray:
+        """The weights, int (O, I, KH, KW), or those of one tap where all have the same."""
+        return self.weights[:, :, :1, :1] if self.uniform else self.weights
 
     @property
     def apart(self) -> bool:
@@ -340,8 +347,7 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
     for source in one.sources:
         height, width, _ = network.maps[source.reads.map].shape
         lie = places(network, source.reads.map)
-        weights = np.zeros((one.makes.width, lie[-1] + 1, *_reach(source.window)), dtype=np.int64)
-        weights[:, lie[source.reads.channels]] = _dense(source, source.weights)
+        weights = _among(_dense(source, source.weights), lie[-1] + 1, lie[source.reads.channels])
         walks = _window(one, source)
         counts = makes.shape[:2] if window else one.size
         stride = tuple(1 if count == 1 else step for count, step in zip(counts, walks.stride, strict=True))
@@ -477,7 +483,7 @@ def _of_blocks(term: Term) -> Iterator[Term]:
     step = BLOCK if term.winners is not None else term.in_channels
     for start in range(0, term.in_channels, step):
         part = term.slice(range(start, min(start + step, term.in_channels)))
-        if part.winners is None or part.weights.any():
+        if part.winners is None or part.taps.any():
             yield part
 
 
@@ -503,12 +509,9 @@ def _reading(network: QuantisedGraph, reader: QuantisedPass, weights: np.ndarray
 
 def _onto(source: QuantisedSource, makes: Slice) -> np.ndarray:
     """The backward weights of a source, (O, I, KH, KW), for the channels of ``makes``, which it may read in part."""
-    whole = _dense(source, source.backward_weights)
-    weights = np.zeros((len(whole), makes.width, *whole.shape[2:]), dtype=np.int64)
     both = common(source.reads, makes)
     inside, here = (slice(both.start - start, both.stop - start) for start in (source.reads.start, makes.start))
-    weights[:, here] = whole[:, inside]
-    return weights
+    return _among(_dense(source, source.backward_weights)[:, inside], makes.width, here)
 
 
 def common(one: Slice, other: Slice) -> range:
@@ -538,16 +541,32 @@ def _spreads(network: QuantisedGraph, one: QuantisedPass, source: Source) -> boo
 
 
 def _dense(source: Source, weights: np.ndarray) -> np.ndarray:
-    """Weights (O, I, rows, columns) without groups and dilation."""
+    """Weights (O, I, rows, columns) of 16 bits without groups and dilation."""
+    if source.kind == "average_pool" and source.window.dilation == (1, 1):
+        dense = np.diag(np.full(source.groups, weights.flat[0], dtype=np.int16))[:, :, None, None]
+        return np.broadcast_to(dense, (*dense.shape[:2], *source.window.kernel))
     if source.kind == "average_pool":
         weights = np.full((source.groups, 1, *source.window.kernel), weights.flat[0])
     outputs, inputs = len(weights) // source.groups, weights.shape[1]
-    dense = np.zeros((len(weights), inputs * source.groups, *_reach(source.window)), dtype=np.int64)
+    dense = np.zeros((len(weights), inputs * source.groups, *_reach(source.window)), dtype=np.int16)
     down, across = source.window.dilation
     for group in range(source.groups):
         rows = slice(group * outputs, (group + 1) * outputs)
         dense[rows, group * inputs : (group + 1) * inputs, ::down, ::across] = weights[rows]
     return dense
+
+
+def _same_taps(weights: np.ndarray) -> bool:
+    """Whether the taps of weights (O, I, rows, columns) are one and the same in memory: a mean's may be many."""
+    return weights.strides[2:] == (0, 0)
+
+
+def _among(weights: np.ndarray, channels: int, places: np.ndarray | slice) -> np.ndarray:
+    """Weights (O, I, rows, columns) as those of more ``channels``, among which theirs are at ``places``."""
+    taps = weights[:, :, :1, :1] if _same_taps(weights) else weights
+    wide = np.zeros((len(taps), channels, *taps.shape[2:]), dtype=taps.dtype)
+    wide[:, places] = taps
+    return np.broadcast_to(wide, (*wide.shape[:2], *weights.shape[2:]))
 
 
 def _macs(one: QuantisedPass, source: Source) -> int:

@@ -153,7 +153,7 @@ class TilePlan:
     def _alike(self) -> list[int]:
         """Of each chunk the first of all that has the same weights."""
         first: dict[tuple, int] = {}
-        keys = ((one.weights.shape, one.winners, one.weights.tobytes()) for one in self.chunks)
+        keys = ((one.weights.shape, one.winners, one.uniform, one.taps.tobytes()) for one in self.chunks)
         return [first.setdefault(key, number) for number, key in enumerate(keys)]
 
     def rows_of(self, chunks: range) -> int:
@@ -299,7 +299,7 @@ class Planner:
 
 def _needed(term: Term, block: int) -> range:
     """The channels of a term that a block of output channels reads, from the first to the last whose weights are not 0."""
-    used = np.flatnonzero(term.weights[BLOCK * block : BLOCK * (block + 1)].any(axis=(0, 2, 3)))
+    used = np.flatnonzero(term.taps[BLOCK * block : BLOCK * (block + 1)].any(axis=(0, 2, 3)))
     step = term.granularity
     if not len(used):
         return range(min(step, term.in_channels))
@@ -312,7 +312,7 @@ def _narrowed(made: MapSum, blocks: range, needed: list[list[range]]) -> MapSum:
     terms = []
     for term, ranges in zip(part.terms, needed, strict=True):
         some = ranges[blocks.start : blocks.stop]
-        if not term.weights.any() and any(other.weights.any() for other in part.terms):
+        if not term.taps.any() and any(other.taps.any() for other in part.terms):
             continue
         terms.append(term.slice(range(min(one.start for one in some), max(one.stop for one in some))))
     return replace(part, terms=tuple(terms))
