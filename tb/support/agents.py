@@ -21,7 +21,7 @@ from tb.support.read_client import ReadClient, WordMemory
 from tb.support.streams import Item, StreamMonitor, each_cycle
 from tb.support.uvm import SeenItem, SinkAgent, SourceAgent, StreamPort, stream_port
 from tb.support.vectors import VectorSlice
-from tb.support.watched import Watched
+from tb.support.watched import Watched, bits, number
 from tb.support.write_client import WriteClient, WriteCollector
 
 STEP = 10  # ns between two items of a unit without clock
@@ -116,7 +116,7 @@ class PinsMonitor(uvm_monitor):
         pins = self.pins
         self.edges += 1
         if pins.rst is not None:
-            before, self._in_reset = self._in_reset, bool(int(pins.rst.value))
+            before, self._in_reset = self._in_reset, bool(number(pins.rst))
             if self._in_reset and not before and pins.resets:
                 self.analysis_port.write(SeenItem(rst=1))
             if self._in_reset:
@@ -141,13 +141,12 @@ async def _note_changes(handle: Any, name: str, changed: dict[str, None]) -> Non
 
 
 def _value(handle: Any, signed: bool, may_be_unknown: bool) -> int | None:
-    value = handle.value
     try:
-        return value.to_signed() if signed else int(value)
+        return number(handle, signed)
     except ValueError as error:
         if may_be_unknown:
             return None
-        raise AssertionError(f"{handle._path} is {value}, not a number") from error
+        raise AssertionError(f"{handle._path} is {bits(handle)}, not a number") from error
 
 
 class PinsAgent(uvm_agent):

@@ -18,6 +18,7 @@ from gradcore.models.axi.axi_bursts import in_window
 from tb.support.stalls import stall_pattern
 from tb.support.streams import each_cycle
 from tb.support.uvm import CheckFailure, StreamItem
+from tb.support.watched import number
 
 LANES = (255, 255, 255, 3, 0xF0, 0x80, 0)  # strobes of a beat, beside random ones
 
@@ -148,7 +149,7 @@ class ClientsAgent(uvm_agent):
         """A rising edge of the clock."""
         active = self.active()
         self.cycle += 1
-        if int(self.dut.rst.value):
+        if number(self.dut.rst):
             self._request.forget()
             self._forget()
             return

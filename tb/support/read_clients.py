@@ -17,6 +17,7 @@ from tb.support.read_client import WordMemory
 from tb.support.stalls import stall_pattern
 from tb.support.streams import each_cycle
 from tb.support.uvm import CheckFailure, SeenItem
+from tb.support.watched import number
 
 
 class ReadClientsAgent(uvm_agent):
@@ -114,7 +115,7 @@ class ReadClientsAgent(uvm_agent):
         """A rising edge of the clock."""
         active = self.active()
         self.cycle += 1
-        if int(self.dut.rst.value):
+        if number(self.dut.rst):
             self._forget()
             if active and (self._ready or self._valid):
                 self._drive(0, 0)

@@ -18,6 +18,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import Event, RisingEdge
 
 from tb.support.stalls import stall_pattern
+from tb.support.watched import bits, number
 
 Item = dict[str, int]
 
@@ -77,20 +78,18 @@ def _read(data: Mapping[str, Any], signed: frozenset[str]) -> Item:
 
 def _number(name: str, handle: Any, signed: bool) -> int:
     """One field as an int. Raises AssertionError naming the field when it holds X or Z."""
-    value = handle.value
     try:
-        return value.to_signed() if signed else int(value)
+        return number(handle, signed)
     except ValueError as error:
-        raise AssertionError(f"{handle._path}: field {name} is {value}, not a number") from error
+        raise AssertionError(f"{handle._path}: field {name} is {bits(handle)}, not a number") from error
 
 
 def _bit(handle: Any) -> bool:
     """A control bit; X or Z fails."""
-    value = handle.value
     try:
-        return bool(int(value))
+        return bool(number(handle))
     except ValueError as error:
-        raise AssertionError(f"{handle._path} is {value} while not in reset") from error
+        raise AssertionError(f"{handle._path} is {bits(handle)} while not in reset") from error
 
 
 class StreamSource:
@@ -167,7 +166,7 @@ class StreamSource:
                 current = None
                 self._progress.set()
             if current is None:
-                in_reset = self.rst is not None and bool(int(self.rst.value))
+                in_reset = self.rst is not None and bool(number(self.rst))
                 if self.queue and not in_reset and not next(self.stalls):
                     current = self.queue.popleft()
                     self.valid.value = 1
@@ -236,7 +235,7 @@ class StreamMonitor:
     def _step(self) -> None:
         """A rising edge."""
         self.cycles += 1
-        if self.rst is not None and bool(int(self.rst.value)):
+        if self.rst is not None and bool(number(self.rst)):
             self._held = None
             self._waited = self._gap = 0
         elif _bit(self.valid):

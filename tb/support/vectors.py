@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cocotb.types import LogicArray
-
 from gradcore.models.jobs import Job
-from tb.support.watched import Seen
+from tb.support.watched import Seen, bits
 
 
 class VectorSlice:
@@ -21,7 +19,7 @@ class VectorSlice:
         self.handle, self.low, self.width, self._driven = handle, low, width, driven
         self._path = f"{handle._path}[{low + width - 1}:{low}]"
         self._mask = (1 << width) - 1
-        self._seen: Any = None  # the handle's value that was cut last
+        self._seen = ""  # the handle's bits that were cut last
         self._cut: Any = None
 
     @classmethod
@@ -38,10 +36,9 @@ class VectorSlice:
     @property
     def value(self) -> Any:
         """The slice's bits."""
-        seen = self.handle.value
-        if seen is not self._seen:
-            text = str(seen)  # slicing a wide LogicArray costs far more
-            self._seen, self._cut = seen, Seen(LogicArray(text[len(text) - self.low - self.width : len(text) - self.low]))
+        text = bits(self.handle)
+        if text != self._seen:
+            self._seen, self._cut = text, Seen(text[len(text) - self.low - self.width : len(text) - self.low])
         return self._cut
 
     @value.setter

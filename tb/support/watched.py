@@ -8,34 +8,44 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import Event, ValueChange
+from cocotb.types import LogicArray
+
+
+def bits(handle: Any) -> str:
+    """What a handle holds, the highest bit first: a character each of those that a LogicArray has."""
+    inner = getattr(handle, "_handle", None)
+    return str(handle.value) if inner is None else inner.get_signal_val_binstr()  # a LogicArray of it costs three times as much
+
+
+def number(handle: Any, signed: bool = False) -> int:
+    """What a handle holds as a number. Raises ValueError when a bit is not 0 or 1."""
+    value = handle.value if getattr(handle, "_handle", None) is None else Seen(bits(handle))
+    return value.to_signed() if signed else int(value)
 
 
 class Seen:
-    """A value that was read: ``int()``, ``str()`` and what else a LogicArray can, each computed once."""
+    """A value that was read, given as its bits: ``int()``, ``str()`` and what else a LogicArray can."""
 
-    __slots__ = ("_int", "_text", "array")
+    __slots__ = ("_int", "_text")
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    def __init__(self, text: str) -> None:
+        self._text = text
         self._int: int | None = None
-        self._text: str | None = None
 
     def __int__(self) -> int:
         if self._int is None:
-            self._int = int(self.array)
+            self._int = int(self._text, 2)
         return self._int
 
     def __str__(self) -> str:
-        if self._text is None:
-            self._text = str(self.array)
         return self._text
 
     def __getitem__(self, index: Any) -> Any:
-        return self.array[index]
+        return LogicArray(self._text)[index]
 
     def to_signed(self) -> int:
         """As a signed number."""
-        return self.array.to_signed()
+        return int(self) - (int(self._text[0], 2) << len(self._text))
 
 
 class Watched:
@@ -60,7 +70,7 @@ class Watched:
     def value(self) -> Any:
         """What the handle holds: the same ``Seen`` until it changes."""
         if self._value is None:
-            self._value = Seen(self.handle.value)
+            self._value = Seen(bits(self.handle))
             self._read.set()
         return self._value
 

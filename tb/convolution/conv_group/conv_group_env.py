@@ -19,6 +19,7 @@ from gradcore.models.convolution.conv_group import ConvJob, compute, group_share
 from gradcore.models.convolution.partial_sums import PartialSums
 from gradcore.models.expectation import Checked
 from tb.convolution.conv_group.conv_group_coverage import chain_bins, group_coverage, job_bins
+from tb.support import watched
 from tb.support.agents import bundle_ports
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
 from tb.support.entry_writes import entry_writes, ways, written_bits
@@ -50,11 +51,10 @@ class GroupMonitor(uvm_monitor):
 
     def number(self, name: str) -> int:
         """What a port holds; X fails."""
-        value = self.handles[name].value
         try:
-            return int(value)
+            return watched.number(self.handles[name])
         except ValueError as error:
-            raise CheckFailure(self, f"{name} is {value}") from error
+            raise CheckFailure(self, f"{name} is {watched.bits(self.handles[name])}") from error
 
     def among(self, name: str, which: int) -> int:
         """The parts of a port for the streams that ``which`` has; 0 for the other, which may be X."""

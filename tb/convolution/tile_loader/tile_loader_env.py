@@ -17,6 +17,7 @@ from gradcore.models.convolution.tile_loader import LoadedTile, TileJob, load_ti
 from gradcore.models.expectation import Checked
 from gradcore.models.numbers import PassFormats
 from tb.convolution.tile_loader.tile_loader_coverage import CLIENTS, sample_tile, tile_coverage, word_lists
+from tb.support import watched
 from tb.support.base import Predictor, UnitEnvironment
 from tb.support.entry_writes import entry_writes, ways
 from tb.support.read_client import WordMemory
@@ -136,11 +137,10 @@ class LoaderMonitor(uvm_monitor):
         ports = {name: getattr(dut, name) for name in (*PORTS, *STATES)}
 
         def number(name: str) -> int:
-            value = ports[name].value
             try:
-                return int(value)
+                return watched.number(ports[name])
             except ValueError:
-                return self.fail(f"{name} is {value}")
+                return self.fail(f"{name} is {watched.bits(ports[name])}")
 
         in_reset = True
         while True:

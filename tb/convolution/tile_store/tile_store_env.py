@@ -17,6 +17,7 @@ from pyuvm import uvm_agent, uvm_analysis_port, uvm_component, uvm_monitor
 
 from gradcore.models.convolution.tile_store import HalfWrites, apply, store_half, write_beat
 from gradcore.models.jobs import TileStoreJob
+from tb.support import watched
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
 from tb.support.stalls import stall_pattern
 from tb.support.uvm import CheckFailure, Coverage, SeenItem
@@ -62,11 +63,10 @@ class StoreMonitor(uvm_monitor):
 
     def number(self, name: str) -> int:
         """What a port holds."""
-        value = self.ports[name].value
         try:
-            return int(value)
+            return watched.number(self.ports[name])
         except ValueError:
-            return self.fail(f"{name} is {value}")
+            return self.fail(f"{name} is {watched.bits(self.ports[name])}")
 
     def part(self, name: str, side: int) -> int:
         """What a side's part of a port holds; the other may be X."""

@@ -16,6 +16,7 @@ from gradcore.hardware import LANES
 from gradcore.models.convolution.weight_loader import InitialValue, WeightRow, load_weights, requests
 from gradcore.models.jobs import WeightLoaderJob
 from gradcore.models.numbers import value_format
+from tb.support import watched
 from tb.support.base import FlowCoverage, Predictor, UnitEnvironment
 from tb.support.read_client import WordMemory
 from tb.support.read_clients import ReadClientsAgent
@@ -75,11 +76,10 @@ class WriteMonitor(uvm_monitor):
         ports = {name: getattr(dut, name) for name in PORTS}
 
         def number(name: str) -> int:
-            value = ports[name].value
             try:
-                return int(value)
+                return watched.number(ports[name])
             except ValueError as error:
-                raise CheckFailure(self, f"{name} is {value}") from error
+                raise CheckFailure(self, f"{name} is {watched.bits(ports[name])}") from error
 
         in_reset = True
         while True:
