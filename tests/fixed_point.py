@@ -46,10 +46,20 @@ def compare(quantised: QuantisedGraph, values: np.ndarray, method: str, groups: 
                 row, column = np.divmod(made.index[0], one.pool.kernel[1])
                 np.testing.assert_array_equal(index, (2 if mask is not None else 3) * row + column, err_msg=f"winners of {one.name}")
     np.testing.assert_array_equal(program.read_attribution(memory), backward.attribution[0])
+    for raw in (forward.logits[0], backward.attribution[0]):  # what raw numbers mean
+        np.testing.assert_array_equal(program.dequantise_logits(raw), quantised.dequantise_logits(raw))
+        np.testing.assert_array_equal(program.dequantise_attribution(raw), quantised.dequantise_attribution(raw))
     if seed is None:
         places = np.flatnonzero(program.seed.read(memory, program.base, padding=True).reshape(-1))
         assert program.class_of(int(places[0])) == forward.winners[0]
     return program
+
+
+def in_integers(graph: Graph, inputs: np.ndarray) -> tuple[Passes, QuantisedGraph, np.ndarray]:
+    """A graph as passes, and in integers, with formats that are chosen on inputs (N, C, H, W); and these as int64 (N, H, W, C)."""
+    passes, values = lower(graph), np.asarray(inputs, dtype=np.float32).transpose(0, 2, 3, 1)
+    quantised = quantise_passes(passes, calibrate_passes(passes, values))
+    return passes, quantised, np.floor(values * 2.0**quantised.picture_fraction + 0.5).astype(np.int64)
 
 
 def agrees(graph: Graph, inputs: np.ndarray, real: np.ndarray, method: str, groups: int) -> float:
@@ -62,13 +72,11 @@ def agrees(graph: Graph, inputs: np.ndarray, real: np.ndarray, method: str, grou
         GradCoreError: the core does not run it.
         AssertionError: a value is farther off, or saturates, or the program differs from the golden model.
     """
-    passes, values = lower(graph), np.asarray(inputs, dtype=np.float32).transpose(0, 2, 3, 1)
-    formats = calibrate_passes(passes, values)
-    quantised = quantise_passes(passes, formats)
-    raw = np.floor(values * 2.0**quantised.picture_fraction + 0.5).astype(np.int64)
+    passes, quantised, raw = in_integers(graph, inputs)
     compare(quantised, raw[0], method, groups)
     result = golden.forward(quantised, raw)
     assert not any(trace.saturated.any() for trace in result.passes.values()), "a value saturates on the inputs that formats were chosen on"
+    values = np.asarray(inputs, dtype=np.float32).transpose(0, 2, 3, 1)
     bound = golden.flatten(rounding_bounds(passes, quantised, values)[passes.output]) * passes.unit(passes.output)
     error = np.abs(quantised.dequantise_logits(result.logits) - real)
     np.testing.assert_array_less(error, bound + 1e-5 * np.abs(real).max(), err_msg="farther off than rounding can take it")

@@ -27,6 +27,7 @@ from onnx.backend.test.loader import load_model_tests
 
 from gradcore.backends.pytorch_graph import GraphTrace
 from gradcore.compiler import weights
+from gradcore.compiler.sums import refused
 from gradcore.errors import GradCoreError, Refusal
 from gradcore.importer import operators
 from gradcore.importer.builder import Builder
@@ -35,8 +36,10 @@ from gradcore.importer.importing import import_onnx
 from gradcore.models import arithmetic
 from gradcore.network import graph_float
 from gradcore.network.graph import INPUT, Conv, Graph
+from gradcore.simulator import Simulator
 from tb.support.random_graphs import random_graph
 from tb.support.seeds import SEEDS
+from tb.system.session import Request, Session, make_case
 from tests import fixed_point
 
 # The operators of which the cases must be 160, and more that networks have.
@@ -254,6 +257,25 @@ def test_cases_converted_from_pytorch(record_property) -> None:
     outcomes = [*file_outcomes("pytorch-converted"), *file_outcomes("pytorch-operator")]
     assert len(outcomes) == 117
     assert check(outcomes, "converted from PyTorch", record_property)["agrees"] >= 24
+
+
+@pytest.mark.hardware
+@pytest.mark.regress
+def test_cases_run_on_the_verilog(record_property, monkeypatch) -> None:
+    """Those of windows, of sums and of joins, forward and backward, bit for bit as the golden model."""
+    taken = []
+    monkeypatch.setattr(fixed_point, "agrees", lambda graph, maps, *_: taken.append(fixed_point.in_integers(graph, maps)) or 0.0)
+    node_outcomes(["AveragePool", "BatchNormalization", "Concat", "Conv", "MaxPool", "Sum"])
+    ran = 0
+    with Simulator("verilator", "full") as core:
+        session = Session(core)
+        for number, (_, quantised, inputs) in enumerate(taken):
+            if not refused(quantised):
+                case = make_case(quantised, inputs[0], "full")
+                session.run(case, Request(arithmetic.METHODS[number % 3]), model_counters=True)
+                ran += 1
+    assert ran >= 40
+    record_property("summary", f"conformance, on the Verilog: {ran} cases, bit for bit")
 
 
 def transposed(case) -> tuple[Graph, np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures of results in docs/images/ are what the code draws now: `make pictures` was not forgotten."""
+"""The pictures of results, and the diagrams of the compiler's sums, in docs/images/ are what the code draws now: none was forgotten."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gradcore.pictures.picture import sample_picture
 from gradcore.quantise import in_integers
 from gradcore.speed.cycle_model import predict, zeros_of
 from gradcore.timeline import Overview
-from verification import pictures
+from verification import diagrams, pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 ANEW = "run make pictures, look at them, and commit them"
@@ -67,7 +67,15 @@ def test_the_timeline() -> None:
     assert [name for name, _ in kept.layers] == names
 
 
+@pytest.mark.parametrize("name", diagrams.DIAGRAMS)
+def test_the_diagrams_of_what_the_compiler_makes(name: str) -> None:
+    kept = (pictures.IMAGES / name).read_text()
+    assert diagrams.DIAGRAMS[name]() == kept, f"docs/images/{name} is another: run python -m verification.diagrams, look at it, commit it"
+
+
 def test_pages_show_them() -> None:
+    networks = (ROOT / "docs" / "networks.md").read_text()
+    assert all(f"(images/{name})" in networks for name in ("passes.svg", *diagrams.DIAGRAMS))
     assert "(docs/images/explanation.svg)" in (ROOT / "README.md").read_text()
     assert "(images/timeline.svg)" in (ROOT / "docs" / "timeline.md").read_text()
 

@@ -136,8 +136,10 @@ def test_formats_for_one_method_are_finer(network):
 def test_explain_takes_a_graph_where_no_verilog_is_asked_for(network, pictures):
     (result,) = explain([pictures[0]], network=network, method="deconvnet", backend="golden")
     assert result.attribution.shape == (3, 16, 16) and result.classes == tuple("abcde") and result.saturation
+    nodes = [replace(node, kernel=(5, 5), padding=(1, 1, 2, 2)) if node.name == "pool" else node for node in network.graph.nodes]
+    large = replace(network, graph=replace(network.graph, nodes=tuple(nodes)))
     with pytest.raises(Refusal, match="small cannot be compiled: the core does not run 1 of its nodes"):
-        explain([pictures[0]], network=network, backend="rtl")
+        explain([pictures[0]], network=large, backend="rtl")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from gradcore.backends import Request, open_backend
 from gradcore.backends.rtl import RtlBackend
 from gradcore.errors import GradCoreError
 from gradcore.network import GraphNetwork
-from gradcore.network.graph import INPUT, Add, AveragePool, Concat, Conv, FullyConnected, Graph, Relu
+from gradcore.network.graph import INPUT, Add, AveragePool, Clip, Concat, Conv, FullyConnected, Graph, Relu
 from gradcore.torch import HardwareModule
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require")]
@@ -34,10 +34,10 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX file: a stride, a residual block, a concat of two branches, an average pool."""
+    """An ONNX file: a stride, a clip, whose map has a unit, a residual block, a concat of two branches, an average pool."""
     nodes = (
         Conv("stem", (INPUT,), (3, 3), (2, 2), (1, 1, 1, 1), out_channels=6),
-        Relu("stem_relu", ("stem",)),
+        Clip("stem_relu", ("stem",), 1.5),
         Conv("branch", ("stem_relu",), (3, 3), padding=(1, 1, 1, 1), out_channels=6),
         Add("sum", ("branch", "stem_relu")),
         Relu("sum_relu", ("sum",)),

@@ -81,7 +81,7 @@ def test_a_concat_is_written_by_its_makers_and_read_where_it_lies():
 
 
 def test_what_cannot_lie_in_a_concat_is_copied():
-    """The input, a map that is joined twice, and what others read of the output."""
+    """The input, a map that is joined twice, and a joined output."""
     made = lower(graph(conv("a"), Concat("i", (INPUT, "a", "a")), conv("out", "i")))
     copies = [one for one in made.passes if not one.nodes]
     assert [(one.sources[0].kind, one.sources[0].reads.map, one.makes.start) for one in copies] == [
@@ -89,7 +89,24 @@ def test_what_cannot_lie_in_a_concat_is_copied():
         ("identity", "i", 4),
     ]
     made = lower(graph(conv("a"), conv("b", "a"), Concat("out", ("a", "b"))))
-    assert [(one.sources[0].reads.map, one.makes) for one in made.passes if not one.nodes] == [("a", Slice("out", 0, 2))]
+    assert [(one.name, one.sources[0].reads, one.makes) for one in made.passes] == [
+        ("a", Slice(INPUT, 0, 2), Slice("out.joined", 0, 2)),
+        ("b", Slice("out.joined", 0, 2), Slice("out.joined", 2, 4)),
+        ("out", Slice("out.joined", 0, 4), Slice("out", 0, 4)),
+    ]
+
+
+def test_a_max_pool_of_one_place_is_an_identity_with_a_stride():
+    made = lower(graph(conv("a"), MaxPool("p", ("a",), (1, 1), (3, 2)), Relu("r", ("p",))))
+    assert told(made)[1] == (("p", "r"), [("identity", "a")], "r") and made.passes[1].sources[0].window.stride == (3, 2)
+    assert made.maps["r"] == (3, 4, 2)
+
+
+def test_a_pool_behind_means_over_different_numbers_of_places_stands_alone():
+    """A 2 x 2 window may lie across two of them."""
+    for padding, passes in (((0, 0, 0, 0), 2), ((1, 1, 1, 1), 3)):
+        mean = AveragePool("m", ("a",), (3, 3), (1, 1), padding)
+        assert len(lower(graph(conv("a"), mean, MaxPool("p", ("m",), (2, 2), (2, 2)))).passes) == passes
 
 
 def test_a_clips_limit_is_the_largest_number_of_its_map():
@@ -118,10 +135,10 @@ def test_passes_compute_what_their_graphs_compute(seed):
         trace.forward(inputs)
         result = float_graph.forward(passes, inputs.transpose(0, 2, 3, 1))
         assert sorted(node for part in passes.passes for node in part.nodes) == sorted(
-            node.name for node in one.nodes if not isinstance(node, Concat)
+            node.name for node in one.nodes if not isinstance(node, Concat) or node.name == one.output
         )
         for name in passes.maps:
-            expected = trace.map(name).transpose(0, 2, 3, 1)
+            expected = trace.map(name.removesuffix(".joined")).transpose(0, 2, 3, 1)
             np.testing.assert_allclose(
                 result.maps[name] * passes.unit(name), expected, rtol=1e-3, atol=1e-4 * max(1, np.abs(expected).max())
             )

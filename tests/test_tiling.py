@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradcore.compiler import HardwareConfig
-from gradcore.compiler.sums import MapSum, Term
+from gradcore.compiler.terms import MapSum, Term
 from gradcore.compiler.tiling import MAX_KERNEL, ORIGINS, Planner, TilePlan, word_cycles
 
 GROUPS = (4, 2, 1)

@@ -19,7 +19,8 @@ from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.contents import LayerInfo
 from gradcore.compiler.layout import BLOCK, Allocator, MapRegion, Region, padded
 from gradcore.compiler.program import Program
-from gradcore.compiler.sums import Product, Work, activation, gradient, gradient_name, places, tag_pieces, tags, work_of
+from gradcore.compiler.sums import activation, gradient, gradient_name, places, tag_pieces, tags, work_of
+from gradcore.compiler.terms import Product, Work
 from gradcore.compiler.tile_job import tile_fields, tile_spans
 from gradcore.compiler.tiling import Planner, TilePlan, TileUse
 from gradcore.compiler.weights import MatrixChunk, WeightSet
@@ -196,7 +197,8 @@ class _Compiler:
             layers = [network.passes.index(maker) for maker in made]
             shown = made[0].name if self.chain and made else name
             at = activation(network, name)
-            found.append(StoredMap(shown, at, one.fraction, tuple(gradients), one.gradient_fraction, tuple(layers), tuple(after)))
+            fractions = one.fraction, tuple(gradients), one.gradient_fraction
+            found.append(StoredMap(shown, at, *fractions, tuple(layers), tuple(after), one.unit))
         return found
 
     def _cut_product(self, step: _Step, product: Product) -> None:
@@ -260,7 +262,7 @@ class _Compiler:
 
     def _allocate_weights(self, name: str, made: _Sum) -> None:
         first, phase = made.plan.made.first, ""
-        if made.plan.made.step != (1, 1):
+        if made.plan.made.step != (1, 1) or first != (0, 0):
             phase = f", places from ({first[0]}, {first[1]})"
         known: dict[tuple[range, range], list[tuple[int, int]]] = {}
         for number, one in enumerate(made.sets):
@@ -513,4 +515,4 @@ def _tile_stored(chosen: TilePlan, use: TileUse, number: int, blocks: range, cha
     for (start, size), first, step, pixels in places:
         begin, count = start // chosen.shrink, size // chosen.shrink
         spans.append(range(first + begin * step, first + (begin + count - 1) * step + pixels))
-    return _TileStored(number, *spans, range(channel + BLOCK * blocks.start, channel + BLOCK * blocks.stop))
+    return _TileStored(number, *spans, range(channel + BLOCK * blocks.start, channel + min(BLOCK * blocks.stop, made.out_channels)))

@@ -16,11 +16,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
+from gradcore.compiler.terms import STRIDES, MapSum, Product, Term, Work, runs_of, same_taps
 from gradcore.errors import Refusal
 from gradcore.models.arithmetic import VALUE_MAX
 from gradcore.models.passes import INPUT, Pass, Passes, Slice, Source
@@ -29,218 +29,10 @@ from gradcore.models.tags import BLOCK, POOLED_PIECES, WINDOW_PIECES, WINDOW_SID
 from gradcore.models.windows import Window
 from gradcore.runtime.regions import padded
 
-STRIDES = (1, 2, 4)  # of the conv engine
 FORWARD_DENSITY = 0.5  # of non-zero values that are expected, for the choice of tiles only
 POOLED_DENSITY = 0.1
 GRADIENT_DENSITY = 0.4
-WINDOW_PLACES = WINDOW_SIDE**2
 _FUSED = Window((2, 2), (2, 2))
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """A kernel over places of a map in memory.
-
-    The place (r, c) that the kernel sees, before unpooling, is the map's pixel ``offset`` + (r, c) * ``steps``.
-
-    Attributes:
-        reads: the map's region. tags: the region of the tags that are applied when it is loaded.
-        relu: the method's rule is applied. unpool: the map is pooled, and values go back to the winners' places.
-        size: (rows, columns) that the kernel sees, unpooled.
-        first: where tap (0, 0) of the sum at (0, 0) lies; may lie outside of them.
-        stride: (rows, columns) from one sum's taps to the next one's.
-        weights: int (O, I, KH, KW), for I channels of the map from ``channel`` on, a multiple of 4, with tags of 16.
-        density: share of values that are expected not to be zero.
-        winners: of each tap the place, 3 * row + column, in the windows of a max-pool whose winners it takes the gradients of, which are
-            those of at most 16 channels; otherwise None.
-        offset, steps: (rows, columns); steps of 0: the same pixel everywhere. sliced: the map has other channels, too.
-    """
-
-    reads: str
-    size: tuple[int, int]
-    first: tuple[int, int]
-    stride: tuple[int, int]
-    weights: np.ndarray
-    density: float
-    tags: str | None = None
-    relu: bool = False
-    unpool: bool = False
-    winners: tuple[int, ...] | None = None
-    channel: int = 0
-    offset: tuple[int, int] = (0, 0)
-    steps: tuple[int, int] = (1, 1)
-    sliced: bool = False
-
-    @property
-    def in_channels(self) -> int:
-        return self.weights.shape[1]
-
-    @property
-    def kernel(self) -> tuple[int, int]:
-        return self.weights.shape[2:]
-
-    def part(self, rows: slice, columns: slice) -> Term:
-        """The term with some of its taps alone."""
-        first = (self.first[0] + rows.start, self.first[1] + columns.start)
-        return replace(self, first=first, weights=self.weights[:, :, rows, columns])
-
-    def slice(self, channels: range) -> Term:
-        """The term with some of its channels alone."""
-        if channels == range(self.in_channels):
-            return self
-        return replace(self, channel=self.channel + channels.start, weights=self.weights[:, channels.start : channels.stop], sliced=True)
-
-    @cached_property
-    def uniform(self) -> bool:
-        """Whether all taps, and there are several, have the same weights."""
-        if self.winners is not None or math.prod(self.kernel) == 1:
-            return False
-        return _same_taps(self.weights) or bool((self.weights == self.weights[:, :, :1, :1]).all())
-
-    @cached_property
-    def taps(self) -> np.ndarray:
-        """The weights, int (O, I, KH, KW), or those of one tap where all have the same."""
-        return self.weights[:, :, :1, :1] if self.uniform else self.weights
-
-    @property
-    def apart(self) -> bool:
-        """Whether the pixels of a row, or their tags, do not lie one behind the other in memory."""
-        return self.sliced or self.steps[1] != 1 or (self.winners is not None and padded(self.in_channels) < BLOCK)
-
-    @cached_property
-    def spacing(self) -> int:
-        """Of a term with ``winners``: blocks of 16 rows of weights from tap to tap, so few that taps share rows.
-
-        An entry of index i finds its weights in block i + tap * spacing. So the block of a tap's own index must be no other one's of
-        any other tap.
-        """
-        for spacing in range(1, WINDOW_PLACES):
-            own = {winner + tap * spacing for tap, winner in enumerate(self.winners)}
-            found = [(place, tap) for tap in range(len(self.winners)) for place in range(WINDOW_PLACES) if place + tap * spacing in own]
-            if all(place == self.winners[tap] for place, tap in found):
-                return spacing
-        return WINDOW_PLACES
-
-    @property
-    def granularity(self) -> int:
-        """A slice of channels begins at a multiple of so many."""
-        return 4 if self.tags is None else BLOCK
-
-    def pixels(self, axis: int, start: int, size: int) -> range:
-        """The rows (axis 0) or columns (1) of the map in memory, some between them left out, that so many places are."""
-        first, step = self.offset[axis], self.steps[axis]
-        return range(first + start * step, first + (start + size - 1) * step + 1)
-
-    def thinned(self) -> Iterator[Term]:
-        """The same sums as terms of stride 1, over the pixels of every so-manieth row and column each.
-
-        Tap i = i0 + stride * j of the sum at r lies at stride * (r + j) + i0 + first.
-        """
-        parts: list[list[tuple[slice, int, int, int]]] = []
-        for axis, taps in enumerate(self.kernel):
-            own, low, size = self.stride[axis], self.first[axis], self.size[axis]
-            found = [(slice(tap, None, own), *divmod(low + tap, own)) for tap in range(min(own, taps))]
-            parts.append([(which, first, rest, -(-(size - rest) // own)) for which, first, rest in found if rest < size])
-        for (rows, row, top, height), (columns, column, left, width) in itertools.product(*parts):
-            offset = (self.offset[0] + top * self.steps[0], self.offset[1] + left * self.steps[1])
-            steps = (self.steps[0] * self.stride[0], self.steps[1] * self.stride[1])
-            weights = self.weights[:, :, rows, columns]
-            yield replace(self, size=(height, width), first=(row, column), stride=(1, 1), weights=weights, offset=offset, steps=steps)
-
-
-@dataclass(frozen=True, eq=False)
-class MapSum:
-    """Sums of terms that become a map, or every so-manieth place of one.
-
-    Attributes:
-        name: for messages.
-        size: (rows, columns) of sums, before pooling.
-        terms: at least one.
-        bias: int64 (O,) or None. shift: of the requantisation. relu, clip, pool: what follows; a clip is a ReLU with a limit of 32767.
-        window: if not 0, each result is the largest in a window of so many rows and columns of sums, which are ``stride`` apart in the
-            terms' places; ``size`` counts windows.
-        writes: the map's region. channel: the first that is written, a multiple of 4. tags: the region for its tags, or None.
-        first, step: (row, column) of the first place that is written, and from one to the next.
-        whole: all channels of the map are written. block: the block of tags that the first channel's are.
-        pixels: neighbours in a row of the map that are made as one place.
-    """
-
-    name: str
-    size: tuple[int, int]
-    terms: tuple[Term, ...]
-    bias: np.ndarray | None
-    shift: int
-    writes: str
-    relu: bool = False
-    clip: bool = False
-    pool: bool = False
-    window: int = 0
-    tags: str | None = None
-    channel: int = 0
-    first: tuple[int, int] = (0, 0)
-    step: tuple[int, int] = (1, 1)
-    whole: bool = True
-    block: int = 0
-    pixels: int = 1
-
-    @property
-    def out_channels(self) -> int:
-        return self.terms[0].weights.shape[0]
-
-    @property
-    def pieces(self) -> int:
-        """Tag pieces of a block that are stored for a place."""
-        return WINDOW_PIECES if self.window else POOLED_PIECES if self.pool else 1
-
-    def part(self, blocks: range) -> MapSum:
-        """The sums of some blocks of 16 channels."""
-        channels = slice(BLOCK * blocks.start, BLOCK * blocks.stop)
-        terms = tuple(replace(term, weights=term.weights[channels]) for term in self.terms)
-        bias = None if self.bias is None else self.bias[channels]
-        whole = self.whole and len(terms[0].weights) == self.out_channels
-        return replace(self, terms=terms, bias=bias, channel=self.channel + channels.start, whole=whole, block=self.block + blocks.start)
-
-
-@dataclass(frozen=True, eq=False)
-class Product:
-    """A vector times a matrix.
-
-    Attributes:
-        matrix: int64 (inputs, outputs) in memory order, padding included.
-        bias: int64 (outputs,) or None. shift, relu, clip: what follows.
-        reads, writes: regions. tags: of what is read, applied on loading; load_relu: with the method's rule.
-        store_tags: the region for the tags of what is written, or None.
-    """
-
-    name: str
-    matrix: np.ndarray
-    bias: np.ndarray | None
-    shift: int
-    reads: str
-    writes: str
-    relu: bool = False
-    clip: bool = False
-    tags: str | None = None
-    load_relu: bool = False
-    store_tags: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """One layer of the program.
-
-    Attributes:
-        name, kind, direction: as in ``LayerInfo``. macs: multiplications, padding taps included.
-        sums: of the conv engine, in order; or
-        product: of the vector engine; or neither: the seed.
-    """
-
-    name: str
-    kind: str
-    direction: str
-    macs: int = 0
-    sums: tuple[MapSum, ...] = ()
-    product: Product | None = None
 
 
 def activation(network: QuantisedGraph, name: str) -> str:
@@ -279,14 +71,6 @@ def refused(network: QuantisedGraph | Passes) -> dict[str, str]:
             found[name] = f"kernel_shape = {list(one.pool.kernel)}{dilated}: max-pools are 2 x 2 and 3 x 3"
         if one.limit is not None and one.limit < _largest_limit(network, one):
             found[name] = f"{one.makes.map} holds larger values beside what it clips, and the core clips where a map's numbers end"
-        if one.makes.map == network.output and len(network.makers(network.output)) > 1:
-            found[name] = "the output is joined of several maps: choose one of them with --output"
-        for source in one.sources:
-            makers = network.makers(source.reads.map)
-            if any(network.passes.index(maker) >= network.passes.index(one) for maker in makers):
-                found[source.node] = f"it reads a part of {source.reads.map}, of which other parts are made later"
-            if source.kind == "average_pool" and len(np.unique(source.weights)) > 1:
-                found[source.node] = "its windows have means over different numbers of places: count the padding, or give none"
     return found
 
 
@@ -331,36 +115,61 @@ def work_of(network: QuantisedGraph, names: Mapping[str, str]) -> list[Work]:
 
 
 def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
-    makes, writes = network.maps[one.makes.map], activation(network, one.makes.map)
     macs = sum(_macs(one, source) for source in one.sources)
     kind = one.sources[0].kind if len(one.sources) == 1 else "sum"
     if is_product(network, one):
         (source,) = one.sources
-        reads = activation(network, source.reads.map)
+        reads, writes = (activation(network, name) for name in (source.reads.map, one.makes.map))
         matrix = _matrix(source, source.weights, network.maps[source.reads.map].shape)
         bias = np.zeros(matrix.shape[1], dtype=np.int64)
         bias[: len(one.bias)] = one.bias
         ends = {"relu": one.relu, "clip": one.limit is not None, "store_tags": tags(network, one)}
         product = Product(one.name, matrix, bias, one.shift, reads, writes, **ends)
         return Work(one.name, "fc", "forward", macs, product=product)
-    terms, window = [], window_of(one)
+    sums = [_part(network, one, rows, columns) for rows, columns in _parts(one)]
+    return Work(one.name, "conv" if kind in ("conv", "fc") else kind, "forward", macs, tuple(sums))
+
+
+def _parts(one: QuantisedPass) -> list[tuple[range, range]]:
+    """(rows, columns) of the results of a pass in parts: in each of them all means of a source are of as many places. One part, of all
+    results, but for average pools some of whose windows reach beyond the map where that does not count."""
+    if not any(_uneven(source) for source in one.sources):
+        return [(range(one.size[0]), range(one.size[1]))]
+    means = np.stack([weights for source in one.sources if _uneven(source) for weights in (source.weights, source.backward_weights)])
+    rows = runs_of([row.tolist() for row in means.transpose(1, 0, 2)])
+    columns = runs_of([column.tolist() for column in means.transpose(2, 0, 1)])
+    return list(itertools.product(rows, columns))
+
+
+def _uneven(source: QuantisedSource) -> bool:
+    """Whether a source has means over different numbers of places."""
+    return source.kind == "average_pool" and any(np.ptp(weights) for weights in (source.weights, source.backward_weights))
+
+
+def _part(network: QuantisedGraph, one: QuantisedPass, rows: range, columns: range) -> MapSum:
+    """The sums of a pass for some of its results."""
+    makes, writes, window = network.maps[one.makes.map], activation(network, one.makes.map), window_of(one)
+    counts = makes.shape[:2] if window else one.size
+    terms: list[Term] = []
     for source in one.sources:
         height, width, _ = network.maps[source.reads.map].shape
         lie = places(network, source.reads.map)
-        weights = _among(_dense(source, source.weights), lie[-1] + 1, lie[source.reads.channels])
+        own = lie[source.reads.channels]
+        dense = _dense(source, source.weights, (rows.start, columns.start))
+        weights = _among(dense, own[-1] + 1 - own[0], own - own[0])
         walks = _window(one, source)
-        counts = makes.shape[:2] if window else one.size
         stride = tuple(1 if count == 1 else step for count, step in zip(counts, walks.stride, strict=True))
         first = (-walks.padding[0], -walks.padding[1])
         density = 1.0 if source.reads.map == INPUT else FORWARD_DENSITY
-        term = Term(activation(network, source.reads.map), (height, width), first, stride, weights, density)
+        term = Term(activation(network, source.reads.map), (height, width), first, stride, weights, density, channel=int(own[0]))
+        term = replace(term, sliced=padded(term.in_channels) < padded(int(lie[-1]) + 1)).moved(rows.start, columns.start)
         thin = not window and (term.kernel == (1, 1) or not set(term.stride) <= set(STRIDES))
         terms += term.thinned() if thin else [term]
     if not terms:  # every tap of every place lies in the padding: the map is the bias
         terms = [replace(term, first=(0, 0), stride=(1, 1), weights=np.zeros_like(weights[:, :, :1, :1]))]
     pool = one.pool is not None and not window
-    size = makes.shape[:2] if window else tuple(value // 2 * 2 for value in one.size) if pool else tuple(one.size)
-    made = MapSum(
+    size = makes.shape[:2] if window else (len(rows) // 2 * 2, len(columns) // 2 * 2) if pool else (len(rows), len(columns))
+    return MapSum(
         one.name,
         size,
         tuple(terms),
@@ -373,9 +182,9 @@ def _forward(network: QuantisedGraph, one: QuantisedPass) -> Work:
         window=window,
         tags=tags(network, one),
         channel=int(places(network, one.makes.map)[one.makes.start]),
+        first=(rows.start, columns.start),
         whole=one.makes.width == makes.shape[2],
     )
-    return Work(one.name, "conv" if kind in ("conv", "fc") else kind, "forward", macs, (made,))
 
 
 def _backward(network: QuantisedGraph, one: QuantisedPass | None, names: Mapping[str, str]) -> Work:
@@ -399,14 +208,16 @@ def _backward(network: QuantisedGraph, one: QuantisedPass | None, names: Mapping
     for phase, columns, count in _phases(makes.width, step, (height, width), alone):
         terms = []
         for reader, source in readers:
-            of_pixels = [_turned(network, reader, source, makes, step, (phase[0], column)) for column in columns]
-            terms += [part for term in _side_by_side(of_pixels, padded(makes.width)) for part in _of_blocks(term)]
+            for part in _parts(reader) if _uneven(source) else [None]:
+                of_pixels = [_turned(network, reader, source, makes, step, (phase[0], column), part) for column in columns]
+                terms += [some for term in _side_by_side(of_pixels, padded(makes.width)) for some in _of_blocks(term)]
         if not terms:  # no tap of any reader reaches these places: their gradient is 0
             terms = [_nothing(network, readers[0][0], padded(makes.width) * len(columns) if len(columns) > 1 else makes.width)]
         size = (-(-(height - phase[0]) // step[0]), count)
         skipped = phase[1] // step[1]  # places of the phase before the first
-        terms = [replace(term, first=(term.first[0], term.first[1] + skipped * term.stride[1])) for term in terms]
-        sums.append(MapSum(name, size, tuple(terms), None, shift, writes, first=phase, step=step, pixels=len(columns)))
+        terms = [term.moved(0, skipped) for term in terms]
+        made = MapSum(name, size, tuple(terms), None, shift, writes, first=phase, step=step, pixels=len(columns))
+        sums += made.seen() if any(_uneven(source) for _, source in readers) else [made]
     return Work(name, "conv", "backward", macs, tuple(sums))
 
 
@@ -446,9 +257,16 @@ def _side_by_side(of_pixels: list[Term | None], channels: int) -> list[Term]:
 
 
 def _turned(
-    network: QuantisedGraph, reader: QuantisedPass, source: QuantisedSource, makes: Slice, step: tuple[int, int], phase: tuple[int, int]
+    network: QuantisedGraph,
+    reader: QuantisedPass,
+    source: QuantisedSource,
+    makes: Slice,
+    step: tuple[int, int],
+    phase: tuple[int, int],
+    part: tuple[range, range] | None = None,
 ) -> Term | None:
     """What a source gives to the gradient of the places ``phase`` + n * ``step`` of the channels ``makes`` that it reads; None: nothing.
+    ``part``: the rows and columns of the sums r that give it, where these have weights of their own.
 
     A place y gets w[i] * u(r) for all taps i and sums r with r * stride - padding + i = y. With y = step * t + phase: the taps are
     i = i0 + stride * j with i0 = (phase + padding) modulo stride, and r = step / stride * t + (phase + padding - i0) / stride - j.
@@ -467,10 +285,11 @@ def _turned(
         stride.append(step[axis] // own)
         if not count:
             return None
-    weights = _onto(source, makes)
+    weights = _onto(source, makes, (part[0].start, part[1].start) if part else (0, 0))
     if not window_of(reader):
         turned = weights[:, :, taps[0], taps[1]][:, :, ::-1, ::-1]
-        return _reading(network, reader, turned.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
+        term = _reading(network, reader, turned.transpose(1, 0, 2, 3), (first[0], first[1]), (stride[0], stride[1]))
+        return term.of(*part) if part else term
     rows, columns = (range(*which.indices(reach))[::-1] for which, reach in zip(taps, window.kernel, strict=True))
     winners = tuple(WINDOW_SIDE * row + column for row in rows for column in columns)
     turned = np.broadcast_to(weights.transpose(1, 0, 2, 3), (*weights.shape[1::-1], len(rows), len(columns)))
@@ -507,11 +326,11 @@ def _reading(network: QuantisedGraph, reader: QuantisedPass, weights: np.ndarray
     return Term(region, size, first, stride, weights, density, tags=masks, relu=reader.relu, unpool=pool)
 
 
-def _onto(source: QuantisedSource, makes: Slice) -> np.ndarray:
-    """The backward weights of a source, (O, I, KH, KW), for the channels of ``makes``, which it may read in part."""
+def _onto(source: QuantisedSource, makes: Slice, place: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The backward weights of a source, (O, I, KH, KW), of its sum at a place, for the channels of ``makes``, which it may read in part."""
     both = common(source.reads, makes)
     inside, here = (slice(both.start - start, both.stop - start) for start in (source.reads.start, makes.start))
-    return _among(_dense(source, source.backward_weights)[:, inside], makes.width, here)
+    return _among(_dense(source, source.backward_weights, place)[:, inside], makes.width, here)
 
 
 def common(one: Slice, other: Slice) -> range:
@@ -540,13 +359,13 @@ def _spreads(network: QuantisedGraph, one: QuantisedPass, source: Source) -> boo
     return source.window.dilation == (1, 1) and all(before + size <= kernel for size, before, kernel in places)
 
 
-def _dense(source: Source, weights: np.ndarray) -> np.ndarray:
-    """Weights (O, I, rows, columns) of 16 bits without groups and dilation."""
+def _dense(source: Source, weights: np.ndarray, place: tuple[int, int]) -> np.ndarray:
+    """Weights (O, I, rows, columns) of 16 bits, of the sum at a place, without groups and dilation."""
     if source.kind == "average_pool" and source.window.dilation == (1, 1):
-        dense = np.diag(np.full(source.groups, weights.flat[0], dtype=np.int16))[:, :, None, None]
+        dense = np.diag(np.full(source.groups, weights[place], dtype=np.int16))[:, :, None, None]
         return np.broadcast_to(dense, (*dense.shape[:2], *source.window.kernel))
     if source.kind == "average_pool":
-        weights = np.full((source.groups, 1, *source.window.kernel), weights.flat[0])
+        weights = np.full((source.groups, 1, *source.window.kernel), weights[place])
     outputs, inputs = len(weights) // source.groups, weights.shape[1]
     dense = np.zeros((len(weights), inputs * source.groups, *_reach(source.window)), dtype=np.int16)
     down, across = source.window.dilation
@@ -556,14 +375,9 @@ def _dense(source: Source, weights: np.ndarray) -> np.ndarray:
     return dense
 
 
-def _same_taps(weights: np.ndarray) -> bool:
-    """Whether the taps of weights (O, I, rows, columns) are one and the same in memory: a mean's may be many."""
-    return weights.strides[2:] == (0, 0)
-
-
 def _among(weights: np.ndarray, channels: int, places: np.ndarray | slice) -> np.ndarray:
     """Weights (O, I, rows, columns) as those of more ``channels``, among which theirs are at ``places``."""
-    taps = weights[:, :, :1, :1] if _same_taps(weights) else weights
+    taps = weights[:, :, :1, :1] if same_taps(weights) else weights
     wide = np.zeros((len(taps), channels, *taps.shape[2:]), dtype=taps.dtype)
     wide[:, places] = taps
     return np.broadcast_to(wide, (*wide.shape[:2], *weights.shape[2:]))

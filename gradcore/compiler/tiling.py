@@ -24,7 +24,7 @@ import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, blocks_of, padded, round_up
-from gradcore.compiler.sums import STRIDES, WINDOW_PLACES, MapSum, Term
+from gradcore.compiler.terms import STRIDES, WINDOW_PLACES, MapSum, Term
 from gradcore.errors import GradCoreError
 
 MAX_SIDE = 255  # rows and columns fields have 8 bits

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcore.compiler.configuration import HardwareConfig
 from gradcore.compiler.layout import BLOCK, round_up
-from gradcore.compiler.sums import WINDOW_PLACES, Term
+from gradcore.compiler.terms import WINDOW_PLACES, Term
 from gradcore.compiler.tiling import Load, TilePlan
 from gradcore.models import arithmetic
 

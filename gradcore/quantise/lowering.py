@@ -7,10 +7,11 @@ a pass has one reader.
 - A convolution, fully connected layer, affine map or average pool is a source of a pass, an addend of an add an identity. An add
   takes the sources of an addend that is such a sum and has no other reader.
 - A ReLU or clip ends the pass of a sum that only it reads; otherwise it is a pass on an identity.
-- A 2 x 2 max-pool of stride 2 without padding ends the pass of a map that only it reads, if its sources have stride 1. (A ReLU behind a
-  pool stays a pass: the pool's winner among negative values counts, for DeconvNet.) Any other max-pool is a pass on an identity.
-- A concat is a map; what it joins is written into it at once. What is joined twice, is the input, or is
-  joined to the output and read by others too, is copied by a pass on an identity.
+- A 2 x 2 max-pool of stride 2 without padding ends the pass of a map that only it reads, if its sources have stride 1 and no means over
+  different numbers of places. (A ReLU behind a pool stays a pass: the pool's winner among negative values counts, for DeconvNet.) A
+  max-pool of 1 x 1 is an identity with a stride. Any other max-pool is a pass on an identity.
+- A concat is a map; what it joins is written into it at once, and read there. What is joined twice, or is the input, is copied by a pass
+  on an identity; so is a concat that is the output, whose gradient is the seed: one pass makes it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,22 @@ def lower(graph: Graph) -> Passes:
     Raises:
         GradCoreError: a window of a pool lies beyond its map.
     """
+    graph = _ends_in_one_pass(graph)
     drafts = _drafts(graph)
     places = _places(graph, drafts)
     return _in_units(_assemble(graph, drafts, places))
+
+
+def _ends_in_one_pass(graph: Graph) -> Graph:
+    """The graph; one whose output is joined of several maps with a copy of it as the output: a max-pool of 1 x 1."""
+    last = graph[graph.output]
+    if not isinstance(last, Concat):
+        return graph
+    name = f"{last.name}.joined"
+    while name in graph.shapes:
+        name += "_"
+    nodes = [replace(last, name=name) if node is last else node for node in graph.nodes]
+    return replace(graph, nodes=(*nodes, MaxPool(last.name, (name,))))
 
 
 @dataclass
@@ -62,8 +76,9 @@ class _Draft:
 
     @property
     def takes_pool(self) -> bool:
-        """Whether a pool can be computed with it: its sums are next to one another in what it reads."""
-        return self.pool is None and all(source.window.stride == (1, 1) for source in self.sources)
+        """Whether a pool can be computed with it: its sums are next to one another in what it reads, and all have the same weights."""
+        alike = all(source.kind != "average_pool" or not np.ptp(source.weights) for source in self.sources)
+        return self.pool is None and alike and all(source.window.stride == (1, 1) for source in self.sources)
 
 
 def _drafts(graph: Graph) -> dict[str, _Draft]:
@@ -82,6 +97,11 @@ def _drafts(graph: Graph) -> dict[str, _Draft]:
             draft = drafts.pop(first)
         elif isinstance(node, MaxPool) and before and only_reader(first) and before.takes_pool and _window(node) == _FUSED:
             draft = drafts.pop(first)
+        elif isinstance(node, MaxPool) and tuple(node.kernel) == (1, 1):
+            size, window = graph.shapes[node.name][1:], _window(node)
+            _check_windows(node.name, window, graph.shapes[first][1:], size)
+            source = replace(_identity(graph, node.name, first), window=window)
+            draft = _Draft(node.name, [source], np.zeros(graph.shapes[first][0]), size, [])
         elif isinstance(node, Add):
             draft = _add(graph, node, drafts, only_reader)
         elif isinstance(node, Relu | Clip | MaxPool):
@@ -91,7 +111,7 @@ def _drafts(graph: Graph) -> dict[str, _Draft]:
             draft = _Draft(node.name, [source], bias, graph.shapes[node.name][1:], [])
         if isinstance(node, Relu | Clip):
             draft.relu, draft.limit = True, getattr(node, "high", None)
-        if isinstance(node, MaxPool):
+        elif isinstance(node, MaxPool) and tuple(node.kernel) != (1, 1):
             draft.pool = _window(node)
             _check_windows(node.name, draft.pool, draft.size, graph.shapes[node.name][1:])
         draft.nodes.append(node.name)
@@ -165,9 +185,7 @@ def _places(graph: Graph, drafts: dict[str, _Draft]) -> dict[str, Slice]:
         for number, name in enumerate(node.inputs):
             channels, height, width = graph.shapes[name]
             place = Slice(whole.map, start, start + channels)
-            # The output's gradient is the seed alone: nothing else may read what lies in it.
-            also_read = whole.map == graph.output and len(graph.readers(name)) > 1
-            if name == INPUT or name in places or also_read:
+            if name == INPUT or name in places:
                 copy = f"{node.name}.{number}"
                 while copy in graph.shapes or copy in drafts:
                     copy += "_"
@@ -178,7 +196,7 @@ def _places(graph: Graph, drafts: dict[str, _Draft]) -> dict[str, Slice]:
             start += channels
     for name in drafts:
         if name not in places:
-            places[name] = Slice(name, 0, graph.shapes[name][0])
+            places[name] = _reads(graph, name)
     return places | {INPUT: _reads(graph, INPUT)}
 
 

@@ -72,6 +72,7 @@ class StoredMap:
         region: where its values lie. fraction: of these.
         gradients: where its gradient lies: (region, first channel) of each part that a layer makes. gradient_fraction: of these.
         layers: identifiers of the layers that store it. backward: of those that make its gradient; none makes that of the logits.
+        unit: what 1 means; a clip's map counts in a unit such that its limit is the largest number.
     """
 
     name: str
@@ -81,6 +82,7 @@ class StoredMap:
     gradient_fraction: int
     layers: tuple[int, ...]
     backward: tuple[int, ...]
+    unit: float = 1.0
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> StoredMap:
@@ -280,11 +282,16 @@ class Runnable:
         """What the SEED_INDEX register must hold for a class."""
         return self.logits.memory_index(target)
 
+    @property
+    def unit(self) -> float:
+        """Of the logits."""
+        return next((one.unit for one in self.maps if not one.backward), 1.0)
+
     def dequantise_logits(self, logits: np.ndarray) -> np.ndarray:
-        return np.asarray(logits) * 2.0 ** -self.activations[-1]
+        return np.asarray(logits) * 2.0 ** -self.activations[-1] * self.unit
 
     def dequantise_attribution(self, attribution: np.ndarray) -> np.ndarray:
-        return (np.asarray(attribution) * 2.0 ** -self.gradients[0]).astype(np.float32)
+        return (np.asarray(attribution) * 2.0 ** -self.gradients[0] * self.unit).astype(np.float32)
 
     def at(self, base: int) -> Runnable:
         """This program for another base address: equal in every bit to compiling the network for that address.

@@ -104,12 +104,21 @@ class _Builder:
             if most:
                 return self.add(MaxPool(self.name("max_pool"), (source,), kernel, stride, padding))
             kernel, stride = ((2, 2), (2, 2)) if self.exact else (kernel, stride)
-            node = AveragePool(
-                self.name("average_pool"), (source,), kernel, stride, padding, counts_padding=self.exact or self.core or rng.random() < 0.5
-            )
+            counted = self.exact or bool(rng.random() < 0.5)
+            beyond = (0, 0) if self.exact or rng.random() < 0.5 else self._overhang(kernel, stride, padding, (height, width))
+            node = AveragePool(self.name("average_pool"), (source,), kernel, stride, padding, counts_padding=counted, overhang=beyond)
             if min(height, width) >= 2 and node.divisors(height, width).min() > 0:
                 return self.add(node)
         return source
+
+    def _overhang(self, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], size: Sequence[int]) -> tuple[int, int]:
+        """What ceil mode adds: pixels for one more window that begins in the map, or before it."""
+        beyond = []
+        for axis, (reach, step) in enumerate(zip(kernel, stride, strict=True)):
+            whole = size[axis] + padding[axis] + padding[axis + 2]
+            more = -(whole - reach) % step
+            beyond.append(more if whole + more - reach < padding[axis] + size[axis] else 0)
+        return tuple(beyond)
 
     def activate(self, source: str) -> str:
         """A ReLU, a clip, or neither."""
@@ -136,8 +145,7 @@ def random_graph(
     Args:
         seed: names the graph.
         exact: weights are small integers, and average pools are of 4 pixels: little or nothing is rounded.
-        core: what the core runs: max-pools of square windows, no parts of joined maps that others read. (A clip that is joined with
-            larger values it does not run.)
+        core: what the core runs: max-pools of square windows. (A clip that is joined with larger values it does not run.)
         wide: inputs of 1 to 600 channels and of 1 to 97 pixels a side (``largest`` does not count), as many values as an eighth of
             ``max_macs`` at most; and convolutions with up to 600 outputs.
         most: about so many steps; a residual block is one.
@@ -151,8 +159,7 @@ def random_graph(
     current = made.activate(made.conv(INPUT))
     for _ in range(int(rng.integers(1, most + 1))):
         if rng.random() < 0.15:  # leave this branch for later
-            joined = {name for node in made.nodes if isinstance(node, Concat) for name in node.inputs} if core else set()
-            current = str(rng.choice([name for name in made.shapes if name not in joined]))
+            current = str(rng.choice(list(made.shapes)))
         step = rng.random()
         channels = made.shapes[current][0]
         if step < 0.3:
@@ -165,7 +172,7 @@ def random_graph(
             current = made.activate(made.add(Add(made.name("add"), (branch, shortcut)[:: 1 if rng.random() < 0.5 else -1])))
         elif step < 0.85:  # branches side by side
             branches = [made.activate(made.conv(current, stride=1)) for _ in range(int(rng.integers(1, 3)))]
-            branches += [current] * int(rng.random() < 0.5 and not core)
+            branches += [current] * int(rng.random() < 0.5)
             current = made.add(Concat(made.name("concat"), tuple(branches)))
         elif step < 0.93 and not exact:
             current = made.activate(made.add(Affine(made.name("affine"), (current,))))
