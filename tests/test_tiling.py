@@ -126,6 +126,14 @@ def test_cycles_of_a_word_are_the_mean_of_all_words(density: float, unpool: bool
     assert word_cycles(density, unpool) == pytest.approx(mean)
 
 
+def test_kernels_above_8_x_8_are_cut_in_few_rectangles() -> None:
+    made = {one.name: one for one in SUMS}
+    assert [chunk.kernel for chunk in plan(made["eleven"], HardwareConfig()).chunks] == [(6, 6), (6, 5), (5, 6), (5, 5)]
+    mean = replace(term((13, 13), 64, 64, 13, first=(0, 0)), weights=np.full((64, 64, 13, 13), 97))
+    cut = plan(MapSum("mean", (1, 1), (mean,), None, 8, "out"), HardwareConfig()).chunks
+    assert {chunk.kernel for chunk in cut} == {(7, 7), (7, 6), (6, 7), (6, 6)}
+
+
 def test_an_average_pool_has_its_weights_once() -> None:
     """All its chunks have the same: they are one load, of the rows of one of them, for all tiles."""
     mean = MapSum("mean", (1, 1), (Term("map", (16, 16), (0, 0), (1, 1), np.ones((64, 64, 16, 16), dtype=np.int64), 0.5),), None, 8, "out")

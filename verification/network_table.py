@@ -2,8 +2,8 @@
 """The table of networks in docs/networks.md: accuracy, agreement and cycles of each network of ``verification.networks``, measured.
 
 ``python -m verification.network_table`` measures all of them, on the golden model, PyTorch and the Verilog, which takes an hour or two;
-``python -m verification.network_table resnet-8 fer`` some of them; ``... --draw`` none. What was measured is kept in
-docs/networks.json, from which the table is drawn.
+``python -m verification.network_table resnet-8 fer`` some of them; ``... --cycles`` their cycles alone; ``... --draw`` nothing. What was
+measured is kept in docs/networks.json, from which the table is drawn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGE, KEPT = ROOT / "docs" / "networks.md", ROOT / "docs" / "networks.json"
 BEGIN, END = "<!-- networks: begin (python -m verification.network_table) -->", "<!-- networks: end -->"
 COUNTS = {"ds-cnn": (1000, 200), "resnet-8": (500, 200), "resnet-20": (500, 200), "fer": (100, 100)}  # inputs for the class, for r
 GENERATED, RUNS = 40, 4  # generated pictures for r; inputs that the Verilog explains
-LARGE, FEW = 100_000_000, 4  # MACs, from which on so many pictures are enough for r, and one for the Verilog
+LARGE, FEW = 100_000_000, 4  # MACs, from which on so many pictures are enough for r, and for the Verilog one, with Saliency alone
 # Milliseconds of an inference that others publish, with how.
 RIVALS = {"resnet-8": "fpgaConvNet 0.411 ms (8 bits, 387 multipliers, 143 MHz); hls4ml 7.64 ms; both without a backward pass"}
 
@@ -61,24 +61,32 @@ def agreement(name: str, network: Network | GraphNetwork, count: int, attributed
     return found
 
 
-def measure(name: str) -> dict[str, Any]:
-    """What the table says of a network."""
+def measure(name: str, kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the table says of a network; with what was ``kept`` of it only its cycles are measured."""
     network = load_network(known_network(name))
-    large = network.graph.macs > LARGE
-    count, attributed = COUNTS.get(name, (FEW if large else GENERATED,) * 2)
+    if kept:
+        agreed = {what: value for what, value in kept.items() if what not in ("runs", "cycles", "sparse_bound")}
+        return agreed | cycles(name, network)
+    count, attributed = COUNTS.get(name, (FEW if network.graph.macs > LARGE else GENERATED,) * 2)
     found: dict[str, Any] = {"macs": network.graph.macs, "count": count, "attributed": attributed}
     agreed = agreement(name, network, count, attributed)
     found |= {what: round(agreed[what], 4) for what in ("equal", "golden", "float") if what in agreed}
     found["r"] = {method: _correlations(agreed[method]) for method in METHODS}
+    return found | cycles(name, network)
+
+
+def cycles(name: str, network: Network | GraphNetwork) -> dict[str, Any]:
+    """The cycles of the Verilog, and what is predicted of them; none where the core does not run the network."""
+    large = network.graph.macs > LARGE
     runs = 1 if large else RUNS
     try:
-        report = bench(list(inputs_of(name, runs, network)[0]), network=network)
+        report = bench(list(inputs_of(name, runs, network)[0]), METHODS[:1] if large else METHODS, network=network)
     except GradCoreError as refusal:
         print(f"{name}: {refusal}")
-        return found
+        return {}
     columns = {INFERENCE: report[INFERENCE], **report["methods"]}
-    cycles = {what: {key: round(one[f"{key}"]) for key in ("cycles_total", "predicted_cycles")} for what, one in columns.items()}
-    return {**found, "runs": runs, "cycles": cycles, "sparse_bound": round(report["methods"]["saliency"]["sparse_bound"])}
+    found = {what: {key: round(one[key]) for key in ("cycles_total", "predicted_cycles")} for what, one in columns.items()}
+    return {"runs": runs, "cycles": found, "sparse_bound": round(report["methods"]["saliency"]["sparse_bound"])}
 
 
 def _correlations(r: Sequence[float]) -> str:
@@ -101,9 +109,11 @@ def table(kept: Mapping[str, Any]) -> str:
     lines += ["", f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
     for name in (name for name in KNOWN if "cycles" in kept.get(name, {})):
         one = kept[name]
-        totals = [one["cycles"][what]["cycles_total"] for what in columns]
+        totals = [one["cycles"].get(what, {}).get("cycles_total") for what in columns]
         ms = ", ".join(f"{total / 1e5:.3f}" for total in totals[:2])
-        cells = [f"{one['macs']:,}", *(f"{total:,}" for total in totals), ms, f"{one['sparse_bound']:,}", RIVALS.get(name, "")]
+        numbers = [one["macs"], *totals, one["sparse_bound"]]
+        macs, *measured, bound = ("" if number is None else f"{number:,}" for number in numbers)
+        cells = [macs, *measured, ms, bound, RIVALS.get(name, "")]
         lines.append(f"| {KNOWN[name].title} | {' | '.join(cells)} |")
     parts = [part for one in kept.values() for part in one.get("cycles", {}).values() if "predicted_cycles" in part]
     apart = [abs(part["predicted_cycles"] / part["cycles_total"] - 1) for part in parts]
@@ -121,12 +131,13 @@ def page(text: str, kept: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Measure networks and draw the table."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    names = [] if "--draw" in arguments else list(arguments) or list(KNOWN)
+    options = {one for one in arguments if one.startswith("--")}
+    names = [] if "--draw" in options else [one for one in arguments if one not in options] or list(KNOWN)
     for name in names:
         if not is_there(name):
             print(f"{name}: it is not on this machine ({KNOWN[name].file})")
             continue
-        kept[name] = measure(name)
+        kept[name] = measure(name, kept.get(name) if "--cycles" in options else None)
         write_atomically(KEPT, json.dumps(kept, indent=1) + "\n")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), kept), encoding="utf-8")
 

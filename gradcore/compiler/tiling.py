@@ -367,11 +367,11 @@ def _parts(term: Term, depth: int, width: int) -> Iterator[Term]:
 
 
 def _taps(term: Term, most: int) -> Iterator[Term]:
-    """A term in parts of whole rows of taps, or of some taps of a row, that take at most ``most`` rows of the weight buffer."""
+    """A term in rectangles of taps, as wide as they can be, that take at most ``most`` rows of the weight buffer."""
     height, width = term.kernel
     taps = height * width if term.uniform or term.winners is not None else most // term.in_channels
     across = math.ceil(width / math.ceil(width / min(width, taps, MAX_KERNEL)))
-    down = min(height, max(1, taps // across), MAX_KERNEL) if across == width else 1
+    down = min(height, max(1, taps // across), MAX_KERNEL)
     down = math.ceil(height / math.ceil(height / down))
     for row in range(0, height, down):
         for column in range(0, width, across):
