@@ -101,9 +101,11 @@ def test_shards_cover_everything_once() -> None:
         said = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         return [line for line in said.splitlines() if "::" in line]
 
-    every, parts = collected(), [collected("--splits", "3", "--group", str(index)) for index in (1, 2, 3)]
+    every, parts = collected(), [collected(*regress.split(index, 3)) for index in (1, 2, 3)]
     assert len(every) > 10 and sorted(sum(parts, [])) == sorted(every)
-    assert parts[1] == collected("--splits", "3", "--group", "2") and all(parts)
+    assert parts[1] == collected(*regress.split(2, 3))
+    in_order = sorted(every, key=lambda nodeid: nodeid.partition("::")[2])
+    assert [sorted(part) for part in parts] == [sorted(in_order[place::3]) for place in range(3)]  # neighbours go apart
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/2/3", "-1/2"])
