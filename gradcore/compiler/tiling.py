@@ -244,7 +244,9 @@ class Planner:
         needed = [[_needed(term, block) for block in range(count)] for term in made.terms]
         best: list[TilePlan] = []
         read = 0
-        sizes = {1} if made.window else {count, *(size for size in (1, 2, self.hardware.groups) if size < count)}
+        sizes = {count, *(size for size in (1, 2, self.hardware.groups) if size < count)}
+        if made.window and all(term.stride[axis] in STRIDES for term in made.terms for axis in (0, 1)):
+            sizes = {1}
         for size in sorted(sizes, reverse=True):
             parts = [_narrowed(made, range(start, min(start + size, count)), needed) for start in range(0, count, size)]
             reads = sum(term.in_channels * blocks_of(part.out_channels) for part in parts for term in part.terms)
