@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The diagrams of docs/networks.md: what the compiler makes of a strided convolution and of an overlapping max-pool, drawn from its sums.
 
-``python -m verification.diagrams`` draws them anew, in docs/images/; a test holds that the page shows what the compiler does now.
+``python -m verification.diagrams`` draws them anew (so does `make pictures`), in docs/images/; a test holds that the page shows what the
+compiler does now.
 """
 
 from __future__ import annotations

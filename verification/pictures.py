@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures in docs/images/ that show results: made by the code that draws reports, so that they are what users get.
+"""The pictures in docs/images/ that show results: made by the code that draws reports, so that they are what users get; and the diagrams of
+``verification.diagrams``.
 
 ``python -m verification.pictures`` makes them anew (`make pictures`): it runs the Verilog once. What that gave is kept in timeline.json,
 from which a test draws the picture again.
@@ -21,9 +22,9 @@ from gradcore.report.poster import poster
 from gradcore.report.stored import read_result
 from gradcore.timeline import Overview
 from gradcore.timeline.drawing import draw_overview
-from tb.support.places import ROOT
+from verification import diagrams
+from verification.diagrams import IMAGES
 
-IMAGES = ROOT / "docs" / "images"
 SHOWN = {"guided": {}, "gradcam": {}, "integrated_gradients": {"n_steps": 20}}
 NETWORK, METHOD = "cifar10", "saliency"
 
@@ -58,6 +59,7 @@ def timeline(stored: str) -> str:
 
 def main() -> None:
     """Make all pictures."""
+    diagrams.main()
     with ProgressDisplay() as progress, scratch_folder() as work:
         write_atomically(IMAGES / "explanation.svg", explanation(work))
         stored = json.dumps(run(progress).as_dict(), separators=(",", ":")) + "\n"
