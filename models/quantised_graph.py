@@ -3,7 +3,8 @@
 
 Every map has one number of fraction bits for its values and one for its gradient: raw = real / unit * 2**n. The *unit* is 1 but for
 maps that a clip makes: there it is such that the clip's limit is the largest 16-bit number, so that saturation is the clip and the
-mask is 0 < x < 32767. (Maps that hold a clip's results and larger ones have a smaller ``limit``.)
+mask is 0 < x < 32767. (Maps that hold a clip's results and larger ones have a smaller ``limit``.) Maps that are equalised
+(``gradcore.quantise.equalisation``) have a unit for each channel.
 
 All sources of a pass share the fraction F of the pass's accumulator: source s reads a map of fraction f_s, so its weights have
 F - f_s fraction bits, each source's rounded from the float weights:
@@ -42,26 +43,30 @@ class GraphQuantisation:
         activations: of its values, by the map's name.
         gradients: of its gradient.
         source: what they were chosen on, for people.
+        units: of the channels of maps that are equalised.
     """
 
     activations: Mapping[str, int]
     gradients: Mapping[str, int]
     source: str = ""
+    units: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, Any]:
         """What the network file's metadata ``quantisation`` holds."""
-        return {"activations": dict(self.activations), "gradients": dict(self.gradients), "source": self.source}
+        units = {"units": {name: list(one) for name, one in self.units.items()}} if self.units else {}
+        return {"activations": dict(self.activations), "gradients": dict(self.gradients), "source": self.source, **units}
 
     @classmethod
     def from_metadata(cls, data: Mapping[str, Any], maps: Mapping[str, MapShape]) -> GraphQuantisation:
         """Read it back. Raises GradCoreError if it does not describe a network of these maps."""
         try:
             parts = [{str(name): int(bits) for name, bits in dict(data[key]).items()} for key in ("activations", "gradients")]
-        except (KeyError, TypeError, ValueError):
-            parts = [{}, {}]
+            units = {str(name): tuple(float(unit) for unit in one) for name, one in dict(data.get("units", {})).items()}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            parts, units = [{}, {}], {}
         if any(set(part) != set(maps) or max(map(abs, part.values())) > MAX_MAGNITUDE for part in parts):
             raise GradCoreError(f"the network file's quantisation does not fit its {len(maps)} maps: remove it and calibrate again")
-        return cls(*parts, source=str(data.get("source", "")))
+        return cls(*parts, source=str(data.get("source", "")), units=units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +118,7 @@ class QuantisedMap:
         fraction, gradient_fraction: fraction bits of its values and of its gradient.
         gradient_accumulator: fraction bits of the sums that its gradient is rounded from.
         unit: see the head of the module.
+        channel_units: of each channel, beside ``unit``; empty where they are 1.
     """
 
     shape: MapShape
@@ -120,6 +126,12 @@ class QuantisedMap:
     gradient_fraction: int
     gradient_accumulator: int
     unit: float = 1.0
+    channel_units: tuple[float, ...] = ()
+
+    @property
+    def units(self) -> np.ndarray:
+        """(C,): what 1 means in each channel: real = raw / 2**fraction * units. Of its gradient it is the output's unit divided by them."""
+        return self.unit * np.array(self.channel_units or (1.0,) * self.shape[2])
 
     @property
     def backward_shift(self) -> int:

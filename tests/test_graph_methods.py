@@ -34,14 +34,16 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX file: a stride, a clip, whose map has a unit, a residual block, a concat of two branches, an average pool."""
+    """An ONNX file: a stride, a clip, whose map has a unit, a residual block, an equalised map, a concat of two branches, an average pool."""
     nodes = (
         Conv("stem", (INPUT,), (3, 3), (2, 2), (1, 1, 1, 1), out_channels=6),
         Clip("stem_relu", ("stem",), 1.5),
         Conv("branch", ("stem_relu",), (3, 3), padding=(1, 1, 1, 1), out_channels=6),
         Add("sum", ("branch", "stem_relu")),
         Relu("sum_relu", ("sum",)),
-        Conv("left", ("sum_relu",), (1, 1), out_channels=3),
+        Conv("middle", ("sum_relu",), (1, 1), out_channels=4),
+        Relu("middle_relu", ("middle",)),
+        Conv("left", ("middle_relu",), (1, 1), out_channels=3),
         Relu("left_relu", ("left",)),
         Conv("right", ("sum_relu",), (3, 3), padding=(1, 1, 1, 1), out_channels=5),
         Relu("right_relu", ("right",)),
@@ -82,6 +84,8 @@ def test_every_kind_of_request(network: GraphNetwork) -> None:
     """Forward alone, backward alone and by another rule, down to each map, from a vector, on an input beyond a picture's format."""
     golden, verilog = open_backend("golden", network, headroom=0), RtlBackend(network, "rtl", preset="small")
     assert verilog.layers == golden.layers and verilog.classes == golden.classes
+    units = {one.name: one.units for one in verilog.program.maps if one.units}
+    assert len(set(units["stem_relu"])) == 1 and len(set(units["middle_relu"])) > 1, "a clip's, and those of an equalised map"
     seed = np.array([1.0, 0.0, -1.0, 0.25, 0.0])
     names = [name for name in golden.layers if np.prod(golden.layers[name]) > 5]
     requests = [Request(PICTURE, keep=True), Request(method="guided", seed=seed, keep=True), Request(method="deconvnet", seed=2)]

@@ -123,9 +123,11 @@ def _keywords() -> tuple[np.ndarray, np.ndarray]:
 
 def fer(source: str | Path) -> GraphNetwork:
     """The network of an ONNX file, with what the package says of it: its input is (pixel / 255 - 0.5) * 2. Its number formats are chosen on
-    generated pictures without print and line art, which no face is like: so they are one bit finer."""
+    generated pictures without print and line art, which no face is like: so they are one bit finer. Its channels have no units of their
+    own."""
     network = network_of(import_onnx(source), "fer", classes=CLASSES, mean=0.5, std=0.5)
-    formats = calibrate_graph(network, standard_images(network.input_shape, PICTURES), source="smooth generated pictures", contrast=0)
+    pictures = standard_images(network.input_shape, PICTURES)
+    formats = calibrate_graph(network, pictures, source="smooth generated pictures", contrast=0, equal=False)
     network.metadata |= {
         "quantisation": formats.to_metadata(),
         "sample": "astronaut.png",

@@ -170,8 +170,8 @@ class Graph:
     def reached(self, made: dict[str, np.ndarray], back_to: str | None, end: int, exponent: int) -> np.ndarray:
         """As for a chain."""
         name = back_to or graph_model.INPUT
-        unit = self.unit / self.network.maps[name].unit
-        return real_map(made[name], self.network.quantisation.gradients[name] + exponent, unit).astype(np.float64)
+        units = self.unit / self.network.maps[name].units
+        return real_map(made[name], self.network.quantisation.gradients[name] + exponent, units).astype(np.float64)
 
     def forward(self, maps: np.ndarray, first: int, stop: int) -> list[Trace]:
         """The forward pass of inputs (N, H, W, C)."""
@@ -198,7 +198,7 @@ class Graph:
     def stored(self, forward: graph_model.Forward, image: int) -> dict[str, np.ndarray]:
         """Real float32 (C, H, W) of every map, of one image of a batch."""
         maps = self.network.maps
-        return {name: real_map(forward.maps[name][image], maps[name].fraction, maps[name].unit) for name in self.layers}
+        return {name: real_map(forward.maps[name][image], maps[name].fraction, maps[name].units) for name in self.layers}
 
     def followed(self, backward: graph_model.Backward, image: int) -> dict[str, np.ndarray]:
         """The same of the gradients."""
@@ -212,7 +212,7 @@ class Graph:
         """The same of the gradients."""
         fractions, output = self.network.quantisation.gradients, self.unit
         return {
-            name: real_map(made[name], fractions[name] + exponent, output / self.network.maps[name].unit)
+            name: real_map(made[name], fractions[name] + exponent, output / self.network.maps[name].units)
             for name in self.layers
             if name in made
         }

@@ -198,7 +198,8 @@ class _Compiler:
             shown = made[0].name if self.chain and made else name
             at = activation(network, name)
             fractions = one.fraction, tuple(gradients), one.gradient_fraction
-            found.append(StoredMap(shown, at, *fractions, tuple(layers), tuple(after), one.unit))
+            units = () if np.all(one.units == 1) else tuple(one.units.tolist())
+            found.append(StoredMap(shown, at, *fractions, tuple(layers), tuple(after), units))
         return found
 
     def _cut_product(self, step: _Step, product: Product) -> None:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,14 +18,24 @@ from gradcore.models.passes import INPUT, Pass, Passes, Source
 from gradcore.models.quantised_graph import GraphQuantisation
 from gradcore.quantise import float_graph
 from gradcore.quantise.calibration import MARGIN, SEED_FRACTION, fraction_for
+from gradcore.quantise.equalisation import equalise, in_units
 
 SPARE_BITS = 3  # of a source's weights that a common accumulator may cost before its map gives some
+# Of maps whose channels all come near the largest value, so that a held-out input is sooner above it: without and with contrast.
+VALUE_MARGINS = (1.6, 1.25)
 _ROUNDS = 1000
 _VALUES = 8_000_000  # of all maps together, in one batch
 
 
 def calibrate_passes(
-    passes: Passes, inputs: np.ndarray, *, input_fraction: int | None = None, source: str = "", methods: Sequence[str] = arithmetic.METHODS
+    passes: Passes,
+    inputs: np.ndarray,
+    *,
+    input_fraction: int | None = None,
+    source: str = "",
+    methods: Sequence[str] = arithmetic.METHODS,
+    contrast: bool = False,
+    equal: bool = False,
 ) -> GraphQuantisation:
     """Choose the fraction bits of every map.
 
@@ -35,42 +46,56 @@ def calibrate_passes(
         source: what the inputs are, kept for people.
         methods: whose gradients the formats hold; others may saturate. In deep networks DeconvNet's gradients are orders of magnitude
             smaller than the others', so formats for all keep few bits of them.
+        contrast: whether pictures of high contrast are among the inputs: then formats need hardly any margin.
+        equal: whether the channels of maps get units of their own: see ``gradcore.quantise.equalisation``.
 
     Raises:
         GradCoreError: there are no inputs, or a value is beyond float32.
 
-    Values and gradients are measured in float on all inputs (gradients by each method, from the arg-max). Gradients and the
-    output keep a margin of one bit. A clip's map has the format whose largest number is the limit. Then see ``settle``.
+    Values and gradients are measured in float on all inputs (gradients by each method, from the arg-max). The output keeps a margin of
+    one bit, and so do gradients without contrast. A clip's map has the format whose largest number is the limit. Then see ``settle``.
     """
     inputs = np.asarray(inputs, dtype=np.float32)
     if not len(inputs):
         raise GradCoreError("calibration needs inputs, and there are none: give at least one")
     values, gradients = measure(passes, inputs, methods)
-    activations = {name: fraction_for(values[name] * (MARGIN if name == passes.output else 1.0)) for name in passes.maps}
+    units = equalise(passes, values, VALUE_MARGINS[contrast]) if equal else {}
+    for name, one in units.items():
+        values[name], gradients[name] = values[name] / one, gradients[name] * one
+    activations = {name: fraction_for(one.max() * (MARGIN if name == passes.output else 1.0)) for name, one in values.items()}
     if input_fraction is not None:
         activations[INPUT] = input_fraction
-    if MARGIN * max(gradients.values()) > np.finfo(np.float32).max:
+    if MARGIN * max(one.max() for one in gradients.values()) > np.finfo(np.float32).max:
         raise GradCoreError("the gradients are beyond float32: train the network with bounded weights")
-    wanted = {name: fraction_for(MARGIN * gradients[name]) for name in passes.maps} | {passes.output: SEED_FRACTION}
-    return settle(passes, GraphQuantisation(activations, wanted, source))
+    margin = 1.0 if contrast else MARGIN
+    wanted = {name: fraction_for(margin * one.max()) for name, one in gradients.items()} | {passes.output: SEED_FRACTION}
+    return settle(passes, GraphQuantisation(activations, wanted, source, units))
 
 
-def measure(passes: Passes, inputs: np.ndarray, methods: Sequence[str] = arithmetic.METHODS) -> tuple[dict[str, float], dict[str, float]]:
-    """The largest magnitudes of the values and of the gradients of every map; of values that are pooled, before the pool. What a clip
-    makes counts as its limit."""
-    values, gradients = dict.fromkeys(passes.maps, 0.0), dict.fromkeys(passes.maps, 0.0)
+Largest = dict[str, np.ndarray]
+
+
+def measure(passes: Passes, inputs: np.ndarray, methods: Sequence[str] = arithmetic.METHODS) -> tuple[Largest, Largest]:
+    """The largest magnitudes of the values and of the gradients of each channel (C,) of every map; of values that are pooled, before the
+    pool. What a clip makes counts as its limit."""
+    values, gradients = ({name: np.zeros(shape[2]) for name, shape in passes.maps.items()} for _ in range(2))
     batch = max(1, _VALUES // sum(int(np.prod(shape)) for shape in passes.maps.values()))
     for start in range(0, len(inputs), batch):
         part = inputs[start : start + batch]
         result = float_graph.forward(passes, part)
-        values[INPUT] = max(values[INPUT], float(np.abs(part).max()))
+        _raise(values[INPUT], part)
         for one in passes.passes:
-            largest = one.limit if one.limit is not None else float(np.abs(result.passes[one.name].full).max())
-            values[one.makes.map] = max(values[one.makes.map], largest)
+            made = result.passes[one.name].full if one.limit is None else np.full((1, 1, 1, one.makes.width), one.limit)
+            _raise(values[one.makes.map][one.makes.channels], made)
         for method in methods:
             for name, gradient in float_graph.backward(passes, result, method).items():
-                gradients[name] = max(gradients[name], float(np.abs(gradient).max()))
+                _raise(gradients[name], gradient)
     return values, gradients
+
+
+def _raise(largest: np.ndarray, maps: np.ndarray) -> None:
+    """Raise (C,) in place to the largest magnitudes in maps (N, H, W, C)."""
+    np.maximum(largest, np.abs(maps).max(axis=(0, 1, 2)), out=largest)
 
 
 def settle(passes: Passes, wanted: GraphQuantisation) -> GraphQuantisation:
@@ -83,12 +108,13 @@ def settle(passes: Passes, wanted: GraphQuantisation) -> GraphQuantisation:
 
     The same holds backward, for the gradients of the maps that the passes make, which meet in the gradient of the map that they read.
     """
+    passes = in_units(passes, wanted.units)
     activations, gradients = dict(wanted.activations), dict(wanted.gradients)
     forwards = [([(source.reads.map, source) for source in one.sources], one.makes.map) for one in passes.passes]
     backwards = [([(one.makes.map, source) for one, source in passes.readers(name)], name) for name in passes.maps if name != passes.output]
     _settle(activations, forwards, passes.clips)
     _settle(gradients, backwards, set())
-    return GraphQuantisation(activations, gradients, wanted.source)
+    return replace(wanted, activations=activations, gradients=gradients)
 
 
 def _settle(fractions: dict[str, int], sums: list[tuple[list[tuple[str, Source]], str]], fixed: set[str]) -> None:
@@ -131,12 +157,12 @@ def accumulator(fractions: dict[str, int], terms: list[tuple[str, Source]]) -> i
 
 def most_bits(source: Source) -> int:
     """The most fraction bits with which the real weights of a source fit 16 bits."""
-    return _most_bits(source)
+    if source not in _most:
+        _most[source] = fraction_for(float(np.abs(source.weights).max(initial=0)))
+    return _most[source]
 
 
-@cache
-def _most_bits(source: Source) -> int:
-    return fraction_for(float(np.abs(source.weights).max(initial=0)))
+_most: WeakKeyDictionary[Source, int] = WeakKeyDictionary()
 
 
 def accumulators(passes: Passes, formats: GraphQuantisation) -> tuple[Callable[[Pass], int], Callable[[str], int]]:

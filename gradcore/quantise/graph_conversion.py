@@ -16,6 +16,7 @@ from gradcore.models.passes import Pass, Passes, Source
 from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph, QuantisedMap, QuantisedPass, QuantisedSource
 from gradcore.quantise.calibration import SEED_FRACTION
 from gradcore.quantise.conversion import MAX_SHIFT, to_fixed
+from gradcore.quantise.equalisation import in_units
 from gradcore.quantise.graph_calibration import accumulators
 
 FEW_BITS = 9  # of a source's largest weight, of 15: below, a note tells of it
@@ -40,8 +41,9 @@ def quantise_passes(
         name, classes, mean, std, notes: what the result holds beside.
 
     Raises:
-        GradCoreError: a number format does not fit (shift or accumulator out of range).
+        GradCoreError: a number format does not fit (shift or accumulator out of range, units of other maps).
     """
+    passes = in_units(passes, formats.units)
     seed = formats.gradients[passes.output]
     if not 0 <= seed <= SEED_FRACTION:
         raise GradCoreError(f"the seed gradient has {seed} fraction bits, allowed are 0..{SEED_FRACTION}: {_CALIBRATE}")
@@ -49,7 +51,9 @@ def quantise_passes(
     saturated: dict[str, int] = {}
     made = [_pass(one, formats, of_pass(one), of_gradient, saturated) for one in passes.passes]
     maps = {
-        key: QuantisedMap(shape, formats.activations[key], formats.gradients[key], of_gradient(key), passes.unit(key))
+        key: QuantisedMap(
+            shape, formats.activations[key], formats.gradients[key], of_gradient(key), passes.unit(key), tuple(formats.units.get(key, ()))
+        )
         for key, shape in passes.maps.items()
     }
     told = (*notes, *_notes(passes, made))

@@ -32,6 +32,7 @@ def calibrate_graph(
     source: str = "",
     contrast: int = PATTERNS,
     methods: Sequence[str] = METHODS,
+    equal: bool = True,
 ) -> GraphQuantisation:
     """Choose the fraction bits of every map of a network.
 
@@ -39,8 +40,10 @@ def calibrate_graph(
         network: the float network.
         images: uint8 (N, H, W, C): calibration pictures; some tens are enough.
         source: what the pictures are, kept for people.
-        contrast: as for ``gradcore.quantise.calibrate``: so many pictures of each kind of high contrast are looked at, too.
+        contrast: as for ``gradcore.quantise.calibrate``: so many pictures of each kind of high contrast are looked at, too. Their
+            gradients are larger than others', so that none get a margin where they are looked at.
         methods: whose gradients the formats shall hold: see ``gradcore.quantise.graph_calibration.calibrate_passes``.
+        equal: whether channels get units of their own: see ``gradcore.quantise.equalisation``.
 
     Raises:
         GradCoreError: the pictures are not what the network takes, or a value is beyond float32.
@@ -50,7 +53,7 @@ def calibrate_graph(
     images = check_pictures(images, network.input_shape)
     if contrast:
         images = np.concatenate([images, *patterns(network.input_shape, contrast, seed=CALIBRATION_SEED).values()])
-    return _calibrate(network, lower(network.graph), images, source, methods)
+    return _calibrate(network, lower(network.graph), images, source, bool(contrast), methods, equal)
 
 
 def quantise_graph(network: GraphNetwork, quantisation: GraphQuantisation | None = None) -> QuantisedGraph:
@@ -68,7 +71,7 @@ def quantise_graph(network: GraphNetwork, quantisation: GraphQuantisation | None
         if stored:
             quantisation = GraphQuantisation.from_metadata(stored, passes.maps)
         else:
-            quantisation = _calibrate(network, passes, _generated(network), GENERATED)
+            quantisation = _calibrate(network, passes, *_generated(network))
     notes = []
     if quantisation.source.startswith(GENERATED):
         notes.append(f"the network file holds no quantisation: number formats were chosen on {GENERATED}")
@@ -83,18 +86,25 @@ def in_integers(network: Network | GraphNetwork) -> QuantisedNetwork | Quantised
     return quantise_graph(network) if isinstance(network, GraphNetwork) else quantise(network)
 
 
-def _generated(network: GraphNetwork) -> np.ndarray:
-    """Generated pictures, of which as many as the network has time for: smooth ones and, where there are enough, ones of high contrast."""
+def _generated(network: GraphNetwork) -> tuple[np.ndarray, str, bool]:
+    """Generated pictures, of which as many as the network has time for: smooth ones and, where there are enough, ones of high contrast;
+    what they are; and whether such are among them."""
     count = int(np.clip(_MACS // max(1, network.graph.macs), _FEWEST, CALIBRATION_IMAGES))
     images = standard_images(network.input_shape, count)
     if count < CALIBRATION_IMAGES:
-        return images
-    return np.concatenate([images, *patterns(network.input_shape, PATTERNS, seed=CALIBRATION_SEED).values()])
+        return images, GENERATED, False
+    return np.concatenate([images, *patterns(network.input_shape, PATTERNS, seed=CALIBRATION_SEED).values()]), GENERATED, True
 
 
 def _calibrate(
-    network: GraphNetwork, passes: Passes, images: np.ndarray, source: str, methods: Sequence[str] = METHODS
+    network: GraphNetwork,
+    passes: Passes,
+    images: np.ndarray,
+    source: str,
+    contrast: bool,
+    methods: Sequence[str] = METHODS,
+    equal: bool = True,
 ) -> GraphQuantisation:
     fraction = picture_fraction(network)
     inputs = quantise_image(images, network.mean, network.std, fraction) * np.float32(2.0**-fraction)
-    return calibrate_passes(passes, inputs, input_fraction=fraction, source=source, methods=methods)
+    return calibrate_passes(passes, inputs, input_fraction=fraction, source=source, methods=methods, contrast=contrast, equal=equal)

@@ -16,7 +16,7 @@ import numpy as np
 from gradcore.errors import GradCoreError
 from gradcore.models.passes import INPUT
 from gradcore.models.quantised import QuantisedNetwork
-from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
+from gradcore.models.quantised_graph import QuantisedGraph
 from gradcore.network import GraphNetwork, Network
 from gradcore.quantise.conversion import quantise
 from gradcore.quantise.graph_calibration import settle
@@ -57,7 +57,7 @@ def widen_graph_input(network: GraphNetwork, bits: int) -> GraphNetwork:
         return network
     formats = quantise_graph(network).quantisation
     activations = {**formats.activations, INPUT: formats.activations[INPUT] - bits}
-    settled = settle(lower(network.graph), GraphQuantisation(activations, formats.gradients, formats.source or "as stored"))
+    settled = settle(lower(network.graph), replace(formats, activations=activations, source=formats.source or "as stored"))
     return replace(network, metadata={**network.metadata, "quantisation": settled.to_metadata()})
 
 
@@ -68,7 +68,7 @@ def _widen_graph(network: GraphNetwork, bits: int) -> GraphNetwork:
     activations = {name: fraction - (0 if name in kept else bits) for name, fraction in formats.activations.items()}
     gradients = {name: fraction - (0 if name == passes.output else bits) for name, fraction in formats.gradients.items()}
     source = f"{formats.source or 'as stored'}, {bits} bits of headroom"
-    widened = settle(passes, GraphQuantisation(activations, gradients, source))
+    widened = settle(passes, replace(formats, activations=activations, gradients=gradients, source=source))
     return replace(network, metadata={**network.metadata, "quantisation": widened.to_metadata()})
 
 

@@ -121,13 +121,13 @@ class CoreRuns:
         one = self._program.maps[place]
         values = self._driver.get(self._program.regions[one.region])
         lie = self._program.places.get(one.region)
-        return real_map(values if lie is None else values[..., lie], one.fraction, one.unit)
+        return real_map(values if lie is None else values[..., lie], one.fraction, one.units or 1.0)
 
     def _gradient(self, place: int, exponent: int) -> np.ndarray:
         one = self._program.maps[place]
         parts = sorted(one.gradients, key=lambda part: part[1])
         values = np.concatenate([self._driver.get(self._program.regions[name]) for name, _ in parts], axis=2)
-        return real_map(values, one.gradient_fraction + exponent, self._program.unit / one.unit)
+        return real_map(values, one.gradient_fraction + exponent, self._program.unit / np.array(one.units or 1.0))
 
     def _followed(self, end: int, stop: int) -> list[int]:
         """The maps whose gradients a backward pass down to the map ``end`` has made, without the input's, and the one it started from."""

@@ -22,6 +22,6 @@ def quantise(real: np.ndarray, fraction: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(rounded, VALUE_MIN, VALUE_MAX).astype(np.int64), clipped
 
 
-def real_map(raw: np.ndarray, fraction: int, unit: float = 1.0) -> np.ndarray:
-    """float32 (C, H, W) of raw (H, W, C); exact where the unit is 1, for 16 bits fit in 24."""
-    return np.ascontiguousarray(np.asarray(raw).transpose(2, 0, 1) * 2.0**-fraction * unit, dtype=np.float32)
+def real_map(raw: np.ndarray, fraction: int, units: np.ndarray | float = 1.0) -> np.ndarray:
+    """float32 (C, H, W) of raw (H, W, C), with what 1 means, for all channels or (C,); exact for powers of two, for 16 bits fit in 24."""
+    return np.ascontiguousarray((np.asarray(raw) * 2.0**-fraction * units).transpose(2, 0, 1), dtype=np.float32)

@@ -72,7 +72,8 @@ class StoredMap:
         region: where its values lie. fraction: of these.
         gradients: where its gradient lies: (region, first channel) of each part that a layer makes. gradient_fraction: of these.
         layers: identifiers of the layers that store it. backward: of those that make its gradient; none makes that of the logits.
-        unit: what 1 means; a clip's map counts in a unit such that its limit is the largest number.
+        units: what 1 means in each channel; empty where that is 1: a clip's map counts in a unit such that its limit is the largest number,
+            channels may have units of their own. Of the gradient it is the logits' unit divided by them.
     """
 
     name: str
@@ -82,12 +83,12 @@ class StoredMap:
     gradient_fraction: int
     layers: tuple[int, ...]
     backward: tuple[int, ...]
-    unit: float = 1.0
+    units: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> StoredMap:
         """From what JSON made of ``vars``."""
-        kept = {name: tuple(data[name]) for name in ("layers", "backward")}
+        kept = {name: tuple(data[name]) for name in ("layers", "backward", "units")}
         return cls(**{**data, **kept, "gradients": tuple((region, channel) for region, channel in data["gradients"])})
 
 
@@ -285,7 +286,7 @@ class Runnable:
     @property
     def unit(self) -> float:
         """Of the logits."""
-        return next((one.unit for one in self.maps if not one.backward), 1.0)
+        return next((one.units for one in self.maps if not one.backward and one.units), (1.0,))[0]
 
     def dequantise_logits(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(logits) * 2.0 ** -self.activations[-1] * self.unit

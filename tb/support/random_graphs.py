@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from gradcore.errors import GradCoreError, Refusal
-from gradcore.models.quantised_graph import GraphQuantisation, QuantisedGraph
+from gradcore.models.quantised_graph import QuantisedGraph
 from gradcore.network.graph import (
     INPUT,
     Add,
@@ -254,7 +255,7 @@ def quantised_graph(graph: Graph, seed: int, *, saturate: bool | None = None) ->
     if saturate or (saturate is None and rng.random() < 0.33):
         wider = [{name: bits + 3 for name, bits in part.items()} for part in (formats.activations, formats.gradients)]
         wider[1][passes.output] = formats.gradients[passes.output]
-        formats = settle(passes, GraphQuantisation(*wider))
+        formats = settle(passes, replace(formats, activations=wider[0], gradients=wider[1]))
     made = quantise_passes(passes, formats)
     inputs = rng.integers(-32768, 32768, (2, *shape)) >> np.array([2, 0])[:, None, None, None]
     inputs[1][rng.random(shape) < 0.9] = 0
