@@ -88,7 +88,7 @@ class StoredMap:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> StoredMap:
         """From what JSON made of ``vars``."""
-        kept = {name: tuple(data[name]) for name in ("layers", "backward", "units")}
+        kept = {name: tuple(data[name]) for name in ("layers", "backward")} | {"units": tuple(data.get("units", ()))}
         return cls(**{**data, **kept, "gradients": tuple((region, channel) for region, channel in data["gradients"])})
 
 
