@@ -34,7 +34,7 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX file: a stride, a clip, whose map has a unit, a residual block, an equalised map, a concat of two branches, an average pool."""
+    """An ONNX file: a stride, a clip, a residual block, an equalised map, a concat of two branches, an average pool."""
     nodes = (
         Conv("stem", (INPUT,), (3, 3), (2, 2), (1, 1, 1, 1), out_channels=6),
         Clip("stem_relu", ("stem",), 1.5),
