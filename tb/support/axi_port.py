@@ -97,6 +97,7 @@ class PortModel:
         or for room."""
         client, address, words = fields["client"], fields["address"], fields["words"]
         apart = self.cycle - self.accepted_of[client]
+        assert self.cycle >= self.last_clear + 2, f"client {client}: a request is accepted in the flush"
         if self.cycle == self.last_clear + 2:
             self.coverage.see("flush_with", "a request at once after it")
         assert apart >= REQUEST_CYCLES, f"client {client}: two requests are accepted within {apart} cycles"
@@ -145,6 +146,7 @@ class PortModel:
                 queue.clear()
             self.window_errors.clear()
             self.accepted, self.alone = -STAGE_CYCLES - 1, None
+            self.accepted_of = [-REQUEST_CYCLES] * len(self.accepted_of)  # what was on its way is dropped
 
     @property
     def quiet(self) -> bool:
