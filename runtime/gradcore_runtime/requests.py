@@ -121,8 +121,8 @@ def scaled_seed(seed: np.ndarray, fraction: int, last: bool, room: int = 0) -> t
     Args:
         seed: real numbers.
         fraction: of the gradient's format.
-        last: whether it is the gradient of the logits: its largest value then becomes 1.0 or more than half of it, for which the formats
-            of the gradients were chosen; inside the network the format says what fits.
+        last: whether it is the gradient of the logits: its magnitudes then add up to 1.0 or more than half of it, so that of several
+            logits no gradient is larger than of one, for which the formats were chosen; inside the network the format says what fits.
         room: bits by which it is to be smaller.
 
     Returns:
@@ -132,7 +132,7 @@ def scaled_seed(seed: np.ndarray, fraction: int, last: bool, room: int = 0) -> t
         GradCoreError: it holds what is no finite number.
     """
     seed = np.asarray(seed, dtype=np.float64)
-    largest = float(np.abs(seed).max(initial=0.0))
+    largest = float(np.abs(seed).sum() if last else np.abs(seed).max(initial=0.0))
     if not math.isfinite(largest):
         raise GradCoreError("a seed holds values that are not finite numbers: give the gradient that the backward pass is to start from")
     most = (fraction if last else _FULL) - room
