@@ -127,7 +127,7 @@ class ResetInJob(VectorTest):
             environment.set_stalls(stalls)
             await self.send(environment.jobs, TwoJobs)
             await self.cycles(1 + delay)
-            await self.reset(int(self.rng.integers(1, 4)), clients)
+            await self.reset(int(self.rng.integers(2, 5)), clients)  # the core's last CLEAR_CYCLES, 4
             self.maker.made = 0
             await self.cycles(2)
             pins = environment.predictor.pins
