@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradcore.models.convolution.conv_group import ConvJob, windows
+from gradcore.models.convolution.weight_loader import row_words
+from gradcore.models.jobs import WeightLoaderJob
 from gradcore.speed.cycle_conv import ConvEngine, Tile
 from gradcore.speed.cycle_kernel import Counter, JobQueue, Scheduler, Signal
 from gradcore.speed.cycle_memory import ReadClient, WriteClient
@@ -457,7 +459,7 @@ class WeightLoader:
             yield scheduler.now + 1
 
     def _requests(self, job: dict, issued: Counter) -> Wait:
-        scheduler, words = self.scheduler, (job["rows"] // 8 if job["diagonal"] else 2 * job["rows"]) + 8
+        scheduler, words = self.scheduler, row_words(WeightLoaderJob.from_descriptor(job)) + 8
         for block in range(job["blocks"]):
             valid = scheduler.now
             other = Counter(scheduler)
@@ -473,30 +475,12 @@ class WeightLoader:
         taken.add()
 
     def _write(self, job: dict) -> Wait:
-        """A row in two cycles from both ports together, then 16 initial accumulators from the ports in turn."""
+        """The rows of each block, then 16 initial accumulators from the ports in turn."""
         scheduler, groups = self.scheduler, self.engine.groups
         copies = groups // job["blocks"]
         for block in range(job["blocks"]):
             targets = range(block, job["blocks"] * copies, job["blocks"])
-            left = 0 if job["diagonal"] else 2 * job["rows"]
-            if job["diagonal"]:
-                yield from self._write_diagonals(job["rows"], targets)
-            while left:
-                known = [len(client.arrivals) - client.consumed for client in self.clients]
-                part = min(*known, left, 8)
-                if not part:
-                    yield self.clients[0 if not known[0] else 1].delivered
-                    continue
-                cycle = scheduler.now
-                for place in range(part):
-                    cycle = 1 + max(cycle, *(client.arrivals[client.consumed + place] for client in self.clients))
-                yield cycle - 1
-                for client in self.clients:
-                    client.release(part)
-                left -= part
-                for group in targets:
-                    self.engine.weight_written(group, (left + part + 1) // 2 - (left + 1) // 2)
-                yield cycle
+            yield from (self._write_diagonals if job["diagonal"] else self._write_rows)(job["rows"], targets)
             cycle = scheduler.now
             for client in self.clients:
                 yield from client.take(8, scheduler.now)
@@ -505,6 +489,26 @@ class WeightLoader:
         loaded = scheduler.now + 1  # `finished`, then `loaded`
         self.tokens.weights.add_at(loaded + 1)
         self.engine.weights.add_at(loaded + 2)
+
+    def _write_rows(self, rows: int, targets: range) -> Wait:
+        """A row in two cycles, from both ports together."""
+        left = 2 * rows
+        while left:
+            known = [len(client.arrivals) - client.consumed for client in self.clients]
+            part = min(*known, left, 8)
+            if not part:
+                yield self.clients[0 if not known[0] else 1].delivered
+                continue
+            cycle = self.scheduler.now
+            for place in range(part):
+                cycle = 1 + max(cycle, *(client.arrivals[client.consumed + place] for client in self.clients))
+            yield cycle - 1
+            for client in self.clients:
+                client.release(part)
+            left -= part
+            for group in targets:
+                self.engine.weight_written(group, (left + part + 1) // 2 - (left + 1) // 2)
+            yield cycle
 
     def _write_diagonals(self, rows: int, targets: range) -> Wait:
         """A row a cycle, four from each word; two words of either port in turn."""
